@@ -1,0 +1,56 @@
+# Targets for use and development; `make help` lists them.
+
+PYTHON ?= python3
+DATA ?= data/mnist
+REFERENCES ?= rpu-baseline-mnist wu2024-fcn
+THREADS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Where tests look for MNIST; without it the tests that need it are skipped by name.
+AIMCO_DATA ?= $(abspath $(DATA))
+export AIMCO_DATA
+
+.PHONY: help install demo test oracles slow references $(REFERENCES) bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' Makefile
+
+install: $(STAMP)  ## make .venv with aimco and its tools (PYTHON=python3 chooses the interpreter)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("aimco needs Python 3.11 or newer; name one with make install PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: install  ## devices x rules on embedded digits: a table and aimco-report/
+	$(BIN)/aimco demo
+
+test: install oracles  ## lint, types, layers, the fast tests and the examples in docstrings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -m 'not slow' --doctest-modules tests src/aimco
+
+oracles:  ## programs that results are checked against: ngspice
+	@sh tools/oracles.sh
+
+slow: install oracles  ## the slow tests (DATA=folder of the MNIST files)
+	$(BIN)/pytest -q -m slow
+
+references: $(REFERENCES)  ## published figures, ours beside theirs, into docs/results (DATA=folder of the MNIST files)
+
+$(REFERENCES): install
+	@mkdir -p docs/results
+	$(BIN)/aimco reference run $@ --data-dir $(DATA) --json > docs/results/$@.json.part
+	mv docs/results/$@.json.part docs/results/$@.json
+
+bench: install  ## benchmarks (THREADS=2)
+	NUMBA_NUM_THREADS=$(THREADS) OMP_NUM_THREADS=$(THREADS) $(BIN)/pytest -q benchmarks --benchmark-only
+
+clean:  ## remove .venv, caches and built files
+	rm -rf $(VENV) build dist aimco-report .pytest_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Arrays of devices and their operations."""

@@ -1,0 +1,216 @@
+"""Crossbar: an array of devices and the operations a chip can do on it.
+
+Axes, said once: (ensemble, [batch,] row, column). A row is a word line, where inputs are driven; a column is a bit line,
+where currents are summed. E ensemble members live in one array state and differ in devices, seeds or numbers.
+
+State and currents are normalised here: the state to half the nominal range around the reference, a voltage to the read
+voltage, a current to their product. `Tile` turns them into weights and amperes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from aimco import rng
+from aimco.ledger import Counts
+from aimco.device.device import Device, Sampled
+from aimco.periphery import Pulses
+
+ReferencePolicy = Literal["mid-range", "symmetry-point"]
+_AGGREGATE_BELOW = 0.25  # of half the range: a train moving a device further is always taken pulse by pulse
+_STATE_FIELDS = ("state", "origin")
+
+
+class Crossbar:
+    """R x C devices at the crossings of rows and columns, for E ensemble members.
+
+    Args:
+        device: what stands at each crossing. rows, columns: size.
+        seeds: one per member: device parameters and every later draw depend on it and on `names` alone.
+        reference: what the state is measured against: mid-range, or each device's own symmetry point.
+        pulses: how updates are sent.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        rows: int,
+        columns: int,
+        *,
+        seeds: Sequence[int] = (0,),
+        names: tuple[str, ...] = ("array",),
+        reference: ReferencePolicy = "mid-range",
+        pulses: Pulses | None = None,
+    ) -> None:
+        self.device, self.reference, self.pulses = device, reference, pulses or Pulses()
+        self.seeds, self.names = tuple(seeds), names
+        self.sampled: Sampled = device.sample((rows, columns), seeds, *names)
+        self.shape = (len(seeds), rows, columns)
+        self.referenced = reference != "mid-range"
+        self.origin = self.sampled.symmetry_point() if self.referenced else torch.zeros(len(seeds), 1, columns)
+        self.state = torch.zeros(self.shape)
+        self.keys = {n: rng.stream_keys(self.seeds, *names, n) for n in ("apply", "read", "read_t")}
+        self.keys["pulse"] = np.stack([rng.stream_keys(self.seeds, *names, n) for n in ("x", "d", "pulse")], 1)
+        self.done = dict.fromkeys(("updates", "applied", "read", "read_t", "mvm", "mvm_t"), 0)
+        self._counts = Counts()
+        self._scratch: dict[str, Any] = {}
+        self.step = np.broadcast_to(device.step / device.half_range, (len(seeds),)).astype(np.float64)
+
+    # reads
+
+    def mvm(self, voltages: torch.Tensor) -> torch.Tensor:
+        """Currents of the columns, I = G^T V (Ohm and Kirchhoff): (E, B, R) -> (E, B, C)."""
+        self.done["mvm"] += voltages.shape[1]
+        return torch.bmm(voltages, self.state)
+
+    def mvm_t(self, voltages: torch.Tensor) -> torch.Tensor:
+        """Currents of the rows when the columns are driven, I = G V: (E, B, C) -> (E, B, R)."""
+        self.done["mvm_t"] += voltages.shape[1]
+        return torch.bmm(voltages, self.state.transpose(1, 2))
+
+    def read_noise(self, voltages: torch.Tensor) -> torch.Tensor | None:
+        """Standard deviation of the summed current that the devices' own read noise causes, (E, B, 1); None without any."""
+        sigma = np.asarray(self.device.read_noise / self.device.half_range)
+        if not sigma.any():
+            return None
+        column = torch.as_tensor(np.broadcast_to(sigma, (self.shape[0],)).astype(np.float32))[:, None, None]
+        return column * voltages.square().sum(-1, keepdim=True).sqrt()
+
+    def noise(self, name: Literal["read", "read_t"], shape: tuple[int, ...]) -> torch.Tensor:
+        """Standard normal numbers for the next reads, (E, B, lines): each vector read has draws of its own."""
+        from aimco.kernels.noise import fill
+
+        out = torch.empty(shape)
+        fill(out.numpy(), self.keys[name], self.done[name])
+        self.done[name] += shape[1]
+        return out
+
+    # writes
+
+    def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray) -> None:
+        """Parallel rank-1 update by coincidence of stochastic pulses: E[change of state] = lr x d^T, sample after sample.
+
+        Args:
+            x: values on the rows (E, B, R). d: values on the columns (E, B, C), float32.
+            lr: learning rate in units of the state, (E,) float64.
+        """
+        batch = x.shape[1]
+        room = self._room(batch)
+        room["kernel"].pulse(
+            x.numpy(), d.numpy(), lr, self.step, room["options"], self.keys["pulse"], self.done["updates"],
+            room["state"], room["origin"], room["a"], room["m"], *room["buffers"], room["tally"], room["hits"],
+        )  # fmt: skip
+        self.done["updates"] += batch
+
+    def _room(self, batch: int) -> dict[str, Any]:
+        """Buffers and kernel of the updates, made anew when a larger batch comes."""
+        room = self._scratch
+        if room and room["size"] >= batch:
+            return room
+        members, rows, columns = self.shape
+        a, m = self.sampled.packed()
+        tally, hits = (room["tally"], room["hits"]) if room else (np.zeros((members, 3), np.int64), np.zeros((members, rows), np.int64))
+        farthest = float(np.max(self.step)) * self.pulses.length
+        aggregate = self.pulses.mode == "aggregated" or (self.pulses.mode == "auto" and farthest < _AGGREGATE_BELOW)
+        self._scratch = {
+            "size": batch,
+            "options": (self.pulses.length, self.pulses.update_management, self.pulses.update_bl_management, aggregate),
+            "kernel": self.sampled.kernel(self.referenced),
+            "state": self.state.numpy(),
+            "origin": self.origin.numpy(),
+            "a": a.numpy(),
+            "m": m.numpy(),
+            "buffers": (
+                np.zeros((members, batch, rows), np.uint32),
+                np.zeros((members, batch, columns), np.uint32),
+                np.zeros((members, batch), np.bool_),
+                np.zeros((members, batch, 31, columns), np.uint32),
+                np.zeros((members, batch, 31, 2), np.int32),
+            ),
+            "tally": tally,
+            "hits": hits,
+        }
+        return self._scratch
+
+    def apply(self, pulses: torch.Tensor) -> None:
+        """Give every device its own number of pulses, (E, R, C) int32, positive up: row-by-row access, not parallel."""
+        room = self._room(1)
+        count = pulses.to(torch.int32).expand(self.shape).contiguous()
+        room["kernel"].apply(
+            room["state"], room["origin"], room["a"], room["m"], count.numpy(), self.keys["apply"], self.done["applied"]
+        )
+        self.done["applied"] += 1
+        self._counts.add(program_pulses=count.abs().sum((1, 2)).numpy())
+
+    def program(self, target: torch.Tensor, *, tolerance: float | None = None, rounds: int = 30) -> None:
+        """Write and verify: pulse every device towards the target state (E, R, C), read, repeat.
+
+        Args:
+            target: states, cut to the bounds of each device. tolerance: stop within this distance, a half step by default.
+            rounds: give up after so many.
+        """
+        low, high = (bound - self.origin for bound in self.sampled.bounds())
+        target = torch.minimum(torch.maximum(target.expand(self.shape).float(), low), high)
+        step = torch.as_tensor(self.step.astype(np.float32))[:, None, None]
+        limit = step / 2 if tolerance is None else torch.as_tensor(float(tolerance))
+        for _ in range(rounds):
+            error = target - self.state
+            off = error.abs() > limit
+            self._counts.add(program_rounds=1)
+            if not off.any():
+                break
+            self.apply(torch.where(off, torch.round(error / step + torch.sign(error) * 1e-3).clamp(-1000, 1000), torch.zeros(())))
+        self._counts.add(programmed=self.shape[1] * self.shape[2])
+
+    def reset(self, mask: torch.Tensor) -> None:
+        """Put the devices of the mask (E, R, C) bool to their reset state."""
+        mask = mask.expand(self.shape)
+        self.state.copy_(torch.where(mask, self.sampled.reset_point() - self.origin, self.state))
+        self._counts.add(resets=mask.sum((1, 2)).numpy())
+
+    def hold(self, seconds: float) -> None:
+        """Let time pass: each device relaxes to its resting point by exp(-t/tau), in closed form for any time."""
+        self._counts.add(hold_s=seconds)
+        if self.device.leaks:
+            rest = self.sampled.resting_point() - self.origin
+            self.state.copy_(rest + (self.state - rest) * self.sampled.decay(seconds))
+
+    # ledger and checkpoint
+
+    @property
+    def counts(self) -> Counts:
+        """Everything done so far."""
+        done, cells = self.done, self.shape[1] * self.shape[2]
+        vectors = done["mvm"] + done["mvm_t"]
+        return self._ledger() + Counts(mvm=done["mvm"], mvm_t=done["mvm_t"], cell_reads=vectors * cells, updates=done["updates"])
+
+    def _ledger(self) -> Counts:
+        """The counts that `done` does not say, tallies of the kernels included."""
+        total = Counts(self._counts)
+        if self._scratch:
+            slots, row_pulses, column_pulses = self._scratch["tally"].T
+            total.add(slots=slots, row_pulses=row_pulses, column_pulses=column_pulses, coincidences=self._scratch["hits"].sum(1))
+        return total
+
+    def checkpoint(self) -> dict[str, Any]:
+        """All that a later run needs to go on as if never stopped."""
+        tensors = {f"device.{n}": t for n, t in self.sampled.values.items()} | {n: getattr(self, n) for n in _STATE_FIELDS}
+        counts = {n: torch.as_tensor(np.array(v)) for n, v in self._ledger().items()}
+        return {"tensors": {n: t.clone() for n, t in tensors.items()}, "done": dict(self.done), "counts": counts}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        for name, tensor in saved["tensors"].items():
+            own = self.sampled.values[name[7:]] if name.startswith("device.") else getattr(self, name)
+            own.copy_(tensor)
+        self.done = dict(saved["done"])
+        self._counts = Counts({n: t.numpy() if t.ndim else t.item() for n, t in saved["counts"].items()})
+        self._scratch = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles leave the compiled kernel and the buffers out, their tallies moved to the ledger."""
+        return self.__dict__ | {"_scratch": {}, "_counts": self._ledger()}

@@ -1,0 +1,108 @@
+"""Design: the one record of everything from the device to the training schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from aimco.cell import Cell
+from aimco.cell.reference import Reference
+from aimco.device.device import Device
+from aimco.learning import Rule
+from aimco.learning.sgd import Sgd
+from aimco.mapping import Array
+from aimco.periphery import Periphery
+from aimco.record import InputError, PathError, Record
+
+
+class Network(Record):
+    """The network to train.
+
+    Args:
+        kind: "mlp". hidden: sizes of the hidden layers. activation: after each hidden layer.
+        bias: "array" gives each matrix a row driven by a constant 1; "digital" adds offsets in float; "none" has none.
+    """
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: tuple[int, ...] = Field((32,), strict=False, max_length=32, description="sizes of the hidden layers")
+    activation: Literal["sigmoid", "tanh", "relu"] = "sigmoid"
+    bias: Literal["array", "digital", "none"] = "array"
+
+    @field_validator("hidden")
+    @classmethod
+    def _sizes(cls, hidden: tuple[int, ...]) -> tuple[int, ...]:
+        if any(not 1 <= size <= 1_000_000 for size in hidden):
+            raise ValueError(f"must hold sizes in 1..1000000, got {list(hidden)}")
+        return hidden
+
+
+class Training(Record):
+    """The schedule.
+
+    Args:
+        epochs: passes over the training set. batch: samples per step. decay_every, decay: the learning rate is multiplied by
+            `decay` after each `decay_every` epochs. sample_s: time that one sample takes, s; from the cost model when absent.
+    """
+
+    epochs: int = Field(10, ge=1, le=100_000, description="passes over the training set")
+    batch: int = Field(10, ge=1, le=100_000, description="samples per step")
+    decay_every: int | None = Field(None, ge=1, description="epochs between reductions of the learning rate")
+    decay: float = Field(0.5, gt=0, le=1, description="factor of each reduction")
+    sample_s: float | None = Field(None, gt=0, description="time per sample, s")
+
+    def lr_factor(self, epoch: int) -> float:
+        """Factor on the learning rate in an epoch, the first being 0."""
+        return self.decay ** (epoch // self.decay_every) if self.decay_every else 1.0
+
+
+class Design(Record):
+    """One experiment: device, cell, array, periphery, network, rule, training and technology.
+
+    Args:
+        device: a `Device`, a catalogue name or a file.toml. technology: name of a technology file or a file.toml.
+
+    Example:
+        >>> design = Design(device="ideal", rule={"kind": "sgd", "lr": 0.05})
+        >>> design.replace("training.epochs", 3).training.epochs
+        3
+        >>> Design.of(design.as_dict()) == design
+        True
+    """
+
+    device: Device
+    cell: Cell = Reference()
+    array: Array = Array()
+    periphery: Periphery = Periphery()
+    network: Network = Network()
+    rule: Rule = Sgd()
+    training: Training = Training()
+    technology: str = "rpu-2016"
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _named(cls, device: Any) -> Any:
+        if not isinstance(device, str):
+            return device
+        try:
+            return Device.named(device)
+        except PathError as error:
+            raise PydanticCustomError("nested", "{path}\x00{problem}", {"path": error.path, "problem": error.problem}) from None
+        except InputError as error:
+            raise PydanticCustomError("nested", "\x00{problem}", {"problem": str(error).removeprefix("device ")}) from None
+
+    @field_validator("technology")
+    @classmethod
+    def _not_empty(cls, technology: str) -> str:
+        if not technology:
+            raise ValueError("must name a technology, got ''; for example rpu-2016")
+        return technology
+
+    @field_validator("cell", "array", "periphery", "network", "rule", "training", mode="before")
+    @classmethod
+    def _table(cls, part: Any) -> Any:
+        if not isinstance(part, Mapping | Record):
+            raise PydanticCustomError("nested", "\x00must be a table, got {got}", {"got": repr(part)})
+        return part

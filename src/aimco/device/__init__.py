@@ -1,0 +1,1 @@
+"""Physics of one two-terminal element."""

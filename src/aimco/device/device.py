@@ -1,0 +1,281 @@
+"""Device: one resistive element under pulses, reads and time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field, field_validator, model_validator
+
+from aimco import rng
+from aimco.device.response import Response, scalar_pulse
+from aimco.record import InputError, Record, _meant, quantity
+from aimco.units import S, s
+
+CATALOGUE = Path(__file__).parent / "catalogue"
+_FLOOR = 0.01  # no sampled step or half range falls below this part of its nominal value
+
+
+class Device(Record):
+    """A programmable conductance with its imperfections.
+
+    Args:
+        name: what tables call it. description: one line. sources: field -> where the number comes from, or "assumed".
+        g_min, g_max: nominal range, S.
+        response: mean response to one pulse (`aimco.device.families`).
+        spread: device-to-device standard deviation of any parameter, relative to its nominal value; bounds relative
+            to half the range; "step" moves both directions together, "asymmetry" apart (a+- = step (1 + e +- r)).
+        spread_law: law of the step's spread, "normal" (1 + s z) or "lognormal" exp(s z).
+        cycle_noise: cycle-to-cycle standard deviation of a step, relative to the step.
+        cycle_noise_additive: the same, independent of state, relative to the step at mid-range.
+        read_noise: standard deviation of one read, S. retention_s: relaxation time to the resting point, s.
+        resting_g: conductance that the device relaxes to, S; mid-range when absent.
+        reset_g: conductance after a reset, S; g_min when absent.
+
+    Example:
+        >>> device = Device.named("soft-bounds")
+        >>> round(device.states)
+        1200
+    """
+
+    name: str = "device"
+    description: str = ""
+    g_min: float = quantity(S, ge=0, doc="smallest conductance")
+    g_max: float = quantity(S, gt=0, doc="largest conductance")
+    response: Response
+    spread: dict[str, float] = Field(default={}, description="device-to-device spread by parameter")
+    spread_law: Literal["normal", "lognormal"] = "normal"
+    cycle_noise: float = Field(0.0, ge=0, le=100, description="cycle-to-cycle noise relative to the step")
+    cycle_noise_additive: float = Field(0.0, ge=0, le=100, description="cycle-to-cycle noise relative to the mid-range step")
+    read_noise: float = quantity(S, 0.0, ge=0, doc="standard deviation of one read")
+    retention_s: float = quantity(s, inf, gt=0, doc="relaxation time to the resting point")
+    resting_g: float | None = quantity(S, None, ge=0, doc="conductance at rest; mid-range when absent")
+    reset_g: float | None = quantity(S, None, ge=0, doc="conductance after a reset; g_min when absent")
+    sources: dict[str, str] = Field(default={}, description="where each number comes from")
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """A device of the catalogue, or of a TOML file when the name ends in .toml."""
+        if name.endswith(".toml"):
+            return cls.load(name)
+        if name not in catalogue():
+            raise InputError(f"device {name!r} is not in the catalogue{_meant(name, catalogue())}; it has {', '.join(catalogue())}, or give a FILE.toml")
+        return cls.load(CATALOGUE / f"{name}.toml")
+
+    @field_validator("spread")
+    @classmethod
+    def _spread_in_range(cls, spread: dict[str, float]) -> dict[str, float]:
+        for name, value in spread.items():
+            if not 0 <= value <= 10:
+                raise ValueError(f"must be in 0..10 for {name}, got {value:g}")
+        return spread
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.g_max > self.g_min:
+            raise ValueError(f"g_max must be greater than g_min = {self.g_min:g} S, got {self.g_max:g}")
+        if not math.isfinite(self.g_max):
+            raise ValueError(f"g_max must be finite, got {self.g_max}")
+        for name in ("resting_g", "reset_g"):
+            value = getattr(self, name)
+            if value is not None and not self.g_min <= value <= self.g_max:
+                raise ValueError(f"{name} must be in g_min..g_max = {self.g_min:g}..{self.g_max:g} S, got {value:g}")
+        known = ["step", "asymmetry", "g_min", "g_max", *self._response_numbers()]
+        for name in self.spread:
+            if name not in known:
+                raise ValueError(f"spread.{name} is not a parameter of this device{_meant(name, known)}; the parameters are {', '.join(known)}")
+        return self
+
+    def _response_numbers(self) -> list[str]:
+        return [n for n in type(self.response).model_fields if isinstance(getattr(self.response, n), float | tuple)]
+
+    @property
+    def half_range(self) -> Any:
+        """Half the nominal range, S: the unit of the state inside kernels; (E,) in an ensemble."""
+        return (np.asarray(self.g_max) - np.asarray(self.g_min)) / 2
+
+    @property
+    def mid_range(self) -> Any:
+        """Middle of the nominal range, S."""
+        return (np.asarray(self.g_max) + np.asarray(self.g_min)) / 2
+
+    @property
+    def step(self) -> Any:
+        """Mean of the up and down steps at mid-range, S."""
+        return (np.asarray(self.response.step_up) + np.asarray(self.response.step_down)) / 2
+
+    @property
+    def states(self) -> float:
+        """Number of states: range over mean step at mid-range."""
+        return float(np.mean(2 * self.half_range / self.step))
+
+    @property
+    def leaks(self) -> bool:
+        """Whether the state changes with time."""
+        return bool(np.any(np.isfinite(self.retention_s)))
+
+    def normalised(self, g: Any) -> Any:
+        """State in units of half the range from a conductance in S."""
+        return (np.asarray(g) - self.mid_range) / self.half_range
+
+    def conductance(self, state: torch.Tensor, member: int = 0) -> torch.Tensor:
+        """Conductance in S, float64, from the state of one member."""
+        half, mid = (np.broadcast_to(v, (member + 1,))[member] for v in (self.half_range, self.mid_range))
+        return state.double() * half + mid
+
+    def sample(self, shape: tuple[int, int], seeds: Sequence[int], *names: str) -> Sampled:
+        """Draw the parameters of an array of devices.
+
+        Args:
+            shape: rows and columns. seeds: one for each ensemble member. names: which array this is.
+
+        Returns:
+            The parameters, each (E, R, C) where it varies from device to device, else (E,).
+        """
+        members = len(seeds)
+
+        def draw(name: str) -> Any:
+            sigma = _column(self.spread.get(name, 0.0), members)
+            if not sigma.any():
+                return None
+            z = rng.normal(rng.stream_keys(tuple(seeds), *names, "device", name), 0, shape)
+            return sigma[:, None, None] * z.numpy()
+
+        values = {"g_max": _spread(np.ones(members), draw("g_max")), "g_min": -_spread(np.ones(members), draw("g_min"))}
+        common, apart = draw("step"), draw("asymmetry")
+        lognormal = self.spread_law == "lognormal"
+        for name in self._response_numbers():
+            nominal = self._scaled(name, members)
+            if name in ("step_up", "step_down"):
+                factor = 1.0 if common is None else np.exp(common) if lognormal else 1 + common
+                factor = factor if apart is None else factor + (apart if name == "step_up" else -apart)
+                own = draw(name)
+                factor = factor if own is None else factor * (1 + own)
+                values[name] = _times(nominal, factor, floor=_FLOOR)
+            else:
+                own = draw(name)
+                values[name] = nominal if own is None else _times(nominal, 1 + own, floor=-inf)
+        values |= {n: _column(getattr(self, n), members) for n in ("cycle_noise", "cycle_noise_additive")}
+        tensors = {n: torch.as_tensor(np.asarray(v, np.float32)) for n, v in values.items()}
+        shaped = {n: t[:, None, None] if t.ndim == 1 else t for n, t in tensors.items()}
+        tensors |= {n: t.flatten() if t.numel() == members else t for n, t in self.response.derive(shaped).items()}
+        return Sampled(self, tensors, (members, *shape))
+
+    def _scaled(self, name: str, members: int) -> np.ndarray:
+        """A parameter of the response in the units of the kernel."""
+        value = _column(getattr(self.response, name), members)
+        extra = type(self.response).model_fields[name].json_schema_extra
+        if not isinstance(extra, dict) or extra.get("unit") != "S":
+            return value
+        half, mid = _column(self.half_range, members), _column(self.mid_range, members)
+        return (value - mid) / half if extra.get("level") else value / half
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Parameters of the devices of one array, in the units of the kernels: what fabrication fixed."""
+
+    device: Device
+    values: dict[str, torch.Tensor]
+    shape: tuple[int, int, int]
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Names of the parameters that differ from device to device."""
+        return tuple(sorted(n for n, t in self.values.items() if t.ndim == 3))
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Names of the parameters that are equal within a member."""
+        return tuple(sorted(n for n, t in self.values.items() if t.ndim == 1))
+
+    @property
+    def noisy(self) -> bool:
+        """Whether a pulse has cycle-to-cycle noise; a user's own `pulse` function is assumed to."""
+        whole = hasattr(type(self.device.response), "pulse")
+        return whole or bool(self.values["cycle_noise"].any() or self.values["cycle_noise_additive"].any())
+
+    def packed(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(a, m) as the kernels take them: (E, R, K, C) and (E, M)."""
+        members, rows, columns = self.shape
+        a = torch.stack([self.values[n] for n in self.own], 2) if self.own else torch.zeros(members, rows, 1, columns)
+        m = torch.stack([self.values[n] for n in self.shared], 1) if self.shared else torch.zeros(members, 1)
+        return a.contiguous(), m.contiguous()
+
+    def kernel(self, referenced: bool = False) -> Any:
+        """Compiled kernels of these devices."""
+        from aimco.kernels.build import kernel
+
+        relative, fixed = (bool(self.values[n].any()) for n in ("cycle_noise", "cycle_noise_additive"))
+        return kernel(scalar_pulse(self.device.response, relative=relative, fixed=fixed), self.own, self.shared, self.noisy, referenced)
+
+    def bounds(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(lowest, highest) state of each device, (E, R, C)."""
+        low, high = (self.values[n] for n in ("g_min", "g_max"))
+        return tuple((t[:, None, None] if t.ndim == 1 else t).expand(self.shape) for t in (low, high))  # type: ignore[return-value]
+
+    def steps(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean change by one up and one down pulse at a state (E, R, C)."""
+        up, down = torch.empty(self.shape), torch.empty(self.shape)
+        a, m = self.packed()
+        self.kernel().steps(state.contiguous().numpy(), a.numpy(), m.numpy(), up.numpy(), down.numpy())
+        return up, down
+
+    def symmetry_point(self) -> torch.Tensor:
+        """State at which an up and a down pulse cancel, (E, R, C); by bisection, for any response.
+
+        A device whose steps never balance drifts to a bound, which is then returned; one whose steps balance
+        everywhere stays where it is: mid-range is returned.
+        """
+        low, high = (t.clone() for t in self.bounds())
+        up, down = self.steps((low + high) / 2)
+        everywhere = (self.steps(low)[0] + self.steps(low)[1] == 0) & (up + down == 0)
+        for _ in range(40):
+            middle = (low + high) / 2
+            up, down = self.steps(middle)
+            rising = up + down > 0
+            low, high = torch.where(rising, middle, low), torch.where(rising, high, middle)
+        return torch.where(everywhere, torch.zeros(()), (low + high) / 2)
+
+    def resting_point(self) -> torch.Tensor:
+        """State that the device relaxes to when left alone, (E, R, C)."""
+        device = self.device
+        rest = device.mid_range if device.resting_g is None else device.resting_g
+        return self._level(rest)
+
+    def reset_point(self) -> torch.Tensor:
+        """State after a reset, (E, R, C)."""
+        return self.bounds()[0] if self.device.reset_g is None else self._level(self.device.reset_g)
+
+    def _level(self, g: Any) -> torch.Tensor:
+        level = torch.as_tensor(_column(self.device.normalised(g), self.shape[0]).astype(np.float32))
+        low, high = self.bounds()
+        return torch.minimum(torch.maximum(level[:, None, None].expand(self.shape), low), high)
+
+    def decay(self, seconds: float) -> torch.Tensor:
+        """What is left of the distance to the resting point after a time: exp(-t/tau), (E, 1, 1)."""
+        tau = _column(self.device.retention_s, self.shape[0])
+        return torch.as_tensor(np.exp(-seconds / tau).astype(np.float32))[:, None, None]
+
+
+def catalogue() -> list[str]:
+    """Names of the devices that come with aimco."""
+    return sorted(p.stem for p in CATALOGUE.glob("*.toml"))
+
+
+def _column(value: Any, members: int) -> np.ndarray:
+    return np.array(np.broadcast_to(np.asarray(value, np.float64), (members,)))
+
+
+def _spread(nominal: np.ndarray, relative: np.ndarray | None) -> np.ndarray:
+    return nominal if relative is None else np.maximum(nominal[:, None, None] + relative, _FLOOR)
+
+
+def _times(nominal: np.ndarray, factor: Any, floor: float) -> np.ndarray:
+    return nominal * factor if np.ndim(factor) == 0 else nominal[:, None, None] * np.maximum(factor, floor)

@@ -1,0 +1,1 @@
+"""Pulse responses, one file each: `soft-bounds` is class SoftBounds in soft_bounds.py."""

@@ -1,0 +1,27 @@
+"""A device whose step falls exponentially towards the bound."""
+
+from math import exp
+
+from pydantic import Field
+
+from aimco.device.response import Response
+
+
+class Exponential(Response):
+    """Steps that fall exponentially towards the bound and stop where they reach zero.
+
+    dg+ = step_up max(0, 1 - a_up exp(gamma_up g/g_max)), dg- = -step_down max(0, 1 - a_down exp(gamma_down g/g_min)),
+    g measured from mid-range. At mid-range the step is (1 - a) of its prefactor.
+    Source: Gong 2018 (resistive memory); exponential-step device of Gokmen & Haensch 2020.
+    """
+
+    a_up: float = Field(0.00081, lt=1, ge=-100, description="weight of the exponential, up")
+    a_down: float = Field(0.36833, lt=1, ge=-100, description="weight of the exponential, down")
+    gamma_up: float = Field(12.44625, ge=0, le=50, description="rate of the exponential, up")
+    gamma_down: float = Field(12.78785, ge=0, le=50, description="rate of the exponential, down")
+
+    @staticmethod
+    def step(g, up, p):
+        if up:
+            return p.step_up * max(1 - p.a_up * exp(p.gamma_up * g / p.g_max), 0)
+        return -p.step_down * max(1 - p.a_down * exp(p.gamma_down * g / p.g_min), 0)

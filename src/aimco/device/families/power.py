@@ -1,0 +1,21 @@
+"""A device whose step follows a power of the distance to the bound."""
+
+from pydantic import Field
+
+from aimco.device.response import Response
+
+
+class Power(Response):
+    """Steps that fall as a power of the distance to the bound.
+
+    dg+ = step_up (1 - g/g_max)^gamma_up, dg- = -step_down (1 - g/g_min)^gamma_down, g measured from mid-range;
+    gamma = 0 is the constant step, 1 the soft bounds.
+    Source: Wu 2025, response functions (1 -+ w/tau)^gamma_res.
+    """
+
+    gamma_up: float = Field(2.0, ge=0, le=20, description="exponent of the up step")
+    gamma_down: float = Field(2.0, ge=0, le=20, description="exponent of the down step")
+
+    @staticmethod
+    def step(g, up, p):
+        return p.step_up * max(1 - g / p.g_max, 0) ** p.gamma_up if up else -p.step_down * max(1 - g / p.g_min, 0) ** p.gamma_down

@@ -1,0 +1,1 @@
+"""Compiled inner loops, each beside a plain reference that defines it."""

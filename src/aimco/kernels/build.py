@@ -1,0 +1,167 @@
+"""From one scalar Python function to a compiled kernel: the text of the kernel is made, kept on disk and compiled once.
+
+Numba keeps compiled code on disk only for functions that live in a file, so the kernel of a response is
+written to a file in the cache folder, under a name that is a hash of all the text that went into it. A changed
+response, kernel or Numba makes a new name; nothing stale is ever used.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import inspect
+import os
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numba
+import numpy as np
+
+from aimco.record import InputError, write_atomic
+
+_HERE = Path(__file__).parent
+
+
+def cache_folder() -> Path:
+    """Where made kernels live: $XDG_CACHE_HOME/aimco, else ~/.cache/aimco, else the temporary folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    for folder in (Path(home) / "aimco", Path(tempfile.gettempdir()) / f"aimco-{os.getuid() if hasattr(os, 'getuid') else 'user'}"):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+    raise InputError("XDG_CACHE_HOME must be a folder that can be written, for compiled kernels; set it to one")
+
+
+class ScalarSource:
+    """The text of a scalar function and of all it calls, with its constants in single precision.
+
+    Numbers written in the function and module constants it reads become float32, as the state is; scalar
+    functions it calls come along; modules it uses (math, numpy) are imported. Anything else is refused.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.imports: dict[str, str] = {}
+        self.constants: dict[str, float] = {}
+        self.functions: dict[str, str] = {}
+        self.reads: set[str] = set()
+        self.add(function, "response")
+
+    def add(self, function: Callable[..., Any], name: str) -> None:
+        if name in self.functions:
+            return
+        self.functions[name] = ""
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+        except (OSError, TypeError):
+            raise InputError(f"{name}: the source of the function cannot be found; define it in a file") from None
+        definition = tree.body[0]
+        if not isinstance(definition, ast.FunctionDef):
+            raise InputError(f"{name}: must be a plain function defined with def, got {type(definition).__name__}")
+        definition.decorator_list, definition.name = [], name
+        definition.returns = None
+        for argument in definition.args.args:
+            argument.annotation = None
+        arguments = {argument.arg for argument in definition.args.args}
+        if definition.body and isinstance(definition.body[0], ast.Expr) and isinstance(definition.body[0].value, ast.Constant):
+            definition.body = definition.body[1:]
+        self._collect(definition, function, arguments)
+        self.functions[name] = ast.unparse(ast.fix_missing_locations(_Single(self.constants).visit(definition)))
+
+    def _collect(self, definition: ast.FunctionDef, function: Callable[..., Any], arguments: set[str]) -> None:
+        scope = inspect.getclosurevars(function)
+        outer = {**scope.globals, **scope.nonlocals}
+        for node in ast.walk(definition):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "p":
+                self.reads.add(node.attr)
+            if not isinstance(node, ast.Name) or node.id in arguments or node.id not in outer:
+                continue
+            value = outer[node.id]
+            if isinstance(value, ModuleType):
+                self.imports[node.id] = f"import {value.__name__} as {node.id}"
+            elif isinstance(value, int | float):
+                self.constants[node.id] = float(value)
+            elif inspect.isfunction(value):
+                self.add(value, node.id)
+            elif callable(value) and getattr(value, "__module__", "") == "math":
+                self.imports[node.id] = f"from math import {value.__name__} as {node.id}"
+            else:
+                raise InputError(f"{function.__name__} reads {node.id}, a {type(value).__name__}; a pulse function may read numbers, math and other such functions")
+
+    def text(self, main: str) -> str:
+        """Python text that defines the functions, the one called `main` last."""
+        lines = sorted(self.imports.values())
+        lines += [f"{name} = np.float32({value!r})" for name, value in self.constants.items()]
+        for name in sorted(self.functions, key=lambda n: n == main):
+            lines += ["", "", self.functions[name]]
+            if name != main:
+                lines.append(f"{name} = nb.njit(inline='always', error_model='numpy')({name})")
+        return "\n".join(lines) + "\n"
+
+
+class _Single(ast.NodeTransformer):
+    """Numbers in the function become names of float32 constants."""
+
+    def __init__(self, constants: dict[str, float]) -> None:
+        self.constants = constants
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if isinstance(node.value, bool) or not isinstance(node.value, int | float):
+            return node
+        name = "_c" + hashlib.sha256(repr(float(node.value)).encode()).hexdigest()[:8]
+        self.constants[name] = float(node.value)
+        return ast.copy_location(ast.Name(name, ast.Load()), node)
+
+
+@functools.cache
+def kernel(function: Callable[..., Any], own: tuple[str, ...], shared: tuple[str, ...], noisy: bool, referenced: bool) -> Any:
+    """The compiled kernel module (`pulse`, `apply`, `steps`) of one response.
+
+    Args:
+        function: scalar `pulse(g, n, up, p, noise) -> g`.
+        own: parameters that differ from device to device, in the order of the rows of `a`.
+        shared: parameters equal within an ensemble member, in the order of `m`.
+        noisy: whether pulses are noisy. referenced: whether the state is stored relative to a reference device.
+    """
+    source = ScalarSource(function)
+    needed = source.reads | {"g_max", "g_min"}
+    missing = sorted(needed - set(own) - set(shared))
+    if missing:
+        raise InputError(f"{function.__qualname__} reads p.{missing[0]}, which is not a field; the fields are {', '.join(sorted((*own, *shared)))}")
+    values = [f"a[e, i, {own.index(n)}, j]" if n in own else f"m[e, {shared.index(n)}]" for n in sorted(needed)]
+    part = source.text("response") + (
+        f"\n\nNOISY = {noisy}\nREFERENCED = {referenced}\nDevice = namedtuple('Device', {' '.join(sorted(needed))!r})\n\n\n"
+        f"@nb.njit(inline='always')\ndef device(a, m, e, i, j):\n    return Device({', '.join(values)})\n"
+    )
+    return _module(part)
+
+
+def _module(part: str) -> ModuleType:
+    template = (_HERE / "pulse_template.py").read_text()
+    head, rest = template.split("# <response>\n")
+    text = head + part + rest.split("# </response>\n")[1]
+    used = [(_HERE / f"{n}.py").read_text() for n in ("lanes", "trains")]
+    name = "pulse_" + hashlib.sha256("\n".join((text, *used, numba.__version__, np.__version__)).encode()).hexdigest()[:16]
+    file = cache_folder() / f"{name}.py"
+    if not file.exists() or file.read_text() != text:
+        write_atomic(file, text)
+    spec = importlib.util.spec_from_file_location(f"aimco_made_{name}", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # Numba finds compiled code of a module on disk by its name
+    spec.loader.exec_module(module)
+    return module
+
+
+def unused(names: Iterable[str], function: Callable[..., Any]) -> list[str]:
+    """Parameters that the scalar function never reads."""
+    return sorted(set(names) - ScalarSource(function).reads - {"g_max", "g_min"})

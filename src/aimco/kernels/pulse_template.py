@@ -1,0 +1,164 @@
+"""Pulsed update of arrays whose devices share one response.
+
+This file is both a working kernel (for a device with constant steps) and the text from which
+`kernels/build.py` makes the kernel of any other response: the part between the markers is replaced by
+the response's own scalar functions, and the device fields by the parameters it reads. The made text is kept in a
+cache folder, so that a second process compiles nothing.
+"""
+
+from collections import namedtuple
+
+import numba as nb
+import numpy as np
+
+from aimco.kernels.lanes import add32, base, coincidences, hash_add, lowest_slot, rough_normal, same_sign
+from aimco.kernels.trains import encode
+
+# <response>
+from math import sqrt
+
+_0 = np.float32(0)
+NOISY = True
+REFERENCED = False
+Device = namedtuple("Device", "step_up step_down g_max g_min")
+
+
+def response(g, n, up, p, noise):
+    return g + (n * p.step_up if up else -n * p.step_down) + _0 * sqrt(noise * noise)
+
+
+@nb.njit(inline="always")
+def device(a, m, e, i, j):
+    return Device(a[e, i, 0, j], a[e, i, 1, j], a[e, i, 2, j], a[e, i, 3, j])
+
+
+# </response>
+
+TOGETHER_ABOVE = 40_000  # expected coincidences from which waking the other threads pays
+BLOCK = 16  # lines that a thread takes at a time
+_ROW, _SLOT = np.uint32(0x9E3779B9), np.uint32(0x85EBCA6B)
+_pulse = nb.njit(inline="always", error_model="numpy")(response)
+_flags = {"cache": True, "error_model": "numpy", "nogil": True, "fastmath": {"contract", "arcp", "nsz", "nnan", "ninf"}}
+
+
+@nb.njit(inline="always")
+def _after(w, origin, n, up, p, noise):
+    """State after n pulses, kept within the device's bounds; stored relative to its reference where it has one."""
+    g = w + origin if REFERENCED else w
+    g = min(max(np.float32(_pulse(g, n, up, p, noise)), p.g_min), p.g_max)
+    return g - origin if REFERENCED else g
+
+
+@nb.njit(inline="always")
+def _noise(word):
+    return rough_normal(word) if NOISY else np.float32(0)
+
+
+@nb.njit(inline="always")
+def _all_at_once(state, origin, a, m, x, d_words, e, b, i, o, key):
+    """One step per device for all its coincidences in a sample."""
+    hits = np.int32(0)
+    for j in range(state.shape[2]):
+        d, w = d_words[e, b, j], state[e, i, j]
+        n = coincidences(x, d)
+        hits = add32(hits, n)
+        noise = _noise(hash_add(key, np.uint32(j)))
+        new = _after(w, origin[e, o, j], np.float32(n), same_sign(x, d), device(a, m, e, i, j), noise)
+        state[e, i, j] = new if n > 0 else w
+    return hits
+
+
+@nb.njit(inline="always")
+def _one_by_one(state, origin, a, m, x, columns, filled, e, b, i, o, key, noise):
+    """The definition: slot after slot, each coincidence its own step. The noise of a slot is drawn first, as vector code."""
+    hits = 0
+    slots = np.uint32(x & np.uint32(0x7FFFFFFF))
+    positive = (x >> np.uint32(31)) == 0
+    while slots != 0:
+        slot = lowest_slot(slots)
+        slots = np.uint32(slots & np.uint32(slots - np.uint32(1)))
+        plus, fired = filled[e, b, slot, 0], filled[e, b, slot, 0] + filled[e, b, slot, 1]
+        if fired == 0:
+            continue
+        hits += fired
+        slot_key = hash_add(key, np.uint32(np.uint32(slot + np.uint32(1)) * _SLOT))
+        for k in range(fired):
+            noise[k] = _noise(hash_add(slot_key, columns[e, b, slot, k]))
+        for k in range(plus):
+            j = columns[e, b, slot, k]
+            state[e, i, j] = _after(state[e, i, j], origin[e, o, j], np.float32(1), positive, device(a, m, e, i, j), noise[k])
+        for k in range(plus, fired):
+            j = columns[e, b, slot, k]
+            state[e, i, j] = _after(state[e, i, j], origin[e, o, j], np.float32(1), not positive, device(a, m, e, i, j), noise[k])
+    return hits
+
+
+# The loops below index whole arrays: a row taken out as an array of its own costs a reference count each time.
+def _update_rows(state, origin, a, m, x_words, d_words, aggregate, columns, filled, keys, first, hits):
+    members, rows, size = state.shape
+    lines = members * rows
+    for block in nb.prange((lines + BLOCK - 1) // BLOCK):
+        noise = np.empty(size, np.float32)
+        for line in range(block * BLOCK, min((block + 1) * BLOCK, lines)):
+            e, i = line // rows, line % rows
+            o = i if REFERENCED else 0
+            for b in range(x_words.shape[1]):
+                x = x_words[e, b, i]
+                if x & np.uint32(0x7FFFFFFF) == 0:
+                    continue
+                key = hash_add(base(keys[e, 2], first + b), np.uint32(np.uint32(i) * _ROW))
+                if aggregate[e, b]:
+                    hits[e, i] += _all_at_once(state, origin, a, m, x, d_words, e, b, i, o, key)
+                else:
+                    hits[e, i] += _one_by_one(state, origin, a, m, x, columns, filled, e, b, i, o, key, noise)
+
+
+_update_alone = nb.njit(**_flags)(_update_rows)
+_update_together = nb.njit(parallel=True, **_flags)(_update_rows)
+
+
+@nb.njit(**_flags)
+def pulse(x, d, lr, dw_min, options, keys, first, state, origin, a, m, x_words, d_words, aggregate, columns, filled, tally, hits):
+    """Encode a batch as pulse trains and apply them, sample after sample, on all devices at once.
+
+    Args:
+        x, d, lr, dw_min, options, keys, first, x_words ... filled, tally: see `trains.encode`; buffers may hold more samples.
+        state: (E, R, C) float32, changed in place. origin: (E, R, C), the reference, or (E, 1, C) unused.
+        a: device parameters (E, R, K, C). m: parameters equal within a member (E, M).
+        hits: coincidences per row are added to it, (E, R) int64.
+    """
+    batch = x.shape[1]
+    xw, dw, ag, cl, fl = x_words[:, :batch], d_words[:, :batch], aggregate[:, :batch], columns[:, :batch], filled[:, :batch]
+    work = encode(x, d, lr, dw_min, options, keys, first, xw, dw, ag, cl, fl, tally)
+    if work > TOGETHER_ABOVE:
+        _update_together(state, origin, a, m, xw, dw, ag, cl, fl, keys, first, hits)
+    else:
+        _update_alone(state, origin, a, m, xw, dw, ag, cl, fl, keys, first, hits)
+
+
+@nb.njit(parallel=True, **_flags)
+def apply(state, origin, a, m, pulses, keys, step):
+    """Give each device its own number of pulses: (E, R, C) int32, positive up, one after the other."""
+    members, rows, columns = state.shape
+    for line in nb.prange(members * rows):
+        e, i = line // rows, line % rows
+        key = hash_add(base(keys[e], step), np.uint32(np.uint32(i) * _ROW))
+        for j in range(columns):
+            n = pulses[e, i, j]
+            device_key = hash_add(key, np.uint32(j))
+            w, o = state[e, i, j], origin[e, i if REFERENCED else 0, j]
+            for k in range(abs(n)):
+                w = _after(w, o, np.float32(1), n > 0, device(a, m, e, i, j), _noise(hash_add(device_key, np.uint32(k))))
+            state[e, i, j] = w
+
+
+@nb.njit(**_flags)
+def steps(g, a, m, up, down):
+    """Mean change by one up and one down pulse at state g (E, R, C), bounds not applied; into up and down."""
+    members, rows, columns = g.shape
+    for e in range(members):
+        for i in range(rows):
+            for j in range(columns):
+                p = device(a, m, e, i, j)
+                up[e, i, j] = _pulse(g[e, i, j], np.float32(1), True, p, np.float32(0)) - g[e, i, j]
+                down[e, i, j] = _pulse(g[e, i, j], np.float32(1), False, p, np.float32(0)) - g[e, i, j]

@@ -1,0 +1,64 @@
+"""Tiki-Taka: gradients gather on a fast array, a slow array learns from what it reads there."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+
+from aimco.learning import Rule, one_hot
+
+
+class TikiTaka(Rule):
+    """Two arrays: A takes the gradient, C takes what is read from A, so that the asymmetry of A drops out.
+
+    1. y = x (gamma A + C), z = d (gamma A + C)^T
+    2. A += lr_fast x d^T, by pulses
+    3. every `transfer_every` updates: v = row t of A, C += lr transfer_lr u v^T with u one-hot at t; t = t + 1 mod rows
+
+    A starts at its symmetry point and is read against it.
+    Source: Gokmen & Haensch 2020, algorithm 1. Digital work per sample: one line of A through the ADC every
+    `transfer_every` samples; memory: none.
+
+    Args:
+        lr_fast: learning rate of A; `lr` itself when absent. lr: learning rate of C, times transfer_lr.
+        gamma: share of A in the weights. transfer_every: updates of A between two reads of it (samples).
+        transfer_lr: factor on lr for the transfer.
+    """
+
+    weights_on = "C"
+
+    lr_fast: float = Field(0.01, gt=0, le=1000, description="learning rate of A")
+    gamma: float = Field(0.0, ge=0, le=100, description="share of A in the weights")
+    transfer_every: int = Field(1, ge=1, le=1_000_000, description="updates between transfers")
+    transfer_lr: float = Field(1.0, ge=0, le=1000, description="factor on lr for transfers")
+
+    def arrays(self):
+        return {"A": "symmetry-point", "C": "mid-range"}
+
+    def start(self, arrays):
+        return {"k": torch.zeros((), dtype=torch.int64), "t": torch.zeros((), dtype=torch.int64)}
+
+    def mvm(self, arrays, x):
+        y = arrays["C"].mvm(x)
+        return y if self.gamma == 0 else y + self.gamma * arrays["A"].mvm(x)
+
+    def mvm_t(self, arrays, d):
+        z = arrays["C"].mvm_t(d)
+        return z if self.gamma == 0 else z + self.gamma * arrays["A"].mvm_t(d)
+
+    def update(self, arrays, state, x, d, lr):
+        a, c = arrays["A"], arrays["C"]
+        k, t, first = int(state["k"]), int(state["t"]), 0
+        while first < x.shape[1]:
+            last = min(first + self.transfer_every - k, x.shape[1])
+            a.pulse(x[:, first:last], d[:, first:last], self.lr_fast)
+            k, first = (k + last - first) % self.transfer_every, last
+            if k == 0:
+                v = a.read_line(t)
+                c.pulse(one_hot(c, t), v[:, None], lr * self.transfer_lr)
+                t = (t + 1) % a.rows
+        state["k"].fill_(k)
+        state["t"].fill_(t)
+
+    def notes(self):
+        return ["A starts at its symmetry point exactly; the pulses of a zero-shift are not counted"]

@@ -1,0 +1,66 @@
+"""Counts: the ledger of every operation an array was asked to do; what energy and time are computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+FIELDS = {
+    "mvm": "input vectors multiplied (repeats by bound management included)",
+    "mvm_t": "vectors multiplied by the transposed array",
+    "dac": "values converted to read voltages",
+    "adc": "currents converted to numbers",
+    "cell_reads": "devices read, one per device and vector",
+    "line_reads": "single rows read out",
+    "updates": "rank-1 updates (samples)",
+    "slots": "pulse slots that updates took, both polarities",
+    "row_pulses": "pulses sent on rows",
+    "column_pulses": "pulses sent on columns",
+    "coincidences": "devices stepped by coinciding pulses",
+    "programmed": "devices written with verify",
+    "program_pulses": "pulses of write-and-verify",
+    "program_rounds": "rounds of write-and-verify, all rows",
+    "resets": "devices reset",
+    "hold_s": "seconds that passed",
+    "digital_ops": "additions and multiplications outside the arrays",
+}
+
+
+class Counts(dict[str, Any]):
+    """Amounts by operation; a number, or one for each ensemble member, (E,).
+
+    Example:
+        >>> total = Counts(mvm=2) + Counts(mvm=1, adc=512)
+        >>> total["mvm"], total["adc"]
+        (3, 512)
+    """
+
+    def add(self, **amounts: Any) -> None:
+        """Add amounts in place."""
+        for name, amount in amounts.items():
+            if name not in FIELDS:
+                raise KeyError(f"{name} is not a count; the counts are {', '.join(FIELDS)}")
+            self[name] = self.get(name, 0) + amount
+
+    def __add__(self, other: Mapping[str, Any]) -> Counts:
+        total = Counts(self)
+        total.add(**other)
+        return total
+
+    def __sub__(self, other: Mapping[str, Any]) -> Counts:
+        return self + {name: -np.asarray(amount) for name, amount in other.items()}
+
+    def member(self, e: int) -> Counts:
+        """The counts of one ensemble member as plain numbers."""
+        values = {n: (v if np.ndim(v) == 0 else np.asarray(v)[e]) for n, v in self.items()}
+        return Counts({n: float(v) if n == "hold_s" else int(v) for n, v in values.items()})
+
+    @classmethod
+    def total(cls, parts: Iterable[Mapping[str, Any]]) -> Counts:
+        """Sum of ledgers."""
+        sum_ = cls()
+        for part in parts:
+            sum_.add(**part)
+        return sum_

@@ -1,0 +1,154 @@
+"""Mapping: a logical matrix cut over as many physical arrays as it needs, partial sums added digitally."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from aimco.arrays.crossbar import ReferencePolicy
+from aimco.cell import Cell
+from aimco.ledger import Counts
+from aimco.device.device import Device
+from aimco.periphery import Periphery
+from aimco.record import Record
+from aimco.tile import Tile
+
+
+
+class Array(Record):
+    """The physical array that a chip offers.
+
+    Args:
+        rows, cols: size, 1..65536. A larger matrix is cut over several arrays.
+    """
+
+    rows: int = Field(4096, ge=1, le=65536, description="word lines (inputs)")
+    cols: int = Field(4096, ge=1, le=65536, description="bit lines (outputs)")
+
+
+def spans(size: int, largest: int) -> list[slice]:
+    """Even pieces of range(size), none longer than `largest`: spans(10, 4) cuts at 0, 4, 7, 10."""
+    pieces = -(-size // largest)
+    cuts = [-(-size * k // pieces) for k in range(pieces + 1)]
+    return [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+
+
+class AnalogMatrix:
+    """A rows x columns matrix of weights held in arrays; the operations of `Tile`, whatever the number of arrays.
+
+    Args:
+        design: has device, cell, array and periphery. rows, columns: inputs and outputs of the matrix.
+        seeds: one for each ensemble member. names: of this matrix. reference: see `Crossbar`.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        cell: Cell,
+        array: Array,
+        periphery: Periphery,
+        rows: int,
+        columns: int,
+        *,
+        seeds: Sequence[int] = (0,),
+        names: tuple[str, ...] = ("matrix",),
+        reference: ReferencePolicy = "mid-range",
+    ) -> None:
+        self.shape = (len(seeds), rows, columns)
+        self.row_spans, self.column_spans = spans(rows, array.rows), spans(columns, array.cols)
+        self.tiles = [
+            [
+                Tile(device, cell, periphery, r.stop - r.start, c.stop - c.start, seeds=seeds, names=(*names, f"{i},{j}"), reference=reference)
+                for j, c in enumerate(self.column_spans)
+            ]
+            for i, r in enumerate(self.row_spans)
+        ]
+        self._single = self.tiles[0][0] if len(self.row_spans) == len(self.column_spans) == 1 else None
+        self._counts = Counts()
+
+    @property
+    def rows(self) -> int:
+        """Inputs of the matrix."""
+        return self.shape[1]
+
+    @property
+    def step(self) -> Any:
+        """Mean weight change of one pulse, (E,)."""
+        return self.tiles[0][0].step
+
+    def mvm(self, x: torch.Tensor) -> torch.Tensor:
+        """y = x W: (E, B, rows) -> (E, B, columns)."""
+        if self._single:
+            return self._single.mvm(x)
+        parts = [[tile.mvm(x[..., r].contiguous()) for tile in line] for r, line in zip(self.row_spans, self.tiles, strict=True)]
+        return self._sum([torch.cat(line, -1) for line in parts])
+
+    def mvm_t(self, d: torch.Tensor) -> torch.Tensor:
+        """z = d W^T: (E, B, columns) -> (E, B, rows)."""
+        if self._single:
+            return self._single.mvm_t(d)
+        pieces = [d[..., c].contiguous() for c in self.column_spans]
+        lines = [[tile.mvm_t(piece) for tile, piece in zip(line, pieces, strict=True)] for line in self.tiles]
+        return torch.cat([self._sum(line) for line in lines], -1)
+
+    def _sum(self, parts: list[torch.Tensor]) -> torch.Tensor:
+        """Digital sum of the partial results of several arrays."""
+        self._counts.add(digital_ops=(len(parts) - 1) * parts[0][0].numel())
+        return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+
+    def read_line(self, k: int) -> torch.Tensor:
+        """Weights of row k read through the periphery, (E, columns)."""
+        i = next(i for i, r in enumerate(self.row_spans) if r.start <= k < r.stop)
+        return torch.cat([tile.read_line(k - self.row_spans[i].start) for tile in self.tiles[i]], -1)
+
+    def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
+        """Parallel pulsed update of every array at once, E[dW] = lr x d^T."""
+        x, d = x.contiguous(), d.contiguous()
+        if self._single:
+            self._single.pulse(x, d, lr)
+            return
+        for r, c, tile in self._each():
+            tile.pulse(x[..., r].contiguous(), d[..., c].contiguous(), lr)
+
+    def program(self, target: torch.Tensor, **options: Any) -> None:
+        """Write and verify weights (E, rows, columns)."""
+        for r, c, tile in self._each():
+            tile.program(target[:, r, c], **options)
+
+    def reset(self, mask: torch.Tensor) -> None:
+        """Reset the devices of the mask (E, rows, columns)."""
+        for r, c, tile in self._each():
+            tile.reset(mask.expand(self.shape)[:, r, c])
+
+    def hold(self, seconds: float) -> None:
+        """Let time pass."""
+        for _, _, tile in self._each():
+            tile.hold(seconds)
+
+    def _each(self) -> list[tuple[slice, slice, Tile]]:
+        pairs = zip(self.row_spans, self.tiles, strict=True)
+        return [(r, c, tile) for r, line in pairs for c, tile in zip(self.column_spans, line, strict=True)]
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """The stored weights, (E, rows, columns): for tests and plots."""
+        return torch.cat([torch.cat([tile.weights for tile in line], 2) for line in self.tiles], 1)
+
+    @property
+    def counts(self) -> Counts:
+        """Everything done so far, over all arrays."""
+        return Counts.total([self._counts, *(tile.counts for _, _, tile in self._each())])
+
+    def checkpoint(self) -> dict[str, Any]:
+        """All that a later run needs to go on as if never stopped."""
+        counts = dict(self._counts)
+        return {"tiles": [tile.checkpoint() for _, _, tile in self._each()], "counts": counts}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        for (_, _, tile), part in zip(self._each(), saved["tiles"], strict=True):
+            tile.restore(part)
+        self._counts = Counts(saved["counts"])

@@ -1,0 +1,54 @@
+"""The optimizer of networks with arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+from aimco.networks.layers import AnalogParameter
+
+
+class InMemory(torch.optim.Optimizer):
+    """Analog parameters learn by the rule of their design, all others by plain SGD.
+
+    Args:
+        params: parameters or groups, as in torch.optim. lr: learning rate, a number or (E, 1, 1) for an ensemble.
+
+    Example:
+        >>> import torch, aimco as ai
+        >>> model = ai.nn.Linear(4, 3, design=ai.Design(device="ideal"))
+        >>> optimizer = ai.optim.InMemory(model.parameters(), lr=0.1)
+        >>> model(torch.ones(2, 4)).sum().backward()
+        >>> optimizer.step()
+    """
+
+    def __init__(self, params: Iterable[Any], lr: Any = 0.1) -> None:
+        if isinstance(lr, float | int) and not lr >= 0:
+            raise ValueError(f"lr must be at least 0, got {lr}")
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """One update from all backward passes since zero_grad."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            lr = group["lr"]
+            for parameter in group["params"]:
+                if isinstance(parameter, AnalogParameter):
+                    parameter.layer.learn(lr)
+                elif parameter.grad is not None:
+                    parameter.sub_(parameter.grad * lr) if isinstance(lr, torch.Tensor) else parameter.add_(parameter.grad, alpha=-lr)
+        return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget gradients and what backward passes left in analog layers."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if isinstance(parameter, AnalogParameter):
+                    parameter.layer.forget()
+        super().zero_grad(set_to_none)

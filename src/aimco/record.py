@@ -1,0 +1,373 @@
+"""Frozen records: plain data with units, ranges and one-sentence errors; TOML in, the same TOML out.
+
+Every parameter of aimco lives in a `Record`. A record refuses unknown fields, wrong types, numbers
+out of range and NaN; it writes itself as TOML, names itself by a hash of its content and makes
+neighbours by `replace("a.b", value)`. `stack` lays records that differ only in numbers along the
+ensemble axis.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import json
+import math
+import os
+import sys
+import tempfile
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from aimco.units import Unit
+
+
+class InputError(ValueError):
+    """The user's input is wrong: one sentence that names the field, the rule, the value and the fix."""
+
+
+def quantity(unit: Unit, default: Any = ..., *, doc: str = "", level: bool = False, **constraints: Any) -> Any:
+    """A number with a unit and a range: `g_max: float = quantity(S, gt=0, doc="largest conductance")`.
+
+    Args:
+        unit: SI unit of the stored number (`aimco.units`).
+        default: value when absent; without one the field is required.
+        doc: one line for tables and help.
+        level: the quantity is a position on the conductance axis, not a difference (matters to `Response` only).
+        **constraints: gt, ge, lt, le as in pydantic.
+    """
+    extra = {"unit": unit.symbol, "level": level}
+    return Field(default, description=doc or None, json_schema_extra=extra, **constraints)
+
+
+class Record(BaseModel):
+    """A frozen set of named values.
+
+    Example:
+        >>> class Dac(Record):
+        ...     bits: float = Field(7, ge=1, le=16)
+        >>> Dac().replace("bits", 5).bits
+        5.0
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise PathError(*first_problem(error, type(self))) from None
+
+    @model_validator(mode="after")
+    def _no_nan(self) -> Self:
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, float) and math.isnan(value):
+                raise PydanticCustomError("nested", "{path}\x00must be a number, got nan", {"path": name})
+        return self
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Self:
+        """Build the record from plain data (nested dicts), with errors in one sentence."""
+        try:
+            return cls.model_validate(dict(data))
+        except ValidationError as error:
+            raise PathError(*first_problem(error, cls)) from None
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read the record from a TOML file. Raises InputError for a missing, unreadable or wrong file."""
+        data = read_toml(path)
+        try:
+            return cls.of(data)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain nested data; absent (None) fields are left out."""
+        return {n: _plain(getattr(self, n)) for n in type(self).model_fields if getattr(self, n) is not None}
+
+    def dumps(self) -> str:
+        """The record as TOML text."""
+        return tomli_w.dumps(self.as_dict())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the record as TOML, whole or not at all."""
+        write_atomic(path, self.dumps())
+
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits that name this content; the source of a user's own response counts as content."""
+        text = json.dumps({"data": _placeless(self.as_dict()), "code": self.code()}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def code(self) -> str:
+        """Source text that is part of the content: that of user-defined kinds, at any depth."""
+        return "".join(v.code() for v in (getattr(self, n) for n in type(self).model_fields) if isinstance(v, Record))
+
+    def replace(self, path: str, value: Any) -> Self:
+        """A neighbour with one dotted field changed: `design.replace("device.g_max", 25 * uS)`."""
+        data = self.as_dict()
+        *parents, last = path.split(".")
+        node, record = data, self
+        for name in parents:
+            if not isinstance(record, Record) or name not in type(record).model_fields:
+                raise InputError(_unknown(path, name, record))
+            record = getattr(record, name)
+            node = node.setdefault(name, {})
+        if isinstance(record, Record) and last not in type(record).model_fields and last != "kind":
+            raise InputError(_unknown(path, last, record))
+        node[last] = _plain(value)
+        if value is None:
+            del node[last]
+        return type(self).of(data)
+
+
+class Kinded(Record):
+    """A record that comes in kinds, each a subclass named by `kind`: `{kind = "soft-bounds", ...}`.
+
+    A kind is the kebab-case name of a module in the package `kinds_in` and of the class in it
+    (`soft-bounds` -> `soft_bounds.py`, `SoftBounds`), so a new kind is one new file. A user's own kind
+    is named by its file and class: `kind = "my_device.py:MyDevice"`.
+    """
+
+    kinds_in: ClassVar[str] = ""
+
+    @classmethod
+    def kind_name(cls) -> str:
+        """The name that `kind` takes for this class."""
+        if cls.__module__.startswith("aimco."):
+            return "".join("-" + c.lower() if c.isupper() else c for c in cls.__name__).lstrip("-")
+        return f"{inspect.getsourcefile(cls)}:{cls.__name__}"
+
+    @property
+    def kind(self) -> str:
+        return type(self).kind_name()
+
+    @classmethod
+    def kinds(cls) -> list[str]:
+        """Names of the kinds that come with aimco."""
+        folder = importlib.import_module(cls.kinds_in).__path__
+        names = (p.stem for d in folder for p in Path(d).glob("*.py"))
+        return sorted(n.replace("_", "-") for n in names if not n.startswith("_"))
+
+    @classmethod
+    def of_kind(cls, kind: str) -> type[Self]:
+        """The class of this kind, from aimco or from a user's file."""
+        if ".py:" in kind:
+            path, _, name = kind.rpartition(":")
+            return getattr(_module_at(path), name, None) or _refuse(f"kind {kind}: {path} has no class {name}")
+        if kind not in cls.kinds():
+            raise InputError(f"kind {kind!r} is unknown{_meant(kind, cls.kinds())}; the kinds are {', '.join(cls.kinds())}, or FILE.py:CLASS")
+        module = importlib.import_module(f"{cls.kinds_in}.{kind.replace('-', '_')}")
+        return getattr(module, "".join(part.capitalize() for part in kind.split("-")))
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _resolve(cls, data: Any, handler: Any) -> Any:
+        if isinstance(data, cls) or not isinstance(data, Mapping):
+            return handler(data)
+        rest = dict(data)
+        kind = rest.pop("kind", None)
+        if kind is None and cls.kinds_in and cls.__name__ in _ABSTRACT:
+            raise PydanticCustomError("nested", "{path}\x00is missing; the kinds are {kinds}", {"path": "kind", "kinds": ", ".join(cls.kinds())})
+        if kind is None or kind == cls.kind_name():
+            return handler(rest)
+        if not isinstance(kind, str):
+            raise PydanticCustomError("nested", "{path}\x00must be a text, got {got}", {"path": "kind", "got": repr(kind)})
+        try:
+            return cls.of_kind(kind).of(rest)
+        except PathError as error:
+            raise PydanticCustomError("nested", "{path}\x00{problem}", {"path": error.path, "problem": error.problem}) from None
+        except InputError as error:
+            raise PydanticCustomError("nested", "\x00{problem}", {"problem": str(error)}) from None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"kind": self.kind} | super().as_dict()
+
+    def code(self) -> str:
+        own = "" if type(self).__module__.startswith("aimco.") else inspect.getsource(type(self))
+        return own + super().code()
+
+
+_ABSTRACT = {"Response", "Rule", "Cell"}
+
+
+class PathError(InputError):
+    """An InputError that still knows which field of the record it is about."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path} {problem}".strip())
+        self.path, self.problem = path, problem
+
+
+def first_problem(error: ValidationError, cls: type[BaseModel]) -> tuple[str, str]:
+    """(dotted field, what is wrong with it) of the first error in a failed validation."""
+    details = error.errors(include_url=False)[0]
+    path = [str(part) for part in details["loc"] if not str(part).startswith(("function-", "is-instance"))]
+    kind, got = details["type"], details["input"]
+    if kind == "nested":
+        inner, _, problem = details["msg"].partition("\x00")
+        return ".".join(filter(None, [*path, inner])), problem
+    dotted = ".".join(path)
+    owner = _owner(cls, path[:-1])
+    if kind == "extra_forbidden":
+        fields = sorted(owner.model_fields) if owner else []
+        return dotted, f"is not a field{_meant(path[-1], fields)}; the fields are {', '.join(fields)}"
+    if kind == "missing":
+        return dotted, "is missing and has no default; give it a value"
+    field = owner.model_fields.get(path[-1]) if owner and path else None
+    if field is not None and kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
+        return dotted, f"must be {_range(field)}, got {got!r}"
+    if kind == "value_error":
+        return dotted, str(details["ctx"]["error"])
+    rule = {"float_type": "must be a number", "int_type": "must be a whole number", "int_from_float": "must be a whole number",
+            "bool_type": "must be true or false", "string_type": "must be a text", "finite_number": "must be finite"}.get(kind)
+    rule = rule or details["msg"].replace("Input should be", "must be").replace(" or ", " or ")
+    return dotted, f"{rule}, got {got if isinstance(got, str | int | float | bool) else type(got).__name__!s}"
+
+
+def _range(field: FieldInfo) -> str:
+    limit = {k: getattr(m, k) for m in field.metadata for k in ("gt", "ge", "lt", "le") if getattr(m, k, None) is not None}
+    unit = (field.json_schema_extra or {}).get("unit", "") if isinstance(field.json_schema_extra, dict) else ""
+    low, high = limit.get("ge", limit.get("gt")), limit.get("le", limit.get("lt"))
+    if low is not None and high is not None:
+        if "ge" in limit and "le" in limit:
+            return f"in {low:g}..{high:g} {unit}".rstrip()
+        left, right = "[" if "ge" in limit else "(", "]" if "le" in limit else ")"
+        return f"in {left}{low:g}, {high:g}{right} {unit}".rstrip()
+    sign = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
+    return " and ".join(f"{sign[k]} {v:g} {unit}".rstrip() for k, v in limit.items())
+
+
+def _owner(cls: type[BaseModel] | None, path: Sequence[str]) -> type[BaseModel] | None:
+    for name in path:
+        field = cls.model_fields.get(name) if cls else None
+        options = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
+        cls = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+    return cls
+
+
+def _unknown(path: str, name: str, record: Any) -> str:
+    fields = sorted(type(record).model_fields) if isinstance(record, Record) else []
+    return f"{path} is not a field{_meant(name, fields)}; the fields there are {', '.join(fields) or 'none'}"
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _refuse(sentence: str) -> Any:
+    raise InputError(sentence)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.as_dict()
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    return float(value) if isinstance(value, Unit) else value
+
+
+def _placeless(data: Any) -> Any:
+    """The data with each user's file named without its folder, so that a hash does not depend on the machine."""
+    if isinstance(data, dict):
+        return {k: v.rpartition("/")[2] if k == "kind" else _placeless(v) for k, v in data.items()}
+    return [_placeless(v) for v in data] if isinstance(data, list) else data
+
+
+def _module_at(path: str) -> Any:
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise InputError(f"kind {path}: there is no such file; give the path from where you run")
+    return _load_module(file, file.stat().st_mtime_ns)
+
+
+@functools.cache
+def _load_module(file: Path, changed_ns: int) -> Any:
+    spec = importlib.util.spec_from_file_location(f"_user_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Plain data of a TOML file; InputError when it is missing, not text or not TOML."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; check the path") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; name a TOML file in it") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8 text; save the file as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: is not valid TOML: {error}; mend that line") from None
+
+
+def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write a file whole or not at all: into a temporary file beside it, then renamed over it."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+R = TypeVar("R", bound=Record)
+
+
+def stack(records: Sequence[R]) -> R:
+    """Lay records that differ only in floats along the ensemble axis: such a field becomes a tuple of E floats.
+
+    Raises InputError naming the first field that differs and is not a float.
+    """
+    first = records[0]
+    if all(r is first or r == first for r in records):
+        return first
+    values: dict[str, Any] = {}
+    for name in type(first).model_fields:
+        column = [getattr(r, name, None) for r in records]
+        values[name] = _stack_column(name, column)
+    return type(first).model_construct(**values)
+
+
+def _stack_column(name: str, column: list[Any]) -> Any:
+    if all(type(v) is type(column[0]) and v == column[0] for v in column):
+        return column[0]
+    if all(isinstance(v, Record) and type(v) is type(column[0]) for v in column):
+        try:
+            return stack(column)
+        except PathError as error:
+            raise PathError(f"{name}.{error.path}", error.problem) from None
+    if all(isinstance(v, float) for v in column):
+        return tuple(column)
+    if all(isinstance(v, dict) and v.keys() == column[0].keys() for v in column):
+        return {k: _stack_column(f"{name}.{k}", [v[k] for v in column]) for k in column[0]}
+    shown = " and ".join(sorted({str(v) for v in column})[:2])
+    raise PathError(name, f"differs within one ensemble ({shown}): only numbers with a decimal point may; run the others apart")

@@ -1,0 +1,81 @@
+"""Counter-based random numbers: a draw is a pure function of (seed, stream, step, element).
+
+There is no generator to advance and no global seed. A 64-bit key names (seed, stream); `base` mixes
+the step into it; a 32-bit hash of base + element is the draw. The same draws come out whatever the
+thread count, the batch split or the place in an ensemble. The functions here are the definition in
+plain numpy; `kernels/lanes.py` holds the same arithmetic for compiled code and is tested equal to it.
+
+Source: hash32 is the two-round multiply-xorshift mixer with Wellons' constants (Wellons 2018,
+"Prospecting for hash functions"); the 64-bit mixer is the finaliser of SplitMix64 (Steele 2014).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+
+GOLDEN = 0x9E3779B97F4A7C15
+ROUGH_MEAN = 12 + (1 - 2.0**-8) / 2
+ROUGH_SCALE = (6 + (1 - 2.0**-16) / 12) ** -0.5
+_MASK = (1 << 64) - 1
+
+
+def stream_key(seed: int, *names: str | int) -> int:
+    """64-bit key of one stream of draws, for example `stream_key(0, "layer 1", "W", "pulse")`."""
+    text = repr((int(seed), *names)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+
+
+def stream_keys(seeds: tuple[int, ...], *names: str | int) -> np.ndarray:
+    """Keys of one stream for each member of an ensemble, (E,) uint64: a member's key depends on its seed alone."""
+    return np.array([stream_key(seed, *names) for seed in seeds], np.uint64)
+
+
+def base(key: int, step: int) -> int:
+    """32-bit start of the draws of one step of a stream."""
+    z = (key + (step + 1) * GOLDEN) & _MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+    return (z ^ (z >> 31)) >> 32
+
+
+def hash32(x: np.ndarray) -> np.ndarray:
+    """Mix 32-bit words; neighbours in, unrelated words out."""
+    x = np.asarray(x, np.uint32)
+    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
+    x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
+    return x ^ (x >> np.uint32(16))
+
+
+def rough_normal(h: np.ndarray) -> np.ndarray:
+    """Nearly normal numbers from random words, the noise of pulse kernels: mean 0, variance 1, kurtosis 2.92.
+
+    The number of set bits among 24 is binomial; the other 8 bits, as a fraction u, smear its steps:
+    z = (popcount(h mod 2^24) + u - mean) / sqrt(24/4 + 1/12), |z| <= 5.
+    """
+    h = np.asarray(h, np.uint32)
+    u = (h >> np.uint32(24)).astype(np.float32) * np.float32(2.0**-8)
+    z = np.bitwise_count(h & np.uint32(0xFFFFFF)).astype(np.float32) + u
+    return (z - np.float32(ROUGH_MEAN)) * np.float32(ROUGH_SCALE)
+
+
+def uniform(keys: np.ndarray, step: int, count: int) -> np.ndarray:
+    """Uniform numbers in (0, 1), (E, count) float64."""
+    start = np.array([[base(int(k), step)] for k in keys], np.uint32)
+    return (hash32(start + np.arange(count, dtype=np.uint32)) + 0.5) / 2.0**32
+
+
+def normal(keys: np.ndarray, step: int, shape: tuple[int, ...]) -> torch.Tensor:
+    """Normal numbers, (E, *shape) float32, by Box and Muller: sqrt(-2 ln u) cos(2 pi v)."""
+    count = int(np.prod(shape, dtype=np.int64))
+    draws = uniform(keys, step, 2 * count)
+    z = np.sqrt(-2 * np.log(draws[:, :count])) * np.cos(2 * np.pi * draws[:, count:])
+    return torch.from_numpy(z.astype(np.float32).reshape(len(keys), *shape))
+
+
+def permutation(seed: int, stream: str, step: int, count: int) -> np.ndarray:
+    """A random order of range(count), the same for the same (seed, stream, step)."""
+    key = np.array([stream_key(seed, stream)], np.uint64)
+    return np.argsort(uniform(key, step, count)[0], kind="stable")

@@ -1,0 +1,37 @@
+"""Shared fixtures. Data and programs that a machine may lack are asked for here, so that what is skipped is skipped by name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+IN_CI = os.environ.get("CI") == "true"
+
+settings.register_profile("local", deadline=None)
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable" if IN_CI else "local")
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path:
+    """Folder of the MNIST files, named by AIMCO_DATA."""
+    folder = os.environ.get("AIMCO_DATA")
+    if not folder or not (Path(folder) / "train-images-idx3-ubyte.gz").is_file():
+        pytest.skip(
+            f"AIMCO_DATA must name a folder with the four MNIST files (train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, "
+            f"t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz), got {folder!r}"
+        )
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def ngspice() -> str:
+    """Path of the circuit simulator that circuits are checked against; its absence is a failure in CI."""
+    program = shutil.which("ngspice")
+    if program is None:
+        (pytest.fail if IN_CI else pytest.skip)("ngspice is not installed; `make oracles` says how")
+    return program
