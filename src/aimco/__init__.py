@@ -9,9 +9,10 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "Design": "design", "Network": "design", "Training": "design", "Array": "mapping", "Periphery": "periphery", "Converter": "periphery",
-    "Pulses": "periphery", "Device": "device.device", "Response": "device.response", "catalogue": "device.device", "Cell": "cell",
+    "Pulses": "arrays.pulses", "Device": "device.device", "Response": "device.response", "catalogue": "device.device", "Cell": "cell",
     "Rule": "learning", "Record": "record", "InputError": "record", "quantity": "record", "Counts": "ledger", "counts": "networks.layers",
-    "AnalogMatrix": "mapping", "Tile": "tile", "Crossbar": "arrays.crossbar", "evaluate": "evaluation", "evaluate_many": "evaluation", "Result": "evaluation",
+    "AnalogMatrix": "mapping", "Tile": "tile", "Crossbar": "arrays.crossbar", "evaluate": "evaluation",
+    "evaluate_many": "evaluation", "Result": "evaluation",
     "price": "cost.price", "load_task": "tasks",
 }  # fmt: skip
 _MODULES = ("nn", "optim", "units", "tasks", "learning", "cost", "report")
@@ -20,17 +21,18 @@ __all__ = [*_WHERE, *_MODULES]
 if TYPE_CHECKING:
     from aimco import cost, learning, nn, optim, report, tasks, units
     from aimco.arrays.crossbar import Crossbar
+    from aimco.arrays.pulses import Pulses
     from aimco.cell import Cell
     from aimco.cost.price import price
-    from aimco.ledger import Counts
     from aimco.design import Design, Network, Training
     from aimco.device.device import Device, catalogue
     from aimco.device.response import Response
     from aimco.evaluation import Result, evaluate, evaluate_many
     from aimco.learning import Rule
+    from aimco.ledger import Counts
     from aimco.mapping import AnalogMatrix, Array
     from aimco.networks.layers import counts
-    from aimco.periphery import Converter, Periphery, Pulses
+    from aimco.periphery import Converter, Periphery
     from aimco.record import InputError, Record, quantity
     from aimco.tasks import load as load_task
     from aimco.tile import Tile

@@ -27,7 +27,7 @@ class Network(Record):
     """
 
     kind: Literal["mlp"] = "mlp"
-    hidden: tuple[int, ...] = Field((32,), strict=False, max_length=32, description="sizes of the hidden layers")
+    hidden: tuple[int, ...] = Field(default=(32,), strict=False, max_length=32, description="sizes of the hidden layers")
     activation: Literal["sigmoid", "tanh", "relu"] = "sigmoid"
     bias: Literal["array", "digital", "none"] = "array"
 
@@ -47,11 +47,11 @@ class Training(Record):
             `decay` after each `decay_every` epochs. sample_s: time that one sample takes, s; from the cost model when absent.
     """
 
-    epochs: int = Field(10, ge=1, le=100_000, description="passes over the training set")
-    batch: int = Field(10, ge=1, le=100_000, description="samples per step")
-    decay_every: int | None = Field(None, ge=1, description="epochs between reductions of the learning rate")
-    decay: float = Field(0.5, gt=0, le=1, description="factor of each reduction")
-    sample_s: float | None = Field(None, gt=0, description="time per sample, s")
+    epochs: int = Field(default=10, ge=1, le=100_000, description="passes over the training set")
+    batch: int = Field(default=10, ge=1, le=100_000, description="samples per step")
+    decay_every: int | None = Field(default=None, ge=1, description="epochs between reductions of the learning rate")
+    decay: float = Field(default=0.5, gt=0, le=1, description="factor of each reduction")
+    sample_s: float | None = Field(default=None, gt=0, description="time per sample, s")
 
     def lr_factor(self, epoch: int) -> float:
         """Factor on the learning rate in an epoch, the first being 0."""

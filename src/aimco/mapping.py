@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,12 +11,11 @@ from pydantic import Field
 
 from aimco.arrays.crossbar import ReferencePolicy
 from aimco.cell import Cell
-from aimco.ledger import Counts
 from aimco.device.device import Device
+from aimco.ledger import Counts
 from aimco.periphery import Periphery
 from aimco.record import Record
 from aimco.tile import Tile
-
 
 
 class Array(Record):
@@ -25,15 +25,15 @@ class Array(Record):
         rows, cols: size, 1..65536. A larger matrix is cut over several arrays.
     """
 
-    rows: int = Field(4096, ge=1, le=65536, description="word lines (inputs)")
-    cols: int = Field(4096, ge=1, le=65536, description="bit lines (outputs)")
+    rows: int = Field(default=4096, ge=1, le=65536, description="word lines (inputs)")
+    cols: int = Field(default=4096, ge=1, le=65536, description="bit lines (outputs)")
 
 
 def spans(size: int, largest: int) -> list[slice]:
     """Even pieces of range(size), none longer than `largest`: spans(10, 4) cuts at 0, 4, 7, 10."""
     pieces = -(-size // largest)
     cuts = [-(-size * k // pieces) for k in range(pieces + 1)]
-    return [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [slice(a, b) for a, b in itertools.pairwise(cuts)]
 
 
 class AnalogMatrix:
@@ -61,7 +61,16 @@ class AnalogMatrix:
         self.row_spans, self.column_spans = spans(rows, array.rows), spans(columns, array.cols)
         self.tiles = [
             [
-                Tile(device, cell, periphery, r.stop - r.start, c.stop - c.start, seeds=seeds, names=(*names, f"{i},{j}"), reference=reference)
+                Tile(
+                    device,
+                    cell,
+                    periphery,
+                    r.stop - r.start,
+                    c.stop - c.start,
+                    seeds=seeds,
+                    names=(*names, f"{i},{j}"),
+                    reference=reference,
+                )
                 for j, c in enumerate(self.column_spans)
             ]
             for i, r in enumerate(self.row_spans)

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from aimco.arrays.pulses import Pulses
 from aimco.record import Record, quantity
 from aimco.units import A, V, s
 
@@ -17,31 +18,21 @@ class Converter(Record):
     """A DAC or an ADC. Levels are spaced range / (2^(bits-1) - 1), zero among them.
 
     Args:
-        bits: resolution, 2..16, `inf` for none lost.
+        bits: resolution, 2 to 24, `inf` for none lost.
         range_A: largest current of an ADC, A; larger ones saturate. Unused by a DAC, whose range is the read voltage.
         lines: lines that take turns at one converter.
     """
 
-    bits: float = Field(inf, ge=2, description="resolution; inf is exact")
+    bits: float = Field(default=inf, ge=2, description="resolution; inf is exact")
     range_A: float = quantity(A, inf, gt=0, doc="largest current of an ADC")
-    lines: int = Field(1, ge=1, le=65536, description="lines that share one converter")
+    lines: int = Field(default=1, ge=1, le=65536, description="lines that share one converter")
 
-
-class Pulses(Record):
-    """How updates are sent as pulses.
-
-    Args:
-        length: longest pulse train BL, 1..31 slots.
-        update_management: balance the two sides by sqrt(max|d| / max|x|).
-        update_bl_management: shorten the train to ceil(lr max|x| max|d| / dw_min).
-        mode: "exact" steps every coincidence; "aggregated" takes all of a sample's coincidences in one step where they are
-            many; "auto" aggregates when a whole train moves a device by less than a quarter of half its range.
-    """
-
-    length: int = Field(31, ge=1, le=31, description="slots of the longest pulse train")
-    update_management: bool = True
-    update_bl_management: bool = True
-    mode: Literal["auto", "exact", "aggregated"] = "auto"
+    @field_validator("bits")
+    @classmethod
+    def _in_range(cls, bits: float) -> float:
+        if bits > 24 and bits != inf:
+            raise ValueError(f"must be in 2..24 or inf, got {bits:g}")
+        return bits
 
 
 class Periphery(Record):

@@ -167,7 +167,9 @@ class Kinded(Record):
             path, _, name = kind.rpartition(":")
             return getattr(_module_at(path), name, None) or _refuse(f"kind {kind}: {path} has no class {name}")
         if kind not in cls.kinds():
-            raise InputError(f"kind {kind!r} is unknown{_meant(kind, cls.kinds())}; the kinds are {', '.join(cls.kinds())}, or FILE.py:CLASS")
+            raise InputError(
+                f"kind {kind!r} is unknown{_meant(kind, cls.kinds())}; the kinds are {', '.join(cls.kinds())}, or FILE.py:CLASS"
+            )
         module = importlib.import_module(f"{cls.kinds_in}.{kind.replace('-', '_')}")
         return getattr(module, "".join(part.capitalize() for part in kind.split("-")))
 
@@ -179,7 +181,9 @@ class Kinded(Record):
         rest = dict(data)
         kind = rest.pop("kind", None)
         if kind is None and cls.kinds_in and cls.__name__ in _ABSTRACT:
-            raise PydanticCustomError("nested", "{path}\x00is missing; the kinds are {kinds}", {"path": "kind", "kinds": ", ".join(cls.kinds())})
+            raise PydanticCustomError(
+                "nested", "{path}\x00is missing; the kinds are {kinds}", {"path": "kind", "kinds": ", ".join(cls.kinds())}
+            )
         if kind is None or kind == cls.kind_name():
             return handler(rest)
         if not isinstance(kind, str):
@@ -228,10 +232,19 @@ def first_problem(error: ValidationError, cls: type[BaseModel]) -> tuple[str, st
     field = owner.model_fields.get(path[-1]) if owner and path else None
     if field is not None and kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
         return dotted, f"must be {_range(field)}, got {got!r}"
+    cause = details.get("ctx", {}).get("error")
+    if isinstance(cause, PathError):
+        return ".".join(filter(None, [dotted, cause.path])), cause.problem
     if kind == "value_error":
         return dotted, str(details["ctx"]["error"])
-    rule = {"float_type": "must be a number", "int_type": "must be a whole number", "int_from_float": "must be a whole number",
-            "bool_type": "must be true or false", "string_type": "must be a text", "finite_number": "must be finite"}.get(kind)
+    rule = {
+        "float_type": "must be a number",
+        "int_type": "must be a whole number",
+        "int_from_float": "must be a whole number",
+        "bool_type": "must be true or false",
+        "string_type": "must be a text",
+        "finite_number": "must be finite",
+    }.get(kind)
     rule = rule or details["msg"].replace("Input should be", "must be").replace(" or ", " or ")
     return dotted, f"{rule}, got {got if isinstance(got, str | int | float | bool) else type(got).__name__!s}"
 

@@ -10,8 +10,8 @@ import torch
 
 from aimco.arrays.crossbar import Crossbar, ReferencePolicy
 from aimco.cell import Cell
-from aimco.ledger import Counts
 from aimco.device.device import Device
+from aimco.ledger import Counts
 from aimco.periphery import Periphery, across, finite, quantised
 
 

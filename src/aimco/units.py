@@ -1,4 +1,4 @@
-"""SI units as named numbers: `25 * uS` is 2.5e-05 siemens, and a field knows the symbol of its unit."""
+"""SI units as named numbers: `25 * uS` is 25 microsiemens, and a field knows the symbol of its unit."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from __future__ import annotations
 class Unit(float):
     """A multiple of an SI unit that remembers its symbol.
 
-    Arithmetic gives plain floats: `25 * uS == 2.5e-05`.
+    Arithmetic gives plain floats: `2 * uS == 2e-06`.
 
     Example:
-        >>> 25 * uS, uS.symbol
-        (2.5e-05, 'uS')
+        >>> 2 * uS, uS.symbol
+        (2e-06, 'uS')
     """
 
     symbol: str

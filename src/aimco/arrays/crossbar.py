@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from aimco import rng
-from aimco.ledger import Counts
+from aimco.arrays.pulses import Pulses
 from aimco.device.device import Device, Sampled
-from aimco.periphery import Pulses
+from aimco.ledger import Counts
 
 ReferencePolicy = Literal["mid-range", "symmetry-point"]
 _AGGREGATE_BELOW = 0.25  # of half the range: a train moving a device further is always taken pulse by pulse
@@ -140,9 +140,7 @@ class Crossbar:
         """Give every device its own number of pulses, (E, R, C) int32, positive up: row-by-row access, not parallel."""
         room = self._room(1)
         count = pulses.to(torch.int32).expand(self.shape).contiguous()
-        room["kernel"].apply(
-            room["state"], room["origin"], room["a"], room["m"], count.numpy(), self.keys["apply"], self.done["applied"]
-        )
+        room["kernel"].apply(room["state"], room["origin"], room["a"], room["m"], count.numpy(), self.keys["apply"], self.done["applied"])
         self.done["applied"] += 1
         self._counts.add(program_pulses=count.abs().sum((1, 2)).numpy())
 

@@ -19,7 +19,7 @@ class Cell(Kinded):
 
     kinds_in: ClassVar[str] = "aimco.cell"
 
-    weight_max: float = Field(1.0, gt=0, description="weight at the top of the nominal range")
+    weight_max: float = Field(default=1.0, gt=0, description="weight at the top of the nominal range")
 
     @property
     def weight(self) -> Any:

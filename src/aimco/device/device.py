@@ -51,8 +51,8 @@ class Device(Record):
     response: Response
     spread: dict[str, float] = Field(default={}, description="device-to-device spread by parameter")
     spread_law: Literal["normal", "lognormal"] = "normal"
-    cycle_noise: float = Field(0.0, ge=0, le=100, description="cycle-to-cycle noise relative to the step")
-    cycle_noise_additive: float = Field(0.0, ge=0, le=100, description="cycle-to-cycle noise relative to the mid-range step")
+    cycle_noise: float = Field(default=0.0, ge=0, le=100, description="cycle-to-cycle noise relative to the step")
+    cycle_noise_additive: float = Field(default=0.0, ge=0, le=100, description="cycle-to-cycle noise relative to the mid-range step")
     read_noise: float = quantity(S, 0.0, ge=0, doc="standard deviation of one read")
     retention_s: float = quantity(s, inf, gt=0, doc="relaxation time to the resting point")
     resting_g: float | None = quantity(S, None, ge=0, doc="conductance at rest; mid-range when absent")
@@ -65,7 +65,9 @@ class Device(Record):
         if name.endswith(".toml"):
             return cls.load(name)
         if name not in catalogue():
-            raise InputError(f"device {name!r} is not in the catalogue{_meant(name, catalogue())}; it has {', '.join(catalogue())}, or give a FILE.toml")
+            raise InputError(
+                f"device {name!r} is not in the catalogue{_meant(name, catalogue())}; it has {', '.join(catalogue())}, or give a FILE.toml"
+            )
         return cls.load(CATALOGUE / f"{name}.toml")
 
     @field_validator("spread")
@@ -89,7 +91,9 @@ class Device(Record):
         known = ["step", "asymmetry", "g_min", "g_max", *self._response_numbers()]
         for name in self.spread:
             if name not in known:
-                raise ValueError(f"spread.{name} is not a parameter of this device{_meant(name, known)}; the parameters are {', '.join(known)}")
+                raise ValueError(
+                    f"spread.{name} is not a parameter of this device{_meant(name, known)}; the parameters are {', '.join(known)}"
+                )
         return self
 
     def _response_numbers(self) -> list[str]:

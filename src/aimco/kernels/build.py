@@ -95,7 +95,8 @@ class ScalarSource:
             elif callable(value) and getattr(value, "__module__", "") == "math":
                 self.imports[node.id] = f"from math import {value.__name__} as {node.id}"
             else:
-                raise InputError(f"{function.__name__} reads {node.id}, a {type(value).__name__}; a pulse function may read numbers, math and other such functions")
+                what = f"{function.__name__} reads {node.id}, a {type(value).__name__}"
+                raise InputError(f"{what}; a pulse function may read numbers, math and other such functions")
 
     def text(self, main: str) -> str:
         """Python text that defines the functions, the one called `main` last."""
@@ -136,7 +137,9 @@ def kernel(function: Callable[..., Any], own: tuple[str, ...], shared: tuple[str
     needed = source.reads | {"g_max", "g_min"}
     missing = sorted(needed - set(own) - set(shared))
     if missing:
-        raise InputError(f"{function.__qualname__} reads p.{missing[0]}, which is not a field; the fields are {', '.join(sorted((*own, *shared)))}")
+        raise InputError(
+            f"{function.__qualname__} reads p.{missing[0]}, which is not a field; the fields are {', '.join(sorted((*own, *shared)))}"
+        )
     values = [f"a[e, i, {own.index(n)}, j]" if n in own else f"m[e, {shared.index(n)}]" for n in sorted(needed)]
     part = source.text("response") + (
         f"\n\nNOISY = {noisy}\nREFERENCED = {referenced}\nDevice = namedtuple('Device', {' '.join(sorted(needed))!r})\n\n\n"

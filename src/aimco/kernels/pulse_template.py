@@ -7,6 +7,7 @@ cache folder, so that a second process compiles nothing.
 """
 
 from collections import namedtuple
+from math import sqrt
 
 import numba as nb
 import numpy as np
@@ -15,8 +16,6 @@ from aimco.kernels.lanes import add32, base, coincidences, hash_add, lowest_slot
 from aimco.kernels.trains import encode
 
 # <response>
-from math import sqrt
-
 _0 = np.float32(0)
 NOISY = True
 REFERENCED = False

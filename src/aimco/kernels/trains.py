@@ -54,9 +54,11 @@ def _sample(x, d, lr, dw_min, length, manage, shorten, key_x, key_d, x_words, d_
         x_words[:] = 0
         d_words[:] = 0
         return 0, np.float32(0), np.float32(0)
-    slots = length
+    slots, wanted = length, lr * top_x * top_d / dw_min  # coincidences wanted where both sides are largest
     if shorten:
-        slots = int(min(float(length), max(1.0, np.ceil(lr * top_x * top_d / dw_min))))
+        slots = int(min(float(length), max(1.0, np.ceil(wanted))))
+    if wanted > length:  # more than a train can give: only large d are clipped, x keeps its proportions
+        top_d = np.float32(top_d * length / wanted)
     gain = np.float32(np.sqrt(lr / (slots * dw_min)))
     balance = np.float32(np.sqrt(top_d / top_x)) if manage else np.float32(1)
     sum_x = _train(x, gain * balance, slots, key_x, scratch, x_words)

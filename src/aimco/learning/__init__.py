@@ -28,7 +28,7 @@ class Rule(Kinded):
     kinds_in: ClassVar[str] = "aimco.learning"
     weights_on: ClassVar[str] = "W"
 
-    lr: float = Field(0.1, ge=0, le=1000, description="learning rate")
+    lr: float = Field(default=0.1, ge=0, le=1000, description="learning rate")
 
     def arrays(self) -> dict[str, ReferencePolicy]:
         """Arrays that a layer needs and what each is read against; none for a digital rule."""

@@ -27,10 +27,10 @@ class TikiTaka(Rule):
 
     weights_on = "C"
 
-    lr_fast: float = Field(0.01, gt=0, le=1000, description="learning rate of A")
-    gamma: float = Field(0.0, ge=0, le=100, description="share of A in the weights")
-    transfer_every: int = Field(1, ge=1, le=1_000_000, description="updates between transfers")
-    transfer_lr: float = Field(1.0, ge=0, le=1000, description="factor on lr for transfers")
+    lr_fast: float = Field(default=0.01, gt=0, le=1000, description="learning rate of A")
+    gamma: float = Field(default=0.0, ge=0, le=100, description="share of A in the weights")
+    transfer_every: int = Field(default=1, ge=1, le=1_000_000, description="updates between transfers")
+    transfer_lr: float = Field(default=1.0, ge=0, le=1000, description="factor on lr for transfers")
 
     def arrays(self):
         return {"A": "symmetry-point", "C": "mid-range"}

@@ -101,11 +101,11 @@ class AnalogLayer(nn.Module):
         return len(self.seeds)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.matrices:
-            y = _Product.apply(x, self.handle, self)
-        else:
-            y = self.as_outputs(torch.bmm(self.as_rows(x), self.weight), x.shape)
+        y = _Product.apply(x, self.handle, self) if self.matrices else self._digital(x)
         return y if self.bias is None else y + self.bias
+
+    def _digital(self, x: torch.Tensor) -> torch.Tensor:
+        return self.as_outputs(torch.bmm(self.as_rows(x), self.weight), x.shape)
 
     def as_rows(self, x: torch.Tensor) -> torch.Tensor:
         """Inputs as vectors on the rows, (E, B, rows), the constant 1 of the bias row included."""
@@ -224,7 +224,8 @@ class Conv2d(AnalogLayer):
         return y.transpose(1, 2).reshape(*lead, self.outputs, height, width)
 
     def extra_repr(self) -> str:
-        return f"{self.inputs}, {self.outputs}, kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, rule={self.rule.kind}"
+        size = f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+        return f"{self.inputs}, {self.outputs}, {size}, rule={self.rule.kind}"
 
 
 def analog_layers(model: nn.Module) -> dict[str, AnalogLayer]:

@@ -15,10 +15,10 @@ class Exponential(Response):
     Source: Gong 2018 (resistive memory); exponential-step device of Gokmen & Haensch 2020.
     """
 
-    a_up: float = Field(0.00081, lt=1, ge=-100, description="weight of the exponential, up")
-    a_down: float = Field(0.36833, lt=1, ge=-100, description="weight of the exponential, down")
-    gamma_up: float = Field(12.44625, ge=0, le=50, description="rate of the exponential, up")
-    gamma_down: float = Field(12.78785, ge=0, le=50, description="rate of the exponential, down")
+    a_up: float = Field(default=0.00081, lt=1, ge=-100, description="weight of the exponential, up")
+    a_down: float = Field(default=0.36833, lt=1, ge=-100, description="weight of the exponential, down")
+    gamma_up: float = Field(default=12.44625, ge=0, le=50, description="rate of the exponential, up")
+    gamma_down: float = Field(default=12.78785, ge=0, le=50, description="rate of the exponential, down")
 
     @staticmethod
     def step(g, up, p):

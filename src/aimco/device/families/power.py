@@ -13,8 +13,8 @@ class Power(Response):
     Source: Wu 2025, response functions (1 -+ w/tau)^gamma_res.
     """
 
-    gamma_up: float = Field(2.0, ge=0, le=20, description="exponent of the up step")
-    gamma_down: float = Field(2.0, ge=0, le=20, description="exponent of the down step")
+    gamma_up: float = Field(default=2.0, ge=0, le=20, description="exponent of the up step")
+    gamma_down: float = Field(default=2.0, ge=0, le=20, description="exponent of the down step")
 
     @staticmethod
     def step(g, up, p):

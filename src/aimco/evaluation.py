@@ -1,0 +1,231 @@
+"""evaluate(design, task, seed) -> Result: one record in, one row out."""
+
+from __future__ import annotations
+
+import itertools
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import aimco
+from aimco import tasks
+from aimco.cost.price import price, sample_latency
+from aimco.design import Design
+from aimco.ledger import Counts
+from aimco.networks.layers import AnalogLayer, Linear, analog_layers
+from aimco.optim import InMemory
+from aimco.record import InputError, stack
+from aimco.tasks import Task
+
+OnEpoch = Callable[[int, int, float], None]
+_ACTIVATION = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one design did on one task.
+
+    Args:
+        accuracy: fraction of test samples classified right after the last epoch; for `program` minus the weight error eps_w.
+        curves: one number per epoch: test_accuracy, train_loss.
+        energy_J, latency_s, area_m2: of the whole training run, from the counts. counts: totals by operation.
+        notes: approximations in force.
+    """
+
+    accuracy: float
+    curves: dict[str, list[float]]
+    energy_J: dict[str, float]
+    latency_s: float
+    area_m2: float
+    counts: dict[str, Any]
+    design: Design
+    design_hash: str
+    task: str
+    seed: int
+    wall_s: float
+    versions: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, as `aimco run --json` prints it."""
+        names = (
+            "accuracy",
+            "energy_J",
+            "latency_s",
+            "area_m2",
+            "counts",
+            "curves",
+            "design_hash",
+            "seed",
+            "task",
+            "wall_s",
+            "versions",
+            "notes",
+        )
+        return {name: getattr(self, name) for name in names}
+
+    def plot(self, path: str) -> None:
+        """Learning curve as a picture: test accuracy (%) and training loss against epochs."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(6, 4), layout="constrained")
+        axis = figure.subplots()
+        epochs = range(1, len(self.curves["test_accuracy"]) + 1)
+        axis.plot(epochs, [100 * a for a in self.curves["test_accuracy"]], color="tab:blue", label="test accuracy")
+        axis.set(xlabel="epoch", ylabel="test accuracy (%)", title=f"{self.design.device.name}, {self.design.rule.kind}, {self.task}")
+        loss = axis.twinx()
+        loss.plot(epochs, self.curves["train_loss"], color="tab:orange", label="training loss")
+        loss.set_ylabel("training loss")
+        figure.legend(loc="outside lower center", ncols=2)
+        figure.savefig(path, dpi=150)
+
+
+def build(designs: Design, task: Task, seeds: Sequence[int]) -> nn.Sequential:
+    """The network of a design (possibly `stack`ed) for a task, one ensemble member per seed."""
+    sizes = [task.inputs, *(designs.network.hidden if task.kind == "classify" else ()), task.outputs]
+    layers: list[nn.Module] = []
+    for k, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
+        layers.append(Linear(inputs, outputs, task.kind == "classify", design=designs, name=f"layer {k}", seeds=seeds))
+        layers.append(_ACTIVATION[designs.network.activation]())
+    return nn.Sequential(*layers[:-1])
+
+
+def evaluate(
+    design: Design,
+    task: str | Task = "digits",
+    *,
+    data_dir: str | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Result:
+    """Train the network of a design on a task and price what it did.
+
+    Args:
+        design: what to build and how to train it. task: "digits", "mnist", "program" or a loaded task.
+        data_dir: folder of the task's files. seed: of devices, initial weights, noise and order of samples.
+        limit: use only the first training samples. on_epoch: called with (epoch, epochs, test accuracy).
+
+    Raises:
+        InputError: unknown task, missing or broken data, impossible limit.
+
+    Example:
+        >>> design = Design(device="ideal", training={"epochs": 1, "batch": 50})
+        >>> evaluate(design, seed=1).task
+        'digits'
+    """
+    return evaluate_many([design], task, seeds=[seed], data_dir=data_dir, limit=limit, on_epoch=on_epoch)[0]
+
+
+def evaluate_many(
+    designs: Sequence[Design],
+    task: str | Task = "digits",
+    *,
+    seeds: Sequence[int],
+    data_dir: str | None = None,
+    limit: int | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> list[Result]:
+    """Train designs that differ only in numbers together, along the ensemble axis; each gets the draws of its own run."""
+    if len(designs) != len(seeds) or not designs:
+        raise InputError(f"seeds must be one per design, got {len(seeds)} for {len(designs)} designs")
+    started = time.perf_counter()
+    loaded = tasks.load(task, data_dir=data_dir, seed=seeds[0], limit=limit) if isinstance(task, str) else task
+    together = stack(list(designs))
+    model = build(together, loaded, seeds)
+    curves = _train(model, together, loaded, list(seeds), on_epoch)
+    wall = time.perf_counter() - started
+    return [_result(model, d, loaded, s, e, curves, wall / len(designs)) for e, (d, s) in enumerate(zip(designs, seeds, strict=True))]
+
+
+def _train(model: nn.Sequential, design: Design, task: Task, seeds: list[int], on_epoch: OnEpoch | None) -> dict[str, np.ndarray]:
+    """Train in place; curves (epochs, E)."""
+    loss_of = nn.CrossEntropyLoss(reduction="none") if task.kind == "classify" else nn.MSELoss(reduction="none")
+    rate, members = _rate(design.rule.lr), len(seeds)
+    optimizer = InMemory(model.parameters(), lr=rate)
+    leaks = design.device.leaks and bool(analog_layers(model))
+    sample_s = design.training.sample_s or sample_latency(design, [(m.inputs, m.outputs) for m in model if isinstance(m, AnalogLayer)])
+    curves: dict[str, list[np.ndarray]] = {"test_accuracy": [], "train_loss": []}
+    for epoch in range(design.training.epochs):
+        optimizer.param_groups[0]["lr"] = rate * design.training.lr_factor(epoch)
+        model.train()
+        total = torch.zeros(members)
+        for index in tasks.ensemble_batches(task, design.training.batch, epoch, seeds):
+            x, y = _take(task, index, members)
+            optimizer.zero_grad()
+            loss = _loss(loss_of, model(x), y, members)
+            loss.sum().backward()
+            optimizer.step()
+            total += loss.detach() * index.shape[1]
+            if leaks:
+                for layer in analog_layers(model).values():
+                    layer.hold(sample_s * index.shape[1])
+        curves["train_loss"].append((total / len(task.train_x)).numpy())
+        curves["test_accuracy"].append(accuracy(model, task, members).numpy())
+        if on_epoch:
+            on_epoch(epoch + 1, design.training.epochs, float(curves["test_accuracy"][-1].mean()))
+    return {n: np.stack(v) for n, v in curves.items()}
+
+
+def _rate(lr: Any) -> Any:
+    return torch.tensor(lr, dtype=torch.float32)[:, None, None] if isinstance(lr, tuple) else lr
+
+
+def _take(task: Task, index: np.ndarray, members: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Samples of a batch, (B, ...) for one member and (E, B, ...) for an ensemble."""
+    picked = torch.from_numpy(index[0] if members == 1 else index)
+    return task.train_x[picked], task.train_y[picked]
+
+
+def _loss(loss_of: nn.Module, output: torch.Tensor, y: torch.Tensor, members: int) -> torch.Tensor:
+    """Mean loss of each member, (E,)."""
+    if isinstance(loss_of, nn.CrossEntropyLoss):
+        return loss_of(output.flatten(0, -2), y.flatten()).reshape(members, -1).mean(1)
+    return loss_of(output, y).reshape(members, -1, output.shape[-1]).sum(2).mean(1) / (2 * output.shape[-1])
+
+
+@torch.no_grad()
+def accuracy(model: nn.Sequential, task: Task, members: int = 1, batch: int = 1000) -> torch.Tensor:
+    """Fraction of test samples classified right by each member, (E,); for `program` minus eps_w = std(W - target)."""
+    model.eval()
+    if task.kind == "program":
+        layer = model[0]
+        weights = layer.matrices[layer.rule.weights_on].weights if layer.matrices else layer.weight.detach()
+        return -(weights - task.target).flatten(1).std(1)
+    right = torch.zeros(members)
+    for x, y in zip(task.test_x.split(batch), task.test_y.split(batch), strict=True):
+        right += (model(x).argmax(-1) == y).reshape(members, -1).float().sum(1)
+    return right / len(task.test_x)
+
+
+def _result(model: nn.Sequential, design: Design, task: Task, seed: int, e: int, curves: dict[str, np.ndarray], wall: float) -> Result:
+    layers = analog_layers(model)
+    counts = {name: {array: c.member(e) for array, c in layer.counts.items()} for name, layer in layers.items()}
+    shapes = {name: {array: matrix.shape[1:] for array, matrix in layer.matrices.items()} for name, layer in layers.items()}
+    samples = len(task.train_x) * design.training.epochs
+    cost = price(design, counts, samples=samples, shapes=shapes)
+    total = Counts.total(c for arrays in counts.values() for c in arrays.values())
+    notes = list(design.rule.notes())
+    if layers and any(m._single is None for layer in layers.values() for m in layer.matrices.values()):
+        notes.append("matrices larger than the array are cut; partial sums are added digitally")
+    return Result(
+        accuracy=float(curves["test_accuracy"][-1, e]),
+        curves={n: [float(v) for v in c[:, e]] for n, c in curves.items()},
+        energy_J=cost.energy_J,
+        latency_s=cost.latency_s,
+        area_m2=cost.area_m2,
+        counts=dict(total),
+        design=design,
+        design_hash=design.hash(),
+        task=task.name,
+        seed=seed,
+        wall_s=wall,
+        versions={"aimco": aimco.__version__, "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        notes=notes,
+    )

@@ -1,0 +1,131 @@
+"""Layers are ordinary torch modules, and an ideal array is a float matrix."""
+
+from __future__ import annotations
+
+import copy
+import io
+
+import pytest
+import torch
+
+import aimco as ai
+
+RULES = ["sgd", "tiki-taka"]
+
+
+def design(rule: str = "sgd", **parts) -> ai.Design:
+    return ai.Design.of({"device": ai.Device.named("soft-bounds").as_dict(), "rule": {"kind": rule}} | parts)
+
+
+def float_twin(layer: ai.nn.Linear) -> torch.nn.Linear:
+    twin = torch.nn.Linear(layer.inputs, layer.outputs)
+    weights = layer.matrices[layer.rule.weights_on].weights[0]
+    with torch.no_grad():
+        twin.weight.copy_(weights[: layer.inputs].T)
+        twin.bias.copy_(weights[-1])
+    return twin
+
+
+def test_an_ideal_array_is_a_float_matrix():
+    layer = ai.nn.Linear(20, 8, design=design())
+    twin = float_twin(layer)
+    x = torch.rand(5, 20, requires_grad=True)
+    y, z = layer(x), twin(x)
+    assert torch.allclose(y, z, atol=1e-6)
+    mine, theirs = (torch.autograd.grad(v.square().sum(), x)[0] for v in (y, z))
+    assert torch.allclose(mine, theirs, atol=1e-5)
+
+
+def test_a_cut_matrix_gives_the_sum_of_its_parts():
+    layer = ai.nn.Linear(20, 8, design=design(array={"rows": 6, "cols": 3}))
+    assert torch.allclose(layer(torch.ones(2, 20)), float_twin(layer)(torch.ones(2, 20)), atol=1e-6)
+    matrix = layer.matrices["W"]
+    assert (len(matrix.row_spans), len(matrix.column_spans)) == (4, 3)
+    assert torch.allclose(matrix.read_line(7), matrix.weights[:, 7], atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_checkpoint_resumes_bit_for_bit(rule):
+    noisy = design(rule, periphery={"output_noise": 1e-10, "dac": {"bits": 7.0}, "adc": {"bits": 9.0, "range_A": 1e-7}})
+    x, y = torch.rand(12, 10), torch.randint(3, (12,))
+
+    def train(model, optimizer, steps):
+        for _ in range(steps):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+
+    models = [ai.nn.Linear(10, 3, design=noisy) for _ in range(2)]
+    first = ai.optim.InMemory(models[0].parameters(), lr=0.1)
+    train(models[0], first, 5)
+    buffer = io.BytesIO()
+    torch.save({"model": models[0].state_dict(), "optimizer": first.state_dict()}, buffer)
+    train(models[0], first, 5)
+    buffer.seek(0)
+    saved = torch.load(buffer)
+    second = ai.optim.InMemory(models[1].parameters(), lr=0.3)
+    models[1].load_state_dict(saved["model"])
+    second.load_state_dict(saved["optimizer"])
+    train(models[1], second, 5)
+    for name in models[0].matrices:
+        assert torch.equal(models[0].matrices[name].weights, models[1].matrices[name].weights)
+        assert str(models[0].matrices[name].counts) == str(models[1].matrices[name].counts)
+
+
+def test_conv2d_equals_torch():
+    layer = ai.nn.Conv2d(2, 4, 3, padding=1, stride=2, design=design())
+    weights = layer.matrices["W"].weights[0]
+    x = torch.rand(3, 2, 8, 8)
+    expected = torch.nn.functional.conv2d(x, weights[:-1].T.reshape(4, 2, 3, 3), weights[-1], stride=2, padding=1)
+    assert torch.allclose(layer(x), expected, atol=1e-5)
+    layer(x).sum().backward()
+    ai.optim.InMemory(layer.parameters(), lr=0.01).step()
+    assert layer.matrices["W"].counts["coincidences"] > 0
+
+
+def test_a_copy_is_independent():
+    layer = ai.nn.Linear(4, 3, design=design())
+    twin = copy.deepcopy(layer)
+    before = twin.matrices["W"].weights.clone()
+    layer(torch.ones(2, 4)).sum().backward()
+    ai.optim.InMemory(layer.parameters(), lr=0.1).step()
+    assert torch.equal(twin.matrices["W"].weights, before)
+    assert twin.handle.layer is twin
+
+
+def test_zero_grad_forgets_what_backward_left():
+    layer = ai.nn.Linear(4, 3, design=design())
+    optimizer, before = ai.optim.InMemory(layer.parameters(), lr=0.1), layer.matrices["W"].weights.clone()
+    layer(torch.ones(2, 4)).sum().backward()
+    optimizer.zero_grad()
+    optimizer.step()
+    assert torch.equal(layer.matrices["W"].weights, before)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_an_ensemble_member_equals_its_solo_run(rule):
+    """States over 100 updates, and different learning rates beside each other: float32 rounding at most."""
+    x = torch.rand(100, 10, 16, generator=torch.Generator().manual_seed(0))
+    y = torch.randint(4, (100, 10), generator=torch.Generator().manual_seed(1))
+    rates, seeds = (0.05, 0.1, 0.2), (1, 2, 3)
+
+    def train(members, lr):
+        model = torch.nn.Sequential(
+            ai.nn.Linear(16, 8, design=design(rule), name="a", seeds=members),
+            torch.nn.Sigmoid(),
+            ai.nn.Linear(8, 4, design=design(rule), name="b", seeds=members),
+        )
+        optimizer = ai.optim.InMemory(model.parameters(), lr=lr)
+        for k in range(100):
+            optimizer.zero_grad()
+            out = model(x[k]).reshape(-1, 4)
+            (torch.nn.functional.cross_entropy(out, y[k].repeat(len(members)), reduction="none").sum() / 10).backward()
+            optimizer.step()
+        return model
+
+    together = train(seeds, torch.tensor(rates)[:, None, None])
+    for e, (seed, lr) in enumerate(zip(seeds, rates, strict=True)):
+        solo = train((seed,), lr)
+        for k in (0, 2):
+            for name in solo[k].matrices:
+                assert torch.allclose(solo[k].matrices[name].weights[0], together[k].matrices[name].weights[e], atol=1e-6)

@@ -1,0 +1,89 @@
+"""Records: round trips and one-sentence errors."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimco.design import Design
+from aimco.device.device import Device
+from aimco.record import InputError, stack
+
+
+def test_a_design_survives_toml(tmp_path):
+    design = Design(device="soft-bounds", rule={"kind": "tiki-taka", "gamma": 0.1}, network={"hidden": [16, 8]})  # type: ignore[arg-type]
+    design.save(tmp_path / "d.toml")
+    again = Design.load(tmp_path / "d.toml")
+    assert again == design
+    assert again.hash() == design.hash()
+    assert again.dumps() == design.dumps()
+
+
+@given(st.floats(1e-9, 1e-3), st.integers(1, 31))
+def test_replace_changes_one_field_and_the_hash(step, length):
+    design = Design(device="ideal")  # type: ignore[arg-type]
+    other = design.replace("device.response.step_up", step).replace("periphery.pulses.length", length)
+    assert other.device.response.step_up == step
+    assert other.periphery.pulses.length == length
+    assert (other.hash() == design.hash()) == (other == design)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("periphery.adc.bits", 40.0, "periphery.adc.bits must be in 2..24"),
+        ("periphery.pulses.length", 40, "periphery.pulses.length must be in 1..31"),
+        ("device.g_max", float("nan"), "device.g_max must be greater than 0 S, got nan"),
+        ("device.g_max", "high", "device.g_max must be a number"),
+        ("training.epochs", 0, "training.epochs must be in 1..100000"),
+        ("rule.kind", "sdg", "did you mean sgd"),
+        ("device.respons", 1.0, "did you mean response"),
+        ("device.spread", {"stp": 0.1}, "did you mean step"),
+        ("technology", "", "technology must name"),
+    ],
+)
+def test_wrong_values_are_refused_in_one_sentence(path, value, words):
+    with pytest.raises(InputError) as caught:
+        Design(device="ideal").replace(path, value)  # type: ignore[arg-type]
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_device_is_named_with_a_suggestion():
+    with pytest.raises(InputError, match="did you mean soft-bounds"):
+        Device.named("soft-bound")
+
+
+def test_stack_refuses_what_is_not_a_number():
+    a = Design(device="ideal")  # type: ignore[arg-type]
+    assert stack([a, a]) is a
+    with pytest.raises(InputError, match=r"training\.epochs differs"):
+        stack([a, a.replace("training.epochs", 3)])
+
+
+def test_a_users_own_response_works_from_a_file(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from math import cos\n"
+        "from aimco.device.response import Response\n"
+        "SCALE = 0.5\n"
+        "class Mine(Response):\n"
+        "    '''Steps that follow a cosine.'''\n"
+        "    width: float = 1.0\n"
+        "    @staticmethod\n"
+        "    def step(g, up, p):\n"
+        "        return p.step_up * (SCALE + 0.5 * cos(p.width * g)) if up else -p.step_down\n"
+    )
+    import torch
+
+    from aimco.arrays.crossbar import Crossbar
+
+    kind = f"{tmp_path / 'mine.py'}:Mine"
+    device = Device.of(
+        {"g_min": 0.0, "g_max": 2.0, "response": {"kind": kind, "step_up": 0.01, "step_down": 0.01}, "spread": {"width": 0.1}}
+    )
+    array = Crossbar(device, 4, 4)
+    array.apply(torch.full(array.shape, 10, dtype=torch.int32))
+    assert torch.allclose(array.state, torch.full((), 0.1), atol=1e-3)
+    assert Device.of(device.as_dict()) == device
+    (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text().replace("SCALE = 0.5", "SCALE = 0.4"))
