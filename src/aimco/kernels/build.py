@@ -140,10 +140,13 @@ def kernel(function: Callable[..., Any], own: tuple[str, ...], shared: tuple[str
         raise InputError(
             f"{function.__qualname__} reads p.{missing[0]}, which is not a field; the fields are {', '.join(sorted((*own, *shared)))}"
         )
-    values = [f"a[e, i, {own.index(n)}, j]" if n in own else f"m[e, {shared.index(n)}]" for n in sorted(needed)]
+    names = sorted(needed)
+    whole = [f"a[e, i, {own.index(n)}, j]" if n in own else f"m[e, {shared.index(n)}]" for n in names]
+    row = [f"a[{own.index(n)}, j]" if n in own else f"m[{shared.index(n)}]" for n in names]
     part = source.text("response") + (
-        f"\n\nNOISY = {noisy}\nREFERENCED = {referenced}\nDevice = namedtuple('Device', {' '.join(sorted(needed))!r})\n\n\n"
-        f"@nb.njit(inline='always')\ndef device(a, m, e, i, j):\n    return Device({', '.join(values)})\n"
+        f"\n\nNOISY = {noisy}\nREFERENCED = {referenced}\nDevice = namedtuple('Device', {' '.join(names)!r})\n\n\n"
+        f"@nb.njit(inline='always')\ndef device(a, m, e, i, j):\n    return Device({', '.join(whole)})\n\n\n"
+        f"@nb.njit(inline='always')\ndef device_of_row(a, m, j):\n    return Device({', '.join(row)})\n"
     )
     return _module(part)
 

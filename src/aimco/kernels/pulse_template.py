@@ -31,9 +31,14 @@ def device(a, m, e, i, j):
     return Device(a[e, i, 0, j], a[e, i, 1, j], a[e, i, 2, j], a[e, i, 3, j])
 
 
+@nb.njit(inline="always")
+def device_of_row(a, m, j):
+    return Device(a[0, j], a[1, j], a[2, j], a[3, j])
+
+
 # </response>
 
-TOGETHER_ABOVE = 40_000  # expected coincidences from which waking the other threads pays
+TOGETHER_ABOVE = 20_000  # expected coincidences from which waking the other threads pays
 BLOCK = 16  # lines that a thread takes at a time
 _ROW, _SLOT = np.uint32(0x9E3779B9), np.uint32(0x85EBCA6B)
 _pulse = nb.njit(inline="always", error_model="numpy")(response)
@@ -54,16 +59,15 @@ def _noise(word):
 
 
 @nb.njit(inline="always")
-def _all_at_once(state, origin, a, m, x, d_words, e, b, i, o, key):
-    """One step per device for all its coincidences in a sample."""
+def _all_at_once(w, origin, a, m, x, d, key):
+    """One step per device for all its coincidences in a sample; arrays are those of one row, so that this becomes vector code."""
     hits = np.int32(0)
-    for j in range(state.shape[2]):
-        d, w = d_words[e, b, j], state[e, i, j]
-        n = coincidences(x, d)
+    for j in range(w.size):
+        n = coincidences(x, d[j])
         hits = add32(hits, n)
         noise = _noise(hash_add(key, np.uint32(j)))
-        new = _after(w, origin[e, o, j], np.float32(n), same_sign(x, d), device(a, m, e, i, j), noise)
-        state[e, i, j] = new if n > 0 else w
+        new = _after(w[j], origin[j], np.float32(n), same_sign(x, d[j]), device_of_row(a, m, j), noise)
+        w[j] = new if n > 0 else w[j]
     return hits
 
 
@@ -92,8 +96,9 @@ def _one_by_one(state, origin, a, m, x, columns, filled, e, b, i, o, key, noise)
     return hits
 
 
-# The loops below index whole arrays: a row taken out as an array of its own costs a reference count each time.
-def _update_rows(state, origin, a, m, x_words, d_words, aggregate, columns, filled, keys, first, hits):
+# A row taken out as an array of its own costs a reference count: nothing for a long loop, too much for a few coincidences.
+@nb.njit(parallel=True, **_flags)
+def _update_rows(batch, state, origin, a, m, x_words, d_words, aggregate, columns, filled, keys, first, hits):
     members, rows, size = state.shape
     lines = members * rows
     for block in nb.prange((lines + BLOCK - 1) // BLOCK):
@@ -101,19 +106,15 @@ def _update_rows(state, origin, a, m, x_words, d_words, aggregate, columns, fill
         for line in range(block * BLOCK, min((block + 1) * BLOCK, lines)):
             e, i = line // rows, line % rows
             o = i if REFERENCED else 0
-            for b in range(x_words.shape[1]):
+            for b in range(batch):
                 x = x_words[e, b, i]
                 if x & np.uint32(0x7FFFFFFF) == 0:
                     continue
                 key = hash_add(base(keys[e, 2], first + b), np.uint32(np.uint32(i) * _ROW))
                 if aggregate[e, b]:
-                    hits[e, i] += _all_at_once(state, origin, a, m, x, d_words, e, b, i, o, key)
+                    hits[e, i] += _all_at_once(state[e, i], origin[e, o], a[e, i], m[e], x, d_words[e, b], key)
                 else:
                     hits[e, i] += _one_by_one(state, origin, a, m, x, columns, filled, e, b, i, o, key, noise)
-
-
-_update_alone = nb.njit(**_flags)(_update_rows)
-_update_together = nb.njit(parallel=True, **_flags)(_update_rows)
 
 
 @nb.njit(**_flags)
@@ -127,12 +128,11 @@ def pulse(x, d, lr, dw_min, options, keys, first, state, origin, a, m, x_words, 
         hits: coincidences per row are added to it, (E, R) int64.
     """
     batch = x.shape[1]
-    xw, dw, ag, cl, fl = x_words[:, :batch], d_words[:, :batch], aggregate[:, :batch], columns[:, :batch], filled[:, :batch]
-    work = encode(x, d, lr, dw_min, options, keys, first, xw, dw, ag, cl, fl, tally)
-    if work > TOGETHER_ABOVE:
-        _update_together(state, origin, a, m, xw, dw, ag, cl, fl, keys, first, hits)
-    else:
-        _update_alone(state, origin, a, m, xw, dw, ag, cl, fl, keys, first, hits)
+    work = encode(x, d, lr, dw_min, options, keys, first, x_words, d_words, aggregate, columns, filled, tally)
+    threads = nb.get_num_threads()
+    nb.set_num_threads(threads if work > TOGETHER_ABOVE else 1)
+    _update_rows(batch, state, origin, a, m, x_words, d_words, aggregate, columns, filled, keys, first, hits)
+    nb.set_num_threads(threads)
 
 
 @nb.njit(parallel=True, **_flags)

@@ -1,0 +1,170 @@
+"""Benchmarks: medians, and ratios to a peer timed in the same run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from aimco.arrays.crossbar import Crossbar
+from aimco.arrays.pulses import Pulses
+from aimco.design import Design
+from aimco.device.device import Device
+from aimco.networks.layers import Linear
+from aimco.optim import InMemory
+from aimco.record import InputError, _meant
+
+OnCase = Callable[[str], None]
+
+
+def run(name: str, on_case: OnCase | None = None) -> dict[str, Any]:
+    """Rows of one benchmark: case, value, unit, peer, peer_value, ratio (our speed over the peer's).
+
+    Raises:
+        InputError: no benchmark of this name.
+    """
+    if name not in NAMES:
+        raise InputError(f"benchmark {name!r} is unknown{_meant(name, list(NAMES))}; the benchmarks are {', '.join(NAMES)}")
+    rows = NAMES[name](on_case or (lambda case: None))
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
+    return {"bench": name, "threads": torch.get_num_threads(), "machine": machine, "rows": rows}
+
+
+def _median(work: Callable[[], Any], *, runs: int = 9, warm: int = 2) -> float:
+    """Median seconds of one call."""
+    for _ in range(warm):
+        work()
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def _row(case: str, value: float, unit: str, peer: str, peer_value: float) -> dict[str, Any]:
+    faster = peer_value / value if unit.startswith("ms") else value / peer_value
+    return {"case": case, "value": value, "unit": unit, "peer": peer, "peer_value": peer_value, "ratio": faster}
+
+
+def _device(family: str) -> Device:
+    """1200 states with the spreads and the cycle-to-cycle noise of the RPU specification, for every family."""
+    base = Device.named("soft-bounds")
+    kept = {n: getattr(base.response, n) for n in ("step_up", "step_down")}
+    return base.replace("response", {"kind": family} | kept)
+
+
+def _outer_product(array: Crossbar, x: torch.Tensor, d: torch.Tensor, lr: float) -> Callable[[], Any]:
+    """The peer of a pulsed update: the float rank-1 update of plain torch, one sample after the other."""
+    weights = array.state[0].clone()
+
+    def work() -> None:
+        for xs, ds in zip(x[0], d[0], strict=True):
+            weights.addr_(xs, ds, alpha=lr)
+
+    return work
+
+
+def pulse(on_case: OnCase) -> list[dict[str, Any]]:
+    """Pulsed update of one array, ms per sample. dense: BL = 31 fixed, every p = .5; sparse: update management on."""
+    rows = []
+    draws = np.random.default_rng(0)
+    for regime in ("dense", "sparse"):
+        for family in ("constant-step", "soft-bounds", "power", "exponential"):
+            for size in (256, 512, 1024):
+                batch, dense = 16, regime == "dense"
+                case = f"{regime}/{family}/{size}x{size}/batch{batch}"
+                on_case(case)
+                pulses = Pulses(length=31, update_management=not dense, update_bl_management=not dense)
+                array = Crossbar(_device(family), size, size, pulses=pulses)
+                sign = draws.choice([-1.0, 1.0], (2, 1, batch, size)).astype(np.float32)
+                x, d = torch.from_numpy(sign if dense else sign * np.abs(draws.standard_normal(sign.shape)).astype(np.float32))
+                lr = float(array.step[0]) * (31 * 0.25 if dense else 0.055 / (2 / np.pi))
+                rate = np.array([lr])
+
+                def work(array: Crossbar = array, x: torch.Tensor = x, d: torch.Tensor = d, rate: np.ndarray = rate) -> None:
+                    array.pulse(x, d, rate)
+
+                before = _coincidences(array)
+                value = _median(work, runs=15) * 1e3 / batch
+                hits = (_coincidences(array) - before) / (17 * batch * size * size)
+                peer = _median(_outer_product(array, x, d, lr), runs=5) * 1e3 / batch
+                rows.append(_row(case, value, "ms/sample", "torch rank-1 float update", peer) | {"coincidences_per_weight": hits})
+    return rows
+
+
+def _coincidences(array: Crossbar) -> int:
+    return int(np.sum(array.counts.get("coincidences", 0)))
+
+
+def _network(sizes: list[int], layer: Callable[[int, int, int], nn.Module]) -> nn.Sequential:
+    parts: list[nn.Module] = []
+    for k in range(len(sizes) - 1):
+        parts += [layer(sizes[k], sizes[k + 1], k), nn.Sigmoid()]
+    return nn.Sequential(*parts[:-1])
+
+
+def _images(count: int, inputs: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs like handwritten digits: a fifth of the pixels lit."""
+    draws = torch.Generator().manual_seed(0)
+    x = torch.rand(count, inputs, generator=draws) * (torch.rand(count, inputs, generator=draws) < 0.2)
+    return x, torch.randint(10, (count,), generator=draws)
+
+
+def _trainer(model: nn.Module, optimizer: Any, x: torch.Tensor, y: torch.Tensor, batch: int, members: int = 1) -> Callable[[], None]:
+    def work() -> None:
+        for first in range(0, len(x), batch):
+            target = y[first : first + batch]
+            optimizer.zero_grad()
+            out = model(x[first : first + batch])
+            if members > 1:
+                loss = members * nn.functional.cross_entropy(out.flatten(0, 1), target.repeat(members))
+            else:
+                loss = nn.functional.cross_entropy(out, target)
+            loss.backward()
+            optimizer.step()
+
+    return work
+
+
+def train(on_case: OnCase) -> list[dict[str, Any]]:
+    """Training whole networks, samples per second, beside plain torch; and an ensemble beside its members one by one."""
+    rows, batch = [], 10
+    sizes = [784, 256, 128, 10]
+    x, y = _images(4000, sizes[0])
+    case = "sgd/soft-bounds/784-256-128-10/batch10"
+    on_case(case)
+    design = Design.of({"device": _device("soft-bounds").as_dict()})
+    analog = _network(sizes, lambda i, o, k: Linear(i, o, design=design, name=f"layer {k}"))
+    plain = _network(sizes, lambda i, o, k: nn.Linear(i, o))
+    ours = _trainer(analog, InMemory(analog.parameters(), lr=0.05), x, y, batch)
+    theirs = _trainer(plain, torch.optim.SGD(plain.parameters(), lr=0.05), x, y, batch)
+    speeds = [(len(x) / _median(ours, runs=1, warm=k == 0), len(x) / _median(theirs, runs=1, warm=k == 0)) for k in range(7)]
+    rows.append(_row(case, statistics.median(s[0] for s in speeds), "samples/s", "torch SGD", statistics.median(s[1] for s in speeds)))
+    rows.append(_ensemble(on_case, batch))
+    return rows
+
+
+def _ensemble(on_case: OnCase, batch: int) -> dict[str, Any]:
+    members, sizes = 64, [64, 32, 10]
+    case = f"ensemble{members}/soft-bounds/64-32-10/batch{batch}"
+    on_case(case)
+    x, y = _images(1000, sizes[0])
+    design = Design.of({"device": _device("soft-bounds").as_dict()})
+
+    def throughput(seeds: tuple[int, ...]) -> float:
+        model = _network(sizes, lambda i, o, k: Linear(i, o, design=design, name=f"layer {k}", seeds=seeds))
+        work = _trainer(model, InMemory(model.parameters(), lr=0.05), x, y, batch, len(seeds))
+        return len(seeds) * len(x) / _median(work, runs=5, warm=1)
+
+    return _row(case, throughput(tuple(range(members))), "samples/s", "members one after the other", throughput((0,)))
+
+
+NAMES: dict[str, Callable[[OnCase], list[dict[str, Any]]]] = {"pulse": pulse, "train": train}
