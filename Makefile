@@ -2,8 +2,6 @@
 
 PYTHON ?= python3
 DATA ?= data/mnist
-REFERENCES ?= rpu-baseline-mnist wu2024-fcn
-THREADS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +10,7 @@ STAMP := $(VENV)/.installed
 AIMCO_DATA ?= $(abspath $(DATA))
 export AIMCO_DATA
 
-.PHONY: help install demo test oracles slow references $(REFERENCES) bench clean
+.PHONY: help install demo test oracles slow bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' Makefile
@@ -41,15 +39,9 @@ oracles:  ## programs that results are checked against: ngspice
 slow: install oracles  ## the slow tests (DATA=folder of the MNIST files)
 	$(BIN)/pytest -q -m slow
 
-references: $(REFERENCES)  ## published figures, ours beside theirs, into docs/results (DATA=folder of the MNIST files)
-
-$(REFERENCES): install
-	@mkdir -p docs/results
-	$(BIN)/aimco reference run $@ --data-dir $(DATA) --json > docs/results/$@.json.part
-	mv docs/results/$@.json.part docs/results/$@.json
-
-bench: install  ## benchmarks (THREADS=2)
-	NUMBA_NUM_THREADS=$(THREADS) OMP_NUM_THREADS=$(THREADS) $(BIN)/pytest -q benchmarks --benchmark-only
+bench: install  ## speed beside peers in the same run
+	$(BIN)/aimco bench pulse
+	$(BIN)/aimco bench train
 
 clean:  ## remove .venv, caches and built files
 	rm -rf $(VENV) build dist aimco-report .pytest_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache

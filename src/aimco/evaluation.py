@@ -150,7 +150,9 @@ def _train(model: nn.Sequential, design: Design, task: Task, seeds: list[int], o
     rate, members = _rate(design.rule.lr), len(seeds)
     optimizer = InMemory(model.parameters(), lr=rate)
     leaks = design.device.leaks and bool(analog_layers(model))
-    sample_s = design.training.sample_s or sample_latency(design, [(m.inputs, m.outputs) for m in model if isinstance(m, AnalogLayer)])
+    sample_s = design.training.sample_s or sample_latency(
+        design, [(m.inputs, m.outputs) for m in model.children() if isinstance(m, AnalogLayer)]
+    )
     curves: dict[str, list[np.ndarray]] = {"test_accuracy": [], "train_loss": []}
     for epoch in range(design.training.epochs):
         optimizer.param_groups[0]["lr"] = rate * design.training.lr_factor(epoch)
@@ -196,6 +198,8 @@ def accuracy(model: nn.Sequential, task: Task, members: int = 1, batch: int = 10
     model.eval()
     if task.kind == "program":
         layer = model[0]
+        assert isinstance(layer, AnalogLayer)
+        assert task.target is not None
         weights = layer.matrices[layer.rule.weights_on].weights if layer.matrices else layer.weight.detach()
         return -(weights - task.target).flatten(1).std(1)
     right = torch.zeros(members)

@@ -236,7 +236,7 @@ def first_problem(error: ValidationError, cls: type[BaseModel]) -> tuple[str, st
     if isinstance(cause, PathError):
         return ".".join(filter(None, [dotted, cause.path])), cause.problem
     if kind == "value_error":
-        return dotted, str(details["ctx"]["error"])
+        return dotted, str(cause)
     rule = {
         "float_type": "must be a number",
         "int_type": "must be a whole number",

@@ -48,7 +48,7 @@ class Tile:
         self._noise = across(np.asarray(periphery.output_noise) / ampere, members)
         self._range = across(np.asarray(periphery.adc.range_A) / ampere, members)
         self._dac, self._adc = across(periphery.dac.bits, members), across(periphery.adc.bits, members)
-        noisy = bool(np.any(self._noise if isinstance(self._noise, float) else self._noise.numpy())) or bool(np.any(device.read_noise))
+        noisy = bool(torch.as_tensor(self._noise).any()) or bool(np.any(device.read_noise))
         self._noisy = noisy
         self.ideal_reads = not noisy and not any(finite(v) for v in (self._dac, self._adc, self._range))
         self._counts = Counts()

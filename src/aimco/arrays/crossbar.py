@@ -22,6 +22,7 @@ from aimco.ledger import Counts
 
 ReferencePolicy = Literal["mid-range", "symmetry-point"]
 _AGGREGATE_BELOW = 0.25  # of half the range: a train moving a device further is always taken pulse by pulse
+_TOGETHER_ABOVE = 20_000  # expected coincidences from which waking the other threads pays
 _STATE_FIELDS = ("state", "origin")
 
 
@@ -98,12 +99,19 @@ class Crossbar:
             x: values on the rows (E, B, R). d: values on the columns (E, B, C), float32.
             lr: learning rate in units of the state, (E,) float64.
         """
-        batch = x.shape[1]
+        import numba
+
+        from aimco.kernels.trains import encode
+
+        batch, first, keys = x.shape[1], self.done["updates"], self.keys["pulse"]
         room = self._room(batch)
-        room["kernel"].pulse(
-            x.numpy(), d.numpy(), lr, self.step, room["options"], self.keys["pulse"], self.done["updates"],
-            room["state"], room["origin"], room["a"], room["m"], *room["buffers"], room["tally"], room["hits"],
-        )  # fmt: skip
+        buffers: tuple[Any, ...] = room["buffers"]
+        inputs = (x.numpy(), d.numpy(), lr, self.step, room["options"], keys, first, *buffers, room["tally"])
+        work: Any = encode(*inputs)  # pyright: ignore[reportCallIssue]
+        threads = numba.get_num_threads()
+        numba.set_num_threads(threads if work > _TOGETHER_ABOVE else 1)
+        room["kernel"].update(batch, room["state"], room["origin"], room["a"], room["m"], *buffers, keys, first, room["hits"])
+        numba.set_num_threads(threads)
         self.done["updates"] += batch
 
     def _room(self, batch: int) -> dict[str, Any]:

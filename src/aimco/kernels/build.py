@@ -125,7 +125,7 @@ class _Single(ast.NodeTransformer):
 
 @functools.cache
 def kernel(function: Callable[..., Any], own: tuple[str, ...], shared: tuple[str, ...], noisy: bool, referenced: bool) -> Any:
-    """The compiled kernel module (`pulse`, `apply`, `steps`) of one response.
+    """The compiled kernel module (`update`, `apply`, `steps`) of one response.
 
     Args:
         function: scalar `pulse(g, n, up, p, noise) -> g`.
@@ -155,8 +155,8 @@ def _module(part: str) -> ModuleType:
     template = (_HERE / "pulse_template.py").read_text()
     head, rest = template.split("# <response>\n")
     text = head + part + rest.split("# </response>\n")[1]
-    used = [(_HERE / f"{n}.py").read_text() for n in ("lanes", "trains")]
-    name = "pulse_" + hashlib.sha256("\n".join((text, *used, numba.__version__, np.__version__)).encode()).hexdigest()[:16]
+    lanes = (_HERE / "lanes.py").read_text()
+    name = "pulse_" + hashlib.sha256("\n".join((text, lanes, numba.__version__, np.__version__)).encode()).hexdigest()[:16]
     file = cache_folder() / f"{name}.py"
     if not file.exists() or file.read_text() != text:
         write_atomic(file, text)

@@ -13,7 +13,6 @@ import numba as nb
 import numpy as np
 
 from aimco.kernels.lanes import add32, base, coincidences, hash_add, lowest_slot, rough_normal, same_sign
-from aimco.kernels.trains import encode
 
 # <response>
 _0 = np.float32(0)
@@ -38,7 +37,6 @@ def device_of_row(a, m, j):
 
 # </response>
 
-TOGETHER_ABOVE = 20_000  # expected coincidences from which waking the other threads pays
 BLOCK = 16  # lines that a thread takes at a time
 _ROW, _SLOT = np.uint32(0x9E3779B9), np.uint32(0x85EBCA6B)
 _pulse = nb.njit(inline="always", error_model="numpy")(response)
@@ -98,7 +96,16 @@ def _one_by_one(state, origin, a, m, x, columns, filled, e, b, i, o, key, noise)
 
 # A row taken out as an array of its own costs a reference count: nothing for a long loop, too much for a few coincidences.
 @nb.njit(parallel=True, **_flags)
-def _update_rows(batch, state, origin, a, m, x_words, d_words, aggregate, columns, filled, keys, first, hits):
+def update(batch, state, origin, a, m, x_words, d_words, aggregate, columns, filled, keys, first, hits):
+    """Apply the trains of a batch, sample after sample, on all devices at once.
+
+    Args:
+        batch: samples in the buffers. state: (E, R, C) float32, changed in place.
+        origin: (E, R, C), the reference, or (E, 1, C) unused.
+        a: device parameters (E, R, K, C). m: parameters equal within a member (E, M).
+        x_words ... filled, keys, first: from and as in `trains.encode`.
+        hits: coincidences per row are added to it, (E, R) int64.
+    """
     members, rows, size = state.shape
     lines = members * rows
     for block in nb.prange((lines + BLOCK - 1) // BLOCK):
@@ -115,24 +122,6 @@ def _update_rows(batch, state, origin, a, m, x_words, d_words, aggregate, column
                     hits[e, i] += _all_at_once(state[e, i], origin[e, o], a[e, i], m[e], x, d_words[e, b], key)
                 else:
                     hits[e, i] += _one_by_one(state, origin, a, m, x, columns, filled, e, b, i, o, key, noise)
-
-
-@nb.njit(**_flags)
-def pulse(x, d, lr, dw_min, options, keys, first, state, origin, a, m, x_words, d_words, aggregate, columns, filled, tally, hits):
-    """Encode a batch as pulse trains and apply them, sample after sample, on all devices at once.
-
-    Args:
-        x, d, lr, dw_min, options, keys, first, x_words ... filled, tally: see `trains.encode`; buffers may hold more samples.
-        state: (E, R, C) float32, changed in place. origin: (E, R, C), the reference, or (E, 1, C) unused.
-        a: device parameters (E, R, K, C). m: parameters equal within a member (E, M).
-        hits: coincidences per row are added to it, (E, R) int64.
-    """
-    batch = x.shape[1]
-    work = encode(x, d, lr, dw_min, options, keys, first, x_words, d_words, aggregate, columns, filled, tally)
-    threads = nb.get_num_threads()
-    nb.set_num_threads(threads if work > TOGETHER_ABOVE else 1)
-    _update_rows(batch, state, origin, a, m, x_words, d_words, aggregate, columns, filled, keys, first, hits)
-    nb.set_num_threads(threads)
 
 
 @nb.njit(parallel=True, **_flags)

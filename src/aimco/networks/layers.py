@@ -84,7 +84,7 @@ class AnalogLayer(nn.Module):
             return
         self.matrices[self.rule.weights_on].program(start)
         self.rule_state = self.rule.start(self.matrices)
-        self.handle = AnalogParameter(self)
+        self.handle = AnalogParameter(self)  # pyright: ignore[reportArgumentType]
         self._pending: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def _draw(self, name: str, what: str, shape: tuple[int, int], limit: float) -> torch.Tensor:

@@ -1,0 +1,185 @@
+"""The command line: each command is a function here, its options are the function's arguments."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from aimco import __version__
+from aimco.record import InputError
+
+
+def demo(*, out: str = "aimco-report", json: bool = False) -> None:
+    """Devices x rules on embedded digits: a table, a verdict per device, and a page in the folder OUT."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
+
+    from aimco import report
+    from aimco.demo import DEVICES, RULES, demo_rows
+
+    console = Console(stderr=True)
+    with Progress(SpinnerColumn(), *Progress.get_default_columns(), TimeElapsedColumn(), console=console) as progress:
+        bar = progress.add_task("starting", total=1 + len(DEVICES) * len(RULES))
+
+        def on_epoch(device: str, rule: str, epoch: int, epochs: int, accuracy: float) -> None:
+            progress.update(bar, description=f"{device}, {rule}: {100 * accuracy:.1f} %", advance=1 / epochs)
+
+        rows = demo_rows(on_epoch=on_epoch)
+    page = Path(out) / "report.html"
+    report.page(rows, str(page))
+    if json:
+        _print_json([{"device": d, "rule": r} | result.as_json() for d, r, result in rows])
+        return
+    Console().print(report.table(rows))
+    for sentence in report.verdicts(rows):
+        print(sentence)
+    print(f"The pictures are in {page}")
+
+
+def run(
+    design: tyro.conf.Positional[str],
+    /,
+    *,
+    task: str = "digits",
+    seed: int = 0,
+    set: Annotated[list[str], tyro.conf.arg(metavar="PATH=VALUE")] = [],  # noqa: B006
+    data_dir: str | None = None,
+    limit: int | None = None,
+    json: bool = False,
+) -> None:
+    """Train and price one design. --set changes fields of it, LIMIT uses only the first training samples."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from aimco.design import Design
+    from aimco.evaluation import evaluate
+    from aimco.report import table
+
+    chosen = Design.load(design)
+    for change in set:
+        chosen = chosen.replace(*_assignment(change))
+    with Progress(console=Console(stderr=True)) as progress:
+        bar = progress.add_task(f"{chosen.device.name}, {chosen.rule.kind}", total=chosen.training.epochs)
+
+        def on_epoch(epoch: int, epochs: int, accuracy: float) -> None:
+            progress.update(bar, completed=epoch, description=f"{chosen.device.name}, {chosen.rule.kind}: {accuracy:.4f}")
+
+        result = evaluate(chosen, task, data_dir=data_dir, seed=seed, limit=limit, on_epoch=on_epoch)
+    if json:
+        _print_json(result.as_json())
+        return
+    Console().print(table([(chosen.device.name, chosen.rule.kind, result)]))
+    for note in result.notes:
+        print(f"note: {note}")
+
+
+def devices(name: tyro.conf.Positional[str | None] = None, /, *, out: str | None = None, json: bool = False) -> None:
+    """The catalogue; or one device of it (or a FILE.toml): numbers, sources and, with --out FILE.png, its pulse response."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from aimco.device.device import Device, catalogue
+    from aimco.record import write_atomic
+    from aimco.units import text
+
+    if name is not None:
+        device = Device.named(name)
+        if out is not None:
+            from aimco import report
+
+            write_atomic(out, report.png(report.device_figure([device])))
+        _print_json(device.as_dict()) if json else print(device.dumps())
+        return
+    listed = [Device.named(n) for n in catalogue()]
+    if json:
+        _print_json([d.as_dict() | {"states": d.states} for d in listed])
+        return
+    shown = Table(title="Devices")
+    for column in ("name", "states", "range", "response", "description"):
+        shown.add_column(column)
+    for d in listed:
+        shown.add_row(d.name, f"{d.states:.0f}", f"{text(d.g_min, 'S')} to {text(d.g_max, 'S')}", d.response.kind, d.description)
+    Console().print(shown)
+
+
+def bench(name: tyro.conf.Positional[str], /, *, json: bool = False) -> None:
+    """Time a part beside a peer in the same run: medians and ratios. NAME is pulse or train."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from aimco import bench as benches
+
+    console = Console(stderr=True)
+    measured = benches.run(name, on_case=lambda case: console.print(f"timing {case}"))
+    if json:
+        _print_json(measured)
+        return
+    shown = Table(title=f"{measured['bench']}, {measured['threads']} threads")
+    for column in ("case", "value", "unit", "peer", "peer value", "ratio"):
+        shown.add_column(column)
+    for row in measured["rows"]:
+        shown.add_row(row["case"], f"{row['value']:.4g}", row["unit"], row["peer"], f"{row['peer_value']:.4g}", f"{row['ratio']:.3g}")
+    Console().print(shown)
+
+
+def _assignment(change: str) -> tuple[str, Any]:
+    path, equals, value = change.partition("=")
+    if not equals or not path.strip():
+        raise InputError(f"--set {change} must be PATH=VALUE, for example --set rule.lr=0.05")
+    try:
+        return path.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return path.strip(), value.strip()
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, default=float, allow_nan=False) if _finite(data) else json.dumps(_without_infinities(data), default=float))
+
+
+def _finite(data: Any) -> bool:
+    try:
+        json.dumps(data, default=float, allow_nan=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _without_infinities(data: Any) -> Any:
+    """JSON has no infinity: unlimited numbers become the text "inf"."""
+    if isinstance(data, dict):
+        return {k: _without_infinities(v) for k, v in data.items()}
+    if isinstance(data, list):
+        return [_without_infinities(v) for v in data]
+    return str(data) if isinstance(data, float) and data in (float("inf"), float("-inf")) else data
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Returns the exit status: 0 done, 2 the input is wrong (one sentence), 1 anything else."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words == ["--version"]:
+        print(__version__)
+        return 0
+    commands = {"demo": demo, "run": run, "devices": devices, "bench": bench}
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            commands, prog="aimco", args=words, description="From a device to the algorithm that makes it learn."
+        )
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    except KeyboardInterrupt:
+        print("stopped; nothing was left half written", file=sys.stderr)
+        return 130
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0

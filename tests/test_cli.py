@@ -1,0 +1,84 @@
+"""The command line: one sentence and status 2 for wrong input, one JSON document for --json."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from aimco.cli import main
+from aimco.design import Design
+
+
+@pytest.fixture
+def design_file(tmp_path):
+    path = tmp_path / "design.toml"
+    Design.of({"device": "rpu", "network": {"hidden": [8]}, "training": {"epochs": 1, "batch": 50}}).save(path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (["--task", "mnits"], "did you mean mnist"),
+        (["--task", "mnist"], "--data-dir"),
+        (["--set", "rule.lr"], "must be PATH=VALUE"),
+        (["--set", "rule.lrr=1.0"], "did you mean lr"),
+        (["--set", "device.g_max=nan"], "device.g_max must be"),
+        (["--set", "periphery.adc.bits=99.0"], "periphery.adc.bits must be in 2..24"),
+        (["--set", "training.epochs='many'"], "training.epochs must be a whole number"),
+        (["--set", "technology='rpu'"], "technology 'rpu' is unknown"),
+    ],
+)
+def test_wrong_input_is_one_sentence(design_file, capsys, extra, words):
+    assert main(["run", design_file, *extra]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "no such file"),
+        ("device = ", "not valid TOML"),
+        ("device = 'rpx'", "did you mean rpu"),
+        ("device = 'rpu'\ntrianing = 1", "did you mean training"),
+    ],
+)
+def test_wrong_files_are_one_sentence(tmp_path, capsys, content, words):
+    path = tmp_path / "d.toml"
+    if content is not None:
+        path.write_text(content)
+    assert main(["run", str(path)]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_run_prints_one_json_document(design_file, capsys):
+    assert main(["run", design_file, "--limit", "100", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    for name in ("accuracy", "energy_J", "latency_s", "area_m2", "counts", "curves", "design_hash", "seed", "wall_s", "versions", "notes"):
+        assert name in found
+
+
+def test_devices_are_listed_and_drawn(tmp_path, capsys):
+    assert main(["devices"]) == 0
+    assert "rpu" in capsys.readouterr().out
+    picture = tmp_path / "rpu.png"
+    assert main(["devices", "rpu", "--out", str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert main(["devices", "rpx"]) == 2
+
+
+def test_unknown_benchmark_is_refused(capsys):
+    assert main(["bench", "plse"]) == 2
+    assert "did you mean pulse" in capsys.readouterr().err
+
+
+def test_the_entry_point_runs():
+    done = subprocess.run([sys.executable, "-m", "aimco", "--version"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout.strip() == "0.1.0"
