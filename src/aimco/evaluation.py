@@ -34,14 +34,15 @@ class Result:
     Args:
         accuracy: fraction of test samples classified right after the last epoch; for `program` minus the weight error eps_w.
         curves: one number per epoch: test_accuracy, train_loss.
-        energy_J, latency_s, area_m2: of the whole training run, from the counts. counts: totals by operation.
+        energy_J, latency_s: of the training run, from the counts: total and per training sample, energy also by part.
+        area_m2: of arrays and converters. counts: totals by operation.
         notes: approximations in force.
     """
 
     accuracy: float
     curves: dict[str, list[float]]
     energy_J: dict[str, float]
-    latency_s: float
+    latency_s: dict[str, float]
     area_m2: float
     counts: dict[str, Any]
     design: Design
@@ -221,8 +222,8 @@ def _result(model: nn.Sequential, design: Design, task: Task, seed: int, e: int,
     return Result(
         accuracy=float(curves["test_accuracy"][-1, e]),
         curves={n: [float(v) for v in c[:, e]] for n, c in curves.items()},
-        energy_J=cost.energy_J,
-        latency_s=cost.latency_s,
+        energy_J=cost.energy_J | {"training_sample": cost.energy_J["total"] / samples},
+        latency_s={"total": cost.latency_s, "training_sample": cost.latency_s / samples},
         area_m2=cost.area_m2,
         counts=dict(total),
         design=design,

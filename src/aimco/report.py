@@ -44,7 +44,7 @@ def table(rows: Sequence[Row]) -> Table:
 
 def _cells(row: Row) -> list[str]:
     device, rule, result = row
-    costs = [text(result.energy_J["total"], "J"), text(result.latency_s, "s"), text(result.area_m2, "m^2")]
+    costs = [text(result.energy_J["total"], "J"), text(result.latency_s["total"], "s"), text(result.area_m2, "m^2")]
     return [device, rule, f"{100 * result.accuracy:.1f} %", *(costs if result.counts else ["-"] * 3)]
 
 
