@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,9 +13,8 @@ from pydantic import Field
 
 from aimco.design import Design
 from aimco.ledger import Counts
-from aimco.mapping import spans
 from aimco.record import InputError, Record, _meant, quantity
-from aimco.units import F, J, Unit, m, m2
+from aimco.units import F, J, Unit, W, m, m2
 
 _FOLDER = Path(__file__).parent / "technology"
 
@@ -23,13 +23,15 @@ class Technology(Record):
     """Energies, areas and rates of one fabrication technology.
 
     Args:
-        pitch_m: distance of two cross-points. mean_square_input: mean of (read voltage / full scale)^2 over inputs.
+        pitch_m: distance of two cross-points. node_nm: process of the converters. mean_square_input: mean of (input / full scale)^2.
         line_capacitance_F: of the wire of one cell. adc_J, dac_J: per conversion. adc_m2, dac_m2: area of one converter.
-        digital_J, digital_per_s: energy and rate of digital operations. sources: where each number comes from, or "assumed".
+        digital_J, digital_per_s: energy and rate of digital operations. array_static_W: power that one array draws while
+            the network works, whatever it does. sources: where each number comes from, or "assumed".
     """
 
     name: str
     pitch_m: float = quantity(m, gt=0, doc="cross-point pitch")
+    node_nm: float = quantity(Unit(1e-9, "nm"), gt=0, doc="process node of the converters")
     mean_square_input: float = Field(gt=0, le=1, description="mean square of the normalised input")
     line_capacitance_F: float = quantity(F, ge=0, doc="wire capacitance per cell")
     adc_J: float = quantity(J, ge=0, doc="energy of one analog-to-digital conversion")
@@ -38,6 +40,7 @@ class Technology(Record):
     dac_m2: float = quantity(m2, ge=0, doc="area of one DAC")
     digital_J: float = quantity(J, ge=0, doc="energy of one digital operation")
     digital_per_s: float = quantity(Unit(1.0, "1/s"), gt=0, doc="digital operations per second")
+    array_static_W: float = quantity(W, 0.0, ge=0, doc="power of one array whatever it does")
     sources: dict[str, str] = Field(default={}, description="where each number comes from")
 
     @classmethod
@@ -53,6 +56,9 @@ class Technology(Record):
         return cls.load(_FOLDER / f"{name}.toml")
 
 
+PARTS: tuple[str, ...] = ("read", "update", "program", "dac", "adc", "digital", "static")
+
+
 @dataclass(frozen=True)
 class Price:
     """Energy by part and in total (J), time (s) and area (m^2) of what was counted."""
@@ -62,84 +68,144 @@ class Price:
     area_m2: float
     samples: int | None = None
 
+    @property
+    def per_sample(self) -> dict[str, float]:
+        """Energy (J) and time (s) of one sample; empty where the number of samples is not known."""
+        return {"energy_J": self.energy_J["total"] / self.samples, "latency_s": self.latency_s / self.samples} if self.samples else {}
+
     def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
+        """Plain data, ready for JSON."""
+        return asdict(self) | {"per_sample": self.per_sample}
+
+
+def table(price: Price) -> list[tuple[str, float, float]]:
+    """(part, energy in J, share of the total), the largest first.
+
+    Example:
+        >>> table(Price({"read": 1.0, "adc": 3.0, "total": 4.0}, 0.0, 0.0))
+        [('adc', 3.0, 0.75), ('read', 1.0, 0.25)]
+    """
+    total = price.energy_J["total"]
+    parts = [(part, joules, joules / total if total else 0.0) for part, joules in price.energy_J.items() if part != "total"]
+    return sorted(parts, key=lambda row: -row[1])
 
 
 def price(
     design: Design,
-    counts: Mapping[str, Mapping[str, Counts]],
+    counts: Mapping[str, Mapping[str, Counts | Mapping[str, Any]]],
     *,
     samples: int | None = None,
     shapes: Mapping[str, Mapping[str, Sequence[int]]] | None = None,
 ) -> Price:
     """Price of the operations of every array of a network.
 
-    read = cell_reads V^2 G <u^2> t_read: the current of each device through the read voltage, G at mid-range.
-    update = pulses of half the update voltage that charge their line, C V^2 / 4 per cell, plus V^2 G t_pulse per coincidence.
-    Conversions and digital operations cost their energy each. Arrays work one after the other: time is the sum of reads
-    (times the lines that share one ADC), pulse slots, programming and digital operations.
+    Energies, J, with G the mid-range conductance (S), V_r and V_u the read and update voltages (V), C the wire capacitance per
+    cell (F):
+        read = cell_reads V_r^2 G <u^2> read_s
+        update = (row_pulses columns + column_pulses rows) C V_u^2 / 4 + coincidences V_u^2 G pulse_s
+        program = (program_pulses + resets) (V_u^2 G pulse_s + (rows + columns) C V_u^2 / 4)
+        dac, adc, digital = their number times the energy of one
+        static = array_static_W (number of arrays) time.
+    Matrices work one after the other; the pieces of one matrix cut over several arrays work at once. Time, s:
+        (mvm + mvm_t) read_s adc.lines + slots pulse_s + program_rounds rows (pulse_s + read_s) + digital_ops / digital_per_s.
+    A read of a single row is a vector like any other, already among mvm.
+    Area, m^2: pitch^2 per cross-point, an ADC and a DAC for every line of both sides over the lines that share one, since
+    the transposed read needs them on either side.
 
     Args:
-        design: device, periphery and technology. counts: layer -> array -> ledger. samples: training samples counted.
-        shapes: layer -> array -> (rows, columns), for the area and for the lengths of lines.
+        design: device, periphery and technology. counts: layer -> array -> ledger of one ensemble member.
+        samples: training samples counted. shapes: layer -> array -> (rows, columns) of the whole matrix, for the area and the
+            lengths of lines; without one, an array has neither area nor line energy nor programming time.
+
+    Returns:
+        A `Price`.
+
+    Raises:
+        InputError: the technology is unknown, or the counts are those of an ensemble.
 
     Example:
         >>> price(Design(device="ideal"), {"layer": {"W": Counts(adc=1000)}}).energy_J["adc"]
         1.6667e-09
     """
     technology = Technology.named(design.technology)
-    energy: dict[str, float] = dict.fromkeys(("read", "update", "program", "dac", "adc", "digital"), 0.0)  # pyright: ignore[reportAssignmentType]
-    seconds = area = 0.0
-    for layer, arrays in counts.items():
-        for name, counted in arrays.items():
-            rows, columns = (shapes or {}).get(layer, {}).get(name, (0, 0))
-            for part, joules in _energy(design, technology, counted, rows, columns).items():
+    energy: dict[str, float] = {part: 0.0 for part in PARTS}
+    seconds, area, arrays = 0.0, 0.0, 0
+    for layer, ledgers in counts.items():
+        for name, ledger in ledgers.items():
+            n, cut = _numbers(ledger), _Cut.of(design, *(shapes or {}).get(layer, {}).get(name, (0, 0)))
+            for part, joules in _energy(design, technology, n, cut).items():
                 energy[part] += joules
-            seconds += _seconds(design, technology, counted, rows)
-            area += _area(design, technology, rows, columns)
+            seconds += _seconds(design, technology, n, cut)
+            area += _area(design, technology, cut)
+            arrays += cut.arrays
+    energy["static"] = technology.array_static_W * arrays * seconds
     energy["total"] = sum(energy.values())
     return Price(energy, seconds, area, samples)
 
 
-def _energy(design: Design, technology: Technology, counts: Counts, rows: int, columns: int) -> dict[str, float]:
+@dataclass(frozen=True)
+class _Cut:
+    """A matrix over `arrays` arrays, each of rows x columns (on average)."""
+
+    rows: float
+    columns: float
+    arrays: int
+
+    @classmethod
+    def of(cls, design: Design, rows: int, columns: int) -> _Cut:
+        down, across = (max(ceil(n / most), 1) for n, most in ((rows, design.array.rows), (columns, design.array.cols)))
+        return cls(rows / down, columns / across, down * across)
+
+
+def _numbers(counts: Mapping[str, Any]) -> dict[str, float]:
+    if any(np.size(amount) != 1 for amount in counts.values()):
+        raise InputError("counts must be those of one ensemble member, got one number for each of several; use counts.member(0)")
+    return {name: float(np.asarray(amount).item()) for name, amount in counts.items()}
+
+
+def _energy(design: Design, technology: Technology, n: Mapping[str, float], cut: _Cut) -> dict[str, float]:
     p, conductance = design.periphery, float(np.mean(design.device.mid_range))
-    n = {name: float(np.sum(amount)) for name, amount in counts.items()}
     read = p.read_voltage**2 * conductance * technology.mean_square_input * p.read_s
     per_cell = technology.line_capacitance_F * p.update_voltage**2 / 4
     step = p.update_voltage**2 * conductance * p.pulse_s
-    lines = n.get("row_pulses", 0) * columns + n.get("column_pulses", 0) * rows
+    cells_charged = n.get("row_pulses", 0) * cut.columns + n.get("column_pulses", 0) * cut.rows
+    written = n.get("program_pulses", 0) + n.get("resets", 0)
     return {
         "read": n.get("cell_reads", 0) * read,
-        "update": lines * per_cell + n.get("coincidences", 0) * step,
-        "program": n.get("program_pulses", 0) * (step + per_cell * (rows + columns)),
+        "update": cells_charged * per_cell + n.get("coincidences", 0) * step,
+        "program": written * (step + per_cell * (cut.rows + cut.columns)),
         "dac": n.get("dac", 0) * technology.dac_J,
         "adc": n.get("adc", 0) * technology.adc_J,
         "digital": n.get("digital_ops", 0) * technology.digital_J,
     }
 
 
-def _seconds(design: Design, technology: Technology, counts: Counts, rows: int) -> float:
+def _seconds(design: Design, technology: Technology, n: Mapping[str, float], cut: _Cut) -> float:
     p = design.periphery
-    n = {name: float(np.sum(amount)) for name, amount in counts.items()}
     reads = (n.get("mvm", 0) + n.get("mvm_t", 0)) * p.read_s * p.adc.lines
-    program = n.get("program_rounds", 0) * rows * (p.pulse_s + p.read_s)
-    return reads + n.get("slots", 0) * p.pulse_s + program + n.get("digital_ops", 0) / technology.digital_per_s
+    program = n.get("program_rounds", 0) * cut.rows * (p.pulse_s + p.read_s)
+    in_arrays = reads + n.get("slots", 0) * p.pulse_s + program
+    return in_arrays / cut.arrays + n.get("digital_ops", 0) / technology.digital_per_s
 
 
-def _area(design: Design, technology: Technology, rows: int, columns: int) -> float:
-    """Cross-points, and converters on both sides: the transposed read needs them there too."""
-    if not rows:
-        return 0.0
-    arrays_down, arrays_across = len(spans(rows, design.array.rows)), len(spans(columns, design.array.cols))
-    lines = rows * arrays_across + columns * arrays_down
-    converters = lines / design.periphery.adc.lines * technology.adc_m2 + lines / design.periphery.dac.lines * technology.dac_m2
-    return rows * columns * technology.pitch_m**2 + converters
+def _area(design: Design, technology: Technology, cut: _Cut) -> float:
+    p = design.periphery
+    adcs, dacs = (sum(ceil(side / c.lines) for side in (cut.rows, cut.columns)) for c in (p.adc, p.dac))
+    return cut.arrays * (cut.rows * cut.columns * technology.pitch_m**2 + adcs * technology.adc_m2 + dacs * technology.dac_m2)
 
 
 def sample_latency(design: Design, sizes: Sequence[tuple[int, int]]) -> float:
-    """Seconds of one training sample: a read of each layer, a transposed read of all but the first, the longest update."""
-    p = design.periphery
-    reads = (2 * len(sizes) - 1) * p.read_s * p.adc.lines
-    return reads + len(sizes) * 2 * p.pulses.length * p.pulse_s
+    """Seconds of one training sample: a read and an update of each layer, a transposed read of all but the first.
+
+    (2 L - 1) read_s adc.lines + L 2 length pulse_s for L layers; an update takes `length` slots for each polarity.
+
+    Args:
+        design: its periphery. sizes: (rows, columns) of each layer; their number counts, an array works in parallel.
+
+    Example:
+        >>> f"{sample_latency(Design(device='ideal'), [(784, 32), (32, 10)]):.3g}"
+        '3.64e-07'
+    """
+    p, layers = design.periphery, len(sizes)
+    reads = max(2 * layers - 1, 0) * p.read_s * p.adc.lines
+    return reads + layers * 2 * p.pulses.length * p.pulse_s
