@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 import aimco as ai
 
 
@@ -35,6 +37,37 @@ def test_an_ensemble_gives_the_rows_of_solo_runs():
         solo = ai.evaluate(one, limit=200)
         assert abs(solo.accuracy - row.accuracy) < 0.02
         assert solo.counts["updates"] == row.counts["updates"]
+
+
+NUMBERS = {
+    "rule.gamma": (0.0, 0.5),
+    "rule.transfer_lr": (0.5, 1.0),
+    "rule.lr_fast": (0.01, 0.1),
+    "training.decay": (0.5, 0.9),
+    "periphery.read_s": (80e-9, 100e-9),
+    "periphery.output_noise": (0.0, 1e-9),
+    "cell.weight_max": (1.0, 2.0),
+    "device.retention_s": (1e-3, 1e-2),
+}
+
+
+@pytest.mark.parametrize("path", NUMBERS)
+def test_designs_that_differ_in_any_number_train_together_as_alone(path):
+    parts = {"device": "asymmetric-soft-bounds", "rule": {"kind": "tiki-taka"}, "network": {"hidden": [8]}}
+    base = ai.Design.of(parts | {"training": {"epochs": 2, "batch": 20, "decay_every": 1}})
+    designs = [base.replace(path, value) for value in NUMBERS[path]]
+    for one, row in zip(designs, ai.evaluate_many(designs, seeds=[0, 0], limit=100), strict=True):
+        assert row.curves["train_loss"] == pytest.approx(ai.evaluate(one, limit=100).curves["train_loss"], abs=1e-5)
+
+
+def test_saturation_of_one_member_does_not_touch_the_others():
+    tight = {"output_noise": 1e-9, "adc": {"bits": 9.0, "range_A": 2e-7}}
+    designs = [design(periphery=tight)] * 2
+    for seed, row in zip((1, 2), ai.evaluate_many(designs, seeds=[1, 2], limit=100), strict=True):
+        solo = ai.evaluate(designs[0], seed=seed, limit=100)
+        assert row.curves["train_loss"] == pytest.approx(solo.curves["train_loss"], abs=1e-5)
+        assert row.counts["mvm"] == solo.counts["mvm"] > 2 * 2 * 100
+        assert row.counts["adc"] == solo.counts["adc"]
 
 
 def test_program_reaches_the_target():

@@ -179,16 +179,3 @@ def test_a_member_has_the_draws_of_its_solo_run():
         solo = Crossbar(Device.named("soft-bounds"), 30, 20, seeds=(seed,))
         solo.pulse(x, d, np.array([0.01]))
         assert torch.equal(solo.state[0], together.state[e])
-
-
-def test_compiled_noise_equals_its_definition():
-    from aimco.kernels.noise import fill
-
-    keys = rng.stream_keys((5, 6), "noise")
-    out = np.empty((2, 3, 100), np.float32)
-    fill(out, keys, 4)
-    for e in range(2):
-        for b in range(3):
-            start = np.uint32(rng.base(int(keys[e]), 4 + b))
-            words = rng.hash32(start + np.arange(100, dtype=np.uint32))
-            assert np.allclose(out[e, b], rng.rough_normal(words), atol=1e-6)

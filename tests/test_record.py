@@ -36,6 +36,8 @@ def test_replace_changes_one_field_and_the_hash(step, length):
         ("periphery.pulses.length", 40, "periphery.pulses.length must be in 1..31"),
         ("device.g_max", float("nan"), "device.g_max must be greater than 0 S, got nan"),
         ("device.g_max", "high", "device.g_max must be a number"),
+        ("device.g_min", 1e-3, "device.g_max must be greater than g_min"),
+        ("periphery.adc.bits", 4.0, "periphery.adc.range_A must be finite for an ADC of 4 bits"),
         ("training.epochs", 0, "training.epochs must be in 1..100000"),
         ("rule.kind", "sdg", "did you mean sgd"),
         ("device.respons", 1.0, "did you mean response"),
@@ -67,12 +69,13 @@ def test_a_users_own_response_works_from_a_file(tmp_path):
         "from math import cos\n"
         "from aimco.device.response import Response\n"
         "SCALE = 0.5\n"
+        "base = 0.5  # also a name of the kernel\n"
         "class Mine(Response):\n"
         "    '''Steps that follow a cosine.'''\n"
         "    width: float = 1.0\n"
         "    @staticmethod\n"
         "    def step(g, up, p):\n"
-        "        return p.step_up * (SCALE + 0.5 * cos(p.width * g)) if up else -p.step_down\n"
+        "        return p.step_up * (SCALE + base * cos(p.width * g)) if up else -p.step_down\n"
     )
     import torch
 

@@ -140,15 +140,7 @@ def _assignment(change: str) -> tuple[str, Any]:
 
 
 def _print_json(data: Any) -> None:
-    print(json.dumps(data, default=float, allow_nan=False) if _finite(data) else json.dumps(_without_infinities(data), default=float))
-
-
-def _finite(data: Any) -> bool:
-    try:
-        json.dumps(data, default=float, allow_nan=False)
-    except ValueError:
-        return False
-    return True
+    print(json.dumps(_without_infinities(data), default=float))
 
 
 def _without_infinities(data: Any) -> Any:
@@ -173,6 +165,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except InputError as error:
         print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{error.filename}: cannot be written or read ({error.strerror}); check the path and its permissions", file=sys.stderr)
         return 2
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2

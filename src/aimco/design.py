@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
-from pydantic_core import PydanticCustomError
 
 from aimco.cell import Cell
 from aimco.cell.reference import Reference
@@ -15,7 +14,7 @@ from aimco.learning import Rule
 from aimco.learning.sgd import Sgd
 from aimco.mapping import Array
 from aimco.periphery import Periphery
-from aimco.record import InputError, PathError, Record
+from aimco.record import InputError, PathError, Record, at
 
 
 class Network(Record):
@@ -89,9 +88,9 @@ class Design(Record):
         try:
             return Device.named(device)
         except PathError as error:
-            raise PydanticCustomError("nested", "{path}\x00{problem}", {"path": error.path, "problem": error.problem}) from None
+            raise at(error.path, error.problem) from None
         except InputError as error:
-            raise PydanticCustomError("nested", "\x00{problem}", {"problem": str(error).removeprefix("device ")}) from None
+            raise at("", str(error).removeprefix("device ")) from None
 
     @field_validator("technology")
     @classmethod
@@ -104,5 +103,5 @@ class Design(Record):
     @classmethod
     def _table(cls, part: Any) -> Any:
         if not isinstance(part, Mapping | Record):
-            raise PydanticCustomError("nested", "\x00must be a table, got {got}", {"got": repr(part)})
+            raise at("", f"must be a table, got {part!r}")
         return part

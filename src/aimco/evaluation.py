@@ -20,6 +20,7 @@ from aimco.design import Design
 from aimco.ledger import Counts
 from aimco.networks.layers import AnalogLayer, Linear, analog_layers
 from aimco.optim import InMemory
+from aimco.periphery import across
 from aimco.record import InputError, stack
 from aimco.tasks import Task
 
@@ -140,26 +141,27 @@ def evaluate_many(
     loaded = tasks.load(task, data_dir=data_dir, seed=seeds[0], limit=limit) if isinstance(task, str) else task
     together = stack(list(designs))
     model = build(together, loaded, seeds)
-    curves = _train(model, together, loaded, list(seeds), on_epoch)
+    curves = _train(model, designs, loaded, list(seeds), on_epoch)
     wall = time.perf_counter() - started
     return [_result(model, d, loaded, s, e, curves, wall / len(designs)) for e, (d, s) in enumerate(zip(designs, seeds, strict=True))]
 
 
-def _train(model: nn.Sequential, design: Design, task: Task, seeds: list[int], on_epoch: OnEpoch | None) -> dict[str, np.ndarray]:
+def _train(
+    model: nn.Sequential, designs: Sequence[Design], task: Task, seeds: list[int], on_epoch: OnEpoch | None
+) -> dict[str, np.ndarray]:
     """Train in place; curves (epochs, E)."""
     loss_of = nn.CrossEntropyLoss(reduction="none") if task.kind == "classify" else nn.MSELoss(reduction="none")
-    rate, members = _rate(design.rule.lr), len(seeds)
-    optimizer = InMemory(model.parameters(), lr=rate)
-    leaks = design.device.leaks and bool(analog_layers(model))
-    sample_s = design.training.sample_s or sample_latency(
-        design, [(m.inputs, m.outputs) for m in model.children() if isinstance(m, AnalogLayer)]
-    )
+    members, training, analog = len(seeds), designs[0].training, analog_layers(model)
+    optimizer = InMemory(model.parameters())
+    leaks = bool(analog) and any(d.device.leaks for d in designs)
+    sizes = [(m.inputs, m.outputs) for m in model.children() if isinstance(m, AnalogLayer)]
+    sample_s = np.array([d.training.sample_s or sample_latency(d, sizes) for d in designs])
     curves: dict[str, list[np.ndarray]] = {"test_accuracy": [], "train_loss": []}
-    for epoch in range(design.training.epochs):
-        optimizer.param_groups[0]["lr"] = rate * design.training.lr_factor(epoch)
+    for epoch in range(training.epochs):
+        optimizer.param_groups[0]["lr"] = across([d.rule.lr * d.training.lr_factor(epoch) for d in designs], members)
         model.train()
         total = torch.zeros(members)
-        for index in tasks.ensemble_batches(task, design.training.batch, epoch, seeds):
+        for index in tasks.ensemble_batches(task, training.batch, epoch, seeds):
             x, y = _take(task, index, members)
             optimizer.zero_grad()
             loss = _loss(loss_of, model(x), y, members)
@@ -167,17 +169,13 @@ def _train(model: nn.Sequential, design: Design, task: Task, seeds: list[int], o
             optimizer.step()
             total += loss.detach() * index.shape[1]
             if leaks:
-                for layer in analog_layers(model).values():
+                for layer in analog.values():
                     layer.hold(sample_s * index.shape[1])
         curves["train_loss"].append((total / len(task.train_x)).numpy())
         curves["test_accuracy"].append(accuracy(model, task, members).numpy())
         if on_epoch:
-            on_epoch(epoch + 1, design.training.epochs, float(curves["test_accuracy"][-1].mean()))
+            on_epoch(epoch + 1, training.epochs, float(curves["test_accuracy"][-1].mean()))
     return {n: np.stack(v) for n, v in curves.items()}
-
-
-def _rate(lr: Any) -> Any:
-    return torch.tensor(lr, dtype=torch.float32)[:, None, None] if isinstance(lr, tuple) else lr
 
 
 def _take(task: Task, index: np.ndarray, members: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -217,7 +215,7 @@ def _result(model: nn.Sequential, design: Design, task: Task, seed: int, e: int,
     cost = price(design, counts, samples=samples, shapes=shapes)
     total = Counts.total(c for arrays in counts.values() for c in arrays.values())
     notes = list(design.rule.notes())
-    if layers and any(m._single is None for layer in layers.values() for m in layer.matrices.values()):
+    if layers and any(m.arrays > 1 for layer in layers.values() for m in layer.matrices.values()):
         notes.append("matrices larger than the array are cut; partial sums are added digitally")
     return Result(
         accuracy=float(curves["test_accuracy"][-1, e]),

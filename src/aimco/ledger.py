@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
 FIELDS = {
     "mvm": "input vectors multiplied (repeats by bound management included)",
@@ -64,3 +65,13 @@ class Counts(dict[str, Any]):
         for part in parts:
             sum_.add(**part)
         return sum_
+
+
+def tensors_of(counts: Counts) -> dict[str, torch.Tensor]:
+    """Counts as tensors, for checkpoints."""
+    return {name: torch.as_tensor(np.array(amount)) for name, amount in counts.items()}
+
+
+def counts_of(tensors: Mapping[str, torch.Tensor]) -> Counts:
+    """Counts from a checkpoint."""
+    return Counts({name: t.numpy().copy() if t.ndim else t.item() for name, t in tensors.items()})

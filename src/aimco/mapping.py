@@ -12,7 +12,7 @@ from pydantic import Field
 from aimco.arrays.crossbar import ReferencePolicy
 from aimco.cell import Cell
 from aimco.device.device import Device
-from aimco.ledger import Counts
+from aimco.ledger import Counts, counts_of, tensors_of
 from aimco.periphery import Periphery
 from aimco.record import Record
 from aimco.tile import Tile
@@ -40,7 +40,7 @@ class AnalogMatrix:
     """A rows x columns matrix of weights held in arrays; the operations of `Tile`, whatever the number of arrays.
 
     Args:
-        design: has device, cell, array and periphery. rows, columns: inputs and outputs of the matrix.
+        device, cell, array, periphery: what the arrays are made of. rows, columns: inputs and outputs of the matrix.
         seeds: one for each ensemble member. names: of this matrix. reference: see `Crossbar`.
     """
 
@@ -75,13 +75,18 @@ class AnalogMatrix:
             ]
             for i, r in enumerate(self.row_spans)
         ]
-        self._single = self.tiles[0][0] if len(self.row_spans) == len(self.column_spans) == 1 else None
+        self._single = self.tiles[0][0] if self.arrays == 1 else None
         self._counts = Counts()
 
     @property
     def rows(self) -> int:
         """Inputs of the matrix."""
         return self.shape[1]
+
+    @property
+    def arrays(self) -> int:
+        """Physical arrays that hold the matrix."""
+        return len(self.row_spans) * len(self.column_spans)
 
     @property
     def step(self) -> Any:
@@ -132,7 +137,7 @@ class AnalogMatrix:
         for r, c, tile in self._each():
             tile.reset(mask.expand(self.shape)[:, r, c])
 
-    def hold(self, seconds: float) -> None:
+    def hold(self, seconds: Any) -> None:
         """Let time pass."""
         for _, _, tile in self._each():
             tile.hold(seconds)
@@ -153,11 +158,10 @@ class AnalogMatrix:
 
     def checkpoint(self) -> dict[str, Any]:
         """All that a later run needs to go on as if never stopped."""
-        counts = dict(self._counts)
-        return {"tiles": [tile.checkpoint() for _, _, tile in self._each()], "counts": counts}
+        return {"tiles": [tile.checkpoint() for _, _, tile in self._each()], "counts": tensors_of(self._counts)}
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         for (_, _, tile), part in zip(self._each(), saved["tiles"], strict=True):
             tile.restore(part)
-        self._counts = Counts(saved["counts"])
+        self._counts = counts_of(saved["counts"])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from aimco.arrays.pulses import Pulses
-from aimco.record import Record, quantity
+from aimco.record import Record, at, quantity
 from aimco.units import A, V, s
 
 
@@ -57,6 +57,12 @@ class Periphery(Record):
     noise_management: Literal["abs-max", "none"] = "abs-max"
     bound_management: Literal["iterative", "none"] = "iterative"
     pulses: Pulses = Pulses()
+
+    @model_validator(mode="after")
+    def _levels_have_a_range(self) -> Self:
+        if self.adc.bits != inf and self.adc.range_A == inf:
+            raise at("adc.range_A", f"must be finite for an ADC of {self.adc.bits:g} bits, got inf; give its largest current in A")
+        return self
 
 
 def across(value: Any, members: int) -> float | torch.Tensor:

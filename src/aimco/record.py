@@ -22,6 +22,7 @@ import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, Self, TypeVar
 
 import tomli_w
@@ -73,7 +74,7 @@ class Record(BaseModel):
         for name in type(self).model_fields:
             value = getattr(self, name)
             if isinstance(value, float) and math.isnan(value):
-                raise PydanticCustomError("nested", "{path}\x00must be a number, got nan", {"path": name})
+                raise at(name, "must be a number, got nan")
         return self
 
     @classmethod
@@ -180,20 +181,18 @@ class Kinded(Record):
             return handler(data)
         rest = dict(data)
         kind = rest.pop("kind", None)
-        if kind is None and cls.kinds_in and cls.__name__ in _ABSTRACT:
-            raise PydanticCustomError(
-                "nested", "{path}\x00is missing; the kinds are {kinds}", {"path": "kind", "kinds": ", ".join(cls.kinds())}
-            )
+        if kind is None and "kinds_in" in cls.__dict__ and cls.kinds_in:  # the base of the kinds
+            raise at("kind", f"is missing; the kinds are {', '.join(cls.kinds())}")
         if kind is None or kind == cls.kind_name():
             return handler(rest)
         if not isinstance(kind, str):
-            raise PydanticCustomError("nested", "{path}\x00must be a text, got {got}", {"path": "kind", "got": repr(kind)})
+            raise at("kind", f"must be a text, got {kind!r}")
         try:
             return cls.of_kind(kind).of(rest)
         except PathError as error:
-            raise PydanticCustomError("nested", "{path}\x00{problem}", {"path": error.path, "problem": error.problem}) from None
+            raise at(error.path, error.problem) from None
         except InputError as error:
-            raise PydanticCustomError("nested", "\x00{problem}", {"problem": str(error)}) from None
+            raise at("", str(error)) from None
 
     def as_dict(self) -> dict[str, Any]:
         return {"kind": self.kind} | super().as_dict()
@@ -203,7 +202,9 @@ class Kinded(Record):
         return own + super().code()
 
 
-_ABSTRACT = {"Response", "Rule", "Cell"}
+def at(path: str, problem: str) -> PydanticCustomError:
+    """What a validator raises when a field below the validated one is wrong: `raise at("g_max", "must be ...")`."""
+    return PydanticCustomError("nested", "{path}\x00{problem}", {"path": path, "problem": problem})
 
 
 class PathError(InputError):
@@ -310,10 +311,15 @@ def _module_at(path: str) -> Any:
 
 @functools.cache
 def _load_module(file: Path, changed_ns: int) -> Any:
-    spec = importlib.util.spec_from_file_location(f"_user_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}", file)
+    return load_module(file, f"_user_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}")
+
+
+def load_module(file: Path, name: str) -> ModuleType:
+    """Import a file under a name of its own; Numba and `inspect` find the module again by that name."""
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 

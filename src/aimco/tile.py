@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
-from aimco.arrays.crossbar import Crossbar, ReferencePolicy
+from aimco.arrays.crossbar import Crossbar, Direction, ReferencePolicy
 from aimco.cell import Cell
 from aimco.device.device import Device
-from aimco.ledger import Counts
+from aimco.ledger import Counts, counts_of, tensors_of
 from aimco.periphery import Periphery, across, finite, quantised
+
+_ATTEMPTS = 10  # of bound management
 
 
 class Tile:
@@ -52,7 +54,6 @@ class Tile:
         self._noisy = noisy
         self.ideal_reads = not noisy and not any(finite(v) for v in (self._dac, self._adc, self._range))
         self._counts = Counts()
-        self._vectors = {"read": 0, "read_t": 0}
         self._rates: dict[float, np.ndarray] = {}
 
     @property
@@ -62,11 +63,11 @@ class Tile:
 
     def mvm(self, x: torch.Tensor) -> torch.Tensor:
         """y = x W: (E, B, rows) -> (E, B, columns)."""
-        return self._read(x, "read")
+        return self._read(x, "mvm")
 
     def mvm_t(self, d: torch.Tensor) -> torch.Tensor:
         """z = d W^T: (E, B, columns) -> (E, B, rows)."""
-        return self._read(d, "read_t")
+        return self._read(d, "mvm_t")
 
     def read_line(self, k: int) -> torch.Tensor:
         """Weights of row k, read once through the periphery, (E, columns)."""
@@ -75,44 +76,42 @@ class Tile:
         self._counts.add(line_reads=1)
         return self.mvm(one)[:, 0]
 
-    def _read(self, v: torch.Tensor, name: Literal["read", "read_t"]) -> torch.Tensor:
-        multiply = self.crossbar.mvm if name == "read" else self.crossbar.mvm_t
-        self._vectors[name] += v.shape[1]
+    def _read(self, v: torch.Tensor, name: Direction) -> torch.Tensor:
         if self.ideal_reads:
-            return multiply(v) if self._unit else multiply(v).mul_(self._weight)
+            current = getattr(self.crossbar, name)(v)
+            return current if self._unit else current.mul_(self._weight)
         scale = v.abs().amax(-1, keepdim=True) if self.periphery.noise_management == "abs-max" else torch.ones(*v.shape[:2], 1)
         scale = torch.where(scale > 0, scale, torch.ones(()))
-        current, saturated = self._convert(v, scale, multiply, name)
-        if self.periphery.bound_management == "iterative":
-            current, scale = self._within_bounds(v, scale, current, saturated, multiply, name)
+        current, saturated = self._convert(v, scale, name)
+        attempts = _ATTEMPTS if self.periphery.bound_management == "iterative" else 0
+        for attempt in range(1, attempts + 1):
+            if not saturated.any():
+                break
+            scale = torch.where(saturated, 2 * scale, scale)
+            once_more, still = self._convert(v, scale, name, saturated, attempt)
+            current = torch.where(saturated, once_more, current)
+            repeated = saturated.sum((1, 2)).numpy()
+            self._counts.add(dac=repeated * v.shape[2], adc=repeated * current.shape[2])
+            saturated = saturated & still
         return current.mul_(scale).mul_(self._weight)
 
-    def _convert(self, v: torch.Tensor, scale: torch.Tensor, multiply: Any, name: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Currents after the ADC, and which vectors saturated it."""
+    def _convert(
+        self, v: torch.Tensor, scale: torch.Tensor, name: Direction, again: torch.Tensor | None = None, attempt: int = 0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Currents after the ADC (E, B, lines), and which vectors saturated it (E, B, 1)."""
         driven = quantised((v / scale).clamp_(-1, 1), self._dac)
-        current = multiply(driven)
+        current = getattr(self.crossbar, name)(driven, again)
         if self._noisy:
             sigma, own = self._noise, self.crossbar.read_noise(driven)
             if own is not None:
                 sigma = (own.square() + sigma**2).sqrt()
-            current = current.addcmul_(self.crossbar.noise(name, tuple(current.shape)), torch.as_tensor(sigma))
+            current = current.addcmul_(self.crossbar.noise(name, tuple(current.shape), attempt), torch.as_tensor(sigma))
         if not finite(self._range):
-            return current, None
-        saturated = (current.abs() > self._range).any(-1, keepdim=True)
+            return current, torch.zeros(*v.shape[:2], 1, dtype=torch.bool)
         full = (current / self._range).clamp_(-1, 1)
-        return quantised(full, self._adc) * self._range, saturated
-
-    def _within_bounds(self, v, scale, current, saturated, multiply, name) -> tuple[torch.Tensor, torch.Tensor]:
-        """Bound management: vectors whose currents saturate are read again at half the input, up to ten times."""
-        for _ in range(10):
-            if saturated is None or not saturated.any():
-                break
-            scale = torch.where(saturated, 2 * scale, scale)
-            again, still = self._convert(v, scale, multiply, name)
-            current = torch.where(saturated, again, current)
-            self._vectors[name] += v.shape[1]
-            saturated = saturated & still
-        return current, scale
+        limit = torch.as_tensor(self._range)
+        levels = torch.where(torch.isinf(limit), current, quantised(full, self._adc) * limit)
+        return levels, (current.abs() > limit).any(-1, keepdim=True)
 
     def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
         """Parallel pulsed update, E[dW] = lr x d^T, sample after sample. x (E, B, rows), d (E, B, columns), lr a number or (E,)."""
@@ -133,7 +132,7 @@ class Tile:
         """Reset the devices of the mask (E, rows, columns)."""
         self.crossbar.reset(mask)
 
-    def hold(self, seconds: float) -> None:
+    def hold(self, seconds: Any) -> None:
         """Let time pass."""
         self.crossbar.hold(seconds)
 
@@ -145,15 +144,16 @@ class Tile:
     @property
     def counts(self) -> Counts:
         """Everything done so far, the converters' work included."""
-        (_, rows, columns), (forward, back) = self.shape, self._vectors.values()
+        (_, rows, columns), done = self.shape, self.crossbar.done
+        forward, back = done["mvm"], done["mvm_t"]
         conversions = Counts(dac=forward * rows + back * columns, adc=forward * columns + back * rows)
         return self.crossbar.counts + self._counts + conversions
 
     def checkpoint(self) -> dict[str, Any]:
         """All that a later run needs to go on as if never stopped."""
-        return self.crossbar.checkpoint() | {"converters": dict(self._counts), "vectors": dict(self._vectors)}
+        return self.crossbar.checkpoint() | {"converters": tensors_of(self._counts)}
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.crossbar.restore(saved)
-        self._counts, self._vectors = Counts(saved["converters"]), dict(saved["vectors"])
+        self._counts = counts_of(saved["converters"])

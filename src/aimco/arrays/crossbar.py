@@ -18,9 +18,10 @@ import torch
 from aimco import rng
 from aimco.arrays.pulses import Pulses
 from aimco.device.device import Device, Sampled
-from aimco.ledger import Counts
+from aimco.ledger import Counts, counts_of, tensors_of
 
 ReferencePolicy = Literal["mid-range", "symmetry-point"]
+Direction = Literal["mvm", "mvm_t"]
 _AGGREGATE_BELOW = 0.25  # of half the range: a train moving a device further is always taken pulse by pulse
 _TOGETHER_ABOVE = 20_000  # expected coincidences from which waking the other threads pays
 _STATE_FIELDS = ("state", "origin")
@@ -54,24 +55,36 @@ class Crossbar:
         self.referenced = reference != "mid-range"
         self.origin = self.sampled.symmetry_point() if self.referenced else torch.zeros(len(seeds), 1, columns)
         self.state = torch.zeros(self.shape)
-        self.keys = {n: rng.stream_keys(self.seeds, *names, n) for n in ("apply", "read", "read_t")}
+        self.keys = {n: rng.stream_keys(self.seeds, *names, n) for n in ("apply",)}
         self.keys["pulse"] = np.stack([rng.stream_keys(self.seeds, *names, n) for n in ("x", "d", "pulse")], 1)
-        self.done = dict.fromkeys(("updates", "applied", "read", "read_t", "mvm", "mvm_t"), 0)
+        self.done = dict.fromkeys(("updates", "applied", "mvm", "mvm_t"), 0)
+        self._noise_keys: dict[tuple[str, int], np.ndarray] = {}
         self._counts = Counts()
         self._scratch: dict[str, Any] = {}
         self.step = np.broadcast_to(device.step / device.half_range, (len(seeds),)).astype(np.float64)
 
     # reads
 
-    def mvm(self, voltages: torch.Tensor) -> torch.Tensor:
-        """Currents of the columns, I = G^T V (Ohm and Kirchhoff): (E, B, R) -> (E, B, C)."""
-        self.done["mvm"] += voltages.shape[1]
+    def mvm(self, voltages: torch.Tensor, again: torch.Tensor | None = None) -> torch.Tensor:
+        """Currents of the columns, I = G^T V (Ohm and Kirchhoff): (E, B, R) -> (E, B, C).
+
+        Args:
+            voltages: on the rows. again: vectors (E, B, 1) that are read once more; only these are counted.
+        """
+        self._count_read("mvm", voltages.shape[1], again)
         return torch.bmm(voltages, self.state)
 
-    def mvm_t(self, voltages: torch.Tensor) -> torch.Tensor:
+    def mvm_t(self, voltages: torch.Tensor, again: torch.Tensor | None = None) -> torch.Tensor:
         """Currents of the rows when the columns are driven, I = G V: (E, B, C) -> (E, B, R)."""
-        self.done["mvm_t"] += voltages.shape[1]
+        self._count_read("mvm_t", voltages.shape[1], again)
         return torch.bmm(voltages, self.state.transpose(1, 2))
+
+    def _count_read(self, name: Direction, vectors: int, again: torch.Tensor | None) -> None:
+        if again is None:
+            self.done[name] += vectors
+            return
+        repeated = again.sum((1, 2)).numpy()
+        self._counts.add(**{name: repeated, "cell_reads": repeated * self.shape[1] * self.shape[2]})
 
     def read_noise(self, voltages: torch.Tensor) -> torch.Tensor | None:
         """Standard deviation of the summed current that the devices' own read noise causes, (E, B, 1); None without any."""
@@ -81,13 +94,17 @@ class Crossbar:
         column = torch.as_tensor(np.broadcast_to(sigma, (self.shape[0],)).astype(np.float32))[:, None, None]
         return column * voltages.square().sum(-1, keepdim=True).sqrt()
 
-    def noise(self, name: Literal["read", "read_t"], shape: tuple[int, ...]) -> torch.Tensor:
-        """Standard normal numbers for the next reads, (E, B, lines): each vector read has draws of its own."""
+    def noise(self, name: Direction, shape: tuple[int, ...], attempt: int = 0) -> torch.Tensor:
+        """Standard normal numbers for the vectors read last, (E, B, lines), and for each further attempt to read them.
+
+        Each vector has draws of its own, whoever is read beside it.
+        """
         from aimco.kernels.noise import fill
 
+        if (name, attempt) not in self._noise_keys:
+            self._noise_keys[name, attempt] = rng.stream_keys(self.seeds, *self.names, name, attempt)
         out = torch.empty(shape)
-        fill(out.numpy(), self.keys[name], self.done[name])
-        self.done[name] += shape[1]
+        fill(out.numpy(), self._noise_keys[name, attempt], self.done[name] - shape[1])
         return out
 
     # writes
@@ -178,8 +195,8 @@ class Crossbar:
         self.state.copy_(torch.where(mask, self.sampled.reset_point() - self.origin, self.state))
         self._counts.add(resets=mask.sum((1, 2)).numpy())
 
-    def hold(self, seconds: float) -> None:
-        """Let time pass: each device relaxes to its resting point by exp(-t/tau), in closed form for any time."""
+    def hold(self, seconds: Any) -> None:
+        """Let time pass: each device relaxes to its resting point by exp(-t/tau), in closed form for any time, s or (E,)."""
         self._counts.add(hold_s=seconds)
         if self.device.leaks:
             rest = self.sampled.resting_point() - self.origin
@@ -205,8 +222,7 @@ class Crossbar:
     def checkpoint(self) -> dict[str, Any]:
         """All that a later run needs to go on as if never stopped."""
         tensors = {f"device.{n}": t for n, t in self.sampled.values.items()} | {n: getattr(self, n) for n in _STATE_FIELDS}
-        counts = {n: torch.as_tensor(np.array(v)) for n, v in self._ledger().items()}
-        return {"tensors": {n: t.clone() for n, t in tensors.items()}, "done": dict(self.done), "counts": counts}
+        return {"tensors": {n: t.clone() for n, t in tensors.items()}, "done": dict(self.done), "counts": tensors_of(self._ledger())}
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
@@ -214,7 +230,7 @@ class Crossbar:
             own = self.sampled.values[name[7:]] if name.startswith("device.") else getattr(self, name)
             own.copy_(tensor)
         self.done = dict(saved["done"])
-        self._counts = Counts({n: t.numpy() if t.ndim else t.item() for n, t in saved["counts"].items()})
+        self._counts = counts_of(saved["counts"])
         self._scratch = {}
 
     def __getstate__(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from aimco import rng
 from aimco.device.response import Response, scalar_pulse
-from aimco.record import InputError, Record, _meant, quantity
+from aimco.record import InputError, Record, _meant, at, quantity
 from aimco.units import S, s
 
 CATALOGUE = Path(__file__).parent / "catalogue"
@@ -75,25 +75,23 @@ class Device(Record):
     def _spread_in_range(cls, spread: dict[str, float]) -> dict[str, float]:
         for name, value in spread.items():
             if not 0 <= value <= 10:
-                raise ValueError(f"must be in 0..10 for {name}, got {value:g}")
+                raise at(name, f"must be in 0..10, got {value:g}")
         return spread
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.g_max > self.g_min:
-            raise ValueError(f"g_max must be greater than g_min = {self.g_min:g} S, got {self.g_max:g}")
+            raise at("g_max", f"must be greater than g_min = {self.g_min:g} S, got {self.g_max:g}")
         if not math.isfinite(self.g_max):
-            raise ValueError(f"g_max must be finite, got {self.g_max}")
+            raise at("g_max", f"must be finite, got {self.g_max}")
         for name in ("resting_g", "reset_g"):
             value = getattr(self, name)
             if value is not None and not self.g_min <= value <= self.g_max:
-                raise ValueError(f"{name} must be in g_min..g_max = {self.g_min:g}..{self.g_max:g} S, got {value:g}")
+                raise at(name, f"must be in g_min..g_max = {self.g_min:g}..{self.g_max:g} S, got {value:g}")
         known = ["step", "asymmetry", "g_min", "g_max", *self._response_numbers()]
         for name in self.spread:
             if name not in known:
-                raise ValueError(
-                    f"spread.{name} is not a parameter of this device{_meant(name, known)}; the parameters are {', '.join(known)}"
-                )
+                raise at(f"spread.{name}", f"is not a parameter of this device{_meant(name, known)}; the parameters are {', '.join(known)}")
         return self
 
     def _response_numbers(self) -> list[str]:
@@ -262,10 +260,10 @@ class Sampled:
         low, high = self.bounds()
         return torch.minimum(torch.maximum(level[:, None, None].expand(self.shape), low), high)
 
-    def decay(self, seconds: float) -> torch.Tensor:
+    def decay(self, seconds: Any) -> torch.Tensor:
         """What is left of the distance to the resting point after a time: exp(-t/tau), (E, 1, 1)."""
         tau = _column(self.device.retention_s, self.shape[0])
-        return torch.as_tensor(np.exp(-seconds / tau).astype(np.float32))[:, None, None]
+        return torch.as_tensor(np.exp(-np.asarray(seconds) / tau).astype(np.float32))[:, None, None]
 
 
 def catalogue() -> list[str]:

@@ -10,13 +10,11 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import importlib.util
 import inspect
 import os
-import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,7 +22,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from aimco.record import InputError, write_atomic
+from aimco.record import InputError, load_module, write_atomic
 
 _HERE = Path(__file__).parent
 
@@ -85,18 +83,19 @@ class ScalarSource:
                 self.reads.add(node.attr)
             if not isinstance(node, ast.Name) or node.id in arguments or node.id not in outer:
                 continue
-            value = outer[node.id]
+            value, name = outer[node.id], f"its_{node.id}"  # so that no name of the response meets one of the kernel
             if isinstance(value, ModuleType):
-                self.imports[node.id] = f"import {value.__name__} as {node.id}"
+                self.imports[name] = f"import {value.__name__} as {name}"
             elif isinstance(value, int | float):
-                self.constants[node.id] = float(value)
+                self.constants[name] = float(value)
             elif inspect.isfunction(value):
-                self.add(value, node.id)
+                self.add(value, name)
             elif callable(value) and getattr(value, "__module__", "") == "math":
-                self.imports[node.id] = f"from math import {value.__name__} as {node.id}"
+                self.imports[name] = f"from math import {value.__name__} as {name}"
             else:
                 what = f"{function.__name__} reads {node.id}, a {type(value).__name__}"
                 raise InputError(f"{what}; a pulse function may read numbers, math and other such functions")
+            node.id = name
 
     def text(self, main: str) -> str:
         """Python text that defines the functions, the one called `main` last."""
@@ -160,14 +159,4 @@ def _module(part: str) -> ModuleType:
     file = cache_folder() / f"{name}.py"
     if not file.exists() or file.read_text() != text:
         write_atomic(file, text)
-    spec = importlib.util.spec_from_file_location(f"aimco_made_{name}", file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Numba finds compiled code of a module on disk by its name
-    spec.loader.exec_module(module)
-    return module
-
-
-def unused(names: Iterable[str], function: Callable[..., Any]) -> list[str]:
-    """Parameters that the scalar function never reads."""
-    return sorted(set(names) - ScalarSource(function).reads - {"g_max", "g_min"})
+    return load_module(file, f"aimco_made_{name}")

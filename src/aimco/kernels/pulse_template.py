@@ -7,7 +7,6 @@ cache folder, so that a second process compiles nothing.
 """
 
 from collections import namedtuple
-from math import sqrt
 
 import numba as nb
 import numpy as np
@@ -15,14 +14,13 @@ import numpy as np
 from aimco.kernels.lanes import add32, base, coincidences, hash_add, lowest_slot, rough_normal, same_sign
 
 # <response>
-_0 = np.float32(0)
-NOISY = True
+NOISY = False
 REFERENCED = False
 Device = namedtuple("Device", "step_up step_down g_max g_min")
 
 
 def response(g, n, up, p, noise):
-    return g + (n * p.step_up if up else -n * p.step_down) + _0 * sqrt(noise * noise)
+    return g + (n * p.step_up if up else -n * p.step_down)
 
 
 @nb.njit(inline="always")

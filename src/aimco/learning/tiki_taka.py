@@ -6,6 +6,7 @@ import torch
 from pydantic import Field
 
 from aimco.learning import Rule, one_hot
+from aimco.periphery import across
 
 
 class TikiTaka(Rule):
@@ -39,15 +40,16 @@ class TikiTaka(Rule):
         return {"k": torch.zeros((), dtype=torch.int64), "t": torch.zeros((), dtype=torch.int64)}
 
     def mvm(self, arrays, x):
-        y = arrays["C"].mvm(x)
-        return y if self.gamma == 0 else y + self.gamma * arrays["A"].mvm(x)
+        y, gamma = arrays["C"].mvm(x), across(self.gamma, x.shape[0])
+        return y if isinstance(gamma, float) and gamma == 0 else y + gamma * arrays["A"].mvm(x)
 
     def mvm_t(self, arrays, d):
-        z = arrays["C"].mvm_t(d)
-        return z if self.gamma == 0 else z + self.gamma * arrays["A"].mvm_t(d)
+        z, gamma = arrays["C"].mvm_t(d), across(self.gamma, d.shape[0])
+        return z if isinstance(gamma, float) and gamma == 0 else z + gamma * arrays["A"].mvm_t(d)
 
     def update(self, arrays, state, x, d, lr):
         a, c = arrays["A"], arrays["C"]
+        transfer_lr = lr * across(self.transfer_lr, x.shape[0])
         k, t, first = int(state["k"]), int(state["t"]), 0
         while first < x.shape[1]:
             last = min(first + self.transfer_every - k, x.shape[1])
@@ -55,7 +57,7 @@ class TikiTaka(Rule):
             k, first = (k + last - first) % self.transfer_every, last
             if k == 0:
                 v = a.read_line(t)
-                c.pulse(one_hot(c, t), v[:, None], lr * self.transfer_lr)
+                c.pulse(one_hot(c, t), v[:, None], transfer_lr)
                 t = (t + 1) % a.rows
         state["k"].fill_(k)
         state["t"].fill_(t)

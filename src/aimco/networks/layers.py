@@ -140,7 +140,7 @@ class AnalogLayer(nn.Module):
         for x, d in pending:
             self.rule.update(self.matrices, self.rule_state, x, d, lr)
 
-    def hold(self, seconds: float) -> None:
+    def hold(self, seconds: Any) -> None:
         """Let time pass in the arrays."""
         for matrix in self.matrices.values():
             matrix.hold(seconds)

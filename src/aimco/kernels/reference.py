@@ -1,0 +1,86 @@
+"""The pulsed update in plain numpy, pulse by pulse: the definition that the compiled kernels are tested against.
+
+Slow on purpose: it reads like the text of the method. Arguments are as in `trains.encode` and the made `update`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from aimco import rng
+
+ROW, SLOT = 0x9E3779B9, 0x85EBCA6B
+
+
+def mixed(word: int) -> int:
+    """The random word of a 32-bit number, which wraps around."""
+    return int(rng.hash32(np.array([word & 0xFFFFFFFF], np.uint32))[0])
+
+
+def train(v: np.ndarray, scale: float, length: int, key: int) -> np.ndarray:
+    """Firing of each line in each slot, (lines, length) bool: a Bernoulli draw with p = min(1, scale |v|) per slot.
+
+    Each 32-bit draw serves two slots; p is rounded at random to 16 bits, so that small ones stay unbiased.
+    """
+    lines = np.arange(v.size, dtype=np.uint32)
+    p = np.minimum(np.abs(v) * np.float32(scale), np.float32(1))
+    round_up = (rng.hash32(np.uint32(key) + lines) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+    threshold = (p * np.float32(65536) + round_up).astype(np.int32)
+    fires = np.zeros((v.size, length + 1), bool)
+    for slot in range(0, length, 2):
+        word = rng.hash32(np.uint32(rng.base(key, slot)) + lines)
+        fires[:, slot], fires[:, slot + 1] = (word & np.uint32(0xFFFF)) < threshold, (word >> np.uint32(16)) < threshold
+    return fires[:, :length]
+
+
+def trains(
+    x: np.ndarray, d: np.ndarray, lr: float, dw_min: float, options: tuple[int, bool, bool], keys: np.ndarray, number: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Firing of the rows (R, BL) and columns (C, BL) for one sample, by the equations of `aimco.kernels.trains`."""
+    length, manage, shorten = options
+    top_x, top_d = float(np.abs(x).max()), float(np.abs(d).max())
+    if top_x == 0 or top_d == 0 or lr == 0:
+        return np.zeros((x.size, 0), bool), np.zeros((d.size, 0), bool)
+    wanted = lr * top_x * top_d / dw_min
+    slots = int(min(length, max(1, np.ceil(wanted)))) if shorten else length
+    if wanted > length:
+        top_d *= length / wanted
+    gain, balance = np.sqrt(lr / (slots * dw_min)), np.sqrt(top_d / top_x) if manage else 1.0
+    key_x, key_d = (rng.base(int(key), number) for key in keys[:2])
+    return train(x, gain * balance, slots, key_x), train(d, gain / balance, slots, key_d)
+
+
+def update(
+    pulse: Callable[..., Any],
+    state: np.ndarray,
+    parameters: Mapping[str, np.ndarray],
+    x: np.ndarray,
+    d: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    key: int,
+    number: int,
+) -> int:
+    """Step every device where the pulses of its row and column coincide, slot after slot; state (R, C) is changed in place.
+
+    Args:
+        pulse: scalar `pulse(g, n, up, p, noise) -> g`. parameters: name -> (R, C). x, d: values, of which only the sign counts.
+        rows, columns: firing, (R, BL) and (C, BL). key: of the noise stream. number: of the sample.
+
+    Returns:
+        Coincidences.
+    """
+    hits, start = 0, rng.base(key, number)
+    for i, j in np.argwhere(rows.astype(int) @ columns.T.astype(int)).tolist():
+        p = SimpleNamespace(**{name: float(values[i, j]) for name, values in parameters.items()})
+        row_key = mixed(start + i * ROW)
+        for slot in np.flatnonzero(rows[i] & columns[j]).tolist():
+            noise = float(rng.rough_normal(np.array(mixed(mixed(row_key + (slot + 1) * SLOT) + j), np.uint32)))
+            g = pulse(float(state[i, j]), 1, (x[i] < 0) == (d[j] < 0), p, noise)
+            state[i, j] = min(max(g, p.g_min), p.g_max)
+            hits += 1
+    return hits
