@@ -45,7 +45,6 @@ class Tile:
         members = len(seeds)
         self.weight = np.broadcast_to(cell.weight, (members,)).astype(np.float64)
         self._weight = across(self.weight, members)
-        self._unit = bool((self.weight == 1).all())
         ampere = np.asarray(device.half_range) * np.asarray(periphery.read_voltage)
         self._noise = across(np.asarray(periphery.output_noise) / ampere, members)
         self._range = across(np.asarray(periphery.adc.range_A) / ampere, members)
@@ -79,7 +78,7 @@ class Tile:
     def _read(self, v: torch.Tensor, name: Direction) -> torch.Tensor:
         if self.ideal_reads:
             current = getattr(self.crossbar, name)(v)
-            return current if self._unit else current.mul_(self._weight)
+            return current if isinstance(self._weight, float) and self._weight == 1 else current.mul_(self._weight)
         scale = v.abs().amax(-1, keepdim=True) if self.periphery.noise_management == "abs-max" else torch.ones(*v.shape[:2], 1)
         scale = torch.where(scale > 0, scale, torch.ones(()))
         current, saturated = self._convert(v, scale, name)

@@ -116,19 +116,23 @@ class Crossbar:
             x: values on the rows (E, B, R). d: values on the columns (E, B, C), float32.
             lr: learning rate in units of the state, (E,) float64.
         """
-        import numba
-
-        from aimco.kernels.trains import encode
-
-        batch, first, keys = x.shape[1], self.done["updates"], self.keys["pulse"]
-        room = self._room(batch)
-        buffers: tuple[Any, ...] = room["buffers"]
-        inputs = (x.numpy(), d.numpy(), lr, self.step, room["options"], keys, first, *buffers, room["tally"])
-        work: Any = encode(*inputs)  # pyright: ignore[reportCallIssue]
-        threads = numba.get_num_threads()
-        numba.set_num_threads(threads if work > _TOGETHER_ABOVE else 1)
-        room["kernel"].update(batch, room["state"], room["origin"], room["a"], room["m"], *buffers, keys, first, room["hits"])
-        numba.set_num_threads(threads)
+        batch, first, room = x.shape[1], self.done["updates"], self._room(x.shape[1])
+        kernel, keys, arrays, trains = room["kernel"], self.keys["pulse"], room["arrays"], room["trains"]
+        if not kernel.pulse(
+            x.numpy(),
+            d.numpy(),
+            lr,
+            self.step,
+            room["options"],
+            keys,
+            first,
+            *arrays,
+            *trains,
+            room["tally"],
+            room["hits"],
+            _TOGETHER_ABOVE,
+        ):
+            kernel.update(batch, keys, first, *arrays, *trains, room["hits"])
         self.done["updates"] += batch
 
     def _room(self, batch: int) -> dict[str, Any]:
@@ -141,20 +145,18 @@ class Crossbar:
         tally, hits = (room["tally"], room["hits"]) if room else (np.zeros((members, 3), np.int64), np.zeros((members, rows), np.int64))
         farthest = float(np.max(self.step)) * self.pulses.length
         aggregate = self.pulses.mode == "aggregated" or (self.pulses.mode == "auto" and farthest < _AGGREGATE_BELOW)
+        options = (self.pulses.length, self.pulses.update_management, self.pulses.update_bl_management, aggregate)
         self._scratch = {
             "size": batch,
-            "options": (self.pulses.length, self.pulses.update_management, self.pulses.update_bl_management, aggregate),
+            "options": np.array(options, np.int64),
             "kernel": self.sampled.kernel(self.referenced),
-            "state": self.state.numpy(),
-            "origin": self.origin.numpy(),
-            "a": a.numpy(),
-            "m": m.numpy(),
-            "buffers": (
+            "arrays": tuple(t.numpy() for t in (self.state, self.origin, a, m)),
+            "trains": (
                 np.zeros((members, batch, rows), np.uint32),
                 np.zeros((members, batch, columns), np.uint32),
-                np.zeros((members, batch), np.bool_),
+                np.zeros((members, batch, rows), np.uint32),
                 np.zeros((members, batch, 31, columns), np.uint32),
-                np.zeros((members, batch, 31, 2), np.int32),
+                np.zeros((members, batch, 64), np.int32),
             ),
             "tally": tally,
             "hits": hits,
@@ -165,7 +167,7 @@ class Crossbar:
         """Give every device its own number of pulses, (E, R, C) int32, positive up: row-by-row access, not parallel."""
         room = self._room(1)
         count = pulses.to(torch.int32).expand(self.shape).contiguous()
-        room["kernel"].apply(room["state"], room["origin"], room["a"], room["m"], count.numpy(), self.keys["apply"], self.done["applied"])
+        room["kernel"].apply(*room["arrays"], count.numpy(), self.keys["apply"], self.done["applied"])
         self.done["applied"] += 1
         self._counts.add(program_pulses=count.abs().sum((1, 2)).numpy())
 

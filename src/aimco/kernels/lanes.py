@@ -90,6 +90,22 @@ def same_sign(typing, x, d):
 
 
 @intrinsic
+def magnitude(typing, v):
+    """Bits of |v|, int32, which are in the order of the numbers they stand for: the largest of many becomes vector code."""
+
+    def code(context, builder, signature, args):
+        return builder.and_(builder.bitcast(args[0], _I32), _word(0x7FFFFFFF))
+
+    return nb.int32(nb.float32), code
+
+
+@intrinsic
+def from_magnitude(typing, bits):
+    """The number whose `magnitude` this is."""
+    return nb.float32(nb.int32), lambda context, builder, signature, args: builder.bitcast(args[0], _F32)
+
+
+@intrinsic
 def two_slots(typing, h, threshold, slot):
     """Pulses of slots `slot` and `slot + 1`: each half of the random word h fires below the 17-bit threshold."""
 

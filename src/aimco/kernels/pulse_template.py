@@ -12,6 +12,7 @@ import numba as nb
 import numpy as np
 
 from aimco.kernels.lanes import add32, base, coincidences, hash_add, lowest_slot, rough_normal, same_sign
+from aimco.kernels.trains import ACTIVE, AGGREGATED, FILLED, encode
 
 # <response>
 NOISY = False
@@ -35,7 +36,7 @@ def device_of_row(a, m, j):
 
 # </response>
 
-BLOCK = 16  # lines that a thread takes at a time
+BLOCK = 16  # rows that a thread takes at a time
 _ROW, _SLOT = np.uint32(0x9E3779B9), np.uint32(0x85EBCA6B)
 _pulse = nb.njit(inline="always", error_model="numpy")(response)
 _flags = {"cache": True, "error_model": "numpy", "nogil": True, "fastmath": {"contract", "arcp", "nsz", "nnan", "ninf"}}
@@ -68,58 +69,87 @@ def _all_at_once(w, origin, a, m, x, d, key):
 
 
 @nb.njit(inline="always")
-def _one_by_one(state, origin, a, m, x, columns, filled, e, b, i, o, key, noise):
+def _one_by_one(state, origin, a, m, x, columns, filled, e, i, o, key, noise):
     """The definition: slot after slot, each coincidence its own step. The noise of a slot is drawn first, as vector code."""
     hits = 0
     slots = np.uint32(x & np.uint32(0x7FFFFFFF))
     positive = (x >> np.uint32(31)) == 0
     while slots != 0:
-        slot = lowest_slot(slots)
+        slot = np.int64(lowest_slot(slots))
         slots = np.uint32(slots & np.uint32(slots - np.uint32(1)))
-        plus, fired = filled[e, b, slot, 0], filled[e, b, slot, 0] + filled[e, b, slot, 1]
-        if fired == 0:
-            continue
-        hits += fired
-        slot_key = hash_add(key, np.uint32(np.uint32(slot + np.uint32(1)) * _SLOT))
-        for k in range(fired):
-            noise[k] = _noise(hash_add(slot_key, columns[e, b, slot, k]))
-        for k in range(plus):
-            j = columns[e, b, slot, k]
-            state[e, i, j] = _after(state[e, i, j], origin[e, o, j], np.float32(1), positive, device(a, m, e, i, j), noise[k])
-        for k in range(plus, fired):
-            j = columns[e, b, slot, k]
-            state[e, i, j] = _after(state[e, i, j], origin[e, o, j], np.float32(1), not positive, device(a, m, e, i, j), noise[k])
+        slot_key = hash_add(key, np.uint32(np.uint32(slot + 1) * _SLOT))
+        for sign in range(2):
+            fired = filled[2 * slot + sign]
+            start = sign * (columns.shape[1] - fired)
+            up = positive == (sign == 0)
+            for k in range(fired):
+                noise[k] = _noise(hash_add(slot_key, columns[slot, start + k]))
+            for k in range(fired):
+                j = columns[slot, start + k]
+                state[e, i, j] = _after(state[e, i, j], origin[e, o, j], np.float32(1), up, device(a, m, e, i, j), noise[k])
+            hits += fired
     return hits
 
 
-# A row taken out as an array of its own costs a reference count: nothing for a long loop, too much for a few coincidences.
+@nb.njit(inline="always")
+def _sample(state, origin, a, m, trains, e, b, low, high, start, noise):
+    """One sample on the rows low..high of a member. A row taken out as an array of its own costs a reference count:
+    nothing for a long loop, too much for a few coincidences."""
+    x_words, d_words, rows, columns, lengths = trains
+    hits = 0
+    active, aggregated, filled = lengths[e, b, ACTIVE], lengths[e, b, AGGREGATED], lengths[e, b, FILLED:]
+    listed, slots = rows[e, b, :active], columns[e, b]
+    for k in range(np.searchsorted(listed, low), active):
+        i = np.int64(listed[k])
+        if i >= high:
+            break
+        o = i if REFERENCED else 0
+        key = hash_add(start, np.uint32(np.uint32(i) * _ROW))
+        if aggregated:
+            hits += _all_at_once(state[e, i], origin[e, o], a[e, i], m[e], x_words[e, b, i], d_words[e, b], key)
+        else:
+            hits += _one_by_one(state, origin, a, m, x_words[e, b, i], slots, filled, e, i, o, key, noise)
+    return hits
+
+
+@nb.njit(**_flags)
+def pulse(x, d, lr, dw_min, options, keys, first, state, origin, a, m, x_words, d_words, rows, columns, lengths, tally, hits, alone_below):
+    """Encode the trains of a batch and, where they make little work, apply them; returns whether that was done.
+
+    Args:
+        x ... first, x_words ... tally: as in `trains.encode`. The others: as in `update`.
+        alone_below: expected coincidences from which `update` with all threads is worth waking them.
+    """
+    if encode(x, d, lr, dw_min, options, keys, first, x_words, d_words, rows, columns, lengths, tally) > alone_below:
+        return False
+    noise = np.empty(d.shape[2], np.float32)
+    trains = (x_words, d_words, rows, columns, lengths)
+    for e in range(state.shape[0]):
+        for b in range(x.shape[1]):
+            start = base(keys[e, 2], first + b)
+            hits[e, 0] += _sample(state, origin, a, m, trains, e, b, 0, state.shape[1], start, noise)
+    return True
+
+
 @nb.njit(parallel=True, **_flags)
-def update(batch, state, origin, a, m, x_words, d_words, aggregate, columns, filled, keys, first, hits):
+def update(batch, keys, first, state, origin, a, m, x_words, d_words, rows, columns, lengths, hits):
     """Apply the trains of a batch, sample after sample, on all devices at once.
 
     Args:
-        batch: samples in the buffers. state: (E, R, C) float32, changed in place.
-        origin: (E, R, C), the reference, or (E, 1, C) unused.
+        batch: samples in the buffers. keys, first, x_words ... lengths: from and as in `trains.encode`.
+        state: (E, R, C) float32, changed in place. origin: (E, R, C), the reference, or (E, 1, C) unused.
         a: device parameters (E, R, K, C). m: parameters equal within a member (E, M).
-        x_words ... filled, keys, first: from and as in `trains.encode`.
-        hits: coincidences per row are added to it, (E, R) int64.
+        hits: coincidences are added to it, by row, (E, R) int64.
     """
-    members, rows, size = state.shape
-    lines = members * rows
-    for block in nb.prange((lines + BLOCK - 1) // BLOCK):
-        noise = np.empty(size, np.float32)
-        for line in range(block * BLOCK, min((block + 1) * BLOCK, lines)):
-            e, i = line // rows, line % rows
-            o = i if REFERENCED else 0
-            for b in range(batch):
-                x = x_words[e, b, i]
-                if x & np.uint32(0x7FFFFFFF) == 0:
-                    continue
-                key = hash_add(base(keys[e, 2], first + b), np.uint32(np.uint32(i) * _ROW))
-                if aggregate[e, b]:
-                    hits[e, i] += _all_at_once(state[e, i], origin[e, o], a[e, i], m[e], x, d_words[e, b], key)
-                else:
-                    hits[e, i] += _one_by_one(state, origin, a, m, x, columns, filled, e, b, i, o, key, noise)
+    members, height, width = state.shape
+    blocks = (height + BLOCK - 1) // BLOCK
+    for block in nb.prange(members * blocks):
+        noise = np.empty(width, np.float32)
+        e, low = block // blocks, block % blocks * BLOCK
+        trains = (x_words, d_words, rows, columns, lengths)
+        for b in range(batch):
+            start = base(keys[e, 2], first + b)
+            hits[e, low] += _sample(state, origin, a, m, trains, e, b, low, low + BLOCK, start, noise)
 
 
 @nb.njit(parallel=True, **_flags)

@@ -12,23 +12,24 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from aimco.kernels.lanes import add32, base, coincidences, hash_add, lowest_slot, two_slots
+from aimco.kernels.lanes import add32, base, coincidences, from_magnitude, hash_add, lowest_slot, magnitude, two_slots
 
 AGGREGATE_ABOVE = 0.25  # expected coincidences per device from which one step for all of them is cheaper
+ACTIVE, AGGREGATED, FILLED = 0, 1, 2  # places in `lengths`
 
 
-@nb.njit(inline="always")
+@nb.njit(cache=True)
 def _largest(v):
-    top = np.float32(0)
+    top = np.int32(0)
     for value in v:
-        top = max(top, abs(value))
-    return top
+        top = max(top, magnitude(value))
+    return from_magnitude(top)
 
 
 @nb.njit(fastmath=True, error_model="numpy")
 def _train(v, scale, length, key, thresholds, words):
-    """Words of one sample; returns the sum of firing probabilities. A random rounding keeps small p unbiased."""
-    total = np.float32(0)
+    """Words of one sample; returns (sum of firing probabilities, pulses). A random rounding keeps small p unbiased."""
+    total, pulses = np.float32(0), np.int32(0)
     for j in range(v.size):
         p = min(abs(v[j]) * scale, np.float32(1))
         total += p
@@ -42,90 +43,86 @@ def _train(v, scale, length, key, thresholds, words):
     keep = np.uint32((1 << length) - 1)  # the last slot of an odd train has no partner
     for j in range(v.size):
         sign = np.uint32(0x80000000) if v[j] < 0 else np.uint32(0)
-        words[j] = np.uint32(np.uint32(words[j] & keep) | sign)
-    return total
+        fired = np.uint32(words[j] & keep)
+        pulses = add32(pulses, coincidences(fired, fired))
+        words[j] = np.uint32(fired | sign)
+    return total, pulses
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def _sample(x, d, lr, dw_min, length, manage, shorten, key_x, key_d, x_words, d_words, scratch):
-    """Trains of one sample. Returns (BL, sum of p over rows, sum of p over columns)."""
-    top_x, top_d = _largest(x), _largest(d)
-    if top_x == 0 or top_d == 0 or lr == 0:
-        x_words[:] = 0
-        d_words[:] = 0
-        return 0, np.float32(0), np.float32(0)
-    slots, wanted = length, lr * top_x * top_d / dw_min  # coincidences wanted where both sides are largest
-    if shorten:
-        slots = int(min(float(length), max(1.0, np.ceil(wanted))))
-    if wanted > length:  # more than a train can give: only large d are clipped, x keeps its proportions
-        top_d = np.float32(top_d * length / wanted)
-    gain = np.float32(np.sqrt(lr / (slots * dw_min)))
-    balance = np.float32(np.sqrt(top_d / top_x)) if manage else np.float32(1)
-    sum_x = _train(x, gain * balance, slots, key_x, scratch, x_words)
-    sum_d = _train(d, gain / balance, slots, key_d, scratch, d_words)
-    return slots, sum_x, sum_d
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy")
-def encode(x, d, lr, dw_min, options, keys, first, x_words, d_words, aggregate, columns, filled, tally):
-    """Pulse trains of a batch, and for samples done pulse by pulse the columns that fire in each slot.
+def encode(x, d, lr, dw_min, options, keys, first, x_words, d_words, rows, columns, lengths, tally):
+    """Pulse trains of a batch, the rows that fire at all, and for samples done pulse by pulse the columns that fire in each slot.
 
     Args:
         x, d: values on rows (E, B, R) and columns (E, B, C), float32.
         lr, dw_min: learning rate and mean step in the same units, (E,).
-        options: (longest train 1..31, update management, update-BL management, may one step stand for all coincidences).
+        options: longest train 1..31, update management, update-BL management, may one step stand for all coincidences; (4,) int64.
         keys: (E, 3) uint64, streams of the row trains, the column trains and the noise.
         first: number of the first sample since the start.
-        x_words, d_words: out, uint32 (E, B, R), (E, B, C). aggregate: out, (E, B) bool.
-        columns, filled: out, lists of firing columns (E, B, 31, C) and their lengths by sign (E, B, 31, 2).
+        x_words, d_words: out, uint32 (E, B, R), (E, B, C).
+        rows: out, the rows that fire, (E, B, R). columns: out, the columns that fire in each slot, positive ones
+            from the front, negative ones from the back, (E, B, 31, C).
+        lengths: out, (E, B, 64) int32: how many rows, whether aggregated, then for each slot how many positive and negative columns.
         tally: slots, row pulses and column pulses are added to it, (E, 3) int64.
 
     Returns:
         Expected coincidences of the batch.
     """
-    length, manage, shorten, may_aggregate = options
-    members, batch, rows = x.shape
-    scratch = np.empty(max(rows, d.shape[2]), np.uint32)
+    members, batch, size = x.shape
+    scratch = np.empty(max(size, d.shape[2]), np.uint32)
     work = 0.0
     for e in range(members):
         for b in range(batch):
-            kx, kd = base(keys[e, 0], first + b), base(keys[e, 1], first + b)
-            xw, dw = x_words[e, b], d_words[e, b]
-            bl, sum_x, sum_d = _sample(x[e, b], d[e, b], lr[e], dw_min[e], length, manage, shorten, kx, kd, xw, dw, scratch)
-            active, row_pulses = _fired(xw)
-            tally[e, 0] += 2 * bl
+            xs, ds, xw, dw, found = x[e, b], d[e, b], x_words[e, b], d_words[e, b], lengths[e, b]
+            top_x, top_d = _largest(xs), _largest(ds)
+            found[:FILLED] = 0
+            if top_x == 0 or top_d == 0 or lr[e] == 0:
+                continue
+            slots, wanted = options[0], lr[e] * top_x * top_d / dw_min[e]  # coincidences wanted where both sides are largest
+            if options[2]:
+                slots = int(min(float(slots), max(1.0, np.ceil(wanted))))
+            if wanted > options[0]:  # more than a train can give: only large d are clipped, x keeps its proportions
+                top_d = np.float32(top_d * options[0] / wanted)
+            gain = np.float32(np.sqrt(lr[e] / (slots * dw_min[e])))
+            balance = np.float32(np.sqrt(top_d / top_x)) if options[1] else np.float32(1)
+            sum_x, row_pulses = _train(xs, gain * balance, slots, base(keys[e, 0], first + b), scratch, xw)
+            sum_d, column_pulses = _train(ds, gain / balance, slots, base(keys[e, 1], first + b), scratch, dw)
+            tally[e, 0] += 2 * slots
             tally[e, 1] += row_pulses
-            tally[e, 2] += _fired(dw)[1]
-            expected = sum_x * sum_d * bl
-            aggregate[e, b] = may_aggregate and expected > AGGREGATE_ABOVE * active * d.shape[2]
+            tally[e, 2] += column_pulses
+            found[ACTIVE] = _list_rows(xw, rows[e, b])
+            expected = sum_x * sum_d * slots
+            found[AGGREGATED] = options[3] and expected > AGGREGATE_ABOVE * found[ACTIVE] * d.shape[2]
             work += expected
-            if not aggregate[e, b]:
-                _list_columns(dw, columns[e, b], filled[e, b])
+            if not found[AGGREGATED]:
+                _list_columns(dw, columns[e, b], found[FILLED:])
     return work
 
 
 @nb.njit(cache=True, nogil=True)
-def _fired(words):
-    """(lines with a pulse, pulses)"""
-    lines, pulses = np.int32(0), np.int32(0)
-    for j in range(words.size):
-        n = coincidences(words[j], words[j])
-        pulses = add32(pulses, n)
-        lines = add32(lines, np.int32(n > 0))
-    return lines, pulses
+def _list_rows(words, rows):
+    """Rows with a pulse in any slot, in order; returns how many."""
+    n = 0
+    for i in range(words.size):
+        if words[i] & np.uint32(0x7FFFFFFF):
+            rows[n] = i
+            n += 1
+    return n
 
 
 @nb.njit(cache=True, nogil=True)
 def _list_columns(words, columns, filled):
-    """Columns that fire in each slot: first the positive ones, then the negative ones."""
+    """Columns that fire in each slot: positive ones from the front, negative ones from the back."""
     filled[:] = 0
-    for sign in range(2):
-        for j in range(words.size):
-            word = np.uint32(words[j] & np.uint32(0x7FFFFFFF))
-            if np.int64(words[j] >> np.uint32(31)) != sign:
-                continue
-            while word != 0:
-                slot = lowest_slot(word)
-                columns[slot, filled[slot, 0] + filled[slot, 1]] = j
-                filled[slot, sign] += 1
-                word = np.uint32(word & np.uint32(word - np.uint32(1)))
+    last = words.size - 1
+    for j in range(words.size):
+        word = np.uint32(words[j] & np.uint32(0x7FFFFFFF))
+        while word != 0:
+            slot = np.int64(lowest_slot(word))
+            if words[j] >> np.uint32(31):
+                columns[slot, last - filled[2 * slot + 1]] = j
+                filled[2 * slot + 1] += 1
+            else:
+                columns[slot, filled[2 * slot]] = j
+                filled[2 * slot] += 1
+            word = np.uint32(word & np.uint32(word - np.uint32(1)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from pydantic import Field
 
@@ -26,8 +27,6 @@ class TikiTaka(Rule):
         transfer_lr: factor on lr for the transfer.
     """
 
-    weights_on = "C"
-
     lr_fast: float = Field(default=0.01, gt=0, le=1000, description="learning rate of A")
     gamma: float = Field(default=0.0, ge=0, le=100, description="share of A in the weights")
     transfer_every: int = Field(default=1, ge=1, le=1_000_000, description="updates between transfers")
@@ -39,13 +38,8 @@ class TikiTaka(Rule):
     def start(self, arrays):
         return {"k": torch.zeros((), dtype=torch.int64), "t": torch.zeros((), dtype=torch.int64)}
 
-    def mvm(self, arrays, x):
-        y, gamma = arrays["C"].mvm(x), across(self.gamma, x.shape[0])
-        return y if isinstance(gamma, float) and gamma == 0 else y + gamma * arrays["A"].mvm(x)
-
-    def mvm_t(self, arrays, d):
-        z, gamma = arrays["C"].mvm_t(d), across(self.gamma, d.shape[0])
-        return z if isinstance(gamma, float) and gamma == 0 else z + gamma * arrays["A"].mvm_t(d)
+    def shares(self):
+        return {"C": 1.0} | ({"A": self.gamma} if np.any(self.gamma) else {})
 
     def update(self, arrays, state, x, d, lr):
         a, c = arrays["A"], arrays["C"]
