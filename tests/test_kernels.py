@@ -13,9 +13,12 @@ import torch
 from aimco import rng
 from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.pulses import Pulses
+from aimco.cell.reference import Reference
 from aimco.device.device import Device
 from aimco.device.response import scalar_pulse
 from aimco.kernels import reference
+from aimco.periphery import Periphery, quantised
+from aimco.tile import Tile
 
 STEPS = {"step_up": 0.02, "step_down": 0.018}
 FAMILIES: dict[str, dict[str, float]] = {"constant-step": {}, "soft-bounds": {}, "power": {}, "exponential": {}}
@@ -45,17 +48,41 @@ def test_the_compiled_update_equals_its_definition(family, managed):
     np.testing.assert_allclose(array.state[0].numpy(), state, atol=2e-6)
 
 
-def test_compiled_noise_equals_its_definition():
-    from aimco.kernels.noise import fill
+def noisy_tile(**periphery) -> Tile:
+    """20 x 8 devices at random states, 9-bit ADC, 5-bit DAC, noise of lines and of devices."""
+    device = Device.of(
+        {"g_min": 0.0, "g_max": 2.0, "read_noise": 0.02, "response": {"kind": "constant-step", "step_up": 0.01, "step_down": 0.01}}
+    )
+    parts = {"read_voltage": 0.5, "dac": {"bits": 5.0}, "adc": {"bits": 9.0, "range_A": 0.75}, "output_noise": 0.02} | periphery
+    tile = Tile(device, Reference(weight_max=1.5), Periphery.of(parts), 20, 8, seeds=(3, 4), names=("law",))
+    tile.crossbar.state.copy_(torch.rand(2, 20, 8, generator=torch.Generator().manual_seed(0)) - 0.5)
+    return tile
 
-    keys = rng.stream_keys((5, 6), "noise")
-    out = np.empty((2, 3, 100), np.float32)
-    fill(out, keys, 4)
-    for e in range(2):
-        for b in range(3):
-            start = np.uint32(rng.base(int(keys[e]), 4 + b))
-            words = rng.hash32(start + np.arange(100, dtype=np.uint32))
-            assert np.allclose(out[e, b], rng.rough_normal(words), atol=1e-6)
+
+@pytest.mark.parametrize("management", ["abs-max", "none"])
+def test_a_read_equals_its_definition(management):
+    """y = w max|x| ADC(G^T DAC(x / max|x|) + noise), the ADC's input beyond its range read again at half the voltages."""
+    tile, adc = noisy_tile(noise_management=management), 0.75 / 0.5
+    x = torch.randn(2, 30, 20, generator=torch.Generator().manual_seed(1)).clamp(-1, 1)
+    y = tile.mvm(x).numpy()
+    repeats = np.zeros(2, int)
+    for e, b in np.ndindex(2, 30):
+        v, state = x[e, b].numpy(), tile.crossbar.state[e].numpy()
+        for attempt in range(11):
+            scale = (np.abs(v).max() if management == "abs-max" else 1.0) * 2.0**attempt
+            volts = quantised(np.clip(v / scale, -1, 1), 5)
+            words = rng.hash32(np.uint32(rng.base(int(tile.crossbar.noise_keys("mvm", attempt)[e]), b)) + np.arange(8, dtype=np.uint32))
+            sigma = np.hypot(0.02 / 0.5, 0.02 * np.sqrt((volts**2).sum()))
+            current = volts @ state + sigma * rng.rough_normal(words)
+            if np.abs(current).max() <= adc:
+                break
+            repeats[e] += 1
+        expected = quantised(np.clip(current / adc, -1, 1), 9) * adc * scale * 1.5
+        np.testing.assert_allclose(y[e, b], expected, atol=1.01 * adc * scale * 1.5 / 255)  # rounding may tip a level
+        assert np.mean(np.abs(y[e, b] - expected) > 1e-5) < 0.2
+    assert repeats.sum() > 0
+    assert tile.counts["mvm"].tolist() == (30 + repeats).tolist()
+    assert tile.counts["adc"].tolist() == (8 * (30 + repeats)).tolist()
 
 
 def test_a_second_process_compiles_nothing(tmp_path):

@@ -18,8 +18,8 @@ from aimco import tasks
 from aimco.cost.price import price, sample_latency
 from aimco.design import Design
 from aimco.ledger import Counts
+from aimco.networks.descent import Descent
 from aimco.networks.layers import AnalogLayer, Linear, analog_layers
-from aimco.optim import InMemory
 from aimco.periphery import across
 from aimco.record import InputError, stack
 from aimco.tasks import Task
@@ -150,24 +150,19 @@ def _train(
     model: nn.Sequential, designs: Sequence[Design], task: Task, seeds: list[int], on_epoch: OnEpoch | None
 ) -> dict[str, np.ndarray]:
     """Train in place; curves (epochs, E)."""
-    loss_of = nn.CrossEntropyLoss(reduction="none") if task.kind == "classify" else nn.MSELoss(reduction="none")
     members, training, analog = len(seeds), designs[0].training, analog_layers(model)
-    optimizer = InMemory(model.parameters())
+    descent = Descent(model, "cross-entropy" if task.kind == "classify" else "squared")
     leaks = bool(analog) and any(d.device.leaks for d in designs)
     sizes = [(m.inputs, m.outputs) for m in model.children() if isinstance(m, AnalogLayer)]
     sample_s = np.array([d.training.sample_s or sample_latency(d, sizes) for d in designs])
     curves: dict[str, list[np.ndarray]] = {"test_accuracy": [], "train_loss": []}
     for epoch in range(training.epochs):
-        optimizer.param_groups[0]["lr"] = across([d.rule.lr * d.training.lr_factor(epoch) for d in designs], members)
+        lr = across([d.rule.lr * d.training.lr_factor(epoch) for d in designs], members)
         model.train()
         total = torch.zeros(members)
         for index in tasks.ensemble_batches(task, training.batch, epoch, seeds):
-            x, y = _take(task, index, members)
-            optimizer.zero_grad()
-            loss = _loss(loss_of, model(x), y, members)
-            loss.sum().backward()
-            optimizer.step()
-            total += loss.detach() * index.shape[1]
+            picked = torch.from_numpy(index)
+            total += descent.step(task.train_x[picked], task.train_y[picked], lr) * index.shape[1]
             if leaks:
                 for layer in analog.values():
                     layer.hold(sample_s * index.shape[1])
@@ -176,19 +171,6 @@ def _train(
         if on_epoch:
             on_epoch(epoch + 1, training.epochs, float(curves["test_accuracy"][-1].mean()))
     return {n: np.stack(v) for n, v in curves.items()}
-
-
-def _take(task: Task, index: np.ndarray, members: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Samples of a batch, (B, ...) for one member and (E, B, ...) for an ensemble."""
-    picked = torch.from_numpy(index[0] if members == 1 else index)
-    return task.train_x[picked], task.train_y[picked]
-
-
-def _loss(loss_of: nn.Module, output: torch.Tensor, y: torch.Tensor, members: int) -> torch.Tensor:
-    """Mean loss of each member, (E,)."""
-    if isinstance(loss_of, nn.CrossEntropyLoss):
-        return loss_of(output.flatten(0, -2), y.flatten()).reshape(members, -1).mean(1)
-    return loss_of(output, y).reshape(members, -1, output.shape[-1]).sum(2).mean(1) / (2 * output.shape[-1])
 
 
 @torch.no_grad()

@@ -73,15 +73,7 @@ def across(value: Any, members: int) -> float | torch.Tensor:
     return torch.as_tensor(np.broadcast_to(array, (members,)).astype(np.float32))[:, None, None]
 
 
-def finite(value: float | torch.Tensor) -> bool:
-    """Whether a limit is in force for any member."""
-    return bool(torch.isfinite(value).any()) if isinstance(value, torch.Tensor) else value != inf
-
-
-def quantised(v: torch.Tensor, bits: float | torch.Tensor) -> torch.Tensor:
-    """Values in [-1, 1] on the levels of a converter: round(v (2^(bits-1) - 1)) / (2^(bits-1) - 1); exact for inf."""
-    if not finite(bits):
-        return v
+def quantised(v: np.ndarray, bits: float) -> np.ndarray:
+    """Values in [-1, 1] on the levels of a converter, the definition: round(v (2^(bits-1) - 1)) / (2^(bits-1) - 1); exact for inf."""
     steps = 2 ** (bits - 1) - 1
-    rounded = torch.round(v * steps) / steps
-    return torch.where(torch.isinf(steps), v, rounded) if isinstance(steps, torch.Tensor) else rounded
+    return v if steps == inf else np.round(v * steps) / steps

@@ -12,7 +12,7 @@ from aimco.arrays.crossbar import Crossbar, Direction, ReferencePolicy
 from aimco.cell import Cell
 from aimco.device.device import Device
 from aimco.ledger import Counts, counts_of, tensors_of
-from aimco.periphery import Periphery, across, finite, quantised
+from aimco.periphery import Periphery, across
 
 _ATTEMPTS = 10  # of bound management
 
@@ -46,12 +46,19 @@ class Tile:
         self.weight = np.broadcast_to(cell.weight, (members,)).astype(np.float64)
         self._weight = across(self.weight, members)
         ampere = np.asarray(device.half_range) * np.asarray(periphery.read_voltage)
-        self._noise = across(np.asarray(periphery.output_noise) / ampere, members)
-        self._range = across(np.asarray(periphery.adc.range_A) / ampere, members)
-        self._dac, self._adc = across(periphery.dac.bits, members), across(periphery.adc.bits, members)
-        noisy = bool(torch.as_tensor(self._noise).any()) or bool(np.any(device.read_noise))
-        self._noisy = noisy
-        self.ideal_reads = not noisy and not any(finite(v) for v in (self._dac, self._adc, self._range))
+        each = {
+            "dac": 2 ** (np.asarray(periphery.dac.bits) - 1) - 1,
+            "line_noise": np.asarray(periphery.output_noise) / ampere,
+            "device_noise": np.asarray(device.read_noise) / np.asarray(device.half_range),
+            "limit": np.asarray(periphery.adc.range_A) / ampere,
+            "adc": 2 ** (np.asarray(periphery.adc.bits) - 1) - 1,
+            "weight": self.weight,
+        }
+        self._edges = {name: np.broadcast_to(v, (members,)).astype(np.float32) for name, v in each.items()}
+        lossy = any(self._edges[n].any() for n in ("line_noise", "device_noise"))
+        self.ideal_reads = not lossy and not any(np.isfinite(self._edges[n]).any() for n in ("dac", "limit", "adc"))
+        self._managed = periphery.noise_management == "abs-max"
+        self._attempts = 1 + (_ATTEMPTS if periphery.bound_management == "iterative" else 0)
         self._counts = Counts()
         self._rates: dict[float, np.ndarray] = {}
 
@@ -76,41 +83,28 @@ class Tile:
         return self.mvm(one)[:, 0]
 
     def _read(self, v: torch.Tensor, name: Direction) -> torch.Tensor:
+        product = getattr(self.crossbar, name)
         if self.ideal_reads:
-            current = getattr(self.crossbar, name)(v)
-            return current if isinstance(self._weight, float) and self._weight == 1 else current.mul_(self._weight)
-        scale = v.abs().amax(-1, keepdim=True) if self.periphery.noise_management == "abs-max" else torch.ones(*v.shape[:2], 1)
-        scale = torch.where(scale > 0, scale, torch.ones(()))
-        current, saturated = self._convert(v, scale, name)
-        attempts = _ATTEMPTS if self.periphery.bound_management == "iterative" else 0
-        for attempt in range(1, attempts + 1):
-            if not saturated.any():
-                break
-            scale = torch.where(saturated, 2 * scale, scale)
-            once_more, still = self._convert(v, scale, name, saturated, attempt)
-            current = torch.where(saturated, once_more, current)
-            repeated = saturated.sum((1, 2)).numpy()
-            self._counts.add(dac=repeated * v.shape[2], adc=repeated * current.shape[2])
-            saturated = saturated & still
-        return current.mul_(scale).mul_(self._weight)
+            currents = product(v)
+            return currents if isinstance(self._weight, float) and self._weight == 1 else currents.mul_(self._weight)
+        from aimco.kernels.reads import convert, drive
 
-    def _convert(
-        self, v: torch.Tensor, scale: torch.Tensor, name: Direction, again: torch.Tensor | None = None, attempt: int = 0
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Currents after the ADC (E, B, lines), and which vectors saturated it (E, B, 1)."""
-        driven = quantised((v / scale).clamp_(-1, 1), self._dac)
-        current = getattr(self.crossbar, name)(driven, again)
-        if self._noisy:
-            sigma, own = self._noise, self.crossbar.read_noise(driven)
-            if own is not None:
-                sigma = (own.square() + sigma**2).sqrt()
-            current = current.addcmul_(self.crossbar.noise(name, tuple(current.shape), attempt), torch.as_tensor(sigma))
-        if not finite(self._range):
-            return current, torch.zeros(*v.shape[:2], 1, dtype=torch.bool)
-        full = (current / self._range).clamp_(-1, 1)
-        limit = torch.as_tensor(self._range)
-        levels = torch.where(torch.isinf(limit), current, quantised(full, self._adc) * limit)
-        return levels, (current.abs() > limit).any(-1, keepdim=True)
+        members, batch = v.shape[:2]
+        values, edges, first = v.contiguous().numpy(), self._edges, self.crossbar.done[name]
+        voltages, numbers = torch.empty(v.shape), torch.empty(members, batch, self.shape[2 if name == "mvm" else 1])
+        scale, power, again = (np.ones((members, batch), kind) for kind in (np.float32, np.float32, np.bool_))
+        for attempt in range(self._attempts):
+            drive(values, again, self._managed, attempt, edges["dac"], voltages.numpy(), scale, power)
+            if attempt:
+                repeated = again.sum(1)
+                self._counts.add(dac=repeated * v.shape[2], adc=repeated * numbers.shape[2])
+            currents = product(voltages, again if attempt else None).numpy()
+            noise = edges["line_noise"], edges["device_noise"]
+            keys = self.crossbar.noise_keys(name, attempt)
+            adc = edges["limit"], edges["adc"]
+            if not convert(currents, again, scale, power, *noise, *adc, edges["weight"], keys, first, numbers.numpy()):
+                break
+        return numbers
 
     def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
         """Parallel pulsed update, E[dW] = lr x d^T, sample after sample. x (E, B, rows), d (E, B, columns), lr a number or (E,)."""

@@ -65,47 +65,32 @@ class Crossbar:
 
     # reads
 
-    def mvm(self, voltages: torch.Tensor, again: torch.Tensor | None = None) -> torch.Tensor:
+    def mvm(self, voltages: torch.Tensor, again: np.ndarray | None = None) -> torch.Tensor:
         """Currents of the columns, I = G^T V (Ohm and Kirchhoff): (E, B, R) -> (E, B, C).
 
         Args:
-            voltages: on the rows. again: vectors (E, B, 1) that are read once more; only these are counted.
+            voltages: on the rows. again: vectors (E, B) that are read once more; only these are counted.
         """
         self._count_read("mvm", voltages.shape[1], again)
         return torch.bmm(voltages, self.state)
 
-    def mvm_t(self, voltages: torch.Tensor, again: torch.Tensor | None = None) -> torch.Tensor:
+    def mvm_t(self, voltages: torch.Tensor, again: np.ndarray | None = None) -> torch.Tensor:
         """Currents of the rows when the columns are driven, I = G V: (E, B, C) -> (E, B, R)."""
         self._count_read("mvm_t", voltages.shape[1], again)
         return torch.bmm(voltages, self.state.transpose(1, 2))
 
-    def _count_read(self, name: Direction, vectors: int, again: torch.Tensor | None) -> None:
+    def _count_read(self, name: Direction, vectors: int, again: np.ndarray | None) -> None:
         if again is None:
             self.done[name] += vectors
             return
-        repeated = again.sum((1, 2)).numpy()
+        repeated = again.sum(1)
         self._counts.add(**{name: repeated, "cell_reads": repeated * self.shape[1] * self.shape[2]})
 
-    def read_noise(self, voltages: torch.Tensor) -> torch.Tensor | None:
-        """Standard deviation of the summed current that the devices' own read noise causes, (E, B, 1); None without any."""
-        sigma = np.asarray(self.device.read_noise / self.device.half_range)
-        if not sigma.any():
-            return None
-        column = torch.as_tensor(np.broadcast_to(sigma, (self.shape[0],)).astype(np.float32))[:, None, None]
-        return column * voltages.square().sum(-1, keepdim=True).sqrt()
-
-    def noise(self, name: Direction, shape: tuple[int, ...], attempt: int = 0) -> torch.Tensor:
-        """Standard normal numbers for the vectors read last, (E, B, lines), and for each further attempt to read them.
-
-        Each vector has draws of its own, whoever is read beside it.
-        """
-        from aimco.kernels.noise import fill
-
+    def noise_keys(self, name: Direction, attempt: int) -> np.ndarray:
+        """Streams of the noise of reads in one direction, (E,); each further attempt at a vector draws from another."""
         if (name, attempt) not in self._noise_keys:
             self._noise_keys[name, attempt] = rng.stream_keys(self.seeds, *self.names, name, attempt)
-        out = torch.empty(shape)
-        fill(out.numpy(), self._noise_keys[name, attempt], self.done[name] - shape[1])
-        return out
+        return self._noise_keys[name, attempt]
 
     # writes
 

@@ -106,6 +106,16 @@ def from_magnitude(typing, bits):
 
 
 @intrinsic
+def nearest(typing, v):
+    """Nearest whole number, halves to the even one, as numpy and torch round."""
+
+    def code(context, builder, signature, args):
+        return builder.call(builder.module.declare_intrinsic("llvm.rint", [_F32]), args)
+
+    return nb.float32(nb.float32), code
+
+
+@intrinsic
 def two_slots(typing, h, threshold, slot):
     """Pulses of slots `slot` and `slot + 1`: each half of the random word h fires below the 17-bit threshold."""
 

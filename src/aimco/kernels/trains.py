@@ -19,7 +19,8 @@ ACTIVE, AGGREGATED, FILLED = 0, 1, 2  # places in `lengths`
 
 
 @nb.njit(cache=True)
-def _largest(v):
+def largest(v):
+    """Largest |v|; NaN where there is one."""
     top = np.int32(0)
     for value in v:
         top = max(top, magnitude(value))
@@ -74,7 +75,7 @@ def encode(x, d, lr, dw_min, options, keys, first, x_words, d_words, rows, colum
     for e in range(members):
         for b in range(batch):
             xs, ds, xw, dw, found = x[e, b], d[e, b], x_words[e, b], d_words[e, b], lengths[e, b]
-            top_x, top_d = _largest(xs), _largest(ds)
+            top_x, top_d = largest(xs), largest(ds)
             found[:FILLED] = 0
             if top_x == 0 or top_d == 0 or lr[e] == 0:
                 continue

@@ -124,6 +124,25 @@ class AnalogLayer(nn.Module):
         """Errors at the inputs (E, B, inputs) in the shape of the input; summed over members that shared it."""
         return z.reshape(shape) if self.members == 1 or len(shape) == 3 else z.sum(0)
 
+    def read(self, rows: torch.Tensor) -> torch.Tensor:
+        """Outputs (E, B, outputs) of vectors on the rows, the bias included."""
+        y = self.rule.mvm(self.matrices, rows) if self.matrices else torch.bmm(rows, self.weight)
+        return y if self.bias is None else y.add_(self.bias)
+
+    def read_t(self, d: torch.Tensor) -> torch.Tensor:
+        """Errors at the inputs (E, B, inputs) of errors at the outputs."""
+        z = self.rule.mvm_t(self.matrices, d) if self.matrices else torch.bmm(d, self.weight.transpose(1, 2))
+        return z[..., : self.inputs]
+
+    def teach(self, rows: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
+        """Learn from vectors on the rows and errors at the outputs (minus the gradient); what is not in arrays by plain descent."""
+        if self.matrices:
+            self.rule.update(self.matrices, self.rule_state, rows, d, lr)
+        else:
+            self.weight.add_(torch.bmm(rows.transpose(1, 2), d) * lr)
+        if self.bias is not None:
+            self.bias.add_((d.sum(1, keepdim=True) * lr).reshape(self.bias.shape))
+
     def remember(self, x: torch.Tensor, d: torch.Tensor) -> None:
         """Keep inputs and errors of a backward pass until the optimizer's step."""
         if len(self._pending) >= _MOST_PENDING:
