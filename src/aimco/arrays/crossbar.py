@@ -24,6 +24,7 @@ ReferencePolicy = Literal["mid-range", "symmetry-point"]
 Direction = Literal["mvm", "mvm_t"]
 _AGGREGATE_BELOW = 0.25  # of half the range: a train moving a device further is always taken pulse by pulse
 _TOGETHER_ABOVE = 20_000  # expected coincidences from which waking the other threads pays
+_MEMBERS_TOGETHER = 8  # members from which they are shared out among the threads
 _STATE_FIELDS = ("state", "origin")
 
 
@@ -54,7 +55,8 @@ class Crossbar:
         self.shape = (len(seeds), rows, columns)
         self.referenced = reference != "mid-range"
         self.origin = self.sampled.symmetry_point() if self.referenced else torch.zeros(len(seeds), 1, columns)
-        self.state = torch.zeros(self.shape)
+        self.on_its_side = rows > columns  # in memory, so that the inner loops of the kernels are the long ones
+        self.state = torch.zeros(len(seeds), columns, rows).transpose(1, 2) if self.on_its_side else torch.zeros(self.shape)
         self.keys = {n: rng.stream_keys(self.seeds, *names, n) for n in ("apply",)}
         self.keys["pulse"] = np.stack([rng.stream_keys(self.seeds, *names, n) for n in ("x", "d", "pulse")], 1)
         self.done = dict.fromkeys(("updates", "applied", "mvm", "mvm_t"), 0)
@@ -103,20 +105,11 @@ class Crossbar:
         """
         batch, first, room = x.shape[1], self.done["updates"], self._room(x.shape[1])
         kernel, keys, arrays, trains = room["kernel"], self.keys["pulse"], room["arrays"], room["trains"]
-        if not kernel.pulse(
-            x.numpy(),
-            d.numpy(),
-            lr,
-            self.step,
-            room["options"],
-            keys,
-            first,
-            *arrays,
-            *trains,
-            room["tally"],
-            room["hits"],
-            _TOGETHER_ABOVE,
-        ):
+        sides = (d.numpy(), x.numpy()) if self.on_its_side else (x.numpy(), d.numpy())
+        inputs = (*sides, lr, self.step, room["options"], keys, first, *arrays, *trains, room["tally"], room["hits"])
+        if self.shape[0] >= _MEMBERS_TOGETHER:
+            kernel.pulse_members(*inputs)
+        elif not kernel.pulse(*inputs, _TOGETHER_ABOVE):
             kernel.update(batch, keys, first, *arrays, *trains, room["hits"])
         self.done["updates"] += batch
 
@@ -125,22 +118,23 @@ class Crossbar:
         room = self._scratch
         if room and room["size"] >= batch:
             return room
-        members, rows, columns = self.shape
-        a, m = self.sampled.packed()
-        tally, hits = (room["tally"], room["hits"]) if room else (np.zeros((members, 3), np.int64), np.zeros((members, rows), np.int64))
+        (members, _, _), lines, width = self.shape, *sorted(self.shape[1:])
+        a, m = self.sampled.packed(self.on_its_side)
+        origin = self._laid(self.origin).contiguous() if self.referenced else torch.zeros(members, 1, width)
+        tally, hits = (room["tally"], room["hits"]) if room else (np.zeros((members, 3), np.int64), np.zeros((members, lines), np.int64))
         farthest = float(np.max(self.step)) * self.pulses.length
         aggregate = self.pulses.mode == "aggregated" or (self.pulses.mode == "auto" and farthest < _AGGREGATE_BELOW)
-        options = (self.pulses.length, self.pulses.update_management, self.pulses.update_bl_management, aggregate)
+        options = (self.pulses.length, self.pulses.update_management, self.pulses.update_bl_management, aggregate, self.on_its_side)
         self._scratch = {
             "size": batch,
             "options": np.array(options, np.int64),
             "kernel": self.sampled.kernel(self.referenced),
-            "arrays": tuple(t.numpy() for t in (self.state, self.origin, a, m)),
+            "arrays": tuple(t.numpy() for t in (self._laid(self.state), origin, a, m)),
             "trains": (
-                np.zeros((members, batch, rows), np.uint32),
-                np.zeros((members, batch, columns), np.uint32),
-                np.zeros((members, batch, rows), np.uint32),
-                np.zeros((members, batch, 31, columns), np.uint32),
+                np.zeros((members, batch, lines), np.uint32),
+                np.zeros((members, batch, width), np.uint32),
+                np.zeros((members, batch, lines), np.uint32),
+                np.zeros((members, batch, 31, width), np.uint32),
                 np.zeros((members, batch, 64), np.int32),
             ),
             "tally": tally,
@@ -148,11 +142,15 @@ class Crossbar:
         }
         return self._scratch
 
+    def _laid(self, t: torch.Tensor) -> torch.Tensor:
+        """A tensor (E, R, C) with its axes as they lie in memory."""
+        return t.transpose(1, 2) if self.on_its_side else t
+
     def apply(self, pulses: torch.Tensor) -> None:
         """Give every device its own number of pulses, (E, R, C) int32, positive up: row-by-row access, not parallel."""
         room = self._room(1)
         count = pulses.to(torch.int32).expand(self.shape).contiguous()
-        room["kernel"].apply(*room["arrays"], count.numpy(), self.keys["apply"], self.done["applied"])
+        room["kernel"].apply(*room["arrays"], self._laid(count).contiguous().numpy(), self.keys["apply"], self.done["applied"])
         self.done["applied"] += 1
         self._counts.add(program_pulses=count.abs().sum((1, 2)).numpy())
 
@@ -202,7 +200,8 @@ class Crossbar:
         """The counts that `done` does not say, tallies of the kernels included."""
         total = Counts(self._counts)
         if self._scratch:
-            slots, row_pulses, column_pulses = self._scratch["tally"].T
+            slots, *pulses = self._scratch["tally"].T
+            row_pulses, column_pulses = reversed(pulses) if self.on_its_side else pulses
             total.add(slots=slots, row_pulses=row_pulses, column_pulses=column_pulses, coincidences=self._scratch["hits"].sum(1))
         return total
 

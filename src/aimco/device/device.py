@@ -203,10 +203,11 @@ class Sampled:
         whole = hasattr(type(self.device.response), "pulse")
         return whole or bool(self.values["cycle_noise"].any() or self.values["cycle_noise_additive"].any())
 
-    def packed(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """(a, m) as the kernels take them: (E, R, K, C) and (E, M)."""
+    def packed(self, on_its_side: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """(a, m) as the kernels take them: (E, R, K, C), or (E, C, K, R) for an array that lies on its side, and (E, M)."""
         members, rows, columns = self.shape
         a = torch.stack([self.values[n] for n in self.own], 2) if self.own else torch.zeros(members, rows, 1, columns)
+        a = a.transpose(1, 3) if on_its_side else a
         m = torch.stack([self.values[n] for n in self.shared], 1) if self.shared else torch.zeros(members, 1)
         return a.contiguous(), m.contiguous()
 

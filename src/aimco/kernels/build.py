@@ -154,8 +154,8 @@ def _module(part: str) -> ModuleType:
     template = (_HERE / "pulse_template.py").read_text()
     head, rest = template.split("# <response>\n")
     text = head + part + rest.split("# </response>\n")[1]
-    lanes = (_HERE / "lanes.py").read_text()
-    name = "pulse_" + hashlib.sha256("\n".join((text, lanes, numba.__version__, np.__version__)).encode()).hexdigest()[:16]
+    used = [(_HERE / name).read_text() for name in ("lanes.py", "trains.py")]
+    name = "pulse_" + hashlib.sha256("\n".join((text, *used, numba.__version__, np.__version__)).encode()).hexdigest()[:16]
     file = cache_folder() / f"{name}.py"
     if not file.exists() or file.read_text() != text:
         write_atomic(file, text)

@@ -112,6 +112,14 @@ def _sample(state, origin, a, m, trains, e, b, low, high, start, noise):
     return hits
 
 
+@nb.njit(inline="always")
+def _member(e, batch, keys, first, state, origin, a, m, trains, hits):
+    """All samples on all rows of one member."""
+    noise = np.empty(state.shape[2], np.float32)
+    for b in range(batch):
+        hits[e, 0] += _sample(state, origin, a, m, trains, e, b, 0, state.shape[1], base(keys[e, 2], first + b), noise)
+
+
 @nb.njit(**_flags)
 def pulse(x, d, lr, dw_min, options, keys, first, state, origin, a, m, x_words, d_words, rows, columns, lengths, tally, hits, alone_below):
     """Encode the trains of a batch and, where they make little work, apply them; returns whether that was done.
@@ -120,15 +128,22 @@ def pulse(x, d, lr, dw_min, options, keys, first, state, origin, a, m, x_words, 
         x ... first, x_words ... tally: as in `trains.encode`. The others: as in `update`.
         alone_below: expected coincidences from which `update` with all threads is worth waking them.
     """
-    if encode(x, d, lr, dw_min, options, keys, first, x_words, d_words, rows, columns, lengths, tally) > alone_below:
-        return False
-    noise = np.empty(d.shape[2], np.float32)
-    trains = (x_words, d_words, rows, columns, lengths)
+    work = 0.0
     for e in range(state.shape[0]):
-        for b in range(x.shape[1]):
-            start = base(keys[e, 2], first + b)
-            hits[e, 0] += _sample(state, origin, a, m, trains, e, b, 0, state.shape[1], start, noise)
+        work += encode(e, x, d, lr, dw_min, options, keys, first, x_words, d_words, rows, columns, lengths, tally)
+    if work > alone_below:
+        return False
+    for e in range(state.shape[0]):
+        _member(e, x.shape[1], keys, first, state, origin, a, m, (x_words, d_words, rows, columns, lengths), hits)
     return True
+
+
+@nb.njit(parallel=True, **_flags)
+def pulse_members(x, d, lr, dw_min, options, keys, first, state, origin, a, m, x_words, d_words, rows, columns, lengths, tally, hits):
+    """`pulse` with the members of an ensemble shared out among the threads."""
+    for e in nb.prange(state.shape[0]):
+        encode(e, x, d, lr, dw_min, options, keys, first, x_words, d_words, rows, columns, lengths, tally)
+        _member(e, x.shape[1], keys, first, state, origin, a, m, (x_words, d_words, rows, columns, lengths), hits)
 
 
 @nb.njit(parallel=True, **_flags)

@@ -38,17 +38,21 @@ def train(v: np.ndarray, scale: float, length: int, key: int) -> np.ndarray:
 
 
 def trains(
-    x: np.ndarray, d: np.ndarray, lr: float, dw_min: float, options: tuple[int, bool, bool], keys: np.ndarray, number: int
+    x: np.ndarray, d: np.ndarray, lr: float, dw_min: float, options: tuple[int, bool, bool, bool], keys: np.ndarray, number: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Firing of the rows (R, BL) and columns (C, BL) for one sample, by the equations of `aimco.kernels.trains`."""
-    length, manage, shorten = options
+    """Firing of the rows (R, BL) and columns (C, BL) for one sample, by the equations of `aimco.kernels.trains`.
+
+    Args:
+        options: longest train, update management, update-BL management, whether x and d stand for errors and inputs.
+    """
+    length, manage, shorten, on_its_side = options
     top_x, top_d = float(np.abs(x).max()), float(np.abs(d).max())
     if top_x == 0 or top_d == 0 or lr == 0:
         return np.zeros((x.size, 0), bool), np.zeros((d.size, 0), bool)
     wanted = lr * top_x * top_d / dw_min
     slots = int(min(length, max(1, np.ceil(wanted)))) if shorten else length
     if wanted > length:
-        top_d *= length / wanted
+        top_x, top_d = (top_x * length / wanted, top_d) if on_its_side else (top_x, top_d * length / wanted)
     gain, balance = np.sqrt(lr / (slots * dw_min)), np.sqrt(top_d / top_x) if manage else 1.0
     key_x, key_d = (rng.base(int(key), number) for key in keys[:2])
     return train(x, gain * balance, slots, key_x), train(d, gain / balance, slots, key_d)

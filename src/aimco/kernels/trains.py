@@ -15,6 +15,7 @@ import numpy as np
 from aimco.kernels.lanes import add32, base, coincidences, from_magnitude, hash_add, lowest_slot, magnitude, two_slots
 
 AGGREGATE_ABOVE = 0.25  # expected coincidences per device from which one step for all of them is cheaper
+_NARROW = 16  # lines that fill a vector register
 ACTIVE, AGGREGATED, FILLED = 0, 1, 2  # places in `lengths`
 
 
@@ -28,7 +29,7 @@ def largest(v):
 
 
 @nb.njit(fastmath=True, error_model="numpy")
-def _train(v, scale, length, key, thresholds, words):
+def _train(v, scale, length, key, thresholds, slot_keys, words):
     """Words of one sample; returns (sum of firing probabilities, pulses). A random rounding keeps small p unbiased."""
     total, pulses = np.float32(0), np.int32(0)
     for j in range(v.size):
@@ -37,10 +38,17 @@ def _train(v, scale, length, key, thresholds, words):
         round_up = np.float32(hash_add(key, np.uint32(j)) >> np.uint32(8)) * np.float32(2.0**-24)
         thresholds[j] = np.uint32(np.int32(p * np.float32(65536) + round_up))
         words[j] = 0
-    for slot in range(0, length, 2):
-        slot_key = base(np.uint64(key), slot)
+    pairs = (length + 1) // 2
+    for k in range(pairs):
+        slot_keys[k] = base(np.uint64(key), 2 * k)
+    if v.size < _NARROW:  # vector code over the slots instead of the lines
         for j in range(v.size):
-            words[j] = np.uint32(words[j] | two_slots(hash_add(slot_key, np.uint32(j)), thresholds[j], np.uint32(slot)))
+            for k in range(pairs):
+                words[j] = np.uint32(words[j] | two_slots(hash_add(slot_keys[k], np.uint32(j)), thresholds[j], np.uint32(2 * k)))
+    else:
+        for k in range(pairs):
+            for j in range(v.size):
+                words[j] = np.uint32(words[j] | two_slots(hash_add(slot_keys[k], np.uint32(j)), thresholds[j], np.uint32(2 * k)))
     keep = np.uint32((1 << length) - 1)  # the last slot of an odd train has no partner
     for j in range(v.size):
         sign = np.uint32(0x80000000) if v[j] < 0 else np.uint32(0)
@@ -51,13 +59,14 @@ def _train(v, scale, length, key, thresholds, words):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def encode(x, d, lr, dw_min, options, keys, first, x_words, d_words, rows, columns, lengths, tally):
+def encode(e, x, d, lr, dw_min, options, keys, first, x_words, d_words, rows, columns, lengths, tally):
     """Pulse trains of a batch, the rows that fire at all, and for samples done pulse by pulse the columns that fire in each slot.
 
     Args:
-        x, d: values on rows (E, B, R) and columns (E, B, C), float32.
+        e: the ensemble member. x, d: values on rows (E, B, R) and columns (E, B, C), float32.
         lr, dw_min: learning rate and mean step in the same units, (E,).
-        options: longest train 1..31, update management, update-BL management, may one step stand for all coincidences; (4,) int64.
+        options: longest train 1..31, update management, update-BL management, may one step stand for all coincidences,
+            do x and d stand for errors and inputs (an array on its side); (5,) int64.
         keys: (E, 3) uint64, streams of the row trains, the column trains and the noise.
         first: number of the first sample since the start.
         x_words, d_words: out, uint32 (E, B, R), (E, B, C).
@@ -69,34 +78,35 @@ def encode(x, d, lr, dw_min, options, keys, first, x_words, d_words, rows, colum
     Returns:
         Expected coincidences of the batch.
     """
-    members, batch, size = x.shape
-    scratch = np.empty(max(size, d.shape[2]), np.uint32)
+    scratch, slot_keys = np.empty(max(x.shape[2], d.shape[2]), np.uint32), np.empty(16, np.uint32)
     work = 0.0
-    for e in range(members):
-        for b in range(batch):
-            xs, ds, xw, dw, found = x[e, b], d[e, b], x_words[e, b], d_words[e, b], lengths[e, b]
-            top_x, top_d = largest(xs), largest(ds)
-            found[:FILLED] = 0
-            if top_x == 0 or top_d == 0 or lr[e] == 0:
-                continue
-            slots, wanted = options[0], lr[e] * top_x * top_d / dw_min[e]  # coincidences wanted where both sides are largest
-            if options[2]:
-                slots = int(min(float(slots), max(1.0, np.ceil(wanted))))
-            if wanted > options[0]:  # more than a train can give: only large d are clipped, x keeps its proportions
+    for b in range(x.shape[1]):
+        xs, ds, xw, dw, found = x[e, b], d[e, b], x_words[e, b], d_words[e, b], lengths[e, b]
+        top_x, top_d = largest(xs), largest(ds)
+        found[:FILLED] = 0
+        if top_x == 0 or top_d == 0 or lr[e] == 0:
+            continue
+        slots, wanted = options[0], lr[e] * top_x * top_d / dw_min[e]  # coincidences wanted where both sides are largest
+        if options[2]:
+            slots = int(min(float(slots), max(1.0, np.ceil(wanted))))
+        if wanted > options[0]:  # more than a train can give: only large errors are clipped, the inputs keep their proportions
+            if options[4]:
+                top_x = np.float32(top_x * options[0] / wanted)
+            else:
                 top_d = np.float32(top_d * options[0] / wanted)
-            gain = np.float32(np.sqrt(lr[e] / (slots * dw_min[e])))
-            balance = np.float32(np.sqrt(top_d / top_x)) if options[1] else np.float32(1)
-            sum_x, row_pulses = _train(xs, gain * balance, slots, base(keys[e, 0], first + b), scratch, xw)
-            sum_d, column_pulses = _train(ds, gain / balance, slots, base(keys[e, 1], first + b), scratch, dw)
-            tally[e, 0] += 2 * slots
-            tally[e, 1] += row_pulses
-            tally[e, 2] += column_pulses
-            found[ACTIVE] = _list_rows(xw, rows[e, b])
-            expected = sum_x * sum_d * slots
-            found[AGGREGATED] = options[3] and expected > AGGREGATE_ABOVE * found[ACTIVE] * d.shape[2]
-            work += expected
-            if not found[AGGREGATED]:
-                _list_columns(dw, columns[e, b], found[FILLED:])
+        gain = np.float32(np.sqrt(lr[e] / (slots * dw_min[e])))
+        balance = np.float32(np.sqrt(top_d / top_x)) if options[1] else np.float32(1)
+        sum_x, row_pulses = _train(xs, gain * balance, slots, base(keys[e, 0], first + b), scratch, slot_keys, xw)
+        sum_d, column_pulses = _train(ds, gain / balance, slots, base(keys[e, 1], first + b), scratch, slot_keys, dw)
+        tally[e, 0] += 2 * slots
+        tally[e, 1] += row_pulses
+        tally[e, 2] += column_pulses
+        found[ACTIVE] = _list_rows(xw, rows[e, b])
+        expected = sum_x * sum_d * slots
+        found[AGGREGATED] = options[3] and expected > AGGREGATE_ABOVE * found[ACTIVE] * d.shape[2]
+        work += expected
+        if not found[AGGREGATED]:
+            _list_columns(dw, columns[e, b], found[FILLED:])
     return work
 
 
