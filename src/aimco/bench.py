@@ -17,11 +17,13 @@ from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.pulses import Pulses
 from aimco.design import Design
 from aimco.device.device import Device
+from aimco.networks.descent import Descent
 from aimco.networks.layers import Linear
 from aimco.optim import InMemory
 from aimco.record import InputError, _meant
 
 OnCase = Callable[[str], None]
+_LR = 0.05
 
 
 def run(name: str, on_case: OnCase | None = None) -> dict[str, Any]:
@@ -118,38 +120,52 @@ def _images(count: int, inputs: int) -> tuple[torch.Tensor, torch.Tensor]:
     return x, torch.randint(10, (count,), generator=draws)
 
 
-def _trainer(model: nn.Module, optimizer: Any, x: torch.Tensor, y: torch.Tensor, batch: int, members: int = 1) -> Callable[[], None]:
+def _loop(model: nn.Module, optimizer: Any, x: torch.Tensor, y: torch.Tensor, batch: int) -> Callable[[], None]:
+    """The training loop that everybody writes."""
+
     def work() -> None:
         for first in range(0, len(x), batch):
-            target = y[first : first + batch]
             optimizer.zero_grad()
-            out = model(x[first : first + batch])
-            if members > 1:
-                loss = members * nn.functional.cross_entropy(out.flatten(0, 1), target.repeat(members))
-            else:
-                loss = nn.functional.cross_entropy(out, target)
-            loss.backward()
+            nn.functional.cross_entropy(model(x[first : first + batch]), y[first : first + batch]).backward()
             optimizer.step()
+
+    return work
+
+
+def _descent(model: nn.Sequential, x: torch.Tensor, y: torch.Tensor, batch: int, members: int = 1) -> Callable[[], None]:
+    """The training loop of `aimco.evaluate`."""
+    descent, x, y = Descent(model, "cross-entropy"), x.expand(members, *x.shape), y.expand(members, *y.shape)
+
+    def work() -> None:
+        for first in range(0, x.shape[1], batch):
+            part = slice(first, first + batch)
+            descent.step(x[:, part].contiguous(), y[:, part].contiguous(), _LR)
 
     return work
 
 
 def train(on_case: OnCase) -> list[dict[str, Any]]:
     """Training whole networks, samples per second, beside plain torch; and an ensemble beside its members one by one."""
-    rows, batch = [], 10
-    sizes = [784, 256, 128, 10]
+    batch, sizes, design = 10, [784, 256, 128, 10], Design.of({"device": _device("soft-bounds").as_dict()})
     x, y = _images(4000, sizes[0])
-    case = "sgd/soft-bounds/784-256-128-10/batch10"
-    on_case(case)
-    design = Design.of({"device": _device("soft-bounds").as_dict()})
-    analog = _network(sizes, lambda i, o, k: Linear(i, o, design=design, name=f"layer {k}"))
-    plain = _network(sizes, lambda i, o, k: nn.Linear(i, o))
-    ours = _trainer(analog, InMemory(analog.parameters(), lr=0.05), x, y, batch)
-    theirs = _trainer(plain, torch.optim.SGD(plain.parameters(), lr=0.05), x, y, batch)
-    speeds = [(len(x) / _median(ours, runs=1, warm=k == 0), len(x) / _median(theirs, runs=1, warm=k == 0)) for k in range(7)]
-    rows.append(_row(case, statistics.median(s[0] for s in speeds), "samples/s", "torch SGD", statistics.median(s[1] for s in speeds)))
-    rows.append(_ensemble(on_case, batch))
-    return rows
+
+    def analog() -> nn.Sequential:
+        return _network(sizes, lambda i, o, k: Linear(i, o, design=design, name=f"layer {k}"))
+
+    plain, modules = _network(sizes, lambda i, o, k: nn.Linear(i, o)), analog()
+    peer = _loop(plain, torch.optim.SGD(plain.parameters(), lr=_LR), x, y, batch)
+    ours = {
+        "sgd": _descent(analog(), x, y, batch),
+        "sgd-torch-loop": _loop(modules, InMemory(modules.parameters(), lr=_LR), x, y, batch),
+    }
+    rows = []
+    for name, work in ours.items():
+        case = f"{name}/soft-bounds/784-256-128-10/batch10"
+        on_case(case)
+        speeds = [(len(x) / _median(work, runs=1, warm=k == 0), len(x) / _median(peer, runs=1, warm=k == 0)) for k in range(7)]
+        value, other = (statistics.median(s) for s in zip(*speeds, strict=True))
+        rows.append(_row(case, value, "samples/s", "torch SGD", other))
+    return [*rows, _ensemble(on_case, batch)]
 
 
 def _ensemble(on_case: OnCase, batch: int) -> dict[str, Any]:
@@ -159,12 +175,14 @@ def _ensemble(on_case: OnCase, batch: int) -> dict[str, Any]:
     x, y = _images(1000, sizes[0])
     design = Design.of({"device": _device("soft-bounds").as_dict()})
 
-    def throughput(seeds: tuple[int, ...]) -> float:
+    def trainer(seeds: tuple[int, ...]) -> Callable[[], None]:
         model = _network(sizes, lambda i, o, k: Linear(i, o, design=design, name=f"layer {k}", seeds=seeds))
-        work = _trainer(model, InMemory(model.parameters(), lr=0.05), x, y, batch, len(seeds))
-        return len(seeds) * len(x) / _median(work, runs=5, warm=1)
+        return _descent(model, x, y, batch, len(seeds))
 
-    return _row(case, throughput(tuple(range(members))), "samples/s", "members one after the other", throughput((0,)))
+    together, alone = trainer(tuple(range(members))), trainer((0,))
+    times = [(_median(together, runs=1, warm=k == 0), _median(alone, runs=1, warm=k == 0)) for k in range(9)]
+    seconds = [statistics.median(t) for t in zip(*times, strict=True)]
+    return _row(case, members * len(x) / seconds[0], "samples/s", "members one after the other", len(x) / seconds[1])
 
 
 NAMES: dict[str, Callable[[OnCase], list[dict[str, Any]]]] = {"pulse": pulse, "train": train}
