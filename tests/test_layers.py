@@ -134,13 +134,13 @@ def test_an_ensemble_member_equals_its_solo_run(rule):
 
 @pytest.mark.parametrize("rule", [*RULES, "digital"])
 def test_descent_written_out_equals_autograd(rule):
-    """The same draws: states to float32 rounding after 20 steps, in an ensemble, the bias in the array or beside it."""
+    """The same draws: states to float32 rounding after 20 steps, in an ensemble; bias in the array, or beside it with a learned scale."""
     x = torch.rand(20, 2, 10, 16, generator=torch.Generator().manual_seed(0))
     y = torch.randint(4, (20, 2, 10), generator=torch.Generator().manual_seed(1))
-    for bias in ("array", "digital"):
+    for bias, scale in (("array", "none"), ("digital", "learned")):
 
-        def network(bias=bias):
-            made = design(rule, network={"bias": bias})
+        def network(bias=bias, scale=scale):
+            made = design(rule, network={"bias": bias, "output_scale": scale})
             layers = [ai.nn.Linear(a, b, design=made, name=str(a), seeds=(1, 2)) for a, b in ((16, 8), (8, 4))]
             return torch.nn.Sequential(layers[0], torch.nn.Tanh(), layers[1])
 

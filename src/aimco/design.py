@@ -23,12 +23,14 @@ class Network(Record):
     Args:
         kind: "mlp". hidden: sizes of the hidden layers. activation: after each hidden layer.
         bias: "array" gives each matrix a row driven by a constant 1; "digital" adds offsets in float; "none" has none.
+        output_scale: "learned" multiplies the outputs of each matrix by one digital number, 1 at first, which learns by descent too.
     """
 
     kind: Literal["mlp"] = "mlp"
     hidden: tuple[int, ...] = Field(default=(32,), strict=False, max_length=32, description="sizes of the hidden layers")
     activation: Literal["sigmoid", "tanh", "relu"] = "sigmoid"
     bias: Literal["array", "digital", "none"] = "array"
+    output_scale: Literal["none", "learned"] = "none"
 
     @field_validator("hidden")
     @classmethod

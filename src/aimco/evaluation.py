@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,7 @@ from aimco.periphery import across
 from aimco.record import InputError, stack
 from aimco.tasks import Task
 
+_SHARED_ABOVE = 4_000_000  # multiplications of the largest product of a batch from which torch's threads pay
 OnEpoch = Callable[[int, int, float], None]
 _ACTIVATION = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
 
@@ -141,9 +143,22 @@ def evaluate_many(
     loaded = tasks.load(task, data_dir=data_dir, seed=seeds[0], limit=limit) if isinstance(task, str) else task
     together = stack(list(designs))
     model = build(together, loaded, seeds)
-    curves = _train(model, designs, loaded, list(seeds), on_epoch)
+    with _threads_for(model, designs[0].training.batch):
+        curves = _train(model, designs, loaded, list(seeds), on_epoch)
     wall = time.perf_counter() - started
     return [_result(model, d, loaded, s, e, curves, wall / len(designs)) for e, (d, s) in enumerate(zip(designs, seeds, strict=True))]
+
+
+@contextlib.contextmanager
+def _threads_for(model: nn.Sequential, batch: int) -> Iterator[None]:
+    """One thread for products too small to share: waking others costs as much, and far more beside another program."""
+    threads = torch.get_num_threads()
+    largest = max(m.members * m.inputs * m.outputs for m in model.children() if isinstance(m, AnalogLayer))
+    torch.set_num_threads(1 if batch * largest < _SHARED_ABOVE else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _train(

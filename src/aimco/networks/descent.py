@@ -53,10 +53,11 @@ class Descent:
         Returns:
             Mean loss of each member before the step, (E,).
         """
-        rows, h = [], x
+        rows, products, h = [], [], x
         for k, layer in enumerate(self.layers):
             rows.append(layer.as_rows(h))
-            h = layer.read(rows[k])
+            products.append(layer.read(rows[k]))
+            h = layer.after(products[k])
             if k < len(self.activations):
                 h = self.activations[k](h)
         loss, d = self.error(h, y)
@@ -64,8 +65,8 @@ class Descent:
         for k in range(len(self.layers) - 1, 0, -1):
             h = rows[k][..., : self.layers[k].inputs]
             errors.append(self.layers[k].read_t(errors[-1]).mul_(_SLOPE[type(self.activations[k - 1])](h)))
-        for layer, row, d in zip(self.layers, rows, reversed(errors), strict=True):
-            layer.teach(row, d, lr)
+        for layer, row, product, d in zip(self.layers, rows, products, reversed(errors), strict=True):
+            layer.teach(row, product, d, lr)
         return loss
 
 

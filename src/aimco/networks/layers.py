@@ -68,6 +68,7 @@ class AnalogLayer(nn.Module):
         super().__init__()
         self.inputs, self.outputs, self.rule, self.seeds = inputs, outputs, design.rule, tuple(seeds)
         bias = bias and design.network.bias != "none"
+        self.scale = nn.Parameter(torch.ones(self.members, 1, 1)) if design.network.output_scale == "learned" else None
         self.bias_row = bias and design.network.bias == "array" and bool(self.rule.arrays())
         rows = inputs + self.bias_row
         self._ones = torch.ones(self.members, 1, 1)
@@ -101,11 +102,13 @@ class AnalogLayer(nn.Module):
         return len(self.seeds)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = _Product.apply(x, self.handle, self) if self.matrices else self._digital(x)
-        return y if self.bias is None else y + self.bias
+        y = _Product.apply(x, self.handle, self) if self.matrices else self.as_outputs(self.read(self.as_rows(x)), x.shape)
+        return self.after(y)
 
-    def _digital(self, x: torch.Tensor) -> torch.Tensor:
-        return self.as_outputs(torch.bmm(self.as_rows(x), self.weight), x.shape)
+    def after(self, y: torch.Tensor) -> torch.Tensor:
+        """What is done to outputs digitally: the learned scale and the offset, where the design has them."""
+        y = y if self.scale is None else y * (self.scale if y.ndim == 3 else self.scale[0])
+        return y if self.bias is None else y + self.bias
 
     def as_rows(self, x: torch.Tensor) -> torch.Tensor:
         """Inputs as vectors on the rows, (E, B, rows), the constant 1 of the bias row included."""
@@ -125,23 +128,27 @@ class AnalogLayer(nn.Module):
         return z.reshape(shape) if self.members == 1 or len(shape) == 3 else z.sum(0)
 
     def read(self, rows: torch.Tensor) -> torch.Tensor:
-        """Outputs (E, B, outputs) of vectors on the rows, the bias included."""
-        y = self.rule.mvm(self.matrices, rows) if self.matrices else torch.bmm(rows, self.weight)
-        return y if self.bias is None else y.add_(self.bias)
+        """The product (E, B, outputs) with vectors on the rows."""
+        return self.rule.mvm(self.matrices, rows) if self.matrices else torch.bmm(rows, self.weight)
 
     def read_t(self, d: torch.Tensor) -> torch.Tensor:
         """Errors at the inputs (E, B, inputs) of errors at the outputs."""
+        d = d if self.scale is None else d * self.scale
         z = self.rule.mvm_t(self.matrices, d) if self.matrices else torch.bmm(d, self.weight.transpose(1, 2))
         return z[..., : self.inputs]
 
-    def teach(self, rows: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
-        """Learn from vectors on the rows and errors at the outputs (minus the gradient); what is not in arrays by plain descent."""
+    def teach(self, rows: torch.Tensor, product: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
+        """Learn from what was read and the errors d at the outputs (minus the gradient); what is not in arrays by plain descent."""
+        if self.bias is not None:
+            self.bias.add_((d.sum(1, keepdim=True) * lr).reshape(self.bias.shape))
+        if self.scale is not None:
+            slope = (product * d).sum((1, 2), keepdim=True)
+            d = d * self.scale
+            self.scale.add_(slope * lr)
         if self.matrices:
             self.rule.update(self.matrices, self.rule_state, rows, d, lr)
         else:
             self.weight.add_(torch.bmm(rows.transpose(1, 2), d) * lr)
-        if self.bias is not None:
-            self.bias.add_((d.sum(1, keepdim=True) * lr).reshape(self.bias.shape))
 
     def remember(self, x: torch.Tensor, d: torch.Tensor) -> None:
         """Keep inputs and errors of a backward pass until the optimizer's step."""
