@@ -8,7 +8,7 @@ import tomllib
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -123,10 +123,67 @@ def bench(name: tyro.conf.Positional[str], /, *, json: bool = False) -> None:
         return
     shown = Table(title=f"{measured['bench']}, {measured['threads']} threads")
     for column in ("case", "value", "unit", "peer", "peer value", "ratio"):
-        shown.add_column(column)
+        shown.add_column(column, no_wrap=column == "case", overflow="fold")
     for row in measured["rows"]:
         shown.add_row(row["case"], f"{row['value']:.4g}", row["unit"], row["peer"], f"{row['peer_value']:.4g}", f"{row['ratio']:.3g}")
     Console().print(shown)
+
+
+def reference(
+    action: tyro.conf.Positional[Literal["list", "run"]],
+    names: tyro.conf.Positional[list[str]] = [],  # noqa: B006
+    /,
+    *,
+    quick: bool = False,
+    data_dir: str | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    out: str | None = None,
+    json: bool = False,
+) -> None:
+    """Published figures, ours beside theirs: `list` them, or `run` some by NAME. --out DIR writes each report as NAME.json."""
+    from rich.console import Console
+    from rich.progress import Progress, TimeElapsedColumn
+
+    from aimco import reference as references
+
+    listed = [{"reference": n, "source": references.module(n).SOURCE, "needs": references.module(n).NEEDS} for n in references.names()]
+    if action == "list":
+        _print_json(listed) if json else print("\n".join(f"{r['reference']}: {r['source']}" for r in listed))
+        return
+    if not names:
+        raise InputError(f"reference run needs a NAME; the references are {', '.join(references.names())}")
+    for name in names:
+        references.module(name)  # all names are checked before the first long run
+    reports = []
+    for name in names:
+        with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+            bar = progress.add_task(name, total=1.0)
+
+            def on_step(label: str, done: float, progress: Progress = progress, bar: Any = bar, name: str = name) -> None:
+                progress.update(bar, completed=done, description=f"{name}, {label}")
+
+            settings = references.Settings(quick=quick, data_dir=data_dir, seed=seed, limit=limit, on_step=on_step)
+            reports.append(references.run(name, settings))
+        if out is not None:
+            references.save(reports[-1], out)
+        if not json:
+            Console().print(_reference_table(reports[-1]))
+    if json:
+        _print_json(reports[0] if len(reports) == 1 else reports)
+
+
+def _reference_table(report: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    shown = Table(title=f"{report['reference']}: {report['source']}")
+    for column in ("row", "published", "ours", "tolerance", "unit", "pass"):
+        shown.add_column(column)
+    for row in report["rows"]:
+        numbers = ["-" if row[n] is None else f"{row[n]:.4g}" for n in ("published", "ours", "tolerance")]
+        verdict = "-" if row["tolerance"] is None else "yes" if row["pass"] else "NO"
+        shown.add_row(row["row"], *numbers, row["unit"], verdict)
+    return shown
 
 
 def _assignment(change: str) -> tuple[str, Any]:
@@ -158,7 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words == ["--version"]:
         print(__version__)
         return 0
-    commands = {"demo": demo, "run": run, "devices": devices, "bench": bench}
+    commands = {"demo": demo, "run": run, "devices": devices, "bench": bench, "reference": reference}
     try:
         tyro.extras.subcommand_cli_from_dict(
             commands, prog="aimco", args=words, description="From a device to the algorithm that makes it learn."

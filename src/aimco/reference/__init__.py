@@ -1,0 +1,113 @@
+"""Published figures and the runs that reproduce them, ours beside theirs. A reference is one file here.
+
+Its module has SOURCE (what is reproduced, and where it was published), NEEDS (the task's data, or None), and
+`run(settings) -> list[Row]`. The file's name with dashes is the name of the reference.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from aimco.design import Design
+from aimco.evaluation import Result, evaluate
+from aimco.record import InputError, _meant, write_atomic
+from aimco.tasks import Task, load
+
+OnStep = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One published figure and ours.
+
+    Args:
+        row: what is compared. published, ours: in `unit`. tolerance: largest difference that counts as reproduced;
+            None when the row is for information and no verdict is asked of it.
+    """
+
+    row: str
+    published: float | None
+    ours: float
+    tolerance: float | None
+    unit: str
+
+    @property
+    def passes(self) -> bool:
+        """Whether ours is within the tolerance."""
+        return self.published is None or self.tolerance is None or abs(self.ours - self.published) <= self.tolerance
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self) | {"pass": self.passes}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run a reference.
+
+    Args:
+        quick: a shorter version, minutes. data_dir: folder of the task's files. seed: of devices, noise and order.
+        limit: use only the first training samples, to try a run out.
+        on_step: called with (what is running, fraction of it done).
+    """
+
+    quick: bool = False
+    data_dir: str | None = None
+    seed: int = 0
+    limit: int | None = None
+    on_step: OnStep | None = None
+
+    def train(self, label: str, design: Design, task: Task) -> Result:
+        """Evaluate a design, its progress told under a label."""
+
+        def on_epoch(epoch: int, epochs: int, accuracy: float) -> None:
+            if self.on_step:
+                self.on_step(f"{label}: {100 * accuracy:.2f} %", epoch / epochs)
+
+        return evaluate(design, task, seed=self.seed, on_epoch=on_epoch)
+
+    def load(self, task: str) -> Task:
+        """The samples of a task."""
+        return load(task, data_dir=self.data_dir, seed=self.seed, limit=self.limit)
+
+
+def names() -> list[str]:
+    """The references there are."""
+    return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__))
+
+
+def module(name: str) -> Any:
+    """The module of a reference.
+
+    Raises:
+        InputError: no reference of this name.
+    """
+    if name not in names():
+        raise InputError(f"reference {name!r} is unknown{_meant(name, names())}; the references are {', '.join(names())}")
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+
+
+def run(name: str, settings: Settings) -> dict[str, Any]:
+    """Reproduce a published figure: {"reference", "source", "quick", "rows", "pass"}."""
+    chosen = module(name)
+    rows: Sequence[Row] = chosen.run(settings)
+    return {
+        "reference": name,
+        "source": chosen.SOURCE,
+        "quick": settings.quick,
+        "rows": [row.as_json() for row in rows],
+        "pass": all(row.passes for row in rows),
+    }
+
+
+def save(report: dict[str, Any], folder: str) -> Path:
+    """Write a report as NAME.json into a folder, whole or not at all."""
+    path = Path(folder) / f"{report['reference']}{'-quick' if report['quick'] else ''}.json"
+    write_atomic(path, json.dumps(report, indent=1) + "\n")
+    return path
