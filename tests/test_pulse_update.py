@@ -11,7 +11,7 @@ import torch
 from aimco import rng
 from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.pulses import Pulses
-from aimco.device.device import Device, catalogue
+from aimco.device.device import Device
 
 FIXED = Pulses(length=10, update_management=False, update_bl_management=False, mode="exact")
 
@@ -129,20 +129,6 @@ def test_one_step_for_all_coincidences_has_the_moments_of_pulse_by_pulse():
         found[mode] = array.state
     assert found["exact"].mean().item() == pytest.approx(found["aggregated"].mean().item(), rel=0.01)
     assert found["exact"].std().item() == pytest.approx(found["aggregated"].std().item(), rel=0.05)
-
-
-@pytest.mark.parametrize("name", catalogue())
-def test_every_catalogue_device_keeps_its_bounds_and_sources(name):
-    device = Device.named(name)
-    array = Crossbar(device, 8, 8)
-    for direction in (1, -1):
-        array.apply(torch.full(array.shape, direction * 200, dtype=torch.int32))
-        low, high = array.sampled.bounds()
-        assert (array.state >= low).all()
-        assert (array.state <= high).all()
-    assert device.sources
-    assert all(device.sources.values())
-    assert Device.of(device.as_dict()) == device
 
 
 def test_draws_do_not_depend_on_the_batch_split():

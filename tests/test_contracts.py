@@ -1,0 +1,177 @@
+"""What every device, response, cell and rule must do. A new one is covered by being there: its file is all it needs."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import torch
+
+import aimco as ai
+from aimco.arrays.crossbar import Crossbar
+from aimco.device.device import Device, catalogue
+from aimco.device.response import Response
+from aimco.learning import Rule
+
+RULES = [kind for kind in Rule.kinds() if kind != "digital"]
+
+
+def devices() -> dict[str, Device]:
+    """The catalogue, and one device of each response with 200 states and spread."""
+    found = {name: Device.named(name) for name in catalogue()}
+    for kind in Response.kinds():
+        response = {"kind": kind, "step_up": 0.01, "step_down": 0.009}
+        found[f"a {kind} device"] = Device.of({"g_min": 0.0, "g_max": 2.0, "response": response, "spread": {"step": 0.2, "g_max": 0.1}})
+    return found
+
+
+DEVICES = devices()
+
+
+def array_of(device: Device, **options) -> Crossbar:
+    return Crossbar(device, 8, 8, **options)
+
+
+def design(rule: str = "sgd", **parts) -> ai.Design:
+    return ai.Design.of({"device": ai.Device.named("soft-bounds").as_dict(), "rule": {"kind": rule}} | parts)
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_device_moves_where_it_is_pulsed_and_keeps_its_bounds(name):
+    array = array_of(DEVICES[name])
+    low, high = array.sampled.bounds()
+    for direction in (1, -1):
+        before = array.state.mean()
+        array.apply(torch.full(array.shape, direction * 200, dtype=torch.int32))
+        assert (array.state.mean() - before) * direction > 0
+        assert (array.state >= low).all()
+        assert (array.state <= high).all()
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_up_and_down_cancel_at_the_symmetry_point(name):
+    """To a thousandth of a step; or the point is at a bound, where no state balances them."""
+    sampled = array_of(DEVICES[name]).sampled
+    point = sampled.symmetry_point()
+    up, down = sampled.steps(point)
+    low, high = sampled.bounds()
+    at_bound = (point - low < 1e-5) | (high - point < 1e-5)
+    everywhere = (sampled.steps(low)[0] + sampled.steps(low)[1]) == (up + down)
+    assert (((up + down).abs() <= 1e-3 * up.abs() + 1e-7) | at_bound | everywhere).all()
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_time_in_one_piece_is_time_in_many(name):
+    """hold(a) then hold(b) is hold(a + b), for seconds and for 775 minutes."""
+    arrays = [array_of(DEVICES[name].replace("retention_s", 46500.0)) for _ in range(2)]
+    for array in arrays:
+        array.state.copy_(array.sampled.bounds()[1] / 2)
+    arrays[0].hold(775 * 60 + 80e-9)
+    arrays[1].hold(80e-9)
+    arrays[1].hold(775 * 60)
+    assert torch.allclose(arrays[0].state, arrays[1].state, atol=1e-6)
+    rest = arrays[0].sampled.resting_point()
+    assert torch.allclose(arrays[0].state - rest, (arrays[0].sampled.bounds()[1] / 2 - rest) * 0.36788, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_device_is_plain_data_and_drawn_from_its_seed(name):
+    device = DEVICES[name]
+    assert Device.of(device.as_dict()) == device
+    one, same, other = (device.sample((4, 4), [seed]).values for seed in (1, 1, 2))
+    assert all(torch.equal(one[n], same[n]) for n in one)
+    assert not device.spread or any(not torch.equal(one[n], other[n]) for n in one)
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_every_number_of_the_catalogue_has_a_source(name):
+    device = Device.named(name)
+    assert device.sources
+    assert all(device.sources.values())
+
+
+@pytest.mark.parametrize("kind", ai.Cell.kinds())
+def test_a_cell_holds_what_is_programmed(kind):
+    """Weights of an array programmed with verify: within one step of the target, inside the range."""
+    made = design(cell={"kind": kind, "weight_max": 2.0}).replace("device.spread", {})
+    matrix = ai.AnalogMatrix(made.device, made.cell, made.array, made.periphery, 6, 5)
+    target = torch.linspace(-1.5, 1.5, 30).reshape(1, 6, 5)
+    matrix.program(target)
+    assert (matrix.weights - target).abs().max() <= float(matrix.step[0]) * 1.5
+    assert torch.allclose(matrix.mvm(torch.eye(6)[None]), matrix.weights, atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", Rule.kinds())
+def test_a_rule_learns(rule):
+    """Noisy copies of four patterns, arrays cut in parts, 60 batches: the loss falls by a fifth at least."""
+    made = design(rule, array={"rows": 7, "cols": 3}).replace("rule.lr", 0.3)
+    draws = torch.Generator().manual_seed(0)
+    patterns, y = torch.rand(4, 12, generator=draws), torch.randint(4, (60, 10), generator=draws)
+    x = patterns[y] + 0.1 * torch.randn(60, 10, 12, generator=draws)
+    layer = ai.nn.Linear(12, 4, design=made)
+    optimizer, losses = ai.optim.InMemory(layer.parameters(), lr=0.3), []
+    for k in range(60):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(layer(x[k]), y[k])
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+    assert all(c["updates"] > 0 for c in layer.counts.values())
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_checkpoint_resumes_bit_for_bit(rule):
+    noisy = design(rule, periphery={"output_noise": 1e-10, "dac": {"bits": 7.0}, "adc": {"bits": 9.0, "range_A": 1e-7}})
+    x, y = torch.rand(12, 10), torch.randint(3, (12,))
+
+    def train(model, optimizer, steps):
+        for _ in range(steps):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+
+    models = [ai.nn.Linear(10, 3, design=noisy) for _ in range(2)]
+    first = ai.optim.InMemory(models[0].parameters(), lr=0.1)
+    train(models[0], first, 5)
+    buffer = io.BytesIO()
+    torch.save({"model": models[0].state_dict(), "optimizer": first.state_dict()}, buffer)
+    train(models[0], first, 5)
+    buffer.seek(0)
+    saved = torch.load(buffer)
+    second = ai.optim.InMemory(models[1].parameters(), lr=0.3)
+    models[1].load_state_dict(saved["model"])
+    second.load_state_dict(saved["optimizer"])
+    train(models[1], second, 5)
+    for name in models[0].matrices:
+        assert torch.equal(models[0].matrices[name].weights, models[1].matrices[name].weights)
+        assert str(models[0].matrices[name].counts) == str(models[1].matrices[name].counts)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_an_ensemble_member_equals_its_solo_run(rule):
+    """States over 100 updates, and different learning rates beside each other: float32 rounding at most."""
+    x = torch.rand(100, 10, 16, generator=torch.Generator().manual_seed(0))
+    y = torch.randint(4, (100, 10), generator=torch.Generator().manual_seed(1))
+    rates, seeds = (0.05, 0.1, 0.2), (1, 2, 3)
+
+    def train(members, lr):
+        model = torch.nn.Sequential(
+            ai.nn.Linear(16, 8, design=design(rule), name="a", seeds=members),
+            torch.nn.Sigmoid(),
+            ai.nn.Linear(8, 4, design=design(rule), name="b", seeds=members),
+        )
+        optimizer = ai.optim.InMemory(model.parameters(), lr=lr)
+        for k in range(100):
+            optimizer.zero_grad()
+            out = model(x[k]).reshape(-1, 4)
+            (torch.nn.functional.cross_entropy(out, y[k].repeat(len(members)), reduction="none").sum() / 10).backward()
+            optimizer.step()
+        return model
+
+    together = train(seeds, torch.tensor(rates)[:, None, None])
+    for e, (seed, lr) in enumerate(zip(seeds, rates, strict=True)):
+        solo = train((seed,), lr)
+        for k in (0, 2):
+            for name in solo[k].matrices:
+                assert torch.allclose(solo[k].matrices[name].weights[0], together[k].matrices[name].weights[e], atol=1e-6)
