@@ -14,8 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aimco.design import Design
-from aimco.evaluation import Result, evaluate
+from aimco.evaluation import evaluate_many
 from aimco.record import InputError, _meant, write_atomic
 from aimco.tasks import Task, load
 
@@ -63,14 +65,15 @@ class Settings:
     limit: int | None = None
     on_step: OnStep | None = None
 
-    def train(self, label: str, design: Design, task: Task) -> Result:
-        """Evaluate a design, its progress told under a label."""
+    def train(self, label: str, designs: Sequence[Design], task: Task, *, last: int = 1) -> list[float]:
+        """Test accuracy of designs trained together, %, the mean of the `last` epochs; progress is told under a label."""
 
         def on_epoch(epoch: int, epochs: int, accuracy: float) -> None:
             if self.on_step:
                 self.on_step(f"{label}: {100 * accuracy:.2f} %", epoch / epochs)
 
-        return evaluate(design, task, seed=self.seed, on_epoch=on_epoch)
+        results = evaluate_many(designs, task, seeds=[self.seed] * len(designs), on_epoch=on_epoch)
+        return [100 * float(np.mean(r.curves["test_accuracy"][-last:])) for r in results]
 
     def load(self, task: str) -> Task:
         """The samples of a task."""

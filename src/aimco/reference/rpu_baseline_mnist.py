@@ -43,7 +43,7 @@ def run(settings: Settings) -> list[Row]:
     """Test error of software and of the RPU device after the same schedule; quick: 3 epochs, compared with each other only."""
     task, epochs = settings.load("mnist"), 3 if settings.quick else 30
     error = {
-        rule: 100 * (1 - settings.train(label, design(rule, epochs), task).accuracy)
+        rule: 100 - settings.train(label, [design(rule, epochs)], task)[0]
         for rule, label in (("digital", "software"), ("sgd", "RPU device"))
     }
     if settings.quick:
