@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 AIMCO_DATA ?= $(abspath $(DATA))
 export AIMCO_DATA
 
-.PHONY: help install demo test oracles slow bench clean
+.PHONY: help install demo test oracles slow bench references clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' Makefile
@@ -39,9 +39,12 @@ oracles:  ## programs that results are checked against: ngspice
 slow: install oracles  ## the slow tests (DATA=folder of the MNIST files)
 	$(BIN)/pytest -q -m slow
 
-bench: install  ## speed beside peers in the same run
-	$(BIN)/aimco bench pulse
-	$(BIN)/aimco bench train
+bench: install  ## speed beside peers in the same run; kept in benchmarks/
+	$(BIN)/aimco bench pulse --out benchmarks
+	$(BIN)/aimco bench train --out benchmarks
+
+references: install  ## reproduce published figures on MNIST (an hour or two; DATA=folder of the files); kept in docs/results
+	$(BIN)/aimco reference run rpu-baseline-mnist wu2024-fcn --data-dir $(DATA) --out docs/results
 
 clean:  ## remove .venv, caches and built files
 	rm -rf $(VENV) build dist aimco-report .pytest_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 from aimco.cli import main
 from aimco.design import Design
+from aimco.record import write_atomic
 
 
 @pytest.fixture
@@ -76,6 +78,28 @@ def test_devices_are_listed_and_drawn(tmp_path, capsys):
 def test_unknown_benchmark_is_refused(capsys):
     assert main(["bench", "plse"]) == 2
     assert "did you mean pulse" in capsys.readouterr().err
+
+
+def test_an_interrupted_demo_leaves_nothing_and_can_be_repeated(tmp_path):
+    """Stopped by Ctrl-C in mid-run: status 130, one sentence, no file, no traceback."""
+    words = [sys.executable, "-m", "aimco", "demo", "--out", str(tmp_path / "report")]
+    running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stderr is not None
+    said = running.stderr.read(1)  # the first sign of progress
+    running.send_signal(signal.SIGINT)
+    _, rest = running.communicate(timeout=120)
+    assert running.returncode == 130
+    assert "Traceback" not in said + rest
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path):
+    target = tmp_path / "result.json"
+    write_atomic(target, "old")
+    with pytest.raises(TypeError):
+        write_atomic(target, 5)  # type: ignore[arg-type]
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_the_entry_point_runs():

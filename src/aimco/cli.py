@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from aimco import __version__
-from aimco.record import InputError
+from aimco.record import InputError, write_atomic
 
 
 def demo(*, out: str = "aimco-report", json: bool = False) -> None:
@@ -86,7 +86,6 @@ def devices(name: tyro.conf.Positional[str | None] = None, /, *, out: str | None
     from rich.table import Table
 
     from aimco.device.device import Device, catalogue
-    from aimco.record import write_atomic
     from aimco.units import text
 
     if name is not None:
@@ -109,8 +108,10 @@ def devices(name: tyro.conf.Positional[str | None] = None, /, *, out: str | None
     Console().print(shown)
 
 
-def bench(name: tyro.conf.Positional[str], /, *, json: bool = False) -> None:
-    """Time a part beside a peer in the same run: medians and ratios. NAME is pulse or train."""
+def bench(name: tyro.conf.Positional[str], /, *, out: str | None = None, json: bool = False) -> None:
+    """Time a part beside a peer in the same run: medians and ratios. NAME is pulse or train. --out DIR keeps them as NAME.json."""
+    import json as text
+
     from rich.console import Console
     from rich.table import Table
 
@@ -118,6 +119,8 @@ def bench(name: tyro.conf.Positional[str], /, *, json: bool = False) -> None:
 
     console = Console(stderr=True)
     measured = benches.run(name, on_case=lambda case: console.print(f"timing {case}"))
+    if out is not None:
+        write_atomic(Path(out) / f"{name}.json", text.dumps(measured, indent=1) + "\n")
     if json:
         _print_json(measured)
         return
@@ -157,11 +160,14 @@ def reference(
         references.module(name)  # all names are checked before the first long run
     reports = []
     for name in names:
-        with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+        console = Console(stderr=True)
+        with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
             bar = progress.add_task(name, total=1.0)
 
             def on_step(label: str, done: float, progress: Progress = progress, bar: Any = bar, name: str = name) -> None:
                 progress.update(bar, completed=done, description=f"{name}, {label}")
+                if progress.disable:  # a log has no bar
+                    print(f"{name}, {label}, {100 * done:.0f} % done", file=sys.stderr, flush=True)
 
             settings = references.Settings(quick=quick, data_dir=data_dir, seed=seed, limit=limit, on_step=on_step)
             reports.append(references.run(name, settings))

@@ -56,7 +56,7 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
         mine = {rule: r.accuracy for d, rule, r in rows if d == device}
         rule = max(mine, key=lambda name: mine[name])
         gap = 100 * (baseline - mine[rule])
-        place = f"{gap:.1f} points below" if gap > 0 else f"{-gap:.1f} points above"
+        place = "level with" if abs(gap) < 0.05 else f"{gap:.1f} points below" if gap > 0 else f"{-gap:.1f} points above"
         learns = "learns best with" if mine[rule] - 0.1 > _LEARNS * (baseline - 0.1) else "does not learn; least badly with"
         rest = ", ".join(f"{n} {100 * a:.1f} %" for n, a in mine.items() if n != rule)
         sentences.append(f"{device} {learns} {rule}: {100 * mine[rule]:.1f} %, {place} the digital baseline ({rest})")
@@ -89,7 +89,7 @@ def learning_curves(rows: Sequence[Row]) -> Figure:
     from matplotlib.figure import Figure
 
     rules = list(dict.fromkeys(r for d, r, _ in rows if d != "digital"))
-    figure = Figure(figsize=(4.5 * len(rules), 3.6), layout="constrained")
+    figure = Figure(figsize=(4.5 * len(rules) + 1.5, 3.6), layout="constrained")
     axes = figure.subplots(1, len(rules), sharey=True, squeeze=False)[0]
     for axis, rule in zip(axes, rules, strict=True):
         for device, name, result in rows:
@@ -97,8 +97,10 @@ def learning_curves(rows: Sequence[Row]) -> Figure:
                 curve = [100 * a for a in result.curves["test_accuracy"]]
                 axis.plot(range(1, len(curve) + 1), curve, "k--" if device == "digital" else "-", label=device)
         axis.set(title=rule, xlabel="epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
     axes[0].set_ylabel("test accuracy (%)")
-    axes[-1].legend(fontsize="small")
+    lines = {line.get_label(): line for axis in axes for line in axis.get_lines()}
+    figure.legend(lines.values(), [str(name) for name in lines], loc="outside right upper", fontsize="small")
     return figure
 
 
@@ -159,7 +161,7 @@ def page(rows: Sequence[Row], path: str, command: str = "aimco demo") -> None:
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in result.notes)
         name = f"{device}, {rule} (design {result.design_hash}, seed {result.seed})"
         parts.append(f"<details><summary>{html.escape(name)}</summary>{notes}<pre>{html.escape(result.design.dumps())}</pre></details>")
-    cells = "td,th{padding:.2em .8em;text-align:right}td:nth-child(-n+2){text-align:left}"
+    cells = "td,th{padding:.2em .8em;text-align:right}td:nth-child(-n+2),th:nth-child(-n+2){text-align:left}"
     style = f"body{{font:16px sans-serif;max-width:70em;margin:2em auto}}{cells}img{{max-width:100%}}"
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>aimco</title><style>{style}</style>'
     write_atomic(path, head + "".join(parts) + "</html>")

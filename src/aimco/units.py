@@ -47,5 +47,6 @@ def text(value: float, symbol: str = "", digits: int = 3) -> str:
         return f"{value:g} {symbol}".rstrip()
     power = 2 if symbol == "m^2" else 1
     prefixes = [(scale**power, name) for scale, name in _PREFIXES if power == 1 or scale <= 1]
-    scale, name = next(((sc, n) for sc, n in prefixes if abs(value) >= sc * 0.9995), prefixes[-1])
+    smallest = 0.9995 if power == 1 else 0.9995e-3  # areas from a thousandth on, as their prefixes lie a million apart
+    scale, name = next(((sc, n) for sc, n in prefixes if abs(value) >= sc * smallest), prefixes[-1])
     return f"{value / scale:.{digits}g} {name}{symbol}".rstrip()
