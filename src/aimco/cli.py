@@ -110,8 +110,6 @@ def devices(name: tyro.conf.Positional[str | None] = None, /, *, out: str | None
 
 def bench(name: tyro.conf.Positional[str], /, *, out: str | None = None, json: bool = False) -> None:
     """Time a part beside a peer in the same run: medians and ratios. NAME is pulse or train. --out DIR keeps them as NAME.json."""
-    import json as text
-
     from rich.console import Console
     from rich.table import Table
 
@@ -120,7 +118,7 @@ def bench(name: tyro.conf.Positional[str], /, *, out: str | None = None, json: b
     console = Console(stderr=True)
     measured = benches.run(name, on_case=lambda case: console.print(f"timing {case}"))
     if out is not None:
-        write_atomic(Path(out) / f"{name}.json", text.dumps(measured, indent=1) + "\n")
+        write_atomic(Path(out) / f"{name}.json", _as_json(measured, indent=1) + "\n")
     if json:
         _print_json(measured)
         return
@@ -203,7 +201,11 @@ def _assignment(change: str) -> tuple[str, Any]:
 
 
 def _print_json(data: Any) -> None:
-    print(json.dumps(_without_infinities(data), default=float))
+    print(_as_json(data))
+
+
+def _as_json(data: Any, indent: int | None = None) -> str:
+    return json.dumps(_without_infinities(data), default=float, indent=indent)
 
 
 def _without_infinities(data: Any) -> Any:
