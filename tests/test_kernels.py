@@ -88,6 +88,31 @@ def test_a_read_equals_its_definition(management):
     assert tile.counts["adc"].tolist() == (8 * (30 + repeats)).tolist()
 
 
+def test_smooth_functions_are_those_of_math():
+    """Single precision over the range that devices use: relative error below 6e-6."""
+    import numba
+
+    from aimco.kernels import smooth
+
+    @numba.njit
+    def table(x, v, n, out):
+        for j in range(x.size):
+            out[0, j], out[1, j], out[2, j] = smooth.exp(x[j]), smooth.log(v[j]), smooth.power(v[j], n[j])
+
+    x = np.linspace(-60, 60, 4001, dtype=np.float32)
+    v, n = np.geomspace(1e-6, 1e4, x.size, dtype=np.float32), np.linspace(0, 5, x.size, dtype=np.float32)
+    out = np.empty((3, x.size), np.float32)
+    table(x, v, n, out)
+    expected = np.exp(x.astype(float)), np.log(v.astype(float)), v.astype(float) ** n.astype(float)
+    np.testing.assert_allclose(out[0], expected[0], rtol=6e-6)  # the rounding of x itself, 60 x 6e-8, is most of it
+    np.testing.assert_allclose(out[1], expected[1], atol=2e-6)
+    np.testing.assert_allclose(out[2], expected[2], rtol=6e-6)
+    edges = np.empty((3, 2), np.float32)
+    table(np.array([-1000, 0], np.float32), np.array([0, 0], np.float32), np.array([0, 2], np.float32), edges)
+    assert edges[0].tolist() == pytest.approx([0, 1], abs=1e-37)
+    assert edges[2].tolist() == [1, 0]
+
+
 def test_a_second_process_compiles_nothing(tmp_path):
     script = (
         "import numpy as np, torch\n"

@@ -25,6 +25,7 @@ import numpy as np
 from aimco.record import InputError, load_module, write_atomic
 
 _HERE = Path(__file__).parent
+_SMOOTH = ("exp", "log")  # of math, that `aimco.kernels.smooth` has as vector code
 
 
 def cache_folder() -> Path:
@@ -73,7 +74,7 @@ class ScalarSource:
         if definition.body and isinstance(definition.body[0], ast.Expr) and isinstance(definition.body[0].value, ast.Constant):
             definition.body = definition.body[1:]
         self._collect(definition, function, arguments)
-        self.functions[name] = ast.unparse(ast.fix_missing_locations(_Single(self.constants).visit(definition)))
+        self.functions[name] = ast.unparse(ast.fix_missing_locations(_Single(self).visit(definition)))
 
     def _collect(self, definition: ast.FunctionDef, function: Callable[..., Any], arguments: set[str]) -> None:
         scope = inspect.getclosurevars(function)
@@ -91,7 +92,8 @@ class ScalarSource:
             elif inspect.isfunction(value):
                 self.add(value, name)
             elif callable(value) and getattr(value, "__module__", "") == "math":
-                self.imports[name] = f"from math import {value.__name__} as {name}"
+                place = "aimco.kernels.smooth" if value.__name__ in _SMOOTH else "math"
+                self.imports[name] = f"from {place} import {value.__name__} as {name}"
             else:
                 what = f"{function.__name__} reads {node.id}, a {type(value).__name__}"
                 raise InputError(f"{what}; a pulse function may read numbers, math and other such functions")
@@ -109,17 +111,28 @@ class ScalarSource:
 
 
 class _Single(ast.NodeTransformer):
-    """Numbers in the function become names of float32 constants."""
+    """Numbers in the function become names of float32 constants, and powers calls of `smooth.power`."""
 
-    def __init__(self, constants: dict[str, float]) -> None:
-        self.constants = constants
+    def __init__(self, source: ScalarSource) -> None:
+        self.source = source
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if isinstance(node.value, bool) or not isinstance(node.value, int | float):
             return node
         name = "_c" + hashlib.sha256(repr(float(node.value)).encode()).hexdigest()[:8]
-        self.constants[name] = float(node.value)
+        self.source.constants[name] = float(node.value)
         return ast.copy_location(ast.Name(name, ast.Load()), node)
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        whole = isinstance(node.right, ast.Constant) and node.right.value in (2, 3, 4)
+        if not isinstance(node.op, ast.Pow):
+            return self.generic_visit(node)
+        node.left = self.visit(node.left)
+        if whole:  # a product, for bases of either sign
+            return node
+        self.source.imports["its_power"] = "from aimco.kernels.smooth import power as its_power"
+        call = ast.Call(ast.Name("its_power", ast.Load()), [node.left, self.visit(node.right)], [])
+        return ast.copy_location(call, node)
 
 
 @functools.cache
@@ -154,7 +167,7 @@ def _module(part: str) -> ModuleType:
     template = (_HERE / "pulse_template.py").read_text()
     head, rest = template.split("# <response>\n")
     text = head + part + rest.split("# </response>\n")[1]
-    used = [(_HERE / name).read_text() for name in ("lanes.py", "trains.py")]
+    used = [(_HERE / name).read_text() for name in ("lanes.py", "trains.py", "smooth.py")]
     name = "pulse_" + hashlib.sha256("\n".join((text, *used, numba.__version__, np.__version__)).encode()).hexdigest()[:16]
     file = cache_folder() / f"{name}.py"
     if not file.exists() or file.read_text() != text:
