@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pytest
 import torch
 
@@ -72,6 +73,32 @@ def test_time_in_one_piece_is_time_in_many(name):
     assert torch.allclose(arrays[0].state, arrays[1].state, atol=1e-6)
     rest = arrays[0].sampled.resting_point()
     assert torch.allclose(arrays[0].state - rest, (arrays[0].sampled.bounds()[1] / 2 - rest) * 0.36788, atol=1e-4)
+
+
+def test_devices_rest_and_leak_each_in_its_own_way():
+    """tau exp(s z) and resting points with spread: logs of what is left have the spread asked for, within 5 %."""
+    device = DEVICES["a soft-bounds device"].replace("retention_s", 100.0).replace("spread", {"retention_s": 0.3, "resting_g": 0.1})
+    array = Crossbar(device, 60, 60)
+    rest = array.sampled.resting_point()
+    assert rest.std().item() == pytest.approx(0.1, rel=0.05)
+    array.state.copy_(rest + 0.5)
+    array.hold(50.0)
+    rates = -torch.log((array.state - rest) / 0.5)
+    assert torch.log(rates).std().item() == pytest.approx(0.3, rel=0.05)
+    array.hold(1e9)
+    assert torch.allclose(array.state, rest, atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", ["one", "a thousand", "random"])
+def test_a_capacitor_of_775_minutes_holds_a_share_of_1_over_e(steps):
+    """36.8 +- .1 % after 775 minutes, however the time is cut."""
+    device = DEVICES["a constant-step device"].replace("retention_s", 775 * 60.0).replace("resting_g", 1.0).replace("spread", {})
+    array = Crossbar(device, 4, 4)
+    array.state.fill_(0.8)
+    draws = np.random.default_rng(0).random(300)
+    for part in {"one": [1.0], "a thousand": [1e-3] * 1000, "random": draws / draws.sum()}[steps]:
+        array.hold(float(part) * 775 * 60)
+    assert (array.state / 0.8).mean().item() == pytest.approx(0.3679, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", DEVICES)

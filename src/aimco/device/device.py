@@ -19,6 +19,7 @@ from aimco.record import InputError, Record, _meant, at, quantity
 from aimco.units import S, s
 
 CATALOGUE = Path(__file__).parent / "catalogue"
+_REST = ("resting_g", "retention_s")  # what only time needs to know, kept as deviations: no parameters of pulses
 _FLOOR = 0.01  # no sampled step or half range falls below this part of its nominal value
 
 
@@ -30,7 +31,8 @@ class Device(Record):
         g_min, g_max: nominal range, S.
         response: mean response to one pulse (`aimco.device.families`).
         spread: device-to-device standard deviation of any parameter, relative to its nominal value; bounds relative
-            to half the range; "step" moves both directions together, "asymmetry" apart (a+- = step (1 + e +- r)).
+            to half the range; "step" moves both directions together, "asymmetry" apart (a+- = step (1 + e +- r));
+            "resting_g" relative to half the range; "retention_s" lognormal, tau exp(s z).
         spread_law: law of the step's spread, "normal" (1 + s z) or "lognormal" exp(s z).
         cycle_noise: cycle-to-cycle standard deviation of a step, relative to the step.
         cycle_noise_additive: the same, independent of state, relative to the step at mid-range.
@@ -88,7 +90,7 @@ class Device(Record):
             value = getattr(self, name)
             if value is not None and not self.g_min <= value <= self.g_max:
                 raise at(name, f"must be in g_min..g_max = {self.g_min:g}..{self.g_max:g} S, got {value:g}")
-        known = ["step", "asymmetry", "g_min", "g_max", *self._response_numbers()]
+        known = ["step", "asymmetry", "g_min", "g_max", "resting_g", "retention_s", *self._response_numbers()]
         for name in self.spread:
             if name not in known:
                 raise at(f"spread.{name}", f"is not a parameter of this device{_meant(name, known)}; the parameters are {', '.join(known)}")
@@ -164,6 +166,7 @@ class Device(Record):
                 own = draw(name)
                 values[name] = nominal if own is None else _times(nominal, 1 + own, floor=-inf)
         values |= {n: _column(getattr(self, n), members) for n in ("cycle_noise", "cycle_noise_additive")}
+        values |= {n: sigma for n in _REST if (sigma := draw(n)) is not None}
         tensors = {n: torch.as_tensor(np.asarray(v, np.float32)) for n, v in values.items()}
         shaped = {n: t[:, None, None] if t.ndim == 1 else t for n, t in tensors.items()}
         tensors |= {n: t.flatten() if t.numel() == members else t for n, t in self.response.derive(shaped).items()}
@@ -190,7 +193,7 @@ class Sampled:
     @property
     def own(self) -> tuple[str, ...]:
         """Names of the parameters that differ from device to device."""
-        return tuple(sorted(n for n, t in self.values.items() if t.ndim == 3))
+        return tuple(sorted(n for n, t in self.values.items() if t.ndim == 3 and n not in _REST))
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -250,21 +253,22 @@ class Sampled:
         """State that the device relaxes to when left alone, (E, R, C)."""
         device = self.device
         rest = device.mid_range if device.resting_g is None else device.resting_g
-        return self._level(rest)
+        return self._level(rest, self.values.get("resting_g"))
 
     def reset_point(self) -> torch.Tensor:
         """State after a reset, (E, R, C)."""
         return self.bounds()[0] if self.device.reset_g is None else self._level(self.device.reset_g)
 
-    def _level(self, g: Any) -> torch.Tensor:
-        level = torch.as_tensor(_column(self.device.normalised(g), self.shape[0]).astype(np.float32))
+    def _level(self, g: Any, apart: torch.Tensor | None = None) -> torch.Tensor:
+        level = torch.as_tensor(_column(self.device.normalised(g), self.shape[0]).astype(np.float32))[:, None, None]
         low, high = self.bounds()
-        return torch.minimum(torch.maximum(level[:, None, None].expand(self.shape), low), high)
+        return torch.minimum(torch.maximum((level if apart is None else level + apart).expand(self.shape), low), high)
 
     def decay(self, seconds: Any) -> torch.Tensor:
-        """What is left of the distance to the resting point after a time: exp(-t/tau), (E, 1, 1)."""
-        tau = _column(self.device.retention_s, self.shape[0])
-        return torch.as_tensor(np.exp(-np.asarray(seconds) / tau).astype(np.float32))[:, None, None]
+        """What is left of the distance to the resting point after a time: exp(-t/tau), (E, 1, 1), or (E, R, C) where tau has spread."""
+        times = torch.as_tensor(np.asarray(seconds) / _column(self.device.retention_s, self.shape[0]))[:, None, None]
+        apart = self.values.get("retention_s")
+        return torch.exp(-(times if apart is None else times * torch.exp(-apart.double()))).float()
 
 
 def catalogue() -> list[str]:
