@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 import aimco as ai
 
@@ -80,3 +81,34 @@ def test_program_reaches_the_target():
 def test_a_leaking_device_forgets():
     leaking = design().replace("device.retention_s", 1e-5).replace("training.sample_s", 1e-6)
     assert ai.evaluate(leaking, limit=300).accuracy < ai.evaluate(design(), limit=300).accuracy
+
+
+@pytest.mark.parametrize("rule", ["sgd", "tiki-taka", "digital"])
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(tmp_path, rule):
+    parts = {"rule": {"kind": rule}, "training": {"epochs": 4, "batch": 20}, "network": {"hidden": [8], "output_scale": "learned"}}
+    whole, file = ai.evaluate(design(**parts), limit=100), str(tmp_path / "run.pt")
+
+    def stop(epoch: int, epochs: int, accuracy: float) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ai.evaluate(design(**parts), limit=100, checkpoint=file, on_epoch=stop)
+    resumed = ai.evaluate(design(**parts), limit=100, checkpoint=file)
+    assert resumed.curves == whole.curves
+    assert resumed.counts == whole.counts
+    with pytest.raises(ai.InputError, match="same design"):
+        ai.evaluate(design(**parts), limit=100, checkpoint=file, seed=5)
+    (tmp_path / "run.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(ai.InputError, match="must be a file that aimco wrote"):
+        ai.evaluate(design(**parts), limit=100, checkpoint=file)
+
+
+def test_reads_do_not_depend_on_the_batch_split():
+    periphery = ai.Periphery.of({"output_noise": 1e-9, "adc": {"bits": 9.0, "range_A": 2e-7}, "dac": {"bits": 7.0}})
+    x = torch.rand(1, 10, 6, generator=torch.Generator().manual_seed(0))
+    whole, split = (
+        ai.AnalogMatrix(ai.Device.named("rpu"), ai.Cell.of({"kind": "reference"}), ai.Array(), periphery, 6, 5) for _ in range(2)
+    )
+    parts = [split.mvm(x[:, part].contiguous()) for part in (slice(0, 3), slice(3, 4), slice(4, 10))]
+    assert torch.equal(whole.mvm(x), torch.cat(parts, 1))

@@ -52,9 +52,13 @@ def run(
     set: Annotated[list[str], tyro.conf.arg(metavar="PATH=VALUE")] = [],  # noqa: B006
     data_dir: str | None = None,
     limit: int | None = None,
+    checkpoint: str | None = None,
     json: bool = False,
 ) -> None:
-    """Train and price one design. --set changes fields of it, LIMIT uses only the first training samples."""
+    """Train and price one design. --set changes fields of it, LIMIT uses only the first training samples.
+
+    --checkpoint FILE keeps the state after each epoch; the same command goes on from there when it was stopped.
+    """
     from rich.console import Console
     from rich.progress import Progress
 
@@ -71,7 +75,7 @@ def run(
         def on_epoch(epoch: int, epochs: int, accuracy: float) -> None:
             progress.update(bar, completed=epoch, description=f"{chosen.device.name}, {chosen.rule.kind}: {accuracy:.4f}")
 
-        result = evaluate(chosen, task, data_dir=data_dir, seed=seed, limit=limit, on_epoch=on_epoch)
+        result = evaluate(chosen, task, data_dir=data_dir, seed=seed, limit=limit, on_epoch=on_epoch, checkpoint=checkpoint)
     if json:
         _print_json(result.as_json())
         return

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
+import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +24,7 @@ from aimco.ledger import Counts
 from aimco.networks.descent import Descent
 from aimco.networks.layers import AnalogLayer, Linear, analog_layers
 from aimco.periphery import across
-from aimco.record import InputError, stack
+from aimco.record import InputError, stack, write_atomic
 from aimco.tasks import Task
 
 _SHARED_ABOVE = 4_000_000  # multiplications of the largest product of a batch from which torch's threads pay
@@ -108,6 +110,7 @@ def evaluate(
     seed: int = 0,
     limit: int | None = None,
     on_epoch: OnEpoch | None = None,
+    checkpoint: str | None = None,
 ) -> Result:
     """Train the network of a design on a task and price what it did.
 
@@ -115,6 +118,7 @@ def evaluate(
         design: what to build and how to train it. task: "digits", "mnist", "program" or a loaded task.
         data_dir: folder of the task's files. seed: of devices, initial weights, noise and order of samples.
         limit: use only the first training samples. on_epoch: called with (epoch, epochs, test accuracy).
+        checkpoint: file that is written after each epoch; a run that finds its own there goes on from it, bit for bit.
 
     Raises:
         InputError: unknown task, missing or broken data, impossible limit.
@@ -124,7 +128,7 @@ def evaluate(
         >>> evaluate(design, seed=1).task
         'digits'
     """
-    return evaluate_many([design], task, seeds=[seed], data_dir=data_dir, limit=limit, on_epoch=on_epoch)[0]
+    return evaluate_many([design], task, seeds=[seed], data_dir=data_dir, limit=limit, on_epoch=on_epoch, checkpoint=checkpoint)[0]
 
 
 def evaluate_many(
@@ -135,6 +139,7 @@ def evaluate_many(
     data_dir: str | None = None,
     limit: int | None = None,
     on_epoch: OnEpoch | None = None,
+    checkpoint: str | None = None,
 ) -> list[Result]:
     """Train designs that differ only in numbers together, along the ensemble axis; each gets the draws of its own run."""
     if len(designs) != len(seeds) or not designs:
@@ -144,9 +149,40 @@ def evaluate_many(
     together = stack(list(designs))
     model = build(together, loaded, seeds)
     with _threads_for(model, designs[0].training.batch):
-        curves = _train(model, designs, loaded, list(seeds), on_epoch)
+        curves = _train(model, designs, loaded, list(seeds), on_epoch, _Checkpoint(checkpoint, model, designs, loaded, seeds))
     wall = time.perf_counter() - started
     return [_result(model, d, loaded, s, e, curves, wall / len(designs)) for e, (d, s) in enumerate(zip(designs, seeds, strict=True))]
+
+
+class _Checkpoint:
+    """The file that a long run goes on from; nothing is written when there is none."""
+
+    def __init__(self, path: str | None, model: nn.Module, designs: Sequence[Design], task: Task, seeds: Sequence[int]) -> None:
+        self.path, self.model = path, model
+        self.run = [[d.hash() for d in designs], list(seeds), task.name, len(task.train_x), aimco.__version__]
+
+    def load(self) -> dict[str, list[np.ndarray]]:
+        """Curves so far, the model put to where it was."""
+        if self.path is None or not os.path.exists(self.path):
+            return {"test_accuracy": [], "train_loss": []}
+        try:
+            saved = torch.load(self.path)
+            same = saved["run"] == self.run
+        except Exception as error:
+            raise InputError(f"checkpoint {self.path}: must be a file that aimco wrote, got {type(error).__name__}; remove it") from None
+        if not same:
+            raise InputError(f"checkpoint {self.path}: must be of the same design, task, seed and version; remove it or name another")
+        self.model.load_state_dict(saved["model"])
+        return {name: list(curve.numpy()) for name, curve in saved["curves"].items()}
+
+    def save(self, curves: dict[str, list[np.ndarray]]) -> None:
+        """Write the state after an epoch, whole or not at all."""
+        if self.path is None:
+            return
+        buffer = io.BytesIO()
+        told = {name: torch.from_numpy(np.stack(curve)) for name, curve in curves.items()}
+        torch.save({"run": self.run, "model": self.model.state_dict(), "curves": told}, buffer)
+        write_atomic(self.path, buffer.getvalue())
 
 
 @contextlib.contextmanager
@@ -162,7 +198,7 @@ def _threads_for(model: nn.Sequential, batch: int) -> Iterator[None]:
 
 
 def _train(
-    model: nn.Sequential, designs: Sequence[Design], task: Task, seeds: list[int], on_epoch: OnEpoch | None
+    model: nn.Sequential, designs: Sequence[Design], task: Task, seeds: list[int], on_epoch: OnEpoch | None, checkpoint: _Checkpoint
 ) -> dict[str, np.ndarray]:
     """Train in place; curves (epochs, E)."""
     members, training, analog = len(seeds), designs[0].training, analog_layers(model)
@@ -170,8 +206,8 @@ def _train(
     leaks = bool(analog) and any(d.device.leaks for d in designs)
     sizes = [(m.inputs, m.outputs) for m in model.children() if isinstance(m, AnalogLayer)]
     sample_s = np.array([d.training.sample_s or sample_latency(d, sizes) for d in designs])
-    curves: dict[str, list[np.ndarray]] = {"test_accuracy": [], "train_loss": []}
-    for epoch in range(training.epochs):
+    curves = checkpoint.load()
+    for epoch in range(len(curves["train_loss"]), training.epochs):
         lr = across([d.rule.lr * d.training.lr_factor(epoch) for d in designs], members)
         model.train()
         total = torch.zeros(members)
@@ -183,6 +219,7 @@ def _train(
                     layer.hold(sample_s * index.shape[1])
         curves["train_loss"].append((total / len(task.train_x)).numpy())
         curves["test_accuracy"].append(accuracy(model, task, members).numpy())
+        checkpoint.save(curves)
         if on_epoch:
             on_epoch(epoch + 1, training.epochs, float(curves["test_accuracy"][-1].mean()))
     return {n: np.stack(v) for n, v in curves.items()}
