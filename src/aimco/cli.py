@@ -7,6 +7,7 @@ import sys
 import tomllib
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -148,37 +149,45 @@ def reference(
 ) -> None:
     """Published figures, ours beside theirs: `list` them, or `run` some by NAME. --out DIR writes each report as NAME.json."""
     from rich.console import Console
-    from rich.progress import Progress, TimeElapsedColumn
 
     from aimco import reference as references
 
-    listed = [{"reference": n, "source": references.module(n).SOURCE, "needs": references.module(n).NEEDS} for n in references.names()]
+    found = {name: references.module(name) for name in (names if action == "run" else references.names())}
+    if not found:
+        raise InputError(f"reference run needs a NAME; the references are {', '.join(references.names())}")
     if action == "list":
+        listed = [{"reference": name, "source": made.SOURCE, "needs": made.NEEDS} for name, made in found.items()]
         _print_json(listed) if json else print("\n".join(f"{r['reference']}: {r['source']}" for r in listed))
         return
-    if not names:
-        raise InputError(f"reference run needs a NAME; the references are {', '.join(references.names())}")
-    for name in names:
-        references.module(name)  # all names are checked before the first long run
     reports = []
-    for name in names:
-        console = Console(stderr=True)
-        with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
-            bar = progress.add_task(name, total=1.0)
-
-            def on_step(label: str, done: float, progress: Progress = progress, bar: Any = bar, name: str = name) -> None:
-                progress.update(bar, completed=done, description=f"{name}, {label}")
-                if progress.disable:  # a log has no bar
-                    print(f"{name}, {label}, {100 * done:.0f} % done", file=sys.stderr, flush=True)
-
-            settings = references.Settings(quick=quick, data_dir=data_dir, seed=seed, limit=limit, on_step=on_step)
-            reports.append(references.run(name, settings))
+    for name in found:
+        settings = references.Settings(quick=quick, data_dir=data_dir, seed=seed, limit=limit)
+        reports.append(_run_reference(name, settings))
         if out is not None:
             references.save(reports[-1], out)
         if not json:
             Console().print(_reference_table(reports[-1]))
     if json:
         _print_json(reports[0] if len(reports) == 1 else reports)
+
+
+def _run_reference(name: str, settings: Any) -> dict[str, Any]:
+    """A reference with its progress: a bar on a terminal, lines in a log."""
+    from rich.console import Console
+    from rich.progress import Progress, TimeElapsedColumn
+
+    from aimco import reference as references
+
+    console = Console(stderr=True)
+    with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(name, total=1.0)
+
+        def on_step(label: str, done: float) -> None:
+            progress.update(bar, completed=done, description=f"{name}, {label}")
+            if progress.disable:
+                print(f"{name}, {label}, {100 * done:.0f} % done", file=sys.stderr, flush=True)
+
+        return references.run(name, replace(settings, on_step=on_step))
 
 
 def _reference_table(report: dict[str, Any]) -> Any:
