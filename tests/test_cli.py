@@ -73,6 +73,10 @@ def test_devices_are_listed_and_drawn(tmp_path, capsys):
     assert main(["devices", "rpu", "--out", str(picture)]) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert main(["devices", "rpx"]) == 2
+    capsys.readouterr()
+    assert main(["devices", "--sort", "states", "--json"]) == 0
+    states = [d["states"] for d in json.loads(capsys.readouterr().out)]
+    assert states == sorted(states, reverse=True)
 
 
 def test_unknown_benchmark_is_refused(capsys):

@@ -15,23 +15,22 @@ from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.pulses import Pulses
 from aimco.cell.reference import Reference
 from aimco.device.device import Device
-from aimco.device.response import scalar_pulse
+from aimco.device.response import Response, scalar_pulse
 from aimco.kernels import reference
 from aimco.periphery import Periphery, quantised
 from aimco.tile import Tile
 
 STEPS = {"step_up": 0.02, "step_down": 0.018}
-FAMILIES: dict[str, dict[str, float]] = {"constant-step": {}, "soft-bounds": {}, "power": {}, "exponential": {}}
 
 
 @pytest.mark.parametrize("managed", [False, True])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", Response.kinds())
 @pytest.mark.parametrize("size", [(7, 19), (19, 7)])
 def test_the_compiled_update_equals_its_definition(family, managed, size):
     """The same trains and draws: as many coincidences, states to float32 rounding."""
     spread = {"step": 0.3, "asymmetry": 0.1, "g_max": 0.3, "g_min": 0.3}
     device = Device.of({"g_min": 0.0, "g_max": 2.0, "cycle_noise": 0.2, "cycle_noise_additive": 0.1, "spread": spread}
-                       | {"response": {"kind": family} | STEPS | FAMILIES[family]})  # fmt: skip
+                       | {"response": {"kind": family} | STEPS})  # fmt: skip
     pulses = Pulses(length=13, update_management=managed, update_bl_management=managed, mode="exact")
     array, on_side, shape = Crossbar(device, *size, pulses=pulses, names=("law",)), size[0] > size[1], tuple(sorted(size))
     sampled, keys = array.sampled, [int(k) for k in array.keys["pulse"][0]]

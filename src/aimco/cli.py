@@ -85,8 +85,15 @@ def run(
         print(f"note: {note}")
 
 
-def devices(name: tyro.conf.Positional[str | None] = None, /, *, out: str | None = None, json: bool = False) -> None:
-    """The catalogue; or one device of it (or a FILE.toml): numbers, sources and, with --out FILE.png, its pulse response."""
+def devices(
+    name: tyro.conf.Positional[str | None] = None,
+    /,
+    *,
+    sort: Literal["name", "states", "asymmetry", "retention"] = "name",
+    out: str | None = None,
+    json: bool = False,
+) -> None:
+    """The catalogue, sorted; or one device of it (or a FILE.toml): numbers, sources and, with --out FILE.png, its pulse response."""
     from rich.console import Console
     from rich.table import Table
 
@@ -101,15 +108,23 @@ def devices(name: tyro.conf.Positional[str | None] = None, /, *, out: str | None
             write_atomic(out, report.png(report.device_figure([device])))
         _print_json(device.as_dict()) if json else print(device.dumps())
         return
-    listed = [Device.named(n) for n in catalogue()]
+    order = {
+        "name": lambda d: d.name,
+        "states": lambda d: -d.states,
+        "asymmetry": lambda d: d.asymmetry,
+        "retention": lambda d: -d.retention_s,
+    }
+    listed = sorted((Device.named(n) for n in catalogue()), key=order[sort])
     if json:
-        _print_json([d.as_dict() | {"states": d.states} for d in listed])
+        _print_json([d.as_dict() | {"states": d.states, "asymmetry": d.asymmetry} for d in listed])
         return
-    shown = Table(title="Devices")
-    for column in ("name", "states", "range", "response", "description"):
-        shown.add_column(column)
+    shown = Table(title="Devices (asymmetry of the mean steps, and its spread)")
+    for column in ("name", "states", "asymmetry", "retention", "largest g", "response"):
+        shown.add_column(column, no_wrap=True)
     for d in listed:
-        shown.add_row(d.name, f"{d.states:.0f}", f"{text(d.g_min, 'S')} to {text(d.g_max, 'S')}", d.response.kind, d.description)
+        apart = f"{100 * d.asymmetry:.0f} +- {100 * d.spread.get('asymmetry', 0):.0f} %"
+        kept = "no leak" if not d.leaks else f"{d.retention_s / 60:.3g} min"
+        shown.add_row(d.name, f"{d.states:.0f}", apart, kept, text(d.g_max, "S"), d.response.kind)
     Console().print(shown)
 
 

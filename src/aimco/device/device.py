@@ -120,6 +120,11 @@ class Device(Record):
         return float(np.mean(2 * self.half_range / self.step))
 
     @property
+    def asymmetry(self) -> float:
+        """Difference of the mean up and down steps at mid-range over their mean, >= 0."""
+        return float(np.mean(np.abs(np.asarray(self.response.step_up) - np.asarray(self.response.step_down)) / self.step))
+
+    @property
     def leaks(self) -> bool:
         """Whether the state changes with time."""
         return bool(np.any(np.isfinite(self.retention_s)))
