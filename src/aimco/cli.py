@@ -119,12 +119,12 @@ def devices(
         _print_json([d.as_dict() | {"states": d.states, "asymmetry": d.asymmetry} for d in listed])
         return
     shown = Table(title="Devices (asymmetry of the mean steps, and its spread)")
-    for column in ("name", "states", "asymmetry", "retention", "largest g", "response"):
+    for column in ("name", "states", "asymmetry", "retention", "response"):
         shown.add_column(column, no_wrap=True)
     for d in listed:
         apart = f"{100 * d.asymmetry:.0f} +- {100 * d.spread.get('asymmetry', 0):.0f} %"
-        kept = "no leak" if not d.leaks else f"{d.retention_s / 60:.3g} min"
-        shown.add_row(d.name, f"{d.states:.0f}", apart, kept, text(d.g_max, "S"), d.response.kind)
+        kept = "no leak" if not d.leaks else f"{d.retention_s:.3g} s" if d.retention_s < 600 else f"{d.retention_s / 60:.3g} min"
+        shown.add_row(d.name, f"{d.states:.0f}", apart, kept, d.response.kind)
     Console().print(shown)
 
 
