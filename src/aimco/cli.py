@@ -98,7 +98,6 @@ def devices(
     from rich.table import Table
 
     from aimco.device.device import Device, catalogue
-    from aimco.units import text
 
     if name is not None:
         device = Device.named(name)
