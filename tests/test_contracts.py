@@ -103,6 +103,28 @@ def test_a_capacitor_of_775_minutes_holds_a_share_of_1_over_e(steps):
     assert (array.state / 0.8).mean().item() == pytest.approx(0.3679, abs=1e-3)
 
 
+@pytest.mark.parametrize("pieces", [1, 7])
+def test_a_conductance_drifts_by_the_power_of_time(pieces):
+    """ln g against ln t has the slope -nu that was published for its conductance, within 2 %, however the time is cut."""
+    parts = {"g_min": 0.1e-6, "g_max": 25e-6, "drift": {"spread_min": 0.0, "spread_max": 0.0}}
+    device = Device.of(parts | {"response": {"kind": "soft-bounds", "step_up": 1e-7, "step_down": 1e-7}})
+    array = Crossbar(device, 1, 3)
+    g_0 = torch.tensor([[[2.0, 10.0, 24.0]]]) * 1e-6
+    array.state.copy_(torch.as_tensor(device.normalised(g_0.double())).float())
+    for _ in range(pieces):
+        array.hold((20e6 - 20) / pieces)
+    found = -torch.log(device.conductance(array.state) / g_0[0].double()) / np.log(1e6)
+
+    def published(g: torch.Tensor) -> torch.Tensor:
+        return (-0.0155 * torch.log(g.double() / 25e-6) + 0.0244).clamp(0.049, 0.1)
+
+    assert torch.allclose(found, published(g_0[0]), rtol=0.02)
+    array.apply(torch.ones(array.shape, dtype=torch.int32))
+    before = device.conductance(array.state)
+    array.hold(20.0)  # programmed anew: the clock starts again at t_0
+    assert torch.allclose(-torch.log(device.conductance(array.state) / before) / np.log(2), published(before), rtol=0.02)
+
+
 @pytest.mark.parametrize("name", DEVICES)
 def test_a_device_is_plain_data_and_drawn_from_its_seed(name):
     device = DEVICES[name]

@@ -18,6 +18,7 @@ import torch
 from aimco import rng
 from aimco.arrays.pulses import Pulses
 from aimco.device.device import Device, Sampled
+from aimco.device.retention import Drifting
 from aimco.ledger import Counts, counts_of, tensors_of
 
 ReferencePolicy = Literal["mid-range", "symmetry-point"]
@@ -60,6 +61,8 @@ class Crossbar:
         self.keys = {n: rng.stream_keys(self.seeds, *names, n) for n in ("apply",)}
         self.keys["pulse"] = np.stack([rng.stream_keys(self.seeds, *names, n) for n in ("x", "d", "pulse")], 1)
         self.done = dict.fromkeys(("updates", "applied", "mvm", "mvm_t"), 0)
+        drift, stream = device.drift, rng.stream_keys(self.seeds, *names, "drift")
+        self._drifting = None if drift is None else Drifting(drift, rng.normal(stream, 0, (rows, columns)))
         self._noise_keys: dict[tuple[str, int], np.ndarray] = {}
         self._counts = Counts()
         self._scratch: dict[str, Any] = {}
@@ -181,11 +184,21 @@ class Crossbar:
         self._counts.add(resets=mask.sum((1, 2)).numpy())
 
     def hold(self, seconds: Any) -> None:
-        """Let time pass: each device relaxes to its resting point by exp(-t/tau), in closed form for any time, s or (E,)."""
+        """Let time pass, s or (E,), in closed form for any time: each device relaxes to its resting point by exp(-t/tau), and drifts."""
         self._counts.add(hold_s=seconds)
-        if self.device.leaks:
+        if np.isfinite(self.device.retention_s).any():
             rest = self.sampled.resting_point() - self.origin
             self.state.copy_(rest + (self.state - rest) * self.sampled.decay(seconds))
+        if self._drifting is not None:
+            half, mid, top = (self._each(v) for v in (self.device.half_range, self.device.mid_range, self.device.g_max))
+            g = (self.state + self.origin).double() * half + mid
+            factor = self._drifting.factor(self.state, (g / top).float(), self._each(seconds))
+            self.state.copy_((g * factor - mid) / half - self.origin)
+            self._drifting.left_at.copy_(self.state)
+
+    def _each(self, value: Any) -> torch.Tensor:
+        """A number, or one for each member, as (E, 1, 1) float64."""
+        return torch.as_tensor(np.broadcast_to(np.asarray(value, np.float64), (self.shape[0],)).copy())[:, None, None]
 
     # ledger and checkpoint
 
@@ -207,14 +220,21 @@ class Crossbar:
 
     def checkpoint(self) -> dict[str, Any]:
         """All that a later run needs to go on as if never stopped."""
-        tensors = {f"device.{n}": t for n, t in self.sampled.values.items()} | {n: getattr(self, n) for n in _STATE_FIELDS}
-        return {"tensors": {n: t.clone() for n, t in tensors.items()}, "done": dict(self.done), "counts": tensors_of(self._ledger())}
+        return {
+            "tensors": {n: t.clone() for n, t in self._tensors().items()},
+            "done": dict(self.done),
+            "counts": tensors_of(self._ledger()),
+        }
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        drift = {} if self._drifting is None else {f"drift.{n}": getattr(self._drifting, n) for n in ("left_at", "since", "nu")}
+        return {f"device.{n}": t for n, t in self.sampled.values.items()} | {n: getattr(self, n) for n in _STATE_FIELDS} | drift
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
+        own = self._tensors()
         for name, tensor in saved["tensors"].items():
-            own = self.sampled.values[name[7:]] if name.startswith("device.") else getattr(self, name)
-            own.copy_(tensor)
+            own[name].copy_(tensor)
         self.done = dict(saved["done"])
         self._counts = counts_of(saved["counts"])
         self._scratch = {}

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from aimco import rng
 from aimco.device.response import Response, scalar_pulse
+from aimco.device.retention import Drift
 from aimco.record import InputError, Record, _meant, at, quantity
 from aimco.units import S, s
 
@@ -37,7 +38,7 @@ class Device(Record):
         cycle_noise: cycle-to-cycle standard deviation of a step, relative to the step.
         cycle_noise_additive: the same, independent of state, relative to the step at mid-range.
         read_noise: standard deviation of one read, S. retention_s: relaxation time to the resting point, s.
-        resting_g: conductance that the device relaxes to, S; mid-range when absent.
+        resting_g: conductance that the device relaxes to, S; mid-range when absent. drift: of phase-change memory, if any.
         reset_g: conductance after a reset, S; g_min when absent.
 
     Example:
@@ -59,6 +60,7 @@ class Device(Record):
     retention_s: float = quantity(s, inf, gt=0, doc="relaxation time to the resting point")
     resting_g: float | None = quantity(S, None, ge=0, doc="conductance at rest; mid-range when absent")
     reset_g: float | None = quantity(S, None, ge=0, doc="conductance after a reset; g_min when absent")
+    drift: Drift | None = None
     sources: dict[str, str] = Field(default={}, description="where each number comes from")
 
     @classmethod
@@ -127,7 +129,7 @@ class Device(Record):
     @property
     def leaks(self) -> bool:
         """Whether the state changes with time."""
-        return bool(np.any(np.isfinite(self.retention_s)))
+        return self.drift is not None or bool(np.any(np.isfinite(self.retention_s)))
 
     def normalised(self, g: Any) -> Any:
         """State in units of half the range from a conductance in S."""
