@@ -44,7 +44,8 @@ def test_a_device_moves_where_it_is_pulsed_and_keeps_its_bounds(name):
     for direction in (1, -1):
         before = array.state.mean()
         array.apply(torch.full(array.shape, direction * 200, dtype=torch.int32))
-        assert (array.state.mean() - before) * direction > 0
+        idle = direction < 0 and DEVICES[name].response.one_sided
+        assert array.state.mean() == before if idle else (array.state.mean() - before) * direction > 0
         assert (array.state >= low).all()
         assert (array.state <= high).all()
 
@@ -73,8 +74,8 @@ def test_time_in_one_piece_is_time_in_many(name):
     arrays[1].hold(775 * 60)
     assert torch.allclose(arrays[0].state, arrays[1].state, atol=1e-6)
     rest = arrays[0].sampled.resting_point()
-    spread = "retention_s" in device.spread
-    assert spread or torch.allclose(arrays[0].state - rest, (arrays[0].sampled.bounds()[1] / 2 - rest) * 0.36788, atol=1e-4)
+    plain = "retention_s" not in device.spread and device.drift is None
+    assert not plain or torch.allclose(arrays[0].state - rest, (arrays[0].sampled.bounds()[1] / 2 - rest) * 0.36788, atol=1e-4)
 
 
 def test_devices_rest_and_leak_each_in_its_own_way():
@@ -145,11 +146,44 @@ def test_every_number_of_the_catalogue_has_a_source(name):
 def test_a_cell_holds_what_is_programmed(kind):
     """Weights of an array programmed with verify: within one step of the target, inside the range."""
     made = design(cell={"kind": kind, "weight_max": 2.0}).replace("device.spread", {})
-    matrix = ai.AnalogMatrix(made.device, made.cell, made.array, made.periphery, 6, 5)
-    target = torch.linspace(-1.5, 1.5, 30).reshape(1, 6, 5)
-    matrix.program(target)
-    assert (matrix.weights - target).abs().max() <= float(matrix.step[0]) * 1.5
-    assert torch.allclose(matrix.mvm(torch.eye(6)[None]), matrix.weights, atol=1e-6)
+    one_sided = {"kind": "pcm", "step_up": made.device.response.step_up}
+    for device in (made.device, made.device.replace("response", one_sided)) if len(made.cell.signs) > 1 else (made.device,):
+        matrix = ai.AnalogMatrix(device, made.cell, made.array, made.periphery, 6, 5)
+        target = torch.linspace(-1.5, 1.5, 30).reshape(1, 6, 5)
+        matrix.program(target)
+        assert (matrix.weights - target).abs().max() <= float(
+            matrix.step[0]
+        ) * 12  # after a RESET the first pcm step is 9 times that at mid-range
+        assert torch.allclose(matrix.mvm(torch.eye(6)[None]), matrix.weights, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", ai.Cell.kinds())
+def test_the_expected_update_of_a_cell_is_lr_x_d(cell):
+    """The mean over 400 arrays of one weight each, up and down, within 5 sigma; counts of one read and one update."""
+    made = design(cell={"kind": cell, "weight_max": 1.5}).replace("device.spread", {}).replace("device.response.kind", "constant-step")
+    for d in (0.4, -0.4):
+        matrix = ai.AnalogMatrix(made.device, made.cell, made.array, made.periphery, 1, 400)
+        before = matrix.weights.clone()
+        for _ in range(10):
+            matrix.pulse(torch.ones(1, 1, 1), torch.full((1, 1, 400), d), 0.02)
+        moved = matrix.weights - before
+        assert abs(moved.mean().item() - 10 * 0.02 * d) < 0.1 * 10 * 0.02 * abs(d)
+        assert matrix.counts["updates"] == 10
+
+
+def program_error(**cell) -> float:
+    """eps_w of a 20 x 20 matrix taught to pairs of phase-change devices."""
+    device = {"g_min": 0.0, "g_max": 25e-6, "cycle_noise": 0.3, "spread": {"step": 0.2}, "response": {"kind": "pcm", "step_up": 5e-8}}
+    parts = {"device": device, "rule": {"kind": "sgd", "lr": 0.03}, "training": {"epochs": 6, "batch": 1}}
+    made = ai.Design.of(parts | {"cell": {"kind": "pair", "weight_max": 2.0} | cell})
+    return -ai.evaluate(made, "program", limit=5000).accuracy
+
+
+def test_a_pair_with_refresh_keeps_learning_and_one_without_fills_up():
+    """Within 1.3 times of refreshing a hundred times as often; without refresh both devices are full and the matrix is lost."""
+    often, seldom, never = program_error(refresh_every=10), program_error(refresh_every=1000), program_error(refresh_every=None)
+    assert seldom < 1.3 * often
+    assert never > 3 * seldom
 
 
 @pytest.mark.parametrize("rule", Rule.kinds())

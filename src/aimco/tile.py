@@ -14,6 +14,7 @@ from aimco.device.device import Device
 from aimco.ledger import Counts, counts_of, tensors_of
 from aimco.periphery import Periphery, across
 
+_AT_ONCE = ("mvm", "mvm_t", "updates", "slots", "hold_s")  # what the devices of a cell do together counts once
 _ATTEMPTS = 10  # of bound management
 
 
@@ -40,8 +41,10 @@ class Tile:
         names: tuple[str, ...] = ("tile",),
         reference: ReferencePolicy = "mid-range",
     ) -> None:
-        self.crossbar = Crossbar(device, rows, columns, seeds=seeds, names=names, reference=reference, pulses=periphery.pulses)
-        self.periphery, self.shape = periphery, self.crossbar.shape
+        named = [names] if len(cell.signs) == 1 else [(*names, f"device {k}") for k in range(len(cell.signs))]
+        options = {"seeds": seeds, "reference": reference, "pulses": periphery.pulses}
+        self.crossbars = [Crossbar(device, rows, columns, names=own, **options) for own in named]
+        self.cell, self.periphery, self.shape = cell, periphery, self.crossbar.shape
         members = len(seeds)
         self.weight = np.broadcast_to(cell.weight, (members,)).astype(np.float64)
         self._weight = across(self.weight, members)
@@ -49,7 +52,7 @@ class Tile:
         each = {
             "dac": 2 ** (np.asarray(periphery.dac.bits) - 1) - 1,
             "line_noise": np.asarray(periphery.output_noise) / ampere,
-            "device_noise": np.asarray(device.read_noise) / np.asarray(device.half_range),
+            "device_noise": np.asarray(device.read_noise) / np.asarray(device.half_range) * np.sqrt(len(cell.signs)),
             "limit": np.asarray(periphery.adc.range_A) / ampere,
             "adc": 2 ** (np.asarray(periphery.adc.bits) - 1) - 1,
             "weight": self.weight,
@@ -61,6 +64,11 @@ class Tile:
         self._attempts = 1 + (_ATTEMPTS if periphery.bound_management == "iterative" else 0)
         self._counts = Counts()
         self._rates: dict[float, np.ndarray] = {}
+
+    @property
+    def crossbar(self) -> Crossbar:
+        """The array of the first device of the cells."""
+        return self.crossbars[0]
 
     @property
     def step(self) -> np.ndarray:
@@ -82,15 +90,29 @@ class Tile:
         self._counts.add(line_reads=1)
         return self.mvm(one)[:, 0]
 
-    def _read(self, v: torch.Tensor, name: Direction) -> torch.Tensor:
-        product = getattr(self.crossbar, name)
+    def read_devices(self, k: int) -> torch.Tensor:
+        """States of the k-th device of every cell, read row by row through the periphery, (E, rows, columns)."""
+        self._counts.add(line_reads=self.shape[1])
+        rows = torch.eye(self.shape[1]).expand(self.shape[0], -1, -1)
+        return self._read(rows, "mvm", only=k) / self._weight
+
+    def _product(self, name: Direction, v: torch.Tensor, again: np.ndarray | None, only: int | None) -> torch.Tensor:
+        """Currents of the cells, the differences of their devices' currents; or those of one device."""
+        if only is not None:
+            return getattr(self.crossbars[only], name)(v, again)
+        total = getattr(self.crossbar, name)(v, again)
+        for sign, crossbar in zip(self.cell.signs[1:], self.crossbars[1:], strict=True):
+            total = total.add_(getattr(crossbar, name)(v, again), alpha=sign)
+        return total
+
+    def _read(self, v: torch.Tensor, name: Direction, only: int | None = None) -> torch.Tensor:
         if self.ideal_reads:
-            currents = product(v)
+            currents = self._product(name, v, None, only)
             return currents if isinstance(self._weight, float) and self._weight == 1 else currents.mul_(self._weight)
         from aimco.kernels.reads import convert, drive
 
         members, batch = v.shape[:2]
-        values, edges, first = v.contiguous().numpy(), self._edges, self.crossbar.done[name]
+        values, edges, first = v.contiguous().numpy(), self._edges, self.crossbars[only or 0].done[name]
         voltages, numbers = torch.empty(v.shape), torch.empty(members, batch, self.shape[2 if name == "mvm" else 1])
         scale, power, again = (np.ones((members, batch), kind) for kind in (np.float32, np.float32, np.bool_))
         for attempt in range(self._attempts):
@@ -98,9 +120,9 @@ class Tile:
             if attempt:
                 repeated = again.sum(1)
                 self._counts.add(dac=repeated * v.shape[2], adc=repeated * numbers.shape[2])
-            currents = product(voltages, again if attempt else None).numpy()
+            currents = self._product(name, voltages, again if attempt else None, only).numpy()
             noise = edges["line_noise"], edges["device_noise"]
-            keys = self.crossbar.noise_keys(name, attempt)
+            keys = self.crossbars[only or 0].noise_keys(name, attempt)
             adc = edges["limit"], edges["adc"]
             if not convert(currents, again, scale, power, *noise, *adc, edges["weight"], keys, first, numbers.numpy()):
                 break
@@ -108,7 +130,14 @@ class Tile:
 
     def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
         """Parallel pulsed update, E[dW] = lr x d^T, sample after sample. x (E, B, rows), d (E, B, columns), lr a number or (E,)."""
-        self.crossbar.pulse(x, d, self._in_state(lr))
+        rate = self._in_state(lr)
+        if len(self.crossbars) == 1:
+            self.crossbar.pulse(x, d, rate)
+            return
+        before = self.crossbar.done["updates"]
+        for sign, crossbar in zip(self.cell.signs, self.crossbars, strict=True):
+            crossbar.pulse(x, d, rate, sign)
+        self.cell.refresh(self, before, before + x.shape[1])
 
     def _in_state(self, lr: Any) -> np.ndarray:
         if not isinstance(lr, float):
@@ -119,20 +148,27 @@ class Tile:
 
     def program(self, target: torch.Tensor, **options: Any) -> None:
         """Write and verify weights (E, rows, columns)."""
-        self.crossbar.program(target / self._weight, **options)
+        if len(self.crossbars) > 1:
+            self.reset(torch.ones(self.shape, dtype=torch.bool))
+        top = self._weight * len(self.crossbars)
+        for crossbar, states in zip(self.crossbars, self.cell.start(target / top), strict=True):
+            crossbar.program(states, **options)
 
     def reset(self, mask: torch.Tensor) -> None:
         """Reset the devices of the mask (E, rows, columns)."""
-        self.crossbar.reset(mask)
+        for crossbar in self.crossbars:
+            crossbar.reset(mask)
 
     def hold(self, seconds: Any) -> None:
         """Let time pass."""
-        self.crossbar.hold(seconds)
+        for crossbar in self.crossbars:
+            crossbar.hold(seconds)
 
     @property
     def weights(self) -> torch.Tensor:
         """The stored weights, (E, rows, columns): for tests and plots; a chip cannot see them without reading."""
-        return self.crossbar.state * self._weight
+        states = (sign * crossbar.state for sign, crossbar in zip(self.cell.signs, self.crossbars, strict=True))
+        return sum(states) * self._weight  # pyright: ignore[reportReturnType]
 
     @property
     def counts(self) -> Counts:
@@ -140,13 +176,15 @@ class Tile:
         (_, rows, columns), done = self.shape, self.crossbar.done
         forward, back = done["mvm"], done["mvm_t"]
         conversions = Counts(dac=forward * rows + back * columns, adc=forward * columns + back * rows)
-        return self.crossbar.counts + self._counts + conversions
+        others = (Counts({n: v for n, v in c.counts.items() if n not in _AT_ONCE}) for c in self.crossbars[1:])
+        return Counts.total([self.crossbar.counts, *others, self._counts, conversions])
 
     def checkpoint(self) -> dict[str, Any]:
         """All that a later run needs to go on as if never stopped."""
-        return self.crossbar.checkpoint() | {"converters": tensors_of(self._counts)}
+        return {"devices": [crossbar.checkpoint() for crossbar in self.crossbars], "converters": tensors_of(self._counts)}
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.crossbar.restore(saved)
+        for crossbar, own in zip(self.crossbars, saved["devices"], strict=True):
+            crossbar.restore(own)
         self._counts = counts_of(saved["converters"])

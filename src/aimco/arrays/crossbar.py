@@ -26,6 +26,7 @@ Direction = Literal["mvm", "mvm_t"]
 _AGGREGATE_BELOW = 0.25  # of half the range: a train moving a device further is always taken pulse by pulse
 _TOGETHER_ABOVE = 20_000  # expected coincidences from which waking the other threads pays
 _MEMBERS_TOGETHER = 8  # members from which they are shared out among the threads
+_CAUTION = 10  # one-sided devices are taken to step this much more than at mid-range until they were seen to step less
 _STATE_FIELDS = ("state", "origin")
 
 
@@ -99,21 +100,22 @@ class Crossbar:
 
     # writes
 
-    def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray) -> None:
+    def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, take: int = 0) -> None:
         """Parallel rank-1 update by coincidence of stochastic pulses: E[change of state] = lr x d^T, sample after sample.
 
         Args:
             x: values on the rows (E, B, R). d: values on the columns (E, B, C), float32.
             lr: learning rate in units of the state, (E,) float64.
+            take: 1 leaves the pulses out that would step down; -1 takes only these, and they step up: the two sides of a pair.
         """
         batch, first, room = x.shape[1], self.done["updates"], self._room(x.shape[1])
         kernel, keys, arrays, trains = room["kernel"], self.keys["pulse"], room["arrays"], room["trains"]
         sides = (d.numpy(), x.numpy()) if self.on_its_side else (x.numpy(), d.numpy())
         inputs = (*sides, lr, self.step, room["options"], keys, first, *arrays, *trains, room["tally"], room["hits"])
         if self.shape[0] >= _MEMBERS_TOGETHER:
-            kernel.pulse_members(*inputs)
-        elif not kernel.pulse(*inputs, _TOGETHER_ABOVE):
-            kernel.update(batch, keys, first, *arrays, *trains, room["hits"])
+            kernel.pulse_members(*inputs, take)
+        elif not kernel.pulse(*inputs, take, _TOGETHER_ABOVE):
+            kernel.update(batch, keys, first, *arrays, *trains, room["hits"], take)
         self.done["updates"] += batch
 
     def _room(self, batch: int) -> dict[str, Any]:
@@ -157,25 +159,36 @@ class Crossbar:
         self.done["applied"] += 1
         self._counts.add(program_pulses=count.abs().sum((1, 2)).numpy())
 
-    def program(self, target: torch.Tensor, *, tolerance: float | None = None, rounds: int = 30) -> None:
+    def program(self, target: torch.Tensor, *, only: torch.Tensor | None = None, tolerance: float | None = None, rounds: int = 60) -> None:
         """Write and verify: pulse every device towards the target state (E, R, C), read, repeat.
 
         Args:
-            target: states, cut to the bounds of each device. tolerance: stop within this distance, a half step by default.
+            target: states, cut to the bounds of each device. only: devices to write (E, R, C), all when absent.
+            tolerance: stop within this distance, a half step by default.
             rounds: give up after so many.
         """
         low, high = (bound - self.origin for bound in self.sampled.bounds())
         target = torch.minimum(torch.maximum(target.expand(self.shape).float(), low), high)
         step = torch.as_tensor(self.step.astype(np.float32))[:, None, None]
         limit = step / 2 if tolerance is None else torch.as_tensor(float(tolerance))
+        one_sided, rate = self.device.response.one_sided, step
+        if one_sided:  # no pulse mends an overshoot there, and the first steps are the largest
+            rate = _CAUTION * step.expand(self.shape)
         for _ in range(rounds):
             error = target - self.state
-            off = error.abs() > limit
+            off = (error > limit) if one_sided else (error.abs() > limit)
+            off = off if only is None else off & only
             self._counts.add(program_rounds=1)
             if not off.any():
                 break
-            self.apply(torch.where(off, torch.round(error / step + torch.sign(error) * 1e-3).clamp(-1000, 1000), torch.zeros(())))
-        self._counts.add(programmed=self.shape[1] * self.shape[2])
+            pulses = torch.where(off, torch.round(error / rate + torch.sign(error) * 1e-3).clamp(-1000, 1000), torch.zeros(()))
+            pulses = pulses if not one_sided else torch.where(off, torch.floor(error / rate).clamp(1, 1000), torch.zeros(()))
+            before = self.state.clone()
+            self.apply(pulses)
+            if one_sided:  # the next steps are at most as large as these were on average
+                moved = (self.state - before) / pulses.clamp(min=1)
+                rate = torch.where(moved > 0, moved, rate)
+        self._counts.add(programmed=self.shape[1] * self.shape[2] if only is None else only.expand(self.shape).sum((1, 2)).numpy())
 
     def reset(self, mask: torch.Tensor) -> None:
         """Put the devices of the mask (E, R, C) bool to their reset state."""

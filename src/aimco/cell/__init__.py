@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from pydantic import Field
 
 from aimco.record import Kinded
 
 
 class Cell(Kinded):
-    """A weight made of devices (abstract).
+    """A weight made of devices (abstract), w = weight_max times the sum of signs x states.
 
     Args:
         weight_max: weight of a device at the top of its nominal range, > 0: w = weight_max (g - g_ref) / half range.
     """
 
     kinds_in: ClassVar[str] = "aimco.cell"
+    signs: ClassVar[tuple[int, ...]] = (1,)  # of the devices of one cell
 
     weight_max: float = Field(default=1.0, gt=0, description="weight at the top of the nominal range")
 
@@ -25,3 +27,10 @@ class Cell(Kinded):
     def weight(self) -> Any:
         """Weight of a state of one (half the nominal range), (E,) in an ensemble."""
         return np.asarray(self.weight_max)
+
+    def start(self, target: torch.Tensor) -> list[torch.Tensor]:
+        """States of the devices that make a weight of `target` x weight_max, one tensor each."""
+        return [target]
+
+    def refresh(self, tile: Any, before: int, after: int) -> None:
+        """What is done to the devices between updates; `before` and `after` are the updates so far. Nothing by default."""

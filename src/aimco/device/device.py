@@ -113,7 +113,9 @@ class Device(Record):
 
     @property
     def step(self) -> Any:
-        """Mean of the up and down steps at mid-range, S."""
+        """Mean of the up and down steps at mid-range, S; the up step of a one-sided device."""
+        if self.response.one_sided:
+            return np.asarray(self.response.step_up)
         return (np.asarray(self.response.step_up) + np.asarray(self.response.step_down)) / 2
 
     @property

@@ -31,6 +31,7 @@ class Response(Kinded):
     """
 
     kinds_in: ClassVar[str] = "aimco.device.families"
+    one_sided: ClassVar[bool] = False  # whether down pulses do nothing
 
     step_up: float = quantity(S, gt=0, doc="change by one up pulse at mid-range")
     step_down: float = quantity(S, gt=0, doc="change by one down pulse at mid-range, positive")

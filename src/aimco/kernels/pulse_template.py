@@ -56,20 +56,21 @@ def _noise(word):
 
 
 @nb.njit(inline="always")
-def _all_at_once(w, origin, a, m, x, d, key):
+def _all_at_once(w, origin, a, m, x, d, key, take):
     """One step per device for all its coincidences in a sample; arrays are those of one row, so that this becomes vector code."""
     hits = np.int32(0)
     for j in range(w.size):
         n = coincidences(x, d[j])
         hits = add32(hits, n)
-        noise = _noise(hash_add(key, np.uint32(j)))
-        new = _after(w[j], origin[j], np.float32(n), same_sign(x, d[j]), device_of_row(a, m, j), noise)
-        w[j] = new if n > 0 else w[j]
+        noise, up = _noise(hash_add(key, np.uint32(j))), same_sign(x, d[j])
+        taken = n > 0 and (take == 0 or up == (take > 0))
+        new = _after(w[j], origin[j], np.float32(n), up or take != 0, device_of_row(a, m, j), noise)
+        w[j] = new if taken else w[j]
     return hits
 
 
 @nb.njit(inline="always")
-def _one_by_one(state, origin, a, m, x, columns, filled, e, i, o, key, noise):
+def _one_by_one(state, origin, a, m, x, columns, filled, e, i, o, key, noise, take):
     """The definition: slot after slot, each coincidence its own step. The noise of a slot is drawn first, as vector code."""
     hits = 0
     slots = np.uint32(x & np.uint32(0x7FFFFFFF))
@@ -82,6 +83,10 @@ def _one_by_one(state, origin, a, m, x, columns, filled, e, i, o, key, noise):
             fired = filled[2 * slot + sign]
             start = sign * (columns.shape[1] - fired)
             up = positive == (sign == 0)
+            if take != 0:
+                if up != (take > 0):
+                    continue
+                up = True
             for k in range(fired):
                 noise[k] = _noise(hash_add(slot_key, columns[slot, start + k]))
             for k in range(fired):
@@ -92,7 +97,7 @@ def _one_by_one(state, origin, a, m, x, columns, filled, e, i, o, key, noise):
 
 
 @nb.njit(inline="always")
-def _sample(state, origin, a, m, trains, e, b, low, high, start, noise):
+def _sample(state, origin, a, m, trains, e, b, low, high, start, noise, take):
     """One sample on the rows low..high of a member. A row taken out as an array of its own costs a reference count:
     nothing for a long loop, too much for a few coincidences."""
     x_words, d_words, rows, columns, lengths = trains
@@ -106,22 +111,24 @@ def _sample(state, origin, a, m, trains, e, b, low, high, start, noise):
         o = i if REFERENCED else 0
         key = hash_add(start, np.uint32(np.uint32(i) * _ROW))
         if aggregated:
-            hits += _all_at_once(state[e, i], origin[e, o], a[e, i], m[e], x_words[e, b, i], d_words[e, b], key)
+            hits += _all_at_once(state[e, i], origin[e, o], a[e, i], m[e], x_words[e, b, i], d_words[e, b], key, take)
         else:
-            hits += _one_by_one(state, origin, a, m, x_words[e, b, i], slots, filled, e, i, o, key, noise)
+            hits += _one_by_one(state, origin, a, m, x_words[e, b, i], slots, filled, e, i, o, key, noise, take)
     return hits
 
 
 @nb.njit(inline="always")
-def _member(e, batch, keys, first, state, origin, a, m, trains, hits):
+def _member(e, batch, keys, first, state, origin, a, m, trains, hits, take):
     """All samples on all rows of one member."""
     noise = np.empty(state.shape[2], np.float32)
     for b in range(batch):
-        hits[e, 0] += _sample(state, origin, a, m, trains, e, b, 0, state.shape[1], base(keys[e, 2], first + b), noise)
+        hits[e, 0] += _sample(state, origin, a, m, trains, e, b, 0, state.shape[1], base(keys[e, 2], first + b), noise, take)
 
 
 @nb.njit(**_flags)
-def pulse(x, d, lr, dw_min, options, keys, first, state, origin, a, m, x_words, d_words, rows, columns, lengths, tally, hits, alone_below):
+def pulse(
+    x, d, lr, dw_min, options, keys, first, state, origin, a, m, x_words, d_words, rows, columns, lengths, tally, hits, take, alone_below
+):
     """Encode the trains of a batch and, where they make little work, apply them; returns whether that was done.
 
     Args:
@@ -134,20 +141,20 @@ def pulse(x, d, lr, dw_min, options, keys, first, state, origin, a, m, x_words, 
     if work > alone_below:
         return False
     for e in range(state.shape[0]):
-        _member(e, x.shape[1], keys, first, state, origin, a, m, (x_words, d_words, rows, columns, lengths), hits)
+        _member(e, x.shape[1], keys, first, state, origin, a, m, (x_words, d_words, rows, columns, lengths), hits, take)
     return True
 
 
 @nb.njit(parallel=True, **_flags)
-def pulse_members(x, d, lr, dw_min, options, keys, first, state, origin, a, m, x_words, d_words, rows, columns, lengths, tally, hits):
+def pulse_members(x, d, lr, dw_min, options, keys, first, state, origin, a, m, x_words, d_words, rows, columns, lengths, tally, hits, take):
     """`pulse` with the members of an ensemble shared out among the threads."""
     for e in nb.prange(state.shape[0]):
         encode(e, x, d, lr, dw_min, options, keys, first, x_words, d_words, rows, columns, lengths, tally)
-        _member(e, x.shape[1], keys, first, state, origin, a, m, (x_words, d_words, rows, columns, lengths), hits)
+        _member(e, x.shape[1], keys, first, state, origin, a, m, (x_words, d_words, rows, columns, lengths), hits, take)
 
 
 @nb.njit(parallel=True, **_flags)
-def update(batch, keys, first, state, origin, a, m, x_words, d_words, rows, columns, lengths, hits):
+def update(batch, keys, first, state, origin, a, m, x_words, d_words, rows, columns, lengths, hits, take):
     """Apply the trains of a batch, sample after sample, on all devices at once.
 
     Args:
@@ -155,6 +162,7 @@ def update(batch, keys, first, state, origin, a, m, x_words, d_words, rows, colu
         state: (E, R, C) float32, changed in place. origin: (E, R, C), the reference, or (E, 1, C) unused.
         a: device parameters (E, R, K, C). m: parameters equal within a member (E, M).
         hits: coincidences are added to it, by row, (E, R) int64.
+        take: 0 steps up and down; 1 only the coincidences that step up; -1 only those that step down, as steps up.
     """
     members, height, width = state.shape
     blocks = (height + BLOCK - 1) // BLOCK
@@ -164,7 +172,7 @@ def update(batch, keys, first, state, origin, a, m, x_words, d_words, rows, colu
         trains = (x_words, d_words, rows, columns, lengths)
         for b in range(batch):
             start = base(keys[e, 2], first + b)
-            hits[e, low] += _sample(state, origin, a, m, trains, e, b, low, low + BLOCK, start, noise)
+            hits[e, low] += _sample(state, origin, a, m, trains, e, b, low, low + BLOCK, start, noise, take)
 
 
 @nb.njit(parallel=True, **_flags)

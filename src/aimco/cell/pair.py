@@ -1,0 +1,46 @@
+"""Two devices whose difference is the weight, both only ever raised, and set back in time."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+
+from aimco.cell import Cell
+
+
+class Pair(Cell):
+    """Differential pair: w = weight_max (g+ - g-) / (g_max - g_min); pulses up raise g+, pulses down raise g-.
+
+    What only rises fills up. Every `refresh_every` updates both devices are read; where the larger is above `full` of the range
+    and the smaller above `wasted`, both are RESET and their difference is written again into one of them.
+    Source: Burr 2014; Nandakumar 2020; the refresh of Ambrogio 2018.
+
+    Args:
+        refresh_every: updates (samples) between refreshes; none when absent. full, wasted: fractions of the range, 0..1.
+    """
+
+    signs: ClassVar[tuple[int, ...]] = (1, -1)
+
+    refresh_every: int | None = Field(default=1000, ge=1, le=1_000_000_000, description="updates between refreshes")
+    full: float = Field(default=0.75, ge=0, le=1, description="fraction of the range above which the larger device is full")
+    wasted: float = Field(default=0.25, ge=0, le=1, description="fraction of the range above which the smaller one wastes room")
+
+    @property
+    def weight(self) -> Any:
+        return super().weight / 2
+
+    def start(self, target: torch.Tensor) -> list[torch.Tensor]:
+        return [2 * target.clamp(min=0) - 1, 2 * (-target).clamp(min=0) - 1]
+
+    def refresh(self, tile: Any, before: int, after: int) -> None:
+        if self.refresh_every is None or before // self.refresh_every == after // self.refresh_every:
+            return
+        plus, minus = (tile.read_devices(k) for k in (0, 1))
+        crowded = (torch.maximum(plus, minus) > 2 * self.full - 1) & (torch.minimum(plus, minus) > 2 * self.wasted - 1)
+        if not crowded.any():
+            return
+        for crossbar, target in zip(tile.crossbars, self.start((plus - minus) / 2), strict=True):
+            crossbar.reset(crowded)
+            crossbar.program(target, only=crowded)
