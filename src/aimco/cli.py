@@ -141,11 +141,12 @@ def bench(name: tyro.conf.Positional[str], /, *, out: str | None = None, json: b
     if json:
         _print_json(measured)
         return
-    shown = Table(title=f"{measured['bench']}, {measured['threads']} threads")
-    for column in ("case", "value", "unit", "peer", "peer value", "ratio"):
-        shown.add_column(column, no_wrap=column == "case", overflow="fold")
+    unit, peers = measured["rows"][0]["unit"], dict.fromkeys(row["peer"] for row in measured["rows"])
+    shown = Table(title=f"{measured['bench']}: {unit}, {measured['threads']} threads", caption=f"peer: {'; '.join(peers)}", box=None)
+    for column in ("case", "ours", "peer", "ratio"):
+        shown.add_column(column, no_wrap=True, justify="left" if column == "case" else "right")
     for row in measured["rows"]:
-        shown.add_row(row["case"], f"{row['value']:.4g}", row["unit"], row["peer"], f"{row['peer_value']:.4g}", f"{row['ratio']:.3g}")
+        shown.add_row(row["case"], *(f"{v:,.0f}" if v >= 1000 else f"{v:.3g}" for v in (row["value"], row["peer_value"], row["ratio"])))
     Console().print(shown)
 
 
