@@ -115,3 +115,15 @@ def test_a_sample_takes_a_read_an_update_and_a_transposed_read_of_all_but_the_fi
     p = DESIGN.periphery
     expected = 3 * p.read_s + 2 * 2 * p.pulses.length * p.pulse_s
     assert sample_latency(DESIGN, [(784, 32), (32, 10)]) == pytest.approx(expected)
+
+
+def test_a_pair_takes_the_area_of_two_devices_and_the_time_of_one():
+    """The same converters; twice the cross-points, both read and pulsed at once."""
+    single = Design.of({"device": "soft-bounds", "training": {"epochs": 1, "batch": 50}, "network": {"hidden": [8]}})
+    pair = single.replace("cell", {"kind": "pair"})
+    one, two = (aimco.evaluate(d, limit=100) for d in (single, pair))
+    pitch = Technology.named("rpu-2016").pitch_m
+    weights = 65 * 8 + 9 * 10
+    assert two.area_m2 - one.area_m2 == pytest.approx(weights * pitch**2)
+    assert two.counts["mvm"] == one.counts["mvm"]
+    assert two.counts["cell_reads"] == 2 * one.counts["cell_reads"]

@@ -109,7 +109,7 @@ def price(
     Matrices work one after the other; the pieces of one matrix cut over several arrays work at once. Time, s:
         (mvm + mvm_t) read_s adc.lines + slots pulse_s + program_rounds rows (pulse_s + read_s) + digital_ops / digital_per_s.
     A read of a single row is a vector like any other, already among mvm.
-    Area, m^2: pitch^2 per cross-point, an ADC and a DAC for every line of both sides over the lines that share one, since
+    Area, m^2: pitch^2 per device, an ADC and a DAC for every line of both sides over the lines that share one, since
     the transposed read needs them on either side.
 
     Args:
@@ -191,7 +191,8 @@ def _seconds(design: Design, technology: Technology, n: Mapping[str, float], cut
 def _area(design: Design, technology: Technology, cut: _Cut) -> float:
     p = design.periphery
     adcs, dacs = (sum(ceil(side / c.lines) for side in (cut.rows, cut.columns)) for c in (p.adc, p.dac))
-    return cut.arrays * (cut.rows * cut.columns * technology.pitch_m**2 + adcs * technology.adc_m2 + dacs * technology.dac_m2)
+    devices = cut.rows * cut.columns * len(design.cell.signs)
+    return cut.arrays * (devices * technology.pitch_m**2 + adcs * technology.adc_m2 + dacs * technology.dac_m2)
 
 
 def sample_latency(design: Design, sizes: Sequence[tuple[int, int]]) -> float:
