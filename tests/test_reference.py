@@ -14,6 +14,8 @@ from aimco.reference import Row
 def test_a_row_passes_within_its_tolerance():
     assert Row("error", 2.3, 2.6, 0.4, "%").passes
     assert not Row("error", 2.3, 2.8, 0.4, "%").passes
+    assert Row("at most", 0.3, -0.5, 0.4, "%", upper=True).passes
+    assert not Row("at most", 0.3, 0.8, 0.4, "%", upper=True).passes
     assert Row("for information", None, 9.9, None, "%").passes
 
 

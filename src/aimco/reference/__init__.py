@@ -30,7 +30,8 @@ class Row:
 
     Args:
         row: what is compared. published, ours: in `unit`. tolerance: largest difference that counts as reproduced;
-            None when the row is for information and no verdict is asked of it.
+            None when the row is for information and no verdict is asked of it. upper: whether the published figure is a limit
+            that ours may stay below.
     """
 
     row: str
@@ -38,15 +39,19 @@ class Row:
     ours: float
     tolerance: float | None
     unit: str
+    upper: bool = False
 
     @property
     def passes(self) -> bool:
         """Whether ours is within the tolerance."""
-        return self.published is None or self.tolerance is None or abs(self.ours - self.published) <= self.tolerance
+        if self.published is None or self.tolerance is None:
+            return True
+        above = self.ours - self.published
+        return above <= self.tolerance and (self.upper or -above <= self.tolerance)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
-        return asdict(self) | {"pass": self.passes}
+        return {name: value for name, value in asdict(self).items() if name != "upper"} | {"pass": self.passes}
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def run(settings: Settings) -> list[Row]:
         return [
             Row("software error after 3 epochs", None, error["digital"], None, "%"),
             Row("RPU error after 3 epochs", None, error["sgd"], None, "%"),
-            Row("RPU error above software", 0.3, error["sgd"] - error["digital"], 1.0, "points"),
+            Row("RPU error above software", 0.3, error["sgd"] - error["digital"], 1.0, "points", upper=True),
         ]
     return [
         Row("software error", 2.0, error["digital"], 0.3, "%"),
