@@ -186,6 +186,11 @@ def test_a_pair_with_refresh_keeps_learning_and_one_without_fills_up():
     assert never > 3 * seldom
 
 
+def test_a_pair_has_no_symmetry_point_to_be_read_against():
+    with pytest.raises(ai.InputError, match=r"cell\.kind must be reference"):
+        ai.nn.Linear(4, 3, design=design("tiki-taka", cell={"kind": "pair"}))
+
+
 @pytest.mark.parametrize("rule", Rule.kinds())
 def test_a_rule_learns(rule):
     """Noisy copies of four patterns, arrays cut in parts, 60 batches: the loss falls by a fifth at least."""

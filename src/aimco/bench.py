@@ -147,20 +147,22 @@ def _descent(model: nn.Sequential, x: torch.Tensor, y: torch.Tensor, batch: int,
 def train(on_case: OnCase) -> list[dict[str, Any]]:
     """Training whole networks, samples per second, beside plain torch; and an ensemble beside its members one by one."""
     batch, sizes, design = 10, [784, 256, 128, 10], Design.of({"device": _device("soft-bounds").as_dict()})
+    pairs = Design.of({"device": "pcm", "cell": {"kind": "pair", "refresh_every": 1000}})
     x, y = _images(4000, sizes[0])
 
-    def analog() -> nn.Sequential:
+    def analog(design: Design = design) -> nn.Sequential:
         return _network(sizes, lambda i, o, k: Linear(i, o, design=design, name=f"layer {k}"))
 
     plain, modules = _network(sizes, lambda i, o, k: nn.Linear(i, o)), analog()
     peer = _loop(plain, torch.optim.SGD(plain.parameters(), lr=_LR), x, y, batch)
     ours = {
-        "sgd": _descent(analog(), x, y, batch),
-        "sgd-torch-loop": _loop(modules, InMemory(modules.parameters(), lr=_LR), x, y, batch),
+        "sgd/soft-bounds": _descent(analog(), x, y, batch),
+        "sgd/pcm-pair": _descent(analog(pairs), x, y, batch),
+        "sgd-torch-loop/soft-bounds": _loop(modules, InMemory(modules.parameters(), lr=_LR), x, y, batch),
     }
     rows = []
     for name, work in ours.items():
-        case = f"{name}/soft-bounds/784-256-128-10/batch10"
+        case = f"{name}/784-256-128-10/batch10"
         on_case(case)
         speeds = [(len(x) / _median(work, runs=1, warm=k == 0), len(x) / _median(peer, runs=1, warm=k == 0)) for k in range(7)]
         value, other = (statistics.median(s) for s in zip(*speeds, strict=True))

@@ -13,6 +13,7 @@ from aimco.cell import Cell
 from aimco.device.device import Device
 from aimco.ledger import Counts, counts_of, tensors_of
 from aimco.periphery import Periphery, across
+from aimco.record import InputError
 
 _AT_ONCE = ("mvm", "mvm_t", "updates", "slots", "hold_s")  # what the devices of a cell do together counts once
 _ATTEMPTS = 10  # of bound management
@@ -41,6 +42,8 @@ class Tile:
         names: tuple[str, ...] = ("tile",),
         reference: ReferencePolicy = "mid-range",
     ) -> None:
+        if len(cell.signs) > 1 and reference != "mid-range":
+            raise InputError(f"cell.kind must be reference for a rule that reads an array against its {reference}, got {cell.kind}")
         named = [names] if len(cell.signs) == 1 else [(*names, f"device {k}") for k in range(len(cell.signs))]
         options = {"seeds": seeds, "reference": reference, "pulses": periphery.pulses}
         self.crossbars = [Crossbar(device, rows, columns, names=own, **options) for own in named]
