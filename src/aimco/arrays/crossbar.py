@@ -67,6 +67,7 @@ class Crossbar:
         self._noise_keys: dict[tuple[str, int], np.ndarray] = {}
         self._counts = Counts()
         self._scratch: dict[str, Any] = {}
+        self._relaxed: tuple[bytes, torch.Tensor, torch.Tensor] | None = None
         self.step = np.broadcast_to(device.step / device.half_range, (len(seeds),)).astype(np.float64)
 
     # reads
@@ -200,14 +201,21 @@ class Crossbar:
         """Let time pass, s or (E,), in closed form for any time: each device relaxes to its resting point by exp(-t/tau), and drifts."""
         self._counts.add(hold_s=seconds)
         if np.isfinite(self.device.retention_s).any():
-            rest = self.sampled.resting_point() - self.origin
-            self.state.copy_(rest + (self.state - rest) * self.sampled.decay(seconds))
+            rest, left = self._relaxation(seconds)
+            self.state.sub_(rest).mul_(left).add_(rest)
         if self._drifting is not None:
             half, mid, top = (self._each(v) for v in (self.device.half_range, self.device.mid_range, self.device.g_max))
             g = (self.state + self.origin).double() * half + mid
             factor = self._drifting.factor(self.state, (g / top).float(), self._each(seconds))
             self.state.copy_((g * factor - mid) / half - self.origin)
             self._drifting.left_at.copy_(self.state)
+
+    def _relaxation(self, seconds: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Resting points (E, R, C), and what is left of the distance to them; kept, since steps of training take equal times."""
+        time = np.asarray(seconds, np.float64).tobytes()
+        if self._relaxed is None or self._relaxed[0] != time:
+            self._relaxed = (time, self.sampled.resting_point() - self.origin, self.sampled.decay(seconds))
+        return self._relaxed[1:]
 
     def _each(self, value: Any) -> torch.Tensor:
         """A number, or one for each member, as (E, 1, 1) float64."""
@@ -250,8 +258,8 @@ class Crossbar:
             own[name].copy_(tensor)
         self.done = dict(saved["done"])
         self._counts = counts_of(saved["counts"])
-        self._scratch = {}
+        self._scratch, self._relaxed = {}, None
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles leave the compiled kernel and the buffers out, their tallies moved to the ledger."""
-        return self.__dict__ | {"_scratch": {}, "_counts": self._ledger()}
+        return self.__dict__ | {"_scratch": {}, "_relaxed": None, "_counts": self._ledger()}
