@@ -112,3 +112,10 @@ def test_reads_do_not_depend_on_the_batch_split():
     )
     parts = [split.mvm(x[:, part].contiguous()) for part in (slice(0, 3), slice(3, 4), slice(4, 10))]
     assert torch.equal(whole.mvm(x), torch.cat(parts, 1))
+
+
+def test_progress_is_told_within_an_epoch():
+    told: list[float] = []
+    ai.evaluate(design(training={"epochs": 3, "batch": 1}), limit=1000, on_progress=told.append)
+    assert told == sorted(told)
+    assert 0 <= told[0] <= told[-1] < 1

@@ -76,7 +76,11 @@ def run(
         def on_epoch(epoch: int, epochs: int, accuracy: float) -> None:
             progress.update(bar, completed=epoch, description=f"{chosen.device.name}, {chosen.rule.kind}: {accuracy:.4f}")
 
-        result = evaluate(chosen, task, data_dir=data_dir, seed=seed, limit=limit, on_epoch=on_epoch, checkpoint=checkpoint)
+        def on_progress(done: float) -> None:
+            progress.update(bar, completed=done * chosen.training.epochs)
+
+        told = {"on_epoch": on_epoch, "on_progress": on_progress}
+        result = evaluate(chosen, task, data_dir=data_dir, seed=seed, limit=limit, **told, checkpoint=checkpoint)
     if json:
         _print_json(result.as_json())
         return
@@ -195,11 +199,13 @@ def _run_reference(name: str, settings: Any) -> dict[str, Any]:
 
     console = Console(stderr=True)
     with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(name, total=1.0)
+        bar, logged = progress.add_task(name, total=1.0), ""
 
         def on_step(label: str, done: float) -> None:
+            nonlocal logged
             progress.update(bar, completed=done, description=f"{name}, {label}")
-            if progress.disable:
+            if progress.disable and label != logged:
+                logged = label
                 print(f"{name}, {label}, {100 * done:.0f} % done", file=sys.stderr, flush=True)
 
         return references.run(name, replace(settings, on_step=on_step))

@@ -29,6 +29,8 @@ from aimco.tasks import Task
 
 _SHARED_ABOVE = 4_000_000  # multiplications of the largest product of a batch from which torch's threads pay
 OnEpoch = Callable[[int, int, float], None]
+OnProgress = Callable[[float], None]
+_TELL_EVERY = 0.25  # s
 _ACTIVATION = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
 
 
@@ -110,6 +112,7 @@ def evaluate(
     seed: int = 0,
     limit: int | None = None,
     on_epoch: OnEpoch | None = None,
+    on_progress: OnProgress | None = None,
     checkpoint: str | None = None,
 ) -> Result:
     """Train the network of a design on a task and price what it did.
@@ -118,6 +121,7 @@ def evaluate(
         design: what to build and how to train it. task: "digits", "mnist", "program" or a loaded task.
         data_dir: folder of the task's files. seed: of devices, initial weights, noise and order of samples.
         limit: use only the first training samples. on_epoch: called with (epoch, epochs, test accuracy).
+        on_progress: called with the fraction of the run that is done, a few times a second.
         checkpoint: file that is written after each epoch; a run that finds its own there goes on from it, bit for bit.
 
     Raises:
@@ -128,7 +132,8 @@ def evaluate(
         >>> evaluate(design, seed=1).task
         'digits'
     """
-    return evaluate_many([design], task, seeds=[seed], data_dir=data_dir, limit=limit, on_epoch=on_epoch, checkpoint=checkpoint)[0]
+    told = {"on_epoch": on_epoch, "on_progress": on_progress}
+    return evaluate_many([design], task, seeds=[seed], data_dir=data_dir, limit=limit, **told, checkpoint=checkpoint)[0]
 
 
 def evaluate_many(
@@ -139,6 +144,7 @@ def evaluate_many(
     data_dir: str | None = None,
     limit: int | None = None,
     on_epoch: OnEpoch | None = None,
+    on_progress: OnProgress | None = None,
     checkpoint: str | None = None,
 ) -> list[Result]:
     """Train designs that differ only in numbers together, along the ensemble axis; each gets the draws of its own run."""
@@ -149,9 +155,23 @@ def evaluate_many(
     together = stack(list(designs))
     model = build(together, loaded, seeds)
     with _threads_for(model, designs[0].training.batch):
-        curves = _train(model, designs, loaded, list(seeds), on_epoch, _Checkpoint(checkpoint, model, designs, loaded, seeds))
+        curves = _train(
+            model, designs, loaded, list(seeds), on_epoch, _Meter(on_progress), _Checkpoint(checkpoint, model, designs, loaded, seeds)
+        )
     wall = time.perf_counter() - started
     return [_result(model, d, loaded, s, e, curves, wall / len(designs)) for e, (d, s) in enumerate(zip(designs, seeds, strict=True))]
+
+
+class _Meter:
+    """Tells how far a run is, not too often."""
+
+    def __init__(self, on_progress: OnProgress | None) -> None:
+        self.on_progress, self.told = on_progress, 0.0
+
+    def tell(self, done: float) -> None:
+        if self.on_progress and time.perf_counter() - self.told > _TELL_EVERY:
+            self.told = time.perf_counter()
+            self.on_progress(done)
 
 
 class _Checkpoint:
@@ -198,7 +218,13 @@ def _threads_for(model: nn.Sequential, batch: int) -> Iterator[None]:
 
 
 def _train(
-    model: nn.Sequential, designs: Sequence[Design], task: Task, seeds: list[int], on_epoch: OnEpoch | None, checkpoint: _Checkpoint
+    model: nn.Sequential,
+    designs: Sequence[Design],
+    task: Task,
+    seeds: list[int],
+    on_epoch: OnEpoch | None,
+    meter: _Meter,
+    checkpoint: _Checkpoint,
 ) -> dict[str, np.ndarray]:
     """Train in place; curves (epochs, E)."""
     members, training, analog = len(seeds), designs[0].training, analog_layers(model)
@@ -211,7 +237,8 @@ def _train(
         lr = across([d.rule.lr * d.training.lr_factor(epoch) for d in designs], members)
         model.train()
         total = torch.zeros(members)
-        for index in tasks.ensemble_batches(task, training.batch, epoch, seeds):
+        for k, index in enumerate(tasks.ensemble_batches(task, training.batch, epoch, seeds)):
+            meter.tell((epoch + k * training.batch / len(task.train_x)) / training.epochs)
             picked = torch.from_numpy(index)
             total += descent.step(task.train_x[picked], task.train_y[picked], lr) * index.shape[1]
             if leaks:

@@ -73,11 +73,18 @@ class Settings:
     def train(self, label: str, designs: Sequence[Design], task: Task, *, last: int = 1) -> list[float]:
         """Test accuracy of designs trained together, %, the mean of the `last` epochs; progress is told under a label."""
 
-        def on_epoch(epoch: int, epochs: int, accuracy: float) -> None:
-            if self.on_step:
-                self.on_step(f"{label}: {100 * accuracy:.2f} %", epoch / epochs)
+        now = label
 
-        results = evaluate_many(designs, task, seeds=[self.seed] * len(designs), on_epoch=on_epoch)
+        def on_epoch(epoch: int, epochs: int, accuracy: float) -> None:
+            nonlocal now
+            now = f"{label}: {100 * accuracy:.2f} %"
+            on_progress(epoch / epochs)
+
+        def on_progress(done: float) -> None:
+            if self.on_step:
+                self.on_step(now, done)
+
+        results = evaluate_many(designs, task, seeds=[self.seed] * len(designs), on_epoch=on_epoch, on_progress=on_progress)
         return [100 * float(np.mean(r.curves["test_accuracy"][-last:])) for r in results]
 
     def load(self, task: str) -> Task:
