@@ -71,6 +71,15 @@ def test_saturation_of_one_member_does_not_touch_the_others():
         assert row.counts["adc"] == solo.counts["adc"]
 
 
+def test_members_end_within_the_spread_of_seeds_of_their_solo_runs():
+    """Digits, five epochs: each of four seeds trained together is as accurate as alone, to the standard deviation over seeds."""
+    one, seeds = design(training={"epochs": 5, "batch": 10}, network={"hidden": [32]}), [0, 1, 2, 3]
+    together = [row.accuracy for row in ai.evaluate_many([one] * 4, seeds=seeds)]
+    alone = [ai.evaluate(one, seed=seed).accuracy for seed in seeds]
+    spread = max(float(torch.tensor(alone).std()), 1 / 360)
+    assert max(abs(a - b) for a, b in zip(together, alone, strict=True)) <= spread
+
+
 def test_program_reaches_the_target():
     programmed = ai.evaluate(
         design(cell={"kind": "reference", "weight_max": 2.0}, training={"epochs": 2, "batch": 2}), "program", limit=3000

@@ -17,7 +17,7 @@ from aimco.cell.reference import Reference
 from aimco.device.device import Device
 from aimco.device.response import Response, scalar_pulse
 from aimco.kernels import reference
-from aimco.periphery import Periphery, quantised
+from aimco.periphery import Periphery
 from aimco.tile import Tile
 
 STEPS = {"step_up": 0.02, "step_down": 0.018}
@@ -25,8 +25,8 @@ STEPS = {"step_up": 0.02, "step_down": 0.018}
 
 @pytest.mark.parametrize("managed", [False, True])
 @pytest.mark.parametrize("family", Response.kinds())
-@pytest.mark.parametrize("size", [(7, 19), (19, 7)])
-def test_the_compiled_update_equals_its_definition(family, managed, size):
+@pytest.mark.parametrize(("size", "take"), [((7, 19), 0), ((19, 7), 0), ((7, 19), 1), ((19, 7), -1)])
+def test_the_compiled_update_equals_its_definition(family, managed, size, take):
     """The same trains and draws: as many coincidences, states to float32 rounding."""
     spread = {"step": 0.3, "asymmetry": 0.1, "g_max": 0.3, "g_min": 0.3}
     device = Device.of({"g_min": 0.0, "g_max": 2.0, "cycle_noise": 0.2, "cycle_noise_additive": 0.1, "spread": spread}
@@ -41,13 +41,30 @@ def test_the_compiled_update_equals_its_definition(family, managed, size):
     x, d = draws.standard_normal((1, 6, size[0])).astype(np.float32), draws.standard_normal((1, 6, size[1])).astype(np.float32)
     lr, state, hits = 0.05, np.zeros(shape, np.float32), 0
     options = (pulses.length, managed, managed, on_side)
-    array.pulse(torch.from_numpy(x), torch.from_numpy(d), np.array([lr]))
+    array.pulse(torch.from_numpy(x), torch.from_numpy(d), np.array([lr]), take)
     x, d = (d, x) if on_side else (x, d)  # an array with more rows than columns lies on its side
     for number in range(6):
         rows, columns = reference.trains(x[0, number], d[0, number], lr, float(array.step[0]), options, np.array(keys, np.uint64), number)
-        hits += reference.update(scalar, state, parameters, x[0, number], d[0, number], rows, columns, keys[2], number)
+        hits += reference.update(scalar, state, parameters, x[0, number], d[0, number], rows, columns, keys[2], number, take)
     assert hits == array.counts["coincidences"].sum() > 50
     np.testing.assert_allclose(array.state[0].numpy(), state.T if on_side else state, atol=2e-6)
+
+
+@pytest.mark.parametrize("mode", ["exact", "aggregated"])
+@pytest.mark.parametrize("size", [(20, 40), (40, 20)])
+def test_the_sides_of_a_pair_share_the_coincidences(mode, size):
+    """What steps up in one and what steps up in the other, of the same trains, is all; both only rise, by as much as it would move."""
+    device = Device.of({"g_min": 0.0, "g_max": 2.0, "response": {"kind": "constant-step", "step_up": 1e-3, "step_down": 1e-3}})
+    draws = torch.Generator().manual_seed(0)
+    x, d = torch.randn(1, 5, size[0], generator=draws), torch.randn(1, 5, size[1], generator=draws)
+    arrays = {take: Crossbar(device, *size, pulses=Pulses(mode=mode), names=("law",)) for take in (0, 1, -1)}
+    for take, array in arrays.items():
+        array.pulse(x, d, np.array([0.002]), take)
+    hits = {take: array.counts["coincidences"].sum() for take, array in arrays.items()}
+    assert hits[1] + hits[-1] == hits[0] > 1000
+    assert (arrays[1].state >= 0).all()
+    assert (arrays[-1].state >= 0).all()
+    assert torch.allclose(arrays[1].state - arrays[-1].state, arrays[0].state, atol=1e-6)
 
 
 def noisy_tile(**periphery) -> Tile:
@@ -72,14 +89,14 @@ def test_a_read_equals_its_definition(management):
         v, state = x[e, b].numpy(), tile.crossbar.state[e].numpy()
         for attempt in range(11):
             scale = (np.abs(v).max() if management == "abs-max" else 1.0) * 2.0**attempt
-            volts = quantised(np.clip(v / scale, -1, 1), 5)
+            volts = reference.quantised(np.clip(v / scale, -1, 1), 5)
             words = rng.hash32(np.uint32(rng.base(int(tile.crossbar.noise_keys("mvm", attempt)[e]), b)) + np.arange(8, dtype=np.uint32))
             sigma = np.hypot(0.02 / 0.5, 0.02 * np.sqrt((volts**2).sum()))
             current = volts @ state + sigma * rng.rough_normal(words)
             if np.abs(current).max() <= adc:
                 break
             repeats[e] += 1
-        expected = quantised(np.clip(current / adc, -1, 1), 9) * adc * scale * 1.5
+        expected = reference.quantised(np.clip(current / adc, -1, 1), 9) * adc * scale * 1.5
         np.testing.assert_allclose(y[e, b], expected, atol=1.01 * adc * scale * 1.5 / 255)  # rounding may tip a level
         assert np.mean(np.abs(y[e, b] - expected) > 1e-5) < 0.2
     assert repeats.sum() > 0
@@ -110,6 +127,11 @@ def test_smooth_functions_are_those_of_math():
     table(np.array([-1000, 0], np.float32), np.array([0, 0], np.float32), np.array([0, 2], np.float32), edges)
     assert edges[0].tolist() == pytest.approx([0, 1], abs=1e-37)
     assert edges[2].tolist() == [1, 0]
+    table(
+        np.zeros(4, np.float32), np.full(4, -1.5, np.float32), np.array([2, 3, 0, 0.5], np.float32), signed := np.empty((3, 4), np.float32)
+    )
+    assert signed[2, :3].tolist() == pytest.approx([2.25, -3.375, 1])
+    assert np.isnan(signed[2, 3])
 
 
 def test_a_second_process_compiles_nothing(tmp_path):

@@ -26,6 +26,14 @@ def test_every_reference_says_its_source(capsys):
     assert all(r["source"] for r in listed)
 
 
+def test_the_edge_of_collapse_is_found_or_said_to_be_nowhere():
+    from aimco.reference.wu2024_fcn import edge
+
+    assert edge({0.7: 11.35, 0.72: 90.0, 0.76: 11.35, 0.8: 97.0}) == pytest.approx(0.78)
+    assert edge({0.7: 90.0, 0.8: 97.0}) == 0
+    assert edge({0.7: 90.0, 0.8: 11.35}) == float("inf")
+
+
 @pytest.mark.parametrize(("words", "message"), [(["rpu-baseline"], "did you mean rpu-baseline-mnist"), ([], "needs a NAME")])
 def test_unknown_references_are_refused(capsys, words, message):
     assert main(["reference", "run", *words]) == 2

@@ -79,8 +79,8 @@ def run(
         def on_progress(done: float) -> None:
             progress.update(bar, completed=done * chosen.training.epochs)
 
-        told = {"on_epoch": on_epoch, "on_progress": on_progress}
-        result = evaluate(chosen, task, data_dir=data_dir, seed=seed, limit=limit, **told, checkpoint=checkpoint)
+        options = {"data_dir": data_dir, "seed": seed, "limit": limit, "checkpoint": checkpoint}
+        result = evaluate(chosen, task, on_epoch=on_epoch, on_progress=on_progress, **options)
     if json:
         _print_json(result.as_json())
         return
@@ -126,7 +126,8 @@ def devices(
         shown.add_column(column, no_wrap=True)
     for d in listed:
         apart = f"{100 * d.asymmetry:.0f} +- {100 * d.spread.get('asymmetry', 0):.0f} %"
-        kept = "no leak" if not d.leaks else f"{d.retention_s:.3g} s" if d.retention_s < 600 else f"{d.retention_s / 60:.3g} min"
+        tau = d.retention_s
+        kept = "drifts" if d.drift else "no leak" if not d.leaks else f"{tau:.3g} s" if tau < 600 else f"{tau / 60:.3g} min"
         shown.add_row(d.name, f"{d.states:.0f}", apart, kept, d.response.kind)
     Console().print(shown)
 
@@ -141,7 +142,7 @@ def bench(name: tyro.conf.Positional[str], /, *, out: str | None = None, json: b
     console = Console(stderr=True)
     measured = benches.run(name, on_case=lambda case: console.print(f"timing {case}"))
     if out is not None:
-        write_atomic(Path(out) / f"{name}.json", _as_json(measured, indent=1) + "\n")
+        _keep(out, name, measured)
     if json:
         _print_json(measured)
         return
@@ -183,7 +184,7 @@ def reference(
         settings = references.Settings(quick=quick, data_dir=data_dir, seed=seed, limit=limit)
         reports.append(_run_reference(name, settings))
         if out is not None:
-            references.save(reports[-1], out)
+            _keep(out, f"{name}-quick" if quick else name, reports[-1])
         if not json:
             Console().print(_reference_table(reports[-1]))
     if json:
@@ -236,6 +237,11 @@ def _assignment(change: str) -> tuple[str, Any]:
 
 def _print_json(data: Any) -> None:
     print(_as_json(data))
+
+
+def _keep(folder: str, name: str, data: Any) -> None:
+    """A document in a folder, whole or not at all."""
+    write_atomic(Path(folder) / f"{name}.json", _as_json(data, indent=1) + "\n")
 
 
 def _as_json(data: Any, indent: int | None = None) -> str:

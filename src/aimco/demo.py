@@ -9,7 +9,7 @@ from aimco.design import Design
 from aimco.device.device import Device
 from aimco.evaluation import Result, evaluate
 
-DEVICES = ("ideal", "rpu", "rram-few-states", "ecram", "asymmetric-soft-bounds")
+DEVICES = ("ideal", "rpu", "rram-array-om", "ecram", "asymmetric-soft-bounds")
 RULES: dict[str, dict[str, Any]] = {
     "sgd": {"kind": "sgd", "lr": 0.1},
     "tiki-taka": {"kind": "tiki-taka", "lr": 0.1, "lr_fast": 0.1, "transfer_every": 1, "transfer_lr": 1.0},

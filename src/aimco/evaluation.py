@@ -132,8 +132,9 @@ def evaluate(
         >>> evaluate(design, seed=1).task
         'digits'
     """
-    told = {"on_epoch": on_epoch, "on_progress": on_progress}
-    return evaluate_many([design], task, seeds=[seed], data_dir=data_dir, limit=limit, **told, checkpoint=checkpoint)[0]
+    return evaluate_many(
+        [design], task, seeds=[seed], data_dir=data_dir, limit=limit, on_epoch=on_epoch, on_progress=on_progress, checkpoint=checkpoint
+    )[0]
 
 
 def evaluate_many(
@@ -276,6 +277,8 @@ def _result(model: nn.Sequential, design: Design, task: Task, seed: int, e: int,
     cost = price(design, counts, samples=samples, shapes=shapes)
     total = Counts.total(c for arrays in counts.values() for c in arrays.values())
     notes = list(design.rule.notes())
+    if layers and design.device.response.one_sided and len(design.cell.signs) == 1:
+        notes.append("the device is one-sided: weights can only rise; a cell of two, as cell.kind = 'pair', would let them fall")
     if layers and any(m.arrays > 1 for layer in layers.values() for m in layer.matrices.values()):
         notes.append("matrices larger than the array are cut; partial sums are added digitally")
     return Result(

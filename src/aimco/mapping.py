@@ -127,10 +127,10 @@ class AnalogMatrix:
         for r, c, tile in self._each():
             tile.pulse(x[..., r].contiguous(), d[..., c].contiguous(), lr)
 
-    def program(self, target: torch.Tensor, **options: Any) -> None:
+    def program(self, target: torch.Tensor) -> None:
         """Write and verify weights (E, rows, columns)."""
         for r, c, tile in self._each():
-            tile.program(target[:, r, c], **options)
+            tile.program(target[:, r, c])
 
     def reset(self, mask: torch.Tensor) -> None:
         """Reset the devices of the mask (E, rows, columns)."""

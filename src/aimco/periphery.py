@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 
 from aimco.arrays.pulses import Pulses
-from aimco.record import Record, at, quantity
+from aimco.record import Record, at, per_member, quantity
 from aimco.units import A, V, s
 
 
@@ -70,10 +70,4 @@ def across(value: Any, members: int) -> float | torch.Tensor:
     array = np.asarray(value, np.float64)
     if array.ndim == 0 or (array == array.flat[0]).all():
         return float(array.flat[0])
-    return torch.as_tensor(np.broadcast_to(array, (members,)).astype(np.float32))[:, None, None]
-
-
-def quantised(v: np.ndarray, bits: float) -> np.ndarray:
-    """Values in [-1, 1] on the levels of a converter, the definition: round(v (2^(bits-1) - 1)) / (2^(bits-1) - 1); exact for inf."""
-    steps = 2 ** (bits - 1) - 1
-    return v if steps == inf else np.round(v * steps) / steps
+    return torch.as_tensor(per_member(array, members).astype(np.float32))[:, None, None]

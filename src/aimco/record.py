@@ -25,6 +25,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Self, TypeVar
 
+import numpy as np
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -356,6 +357,11 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def per_member(value: Any, members: int) -> np.ndarray:
+    """A number, or the numbers that `stack` laid side by side, as one for each ensemble member, (E,) float64."""
+    return np.array(np.broadcast_to(np.asarray(value, np.float64), (members,)))
 
 
 R = TypeVar("R", bound=Record)

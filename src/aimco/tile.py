@@ -13,7 +13,7 @@ from aimco.cell import Cell
 from aimco.device.device import Device
 from aimco.ledger import Counts, counts_of, tensors_of
 from aimco.periphery import Periphery, across
-from aimco.record import InputError
+from aimco.record import InputError, per_member
 
 _AT_ONCE = ("mvm", "mvm_t", "updates", "slots", "hold_s")  # what the devices of a cell do together counts once
 _ATTEMPTS = 10  # of bound management
@@ -49,18 +49,18 @@ class Tile:
         self.crossbars = [Crossbar(device, rows, columns, names=own, **options) for own in named]
         self.cell, self.periphery, self.shape = cell, periphery, self.crossbar.shape
         members = len(seeds)
-        self.weight = np.broadcast_to(cell.weight, (members,)).astype(np.float64)
-        self._weight = across(self.weight, members)
+        self.weight = per_member(cell.weight, members)
+        self._weight, self._top = across(self.weight, members), across(cell.weight_max, members)
         ampere = np.asarray(device.half_range) * np.asarray(periphery.read_voltage)
         each = {
             "dac": 2 ** (np.asarray(periphery.dac.bits) - 1) - 1,
             "line_noise": np.asarray(periphery.output_noise) / ampere,
-            "device_noise": np.asarray(device.read_noise) / np.asarray(device.half_range) * np.sqrt(len(cell.signs)),
+            "device_noise": np.asarray(device.read_noise) / np.asarray(device.half_range),
             "limit": np.asarray(periphery.adc.range_A) / ampere,
             "adc": 2 ** (np.asarray(periphery.adc.bits) - 1) - 1,
             "weight": self.weight,
         }
-        self._edges = {name: np.broadcast_to(v, (members,)).astype(np.float32) for name, v in each.items()}
+        self._edges = {name: per_member(v, members).astype(np.float32) for name, v in each.items()}
         lossy = any(self._edges[n].any() for n in ("line_noise", "device_noise"))
         self.ideal_reads = not lossy and not any(np.isfinite(self._edges[n]).any() for n in ("dac", "limit", "adc"))
         self._managed = periphery.noise_management == "abs-max"
@@ -95,8 +95,11 @@ class Tile:
 
     def read_devices(self, k: int) -> torch.Tensor:
         """States of the k-th device of every cell, read row by row through the periphery, (E, rows, columns)."""
-        self._counts.add(line_reads=self.shape[1])
-        rows = torch.eye(self.shape[1]).expand(self.shape[0], -1, -1)
+        _, count, columns = self.shape
+        self._counts.add(line_reads=count)
+        if k:  # reads of the first device are in its array's own count
+            self._counts.add(mvm=count, dac=count * count, adc=count * columns)
+        rows = torch.eye(count).expand(self.shape[0], -1, -1)
         return self._read(rows, "mvm", only=k) / self._weight
 
     def _product(self, name: Direction, v: torch.Tensor, again: np.ndarray | None, only: int | None) -> torch.Tensor:
@@ -124,7 +127,8 @@ class Tile:
                 repeated = again.sum(1)
                 self._counts.add(dac=repeated * v.shape[2], adc=repeated * numbers.shape[2])
             currents = self._product(name, voltages, again if attempt else None, only).numpy()
-            noise = edges["line_noise"], edges["device_noise"]
+            devices = len(self.crossbars) if only is None else 1
+            noise = edges["line_noise"], edges["device_noise"] * np.float32(devices**0.5)
             keys = self.crossbars[only or 0].noise_keys(name, attempt)
             adc = edges["limit"], edges["adc"]
             if not convert(currents, again, scale, power, *noise, *adc, edges["weight"], keys, first, numbers.numpy()):
@@ -144,18 +148,14 @@ class Tile:
 
     def _in_state(self, lr: Any) -> np.ndarray:
         if not isinstance(lr, float):
-            return np.broadcast_to(np.asarray(lr, np.float64).reshape(-1), self.weight.shape) / self.weight
+            return per_member(np.asarray(lr, np.float64).reshape(-1), len(self.weight)) / self.weight
         if lr not in self._rates:
             self._rates = {lr: np.full(self.weight.shape, lr) / self.weight}
         return self._rates[lr]
 
-    def program(self, target: torch.Tensor, **options: Any) -> None:
+    def program(self, target: torch.Tensor) -> None:
         """Write and verify weights (E, rows, columns)."""
-        if len(self.crossbars) > 1:
-            self.reset(torch.ones(self.shape, dtype=torch.bool))
-        top = self._weight * len(self.crossbars)
-        for crossbar, states in zip(self.crossbars, self.cell.start(target / top), strict=True):
-            crossbar.program(states, **options)
+        self.cell.write(self.crossbars, target / self._top)
 
     def reset(self, mask: torch.Tensor) -> None:
         """Reset the devices of the mask (E, rows, columns)."""

@@ -20,6 +20,7 @@ from aimco.arrays.pulses import Pulses
 from aimco.device.device import Device, Sampled
 from aimco.device.retention import Drifting
 from aimco.ledger import Counts, counts_of, tensors_of
+from aimco.record import per_member
 
 ReferencePolicy = Literal["mid-range", "symmetry-point"]
 Direction = Literal["mvm", "mvm_t"]
@@ -68,7 +69,7 @@ class Crossbar:
         self._counts = Counts()
         self._scratch: dict[str, Any] = {}
         self._relaxed: tuple[bytes, torch.Tensor, torch.Tensor] | None = None
-        self.step = np.broadcast_to(device.step / device.half_range, (len(seeds),)).astype(np.float64)
+        self.step = per_member(device.step / device.half_range, len(seeds))
 
     # reads
 
@@ -182,9 +183,9 @@ class Crossbar:
             self._counts.add(program_rounds=1)
             if not off.any():
                 break
-            pulses = torch.where(off, torch.round(error / rate + torch.sign(error) * 1e-3).clamp(-1000, 1000), torch.zeros(()))
-            pulses = pulses if not one_sided else torch.where(off, torch.floor(error / rate).clamp(1, 1000), torch.zeros(()))
-            before = self.state.clone()
+            pulses = torch.floor(error / rate).clamp(min=1) if one_sided else torch.round(error / rate + torch.sign(error) * 1e-3)
+            pulses = torch.where(off, pulses.clamp(-1000, 1000), torch.zeros(()))
+            before = self.state.clone() if one_sided else self.state
             self.apply(pulses)
             if one_sided:  # the next steps are at most as large as these were on average
                 moved = (self.state - before) / pulses.clamp(min=1)
@@ -219,7 +220,7 @@ class Crossbar:
 
     def _each(self, value: Any) -> torch.Tensor:
         """A number, or one for each member, as (E, 1, 1) float64."""
-        return torch.as_tensor(np.broadcast_to(np.asarray(value, np.float64), (self.shape[0],)).copy())[:, None, None]
+        return torch.from_numpy(per_member(value, self.shape[0]))[:, None, None]
 
     # ledger and checkpoint
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,9 +29,9 @@ class Cell(Kinded):
         """Weight of a state of one (half the nominal range), (E,) in an ensemble."""
         return np.asarray(self.weight_max)
 
-    def start(self, target: torch.Tensor) -> list[torch.Tensor]:
-        """States of the devices that make a weight of `target` x weight_max, one tensor each."""
-        return [target]
+    def write(self, crossbars: Sequence[Any], target: torch.Tensor, only: torch.Tensor | None = None) -> None:
+        """Write and verify the devices so that they make weights of `target` x weight_max (E, R, C); `only` some of them."""
+        crossbars[0].program(target, only=only)
 
     def refresh(self, tile: Any, before: int, after: int) -> None:
         """What is done to the devices between updates; `before` and `after` are the updates so far. Nothing by default."""

@@ -31,16 +31,15 @@ class Pair(Cell):
     def weight(self) -> Any:
         return super().weight / 2
 
-    def start(self, target: torch.Tensor) -> list[torch.Tensor]:
-        return [2 * target.clamp(min=0) - 1, 2 * (-target).clamp(min=0) - 1]
+    def write(self, crossbars, target, only=None):
+        for sign, crossbar in zip(self.signs, crossbars, strict=True):
+            crossbar.reset(torch.ones(crossbar.shape, dtype=torch.bool) if only is None else only)
+            crossbar.program(2 * (sign * target).clamp(min=0) - 1, only=only)
 
-    def refresh(self, tile: Any, before: int, after: int) -> None:
+    def refresh(self, tile, before, after):
         if self.refresh_every is None or before // self.refresh_every == after // self.refresh_every:
             return
         plus, minus = (tile.read_devices(k) for k in (0, 1))
         crowded = (torch.maximum(plus, minus) > 2 * self.full - 1) & (torch.minimum(plus, minus) > 2 * self.wasted - 1)
-        if not crowded.any():
-            return
-        for crossbar, target in zip(tile.crossbars, self.start((plus - minus) / 2), strict=True):
-            crossbar.reset(crowded)
-            crossbar.program(target, only=crowded)
+        if crowded.any():
+            self.write(tile.crossbars, (plus - minus) / 2, crowded)

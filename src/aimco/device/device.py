@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from aimco import rng
 from aimco.device.response import Response, scalar_pulse
 from aimco.device.retention import Drift
-from aimco.record import InputError, Record, _meant, at, quantity
+from aimco.record import InputError, Record, _meant, at, per_member, quantity
 from aimco.units import S, s
 
 CATALOGUE = Path(__file__).parent / "catalogue"
@@ -154,7 +154,7 @@ class Device(Record):
         members = len(seeds)
 
         def draw(name: str) -> Any:
-            sigma = _column(self.spread.get(name, 0.0), members)
+            sigma = per_member(self.spread.get(name, 0.0), members)
             if not sigma.any():
                 return None
             z = rng.normal(rng.stream_keys(tuple(seeds), *names, "device", name), 0, shape)
@@ -174,7 +174,7 @@ class Device(Record):
             else:
                 own = draw(name)
                 values[name] = nominal if own is None else _times(nominal, 1 + own, floor=-inf)
-        values |= {n: _column(getattr(self, n), members) for n in ("cycle_noise", "cycle_noise_additive")}
+        values |= {n: per_member(getattr(self, n), members) for n in ("cycle_noise", "cycle_noise_additive")}
         values |= {n: sigma for n in _REST if (sigma := draw(n)) is not None}
         tensors = {n: torch.as_tensor(np.asarray(v, np.float32)) for n, v in values.items()}
         shaped = {n: t[:, None, None] if t.ndim == 1 else t for n, t in tensors.items()}
@@ -183,11 +183,11 @@ class Device(Record):
 
     def _scaled(self, name: str, members: int) -> np.ndarray:
         """A parameter of the response in the units of the kernel."""
-        value = _column(getattr(self.response, name), members)
+        value = per_member(getattr(self.response, name), members)
         extra = type(self.response).model_fields[name].json_schema_extra
         if not isinstance(extra, dict) or extra.get("unit") != "S":
             return value
-        half, mid = _column(self.half_range, members), _column(self.mid_range, members)
+        half, mid = per_member(self.half_range, members), per_member(self.mid_range, members)
         return (value - mid) / half if extra.get("level") else value / half
 
 
@@ -269,13 +269,13 @@ class Sampled:
         return self.bounds()[0] if self.device.reset_g is None else self._level(self.device.reset_g)
 
     def _level(self, g: Any, apart: torch.Tensor | None = None) -> torch.Tensor:
-        level = torch.as_tensor(_column(self.device.normalised(g), self.shape[0]).astype(np.float32))[:, None, None]
+        level = torch.as_tensor(per_member(self.device.normalised(g), self.shape[0]).astype(np.float32))[:, None, None]
         low, high = self.bounds()
         return torch.minimum(torch.maximum((level if apart is None else level + apart).expand(self.shape), low), high)
 
     def decay(self, seconds: Any) -> torch.Tensor:
         """What is left of the distance to the resting point after a time: exp(-t/tau), (E, 1, 1), or (E, R, C) where tau has spread."""
-        times = torch.as_tensor(np.asarray(seconds) / _column(self.device.retention_s, self.shape[0]))[:, None, None]
+        times = torch.as_tensor(np.asarray(seconds) / per_member(self.device.retention_s, self.shape[0]))[:, None, None]
         apart = self.values.get("retention_s")
         return torch.exp(-(times if apart is None else times * torch.exp(-apart.double()))).float()
 
@@ -283,10 +283,6 @@ class Sampled:
 def catalogue() -> list[str]:
     """Names of the devices that come with aimco."""
     return sorted(p.stem for p in CATALOGUE.glob("*.toml"))
-
-
-def _column(value: Any, members: int) -> np.ndarray:
-    return np.array(np.broadcast_to(np.asarray(value, np.float64), (members,)))
 
 
 def _spread(nominal: np.ndarray, relative: np.ndarray | None) -> np.ndarray:

@@ -60,12 +60,12 @@ def _all_at_once(w, origin, a, m, x, d, key, take):
     """One step per device for all its coincidences in a sample; arrays are those of one row, so that this becomes vector code."""
     hits = np.int32(0)
     for j in range(w.size):
-        n = coincidences(x, d[j])
+        up = same_sign(x, d[j])
+        n = coincidences(x, d[j]) if take == 0 or up == (take > 0) else np.int32(0)
         hits = add32(hits, n)
-        noise, up = _noise(hash_add(key, np.uint32(j))), same_sign(x, d[j])
-        taken = n > 0 and (take == 0 or up == (take > 0))
+        noise = _noise(hash_add(key, np.uint32(j)))
         new = _after(w[j], origin[j], np.float32(n), up or take != 0, device_of_row(a, m, j), noise)
-        w[j] = new if taken else w[j]
+        w[j] = new if n > 0 else w[j]
     return hits
 
 

@@ -1,4 +1,4 @@
-"""The pulsed update in plain numpy, pulse by pulse: the definition that the compiled kernels are tested against.
+"""Converters and the pulsed update in plain numpy, pulse by pulse: the definition that the compiled kernels are tested against.
 
 Slow on purpose: it reads like the text of the method. Arguments are as in `trains.encode` and the made `update`.
 """
@@ -19,6 +19,12 @@ ROW, SLOT = 0x9E3779B9, 0x85EBCA6B
 def mixed(word: int) -> int:
     """The random word of a 32-bit number, which wraps around."""
     return int(rng.hash32(np.array([word & 0xFFFFFFFF], np.uint32))[0])
+
+
+def quantised(v: np.ndarray, bits: float) -> np.ndarray:
+    """Values in [-1, 1] on the levels of a converter: round(v (2^(bits-1) - 1)) / (2^(bits-1) - 1); exact for inf."""
+    steps = 2 ** (bits - 1) - 1
+    return v if steps == np.inf else np.round(v * steps) / steps
 
 
 def train(v: np.ndarray, scale: float, length: int, key: int) -> np.ndarray:
@@ -68,23 +74,28 @@ def update(
     columns: np.ndarray,
     key: int,
     number: int,
+    take: int = 0,
 ) -> int:
     """Step every device where the pulses of its row and column coincide, slot after slot; state (R, C) is changed in place.
 
     Args:
         pulse: scalar `pulse(g, n, up, p, noise) -> g`. parameters: name -> (R, C). x, d: values, of which only the sign counts.
         rows, columns: firing, (R, BL) and (C, BL). key: of the noise stream. number: of the sample.
+        take: 0 for all; 1 for the coincidences that step up; -1 for those that step down, as steps up.
 
     Returns:
         Coincidences.
     """
     hits, start = 0, rng.base(key, number)
     for i, j in np.argwhere(rows.astype(int) @ columns.T.astype(int)).tolist():
+        up = (x[i] < 0) == (d[j] < 0)
+        if take and up != (take > 0):
+            continue
         p = SimpleNamespace(**{name: float(values[i, j]) for name, values in parameters.items()})
         row_key = mixed(start + i * ROW)
         for slot in np.flatnonzero(rows[i] & columns[j]).tolist():
             noise = float(rng.rough_normal(np.array(mixed(mixed(row_key + (slot + 1) * SLOT) + j), np.uint32)))
-            g = pulse(float(state[i, j]), 1, (x[i] < 0) == (d[j] < 0), p, noise)
+            g = pulse(float(state[i, j]), 1, up or take != 0, p, noise)
             state[i, j] = min(max(g, p.g_min), p.g_max)
             hits += 1
     return hits

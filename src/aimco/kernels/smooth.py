@@ -68,6 +68,10 @@ def log(v):
 
 @nb.njit(inline="always")
 def power(v, n):
-    """v^n for v >= 0; 0^0 = 1."""
+    """v^n; 0^0 = 1; NaN for v < 0 unless n is whole."""
     v, n = _f(v), _f(n)
-    return exp2(n * log2(v)) if v > _ZERO else (_ONE if n == _ZERO else _ZERO)
+    size = exp2(n * log2(abs(v))) if v != _ZERO else (_ONE if n == _ZERO else _ZERO)
+    if v < _ZERO:
+        half = n * _HALF
+        size = (size if nearest(half) == half else -size) if nearest(n) == n else _f(np.nan)
+    return size

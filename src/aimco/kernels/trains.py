@@ -16,7 +16,8 @@ from aimco.kernels.lanes import add32, base, coincidences, from_magnitude, hash_
 
 AGGREGATE_ABOVE = 0.25  # expected coincidences per device from which one step for all of them is cheaper
 _NARROW = 16  # lines that fill a vector register
-ACTIVE, AGGREGATED, FILLED = 0, 1, 2  # places in `lengths`
+ACTIVE, AGGREGATED, FILLED = range(3)  # places in `lengths`
+LENGTH, MANAGE, SHORTEN, MAY_AGGREGATE, ON_ITS_SIDE = range(5)  # places in `options`
 
 
 @nb.njit(cache=True)
@@ -86,16 +87,16 @@ def encode(e, x, d, lr, dw_min, options, keys, first, x_words, d_words, rows, co
         found[:FILLED] = 0
         if top_x == 0 or top_d == 0 or lr[e] == 0:
             continue
-        slots, wanted = options[0], lr[e] * top_x * top_d / dw_min[e]  # coincidences wanted where both sides are largest
-        if options[2]:
+        slots, wanted = options[LENGTH], lr[e] * top_x * top_d / dw_min[e]  # coincidences wanted where both sides are largest
+        if options[SHORTEN]:
             slots = int(min(float(slots), max(1.0, np.ceil(wanted))))
-        if wanted > options[0]:  # more than a train can give: only large errors are clipped, the inputs keep their proportions
-            if options[4]:
-                top_x = np.float32(top_x * options[0] / wanted)
+        if wanted > options[LENGTH]:  # more than a train can give: only large errors are clipped, the inputs keep their proportions
+            if options[ON_ITS_SIDE]:
+                top_x = np.float32(top_x * options[LENGTH] / wanted)
             else:
-                top_d = np.float32(top_d * options[0] / wanted)
+                top_d = np.float32(top_d * options[LENGTH] / wanted)
         gain = np.float32(np.sqrt(lr[e] / (slots * dw_min[e])))
-        balance = np.float32(np.sqrt(top_d / top_x)) if options[1] else np.float32(1)
+        balance = np.float32(np.sqrt(top_d / top_x)) if options[MANAGE] else np.float32(1)
         sum_x, row_pulses = _train(xs, gain * balance, slots, base(keys[e, 0], first + b), scratch, slot_keys, xw)
         sum_d, column_pulses = _train(ds, gain / balance, slots, base(keys[e, 1], first + b), scratch, slot_keys, dw)
         tally[e, 0] += 2 * slots
@@ -103,7 +104,7 @@ def encode(e, x, d, lr, dw_min, options, keys, first, x_words, d_words, rows, co
         tally[e, 2] += column_pulses
         found[ACTIVE] = _list_rows(xw, rows[e, b])
         expected = sum_x * sum_d * slots
-        found[AGGREGATED] = options[3] and expected > AGGREGATE_ABOVE * found[ACTIVE] * d.shape[2]
+        found[AGGREGATED] = options[MAY_AGGREGATE] and expected > AGGREGATE_ABOVE * found[ACTIVE] * d.shape[2]
         work += expected
         if not found[AGGREGATED]:
             _list_columns(dw, columns[e, b], found[FILLED:])

@@ -22,7 +22,7 @@ class TikiTaka(Rule):
     `transfer_every` samples; memory: none.
 
     Args:
-        lr_fast: learning rate of A; `lr` itself when absent. lr: learning rate of C, times transfer_lr.
+        lr_fast: learning rate of A. lr: learning rate of C, times transfer_lr.
         gamma: share of A in the weights. transfer_every: updates of A between two reads of it (samples).
         transfer_lr: factor on lr for the transfer.
     """

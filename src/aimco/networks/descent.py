@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from aimco.networks.layers import AnalogLayer
+from aimco.networks.layers import Linear
 from aimco.record import InputError
 
 Loss = Literal["cross-entropy", "squared"]
@@ -25,7 +25,7 @@ _SLOPE: dict[type[nn.Module], Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 class Descent:
-    """Trains a `Sequential` of `AnalogLayer`s and activations in turn, in place.
+    """Trains a `Sequential` of `Linear`s and activations in turn, in place.
 
     Args:
         model: layer, activation, layer, ..., layer. loss: of the last layer's outputs, the mean over the batch:
@@ -37,10 +37,12 @@ class Descent:
 
     def __init__(self, model: nn.Sequential, loss: Loss) -> None:
         parts = list(model)
-        self.layers = [m for m in parts[::2] if isinstance(m, AnalogLayer)]
+        self.layers = [m for m in parts[::2] if isinstance(m, Linear)]
         self.activations = [m for m in parts[1::2] if type(m) in _SLOPE]
         if len(self.layers) + len(self.activations) != len(parts):
-            raise InputError(f"the network must be layers with {', '.join(a.__name__ for a in _SLOPE)} between; train others with torch")
+            raise InputError(
+                f"the network must be aimco.nn.Linear layers with {', '.join(a.__name__ for a in _SLOPE)} between; train others with torch"
+            )
         self.error = _softmax_error if loss == "cross-entropy" else _squared_error
 
     @torch.no_grad()

@@ -7,18 +7,16 @@ Its module has SOURCE (what is reproduced, and where it was published), NEEDS (t
 from __future__ import annotations
 
 import importlib
-import json
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from aimco.design import Design
 from aimco.evaluation import evaluate_many
-from aimco.record import InputError, _meant, write_atomic
+from aimco.record import InputError, _meant
 from aimco.tasks import Task, load
 
 OnStep = Callable[[str, float], None]
@@ -119,10 +117,3 @@ def run(name: str, settings: Settings) -> dict[str, Any]:
         "rows": [row.as_json() for row in rows],
         "pass": all(row.passes for row in rows),
     }
-
-
-def save(report: dict[str, Any], folder: str) -> Path:
-    """Write a report as NAME.json into a folder, whole or not at all."""
-    path = Path(folder) / f"{report['reference']}{'-quick' if report['quick'] else ''}.json"
-    write_atomic(path, json.dumps(report, indent=1) + "\n")
-    return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aimco.design import Design
@@ -68,8 +69,13 @@ def run(settings: Settings) -> list[Row]:
     plain = dict(zip(taus, settings.train("SGD", [design(tau, "sgd") for tau in taus], task, last=5), strict=True))
     rows = [Row(f"Tiki-Taka, tau {tau:.2f}", TIKI_TAKA[tau], ours, 1.0, "%") for tau, ours in zip(TIKI_TAKA, fast, strict=True)]
     rows += [Row(f"SGD, tau {tau:.2f}", SGD.get(tau), ours, 1.0 if tau in SGD else None, "%") for tau, ours in plain.items()]
-    collapsed = [tau for tau in taus if plain[tau] < _COLLAPSED]
-    highest = max(collapsed, default=taus[0] - 0.08)
-    lowest = min((tau for tau in taus if tau > highest), default=taus[-1] + 0.08)
     middle = sum(COLLAPSE) / 2
-    return [*rows, Row("SGD collapses below tau", middle, (highest + lowest) / 2, COLLAPSE[1] - middle, "")]
+    return [*rows, Row("SGD collapses below tau", middle, edge(plain), COLLAPSE[1] - middle, "")]
+
+
+def edge(accuracy: Mapping[float, float]) -> float:
+    """Half way from the highest tau at which nothing was learned to the next one; 0 when all learned, inf when the last did not."""
+    highest = max((tau for tau, a in accuracy.items() if a < _COLLAPSED), default=None)
+    if highest is None:
+        return 0.0
+    return (highest + min((tau for tau in accuracy if tau > highest), default=float("inf"))) / 2
