@@ -66,6 +66,19 @@ def test_run_prints_one_json_document(design_file, capsys):
         assert name in found
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--set", "training.epochs=2", "--set", "rule.lr=0.3", "--set", "device.cycle_noise=0.1"],
+        ["--set", "training.epochs=2", "rule.lr=0.3", "device.cycle_noise=0.1"],
+    ],
+)
+def test_every_setting_counts_however_they_are_given(design_file, capsys, words):
+    assert main(["run", design_file, "--limit", "100", "--json", *words]) == 0
+    expected = Design.load(design_file).replace("training.epochs", 2).replace("rule.lr", 0.3).replace("device.cycle_noise", 0.1)
+    assert json.loads(capsys.readouterr().out)["design_hash"] == expected.hash()
+
+
 def test_devices_are_listed_and_drawn(tmp_path, capsys):
     assert main(["devices"]) == 0
     assert "rpu" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import tomllib
@@ -50,13 +51,13 @@ def run(
     *,
     task: str = "digits",
     seed: int = 0,
-    set: Annotated[list[str], tyro.conf.arg(metavar="PATH=VALUE")] = [],  # noqa: B006
+    set: Annotated[list[tuple[str, ...]], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH=VALUE ...")] = [],  # noqa: B006
     data_dir: str | None = None,
     limit: int | None = None,
     checkpoint: str | None = None,
     json: bool = False,
 ) -> None:
-    """Train and price one design. --set changes fields of it, LIMIT uses only the first training samples.
+    """Train and price one design. --set changes fields of it, one or several, as often as it is given; LIMIT uses only the first training samples.
 
     --checkpoint FILE keeps the state after each epoch; the same command goes on from there when it was stopped.
     """
@@ -68,7 +69,7 @@ def run(
     from aimco.report import table
 
     chosen = Design.load(design)
-    for change in set:
+    for change in itertools.chain.from_iterable(set):
         chosen = chosen.replace(*_assignment(change))
     with Progress(console=Console(stderr=True)) as progress:
         bar = progress.add_task(f"{chosen.device.name}, {chosen.rule.kind}", total=chosen.training.epochs)
