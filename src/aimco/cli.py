@@ -57,7 +57,7 @@ def run(
     checkpoint: str | None = None,
     json: bool = False,
 ) -> None:
-    """Train and price one design. --set changes fields of it, one or several, as often as it is given; LIMIT uses only the first training samples.
+    """Train and price one design. --set changes fields of it; LIMIT uses only the first training samples.
 
     --checkpoint FILE keeps the state after each epoch; the same command goes on from there when it was stopped.
     """
