@@ -46,9 +46,13 @@ class ScalarSource:
 
     Numbers written in the function and module constants it reads become float32, as the state is; scalar
     functions it calls come along; modules it uses (math, numpy) are imported. Anything else is refused.
+
+    Args:
+        function: of numbers. double: keep double precision, for fits.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], double: bool = False) -> None:
+        self.double = double
         self.imports: dict[str, str] = {}
         self.constants: dict[str, float] = {}
         self.functions: dict[str, str] = {}
@@ -74,7 +78,8 @@ class ScalarSource:
         if definition.body and isinstance(definition.body[0], ast.Expr) and isinstance(definition.body[0].value, ast.Constant):
             definition.body = definition.body[1:]
         self._collect(definition, function, arguments)
-        self.functions[name] = ast.unparse(ast.fix_missing_locations(_Single(self).visit(definition)))
+        tree = definition if self.double else _Single(self).visit(definition)
+        self.functions[name] = ast.unparse(ast.fix_missing_locations(tree))
 
     def _collect(self, definition: ast.FunctionDef, function: Callable[..., Any], arguments: set[str]) -> None:
         scope = inspect.getclosurevars(function)
@@ -92,7 +97,7 @@ class ScalarSource:
             elif inspect.isfunction(value):
                 self.add(value, name)
             elif callable(value) and getattr(value, "__module__", "") == "math":
-                place = "aimco.kernels.smooth" if value.__name__ in _SMOOTH else "math"
+                place = "aimco.kernels.smooth" if value.__name__ in _SMOOTH and not self.double else "math"
                 self.imports[name] = f"from {place} import {value.__name__} as {name}"
             else:
                 what = f"{function.__name__} reads {node.id}, a {type(value).__name__}"
@@ -102,7 +107,8 @@ class ScalarSource:
     def text(self, main: str) -> str:
         """Python text that defines the functions, the one called `main` last."""
         lines = sorted(self.imports.values())
-        lines += [f"{name} = np.float32({value!r})" for name, value in self.constants.items()]
+        number = "float" if self.double else "np.float32"
+        lines += [f"{name} = {number}({value!r})" for name, value in self.constants.items()]
         for name in sorted(self.functions, key=lambda n: n == main):
             lines += ["", "", self.functions[name]]
             if name != main:
@@ -163,8 +169,28 @@ def kernel(function: Callable[..., Any], own: tuple[str, ...], shared: tuple[str
     return _module(part)
 
 
-def _module(part: str) -> ModuleType:
-    template = (_HERE / "pulse_template.py").read_text()
+@functools.cache
+def mean_step(function: Callable[..., Any]) -> tuple[Any, tuple[str, ...]]:
+    """The compiled kernel module (`steps`, `trajectory`) of the mean step of a response in double precision, for fits.
+
+    Args:
+        function: scalar `step(g, up, p) -> dg`.
+
+    Returns:
+        The module, and the names of the parameters it takes, in the order of the columns of `a`.
+    """
+    source = ScalarSource(function, double=True)
+    names = tuple(sorted(source.reads | {"g_max", "g_min"}))
+    columns = ", ".join(f"a[k, {i}]" for i in range(len(names)))
+    part = source.text("response") + (
+        f"\n\nDevice = namedtuple('Device', {' '.join(names)!r})\n\n\n"
+        f"@nb.njit(inline='always')\ndef device(a, k):\n    return Device({columns})\n"
+    )
+    return _module(part, "mean_step_template.py"), names
+
+
+def _module(part: str, file_name: str = "pulse_template.py") -> ModuleType:
+    template = (_HERE / file_name).read_text()
     head, rest = template.split("# <response>\n")
     text = head + part + rest.split("# </response>\n")[1]
     used = [(_HERE / name).read_text() for name in ("lanes.py", "trains.py", "smooth.py")]

@@ -1,6 +1,7 @@
 """A device whose step falls exponentially towards the bound."""
 
 from math import exp
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -15,6 +16,13 @@ class Exponential(Response):
     to; with a < 0 and gamma < 0 they are large at the other bound and level off.
     Source: Gong 2018 (resistive memory); exponential-step device of Gokmen & Haensch 2020.
     """
+
+    fit_starts: ClassVar[tuple[dict[str, float], ...]] = (
+        {"a_up": 0.05, "gamma_up": 3.0, "a_down": 0.05, "gamma_down": 3.0},
+        {"a_up": -0.5, "gamma_up": -2.0, "a_down": -0.5, "gamma_down": -2.0},
+        {"a_up": 0.05, "gamma_up": 3.0, "a_down": -0.5, "gamma_down": -2.0},
+        {"a_up": -0.5, "gamma_up": -2.0, "a_down": 0.05, "gamma_down": 3.0},
+    )
 
     a_up: float = Field(default=0.00081, lt=1, ge=-100, description="weight of the exponential, up")
     a_down: float = Field(default=0.36833, lt=1, ge=-100, description="weight of the exponential, down")

@@ -1,5 +1,7 @@
 """A device whose step follows a power of the distance to the bound."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from aimco.device.response import Response
@@ -12,6 +14,9 @@ class Power(Response):
     gamma = 0 is the constant step, 1 the soft bounds.
     Source: Wu 2025, response functions (1 -+ w/tau)^gamma_res.
     """
+
+    soft: ClassVar[bool] = True
+    fit_starts: ClassVar[tuple[dict[str, float], ...]] = ({"gamma_up": 0.5, "gamma_down": 0.5}, {"gamma_up": 2.0, "gamma_down": 2.0})
 
     gamma_up: float = Field(default=2.0, ge=0, le=20, description="exponent of the up step")
     gamma_down: float = Field(default=2.0, ge=0, le=20, description="exponent of the down step")

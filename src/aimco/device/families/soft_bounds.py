@@ -1,5 +1,7 @@
 """A device whose step shrinks linearly to zero at the bound."""
 
+from typing import ClassVar
+
 from aimco.device.response import Response
 
 
@@ -9,6 +11,8 @@ class SoftBounds(Response):
     dg+ = step_up (1 - g/g_max), dg- = -step_down (1 - g/g_min), g measured from mid-range.
     Source: Rasch 2024, eq. 4-5; Gokmen & Haensch 2020.
     """
+
+    soft: ClassVar[bool] = True
 
     @staticmethod
     def derive(p):

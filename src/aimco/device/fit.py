@@ -1,0 +1,460 @@
+"""Measured pulses become a device: which response fits, with which numbers, how certain, and how far devices and cycles differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import optimize
+
+from aimco.device import datasheet
+from aimco.device.datasheet import Estimate, Population
+from aimco.device.device import Device
+from aimco.device.fit_noise import Noise, expected, find
+from aimco.device.increments import Increments, increments
+from aimco.device.measurement import Measurement, Trace
+from aimco.device.response import Response
+from aimco.record import InputError
+
+_AT_ONCE = 20  # devices that are fitted together
+_CHOOSE_BY = 12  # devices that the family is chosen by
+_READINGS = 300_000  # that the noise is found from
+_CLOSE = 6.0  # of the information criterion: a simpler family is taken when it is not further than this from the best
+_SIMPLE_FIRST = ("constant-step", "soft-bounds", "linear-step", "power", "exponential", "pcm")
+_LOCAL = ("step_up", "step_down")
+_BOUNDS = ("g_max", "g_min")
+OnProgress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What was found in measured pulses.
+
+    Args:
+        device: the device, with sources; levels in S.
+        estimates: number -> value with its interval, in the unit of the file where it has one.
+        families: family -> how much worse than the best by the information criterion, of those that were tried.
+        goodness: R^2 of the fitted mean changes, and of whole ramps without noise.
+        population: the devices one by one. increments, fitted_change: mean changes per pulse as measured and as fitted. notes: what was assumed, and what the data do not show.
+    """
+
+    device: Device
+    estimates: dict[str, Estimate]
+    families: dict[str, float]
+    goodness: dict[str, float]
+    population: Population
+    increments: Increments
+    measured: Measurement
+    fitted_change: np.ndarray
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class _Solution:
+    """A family fitted to some devices, in units of the half range of `frame`."""
+
+    family: type[Response]
+    local: dict[str, np.ndarray]  # (D,)
+    local_sigma: dict[str, np.ndarray]
+    shared: dict[str, float]
+    shared_sigma: dict[str, float]
+    frame: tuple[float, float]  # lowest, highest level of the nominal range
+    change: np.ndarray  # fitted mean change of each bin, in levels
+    cost: float
+
+
+class _Problem:
+    """Least squares of the mean changes in bins for one family: steps (and bounds) of each device, the rest shared.
+
+    Args:
+        family: the response. data: bins. frame: nominal range that normalises levels. weights: of the squared differences (B,).
+    """
+
+    def __init__(self, family: type[Response], data: Increments, frame: tuple[float, float], weights: np.ndarray) -> None:
+        from aimco.kernels.build import mean_step
+
+        self.family, self.data, self.frame = family, data, frame
+        self.half, self.mid = (frame[1] - frame[0]) / 2, (frame[1] + frame[0]) / 2
+        self.module, self.names = mean_step(family.step)
+        self.extras = [n for n, f in family.model_fields.items() if f.annotation is float and n not in _LOCAL]
+        steps = _LOCAL[:1] if data.one_sided else _LOCAL
+        self.local = (*steps, *_BOUNDS) if family.soft else steps
+        self.state = (data.state - self.mid) / self.half
+        self.change = data.change / self.half
+        self.root = np.sqrt(weights) * self.half
+        self.count = len(data.devices)
+        self.high, self.low = ((v - self.mid) / self.half for v in (data.high, data.low))
+
+    def columns(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Parameters of the device of each bin."""
+        local = theta[: self.count * len(self.local)].reshape(len(self.local), self.count)
+        found = {"g_max": self.high, "g_min": self.low} | dict(zip(self.local, local, strict=True))
+        for name in _LOCAL:
+            found[name] = np.exp(found[name]) if name in self.local else found.get(name, np.ones(self.count))
+        found |= {n: np.full(self.count, v) for n, v in zip(self.extras, theta[local.size :], strict=True)}
+        return found
+
+    def table(self, found: dict[str, np.ndarray]) -> np.ndarray:
+        """The same as the kernel takes them, for each device (D, K)."""
+        tensors = {n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in found.items()}
+        tensors |= self.family.derive(tensors)
+        return np.stack([tensors[n].numpy() for n in self.names], 1)
+
+    def predicted(self, theta: np.ndarray) -> np.ndarray:
+        """Mean change of each bin (B,), in half ranges."""
+        a = self.table(self.columns(theta))[self.data.device]
+        out = np.empty(self.state.size)
+        self.module.steps(self.state, self.data.up, np.ascontiguousarray(a), out)
+        return out
+
+    def residuals(self, theta: np.ndarray) -> np.ndarray:
+        return np.nan_to_num((self.predicted(theta) - self.change) * self.root, nan=1e6, posinf=1e6, neginf=-1e6)
+
+    def jacobian(self, theta: np.ndarray) -> np.ndarray:
+        """Derivatives (B, parameters): a parameter of one device moves only the bins of that device, so one difference does all."""
+        size, at = 1e-6, self.residuals(theta)
+        out = np.zeros((at.size, theta.size))
+        for k in range(len(self.local)):
+            moved = theta.copy()
+            moved[k * self.count : (k + 1) * self.count] += size
+            out[np.arange(at.size), k * self.count + self.data.device] = (self.residuals(moved) - at) / size
+        for k in range(len(self.local) * self.count, theta.size):
+            moved = theta.copy()
+            moved[k] += size
+            out[:, k] = (self.residuals(moved) - at) / size
+        return out
+
+    def start(self, extras: dict[str, float]) -> np.ndarray:
+        """Steps as seen near mid-range, bounds a little beyond what was seen."""
+        guess = []
+        for name in self.local:
+            if name in _BOUNDS:
+                guess.append((self.high if name == "g_max" else self.low) * 1.05)
+                continue
+            side = self.data.up == (name == "step_up")
+            step = np.empty(self.count)
+            for d in range(self.count):
+                mine = side & (self.data.device == d)
+                near = mine & (np.abs(self.state) <= max(0.3, np.min(np.abs(self.state[mine]), initial=9)))
+                size = np.average(np.abs(self.change[near]), weights=self.data.count[near]) if near.any() else 0.0
+                step[d] = np.log(max(size, 1e-6))
+            guess.append(step)
+        defaults = {n: self.family.model_fields[n].default for n in self.extras} | extras
+        return np.concatenate([*guess, [defaults[n] for n in self.extras]])
+
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ranges of the parameters; a soft bound lies near the end of the range where changes had died down there."""
+        low, high = [], []
+        for name in self.local:
+            if name == "g_max":
+                low.append(self.high - 0.02)
+                high.append(self.high + (0.35 if self.data.reached[1] else 5.0))
+            elif name == "g_min":
+                low.append(self.low - (0.35 if self.data.reached[0] else 5.0))
+                high.append(self.low + 0.02)
+            else:
+                low.append(np.full(self.count, -20.0))
+                high.append(np.full(self.count, 3.0))
+        limits = [_limits(self.family, n) for n in self.extras]
+        return np.concatenate([*low, [v[0] for v in limits]]), np.concatenate([*high, [v[1] for v in limits]])
+
+    def solve(self, theta: np.ndarray, tries: int = 60) -> tuple[np.ndarray, float]:
+        low, high = self.limits()
+        theta = np.clip(theta, low + 1e-9, high - 1e-9)
+        solved = optimize.least_squares(self.residuals, theta, self.jacobian, (low, high), x_scale="jac", max_nfev=tries, ftol=1e-9)
+        return solved.x, 2 * float(solved.cost)
+
+    def sigma(self, theta: np.ndarray) -> np.ndarray:
+        """Standard deviations of the parameters."""
+        jacobian = self.jacobian(theta)
+        normal = jacobian.T @ jacobian
+        return np.sqrt(np.clip(np.diag(np.linalg.pinv(normal, hermitian=True)), 0, None))
+
+
+def _limits(family: type[Response], name: str) -> tuple[float, float]:
+    found = {k: getattr(m, k) for m in family.model_fields[name].metadata for k in ("ge", "gt", "le", "lt") if hasattr(m, k)}
+    return found.get("ge", found.get("gt", -np.inf)), found.get("le", found.get("lt", np.inf))
+
+
+def _variances(data: Increments, change: np.ndarray) -> np.ndarray:
+    """Variance of one pulse's change in each bin, A + B (mean change)^2, with A and B from the variances seen."""
+    square = np.maximum(np.abs(change), 0.02 * np.quantile(np.abs(change), 0.9)) ** 2
+    sure = data.count >= 3
+    weight, model = np.sqrt(data.count[sure]), np.maximum(data.variance[sure], np.median(data.variance[sure]) * 1e-3 + 1e-300)
+    for _ in range(4):
+        scale = weight / model
+        (fixed, relative), _ = optimize.nnls(np.stack([scale, square[sure] * scale], 1), data.variance[sure] * scale)
+        model = np.maximum(fixed + relative * square[sure], 1e-12 * square.max())
+    return np.maximum(fixed + relative * square, 1e-12 * square.max())
+
+
+def _smooth(data: Increments) -> np.ndarray:
+    """Mean change of each bin, averaged with its neighbours."""
+    out = data.change.copy()
+    for d in range(len(data.devices)):
+        for up in (True, False):
+            mine = np.flatnonzero((data.device == d) & (data.up == up))
+            if mine.size >= 5:
+                padded = np.pad(data.change[mine], 2, mode="edge")
+                out[mine] = np.convolve(padded, np.ones(5) / 5, "valid")
+    return out
+
+
+def _fit_family(family: type[Response], data: Increments, variance: np.ndarray | None = None) -> _Solution:
+    """One family fitted to some devices. variance: of one pulse's change in each bin; from the fit itself when absent."""
+    frame = (float(data.low.mean()), float(data.high.mean()))
+    given = variance if variance is not None else _variances(data, _smooth(data))
+    theta, problem, cost = None, None, np.inf
+    for _ in range(3 if family.soft else 1):
+        problem = _Problem(family, data, frame, data.count / given)
+        starts = [problem.start(extras) for extras in family.fit_starts or ({},)] if theta is None else [theta]
+        theta, cost = min((problem.solve(start) for start in starts), key=lambda found: found[1])
+        if variance is None:
+            given = _variances(data, problem.predicted(theta) * problem.half)
+        if family.soft:
+            found = problem.columns(theta)
+            frame = tuple(float(np.mean(found[n])) * problem.half + problem.mid for n in ("g_min", "g_max"))
+            theta = None
+    assert problem is not None
+    if theta is None:
+        problem = _Problem(family, data, frame, data.count / given)
+        theta, cost = min((problem.solve(problem.start(extras)) for extras in family.fit_starts or ({},)), key=lambda found: found[1])
+    elif variance is None:
+        problem = _Problem(family, data, frame, data.count / given)
+        theta, cost = problem.solve(theta)
+    return _solution(problem, theta, cost)
+
+
+def _solution(problem: _Problem, theta: np.ndarray, cost: float) -> _Solution:
+    found, sigma = problem.columns(theta), problem.sigma(theta)
+    size = len(problem.local) * problem.count
+    local_sigma = {n: np.zeros(problem.count) for n in (*_LOCAL, *_BOUNDS)}
+    for k, name in enumerate(problem.local):
+        own = sigma[k * problem.count : (k + 1) * problem.count]
+        local_sigma[name] = own * found[name] if name in _LOCAL else own
+    if "step_down" not in problem.local:
+        found["step_down"] = found["step_up"]
+    local = {n: found[n] for n in (*_LOCAL, *_BOUNDS)}
+    shared = dict(zip(problem.extras, theta[size:].tolist(), strict=True))
+    shared_sigma = dict(zip(problem.extras, sigma[size:].tolist(), strict=True))
+    return _Solution(
+        problem.family, local, local_sigma, shared, shared_sigma, problem.frame, problem.predicted(theta) * problem.half, cost
+    )
+
+
+def _criterion(solution: _Solution, data: Increments) -> float:
+    """Bayesian information criterion of a fit; bounds that were fitted count as far as they truly differ among devices."""
+    count, free = len(data.devices), len(solution.shared)
+    for name in _BOUNDS if solution.family.soft else ():
+        spread, own = float(np.var(solution.local[name])), float(np.mean(solution.local_sigma[name] ** 2))
+        free += 1 + (count - 1) * max(0.0, spread - own) / max(spread, 1e-300)
+    return solution.cost + free * float(np.log(len(data.count)))
+
+
+def fit(
+    measured: Measurement,
+    *,
+    family: str | None = None,
+    name: str = "fitted",
+    span_S: tuple[float, float] = (1e-7, 1e-5),
+    extra: dict[str, Any] | None = None,
+    on_progress: OnProgress | None = None,
+) -> Fit:
+    """Find the device behind measured pulses.
+
+    Mean changes per pulse, in bins of the state, are fitted by least squares, with steps (and, where steps vanish at them, bounds) of each
+    device and the other parameters common to all; the family is chosen by the Bayesian information criterion, a simpler
+    one where it is not clearly worse. Noise of writing and of reading follow from the likelihood of the sequences of readings. Means and
+    spreads over devices, with intervals of Student's t and of chi squared, become the datasheet.
+
+    Args:
+        measured: pulses. family: take this one instead of choosing. name: of the device.
+        span_S: conductances that the range is laid on when the file's unit is not S. extra: further fields of the datasheet.
+        on_progress: called with (what is done, fraction).
+
+    Raises:
+        InputError: nothing that can be fitted; an unknown family.
+
+    Source: least squares on binned changes, as pulse responses are compared by Gong 2018; the filter is that of Kalman 1960.
+    """
+    tell = on_progress or (lambda what, done: None)
+    tell("changes per pulse", 0.0)
+    data = increments(measured)
+    solutions, criteria = _candidates(data, family, tell)
+    chosen = family or next(kind for kind in _ordered(criteria) if criteria[kind] <= min(criteria.values()) + _CLOSE)
+    solution = _whole(Response.of_kind(chosen), data, tell)
+    tell("noise", 0.8)
+    noise = _noise(solution, data, measured)
+    tell("datasheet", 0.95)
+    best, population = min(criteria.values()), _population(solution, data)
+    made = datasheet.estimates(population, noise, measured.unit)
+    sheet = {"name": name, "source": measured.source, "unit": measured.unit, "span_S": span_S, "extra": extra or {}}
+    tell("done", 1.0)
+    return Fit(
+        device=datasheet.device(population, made, **sheet),
+        estimates=made,
+        families={kind: value - best for kind, value in sorted(criteria.items(), key=lambda item: item[1])},
+        goodness={"changes": _r2(data.change, solution.change, data.count), "ramps": _ramps_r2(solution, data, measured)},
+        population=population,
+        increments=data,
+        measured=measured,
+        fitted_change=solution.change,
+        notes=[*measured.notes, *_remarks(data, made)],
+    )
+
+
+def _remarks(data: Increments, made: dict[str, Estimate]) -> list[str]:
+    """What the reader of the fit must know."""
+    said = []
+    for reached, end in zip(data.reached, ("lower", "upper"), strict=True):
+        if not reached:
+            said.append(f"changes had not died down at the {end} end: the device may go further than the range seen")
+    if len(data.devices) == 1:
+        said.append("one device was measured: nothing is known of the spread among devices")
+    if data.one_sided:
+        said.append("there are no gradual steps down: the weight needs a cell of two, as cell.kind = 'pair'")
+    noise = made.get("cycle_noise", made.get("cycle_noise_additive"))
+    if noise is not None and noise.low == 0:
+        said.append(f"noise of writing is not seen beside that of reading: at most {noise.high:.2g} of a step")
+    return said
+
+
+def _population(solution: _Solution, data: Increments) -> Population:
+    low, high = solution.frame
+    half, mid = (high - low) / 2, (high + low) / 2
+    values = {n: v * half + (mid if n in _BOUNDS else 0.0) for n, v in solution.local.items()}
+    sigma = {n: v * half for n, v in solution.local_sigma.items()}
+    symmetry = np.array([_symmetry(solution, data, d) for d in range(len(data.devices))]) * half + mid
+    return Population(solution.family, values, sigma, solution.shared, solution.shared_sigma, symmetry, low, high)
+
+
+def _symmetry(solution: _Solution, data: Increments, device: int) -> float:
+    """State at which up and down steps cancel, nan where they nowhere do; in half ranges."""
+    if solution.family.one_sided:
+        return np.nan
+    module, a = _steps_of(solution, data, device)
+    grid = np.linspace(solution.local["g_min"][device], solution.local["g_max"][device], 2001)
+    up, down = np.empty(grid.size), np.empty(grid.size)
+    table = np.ascontiguousarray(np.broadcast_to(a, (grid.size, a.shape[1])))
+    module.steps(grid, np.ones(grid.size, bool), table, up)
+    module.steps(grid, np.zeros(grid.size, bool), table, down)
+    crossing = np.flatnonzero(np.diff(np.sign(up + down)))
+    return float(grid[crossing[0]]) if crossing.size else np.nan
+
+
+def _ordered(criteria: dict[str, float]) -> list[str]:
+    return sorted(criteria, key=lambda kind: _SIMPLE_FIRST.index(kind) if kind in _SIMPLE_FIRST else len(_SIMPLE_FIRST))
+
+
+def _candidates(data: Increments, family: str | None, tell: OnProgress) -> tuple[dict[str, _Solution], dict[str, float]]:
+    """Families fitted to a few devices with the same weights, and their criteria."""
+    few = data.of(np.arange(min(len(data.devices), _CHOOSE_BY)))
+    variance = _variances(few, _smooth(few))
+    kinds = [family] if family else [kind for kind in Response.kinds() if kind in _SIMPLE_FIRST]
+    solutions = {}
+    for k, kind in enumerate(kinds):
+        tell(f"family {kind}", 0.1 + 0.4 * k / len(kinds))
+        response = Response.of_kind(kind)
+        if response.step is Response.step:
+            raise InputError(f"family {kind}: must define step(g, up, p) to be fitted, got a whole pulse; write its mean step")
+        if not family and response.one_sided != data.one_sided:
+            continue
+        solutions[kind] = _fit_family(response, few, variance)
+    criteria = {kind: _criterion(solution, few) for kind, solution in solutions.items()}
+    excess = max(1.0, min(solution.cost for solution in solutions.values()) / len(few.count))
+    return solutions, {kind: value / excess for kind, value in criteria.items()}
+
+
+def _whole(family: type[Response], data: Increments, tell: OnProgress) -> _Solution:
+    """The chosen family fitted to all devices, some at a time; what they share is averaged by its certainty."""
+    count = len(data.devices)
+    groups = np.array_split(np.arange(count), max(1, -(-count // _AT_ONCE)))
+    parts = []
+    for k, group in enumerate(groups):
+        tell(f"{family.kind_name()}, devices {group[0] + 1} to {group[-1] + 1}", 0.5 + 0.3 * k / len(groups))
+        parts.append(_fit_family(family, data.of(group)))
+    if len(parts) == 1:
+        return parts[0]
+    shared, sigma = {}, {}
+    for name in parts[0].shared:
+        weights = np.array([1 / max(part.shared_sigma[name], 1e-9) ** 2 for part in parts])
+        shared[name] = float(np.average([part.shared[name] for part in parts], weights=weights))
+        sigma[name] = float(weights.sum() ** -0.5)
+    low, high = (np.average([part.frame[k] for part in parts], weights=[len(g) for g in groups]) for k in (0, 1))
+    half, mid = (high - low) / 2, (high + low) / 2
+    local: dict[str, list[np.ndarray]] = {n: [] for n in parts[0].local}
+    local_sigma: dict[str, list[np.ndarray]] = {n: [] for n in parts[0].local}
+    for part in parts:
+        own_half, own_mid = (part.frame[1] - part.frame[0]) / 2, (part.frame[1] + part.frame[0]) / 2
+        for n, v in part.local.items():
+            shift = own_mid - mid if n in _BOUNDS else 0.0
+            local[n].append((v * own_half + shift) / half)
+            local_sigma[n].append(part.local_sigma[n] * own_half / half)
+    change = np.empty(len(data.change))
+    for group, part in zip(groups, parts, strict=True):
+        change[np.isin(data.device, group)] = part.change
+    joined, joined_sigma = ({n: np.concatenate(v) for n, v in kept.items()} for kept in (local, local_sigma))
+    return _Solution(family, joined, joined_sigma, shared, sigma, (float(low), float(high)), change, sum(part.cost for part in parts))
+
+
+def _steps_of(solution: _Solution, data: Increments, device: int) -> tuple[Any, np.ndarray]:
+    """The kernel of the family and the parameters of one device as it takes them, (1, K)."""
+    problem = _Problem(solution.family, data.of(np.array([device])), solution.frame, np.ones(int((data.device == device).sum())))
+    found = {n: v[device : device + 1] for n, v in solution.local.items()} | {n: np.array([v]) for n, v in solution.shared.items()}
+    return problem.module, problem.table(found)
+
+
+def _noise(solution: _Solution, data: Increments, measured: Measurement) -> Noise:
+    half, mid = (solution.frame[1] - solution.frame[0]) / 2, (solution.frame[1] + solution.frame[0]) / 2
+    middle = float(np.mean([solution.local["step_up"], solution.local["step_down"]])) * half
+    number = {name: k for k, name in enumerate(data.devices)}
+    found, readings, module = [], 0, None
+    change = np.median(np.abs(data.change))
+    window = 1 if data.read_noise == 0 else max(1, round((2 * data.read_noise**2 / max(change, 1e-300) ** 2 / 0.02) ** (1 / 3)))
+    for trace in measured.traces:
+        d = number[trace.device]
+        module, a = _steps_of(solution, data, d)
+
+        def steps(state: np.ndarray, up: np.ndarray, module: Any = module, a: np.ndarray = a) -> np.ndarray:
+            out = np.empty(state.size)
+            module.steps((state - mid) / half, up, np.ascontiguousarray(np.broadcast_to(a, (state.size, a.shape[1]))), out)
+            return out * half
+
+        found.append(expected(trace, steps, float(data.low[d]), float(data.high[d]), data.read_noise, window, middle))
+        readings += trace.level.size
+        if readings > _READINGS:
+            break
+    assert module is not None
+    levels = np.unique(measured.traces[0].level[:5000])
+    resolution = float(np.diff(levels).min()) if levels.size > 1 else 0.0
+    return find(found, module.log_likelihood, middle, resolution, data.read_noise > 0)
+
+
+def _r2(seen: np.ndarray, fitted: np.ndarray, weight: np.ndarray) -> float:
+    mean = np.average(seen, weights=weight)
+    return float(1 - np.sum(weight * (seen - fitted) ** 2) / max(np.sum(weight * (seen - mean) ** 2), 1e-300))
+
+
+def _ramps_r2(solution: _Solution, data: Increments, measured: Measurement) -> float:
+    """R^2 of the readings against ramps of the fitted mean steps, each ramp from its first reading."""
+    number = {name: k for k, name in enumerate(data.devices)}
+    off, all_ = 0.0, 0.0
+    for trace in measured.traces:
+        fitted = trajectory(solution, data, number[trace.device], trace)
+        off += float(np.sum((trace.level - fitted) ** 2))
+        all_ += float(np.sum((trace.level - trace.level.mean()) ** 2))
+    return 1 - off / max(all_, 1e-300)
+
+
+def trajectory(solution: _Solution, data: Increments, device: int, trace: Trace) -> np.ndarray:
+    """Levels that the mean steps of a device make of a trace, each ramp from its first reading."""
+    half, mid = (solution.frame[1] - solution.frame[0]) / 2, (solution.frame[1] + solution.frame[0]) / 2
+    module, a = _steps_of(solution, data, device)
+    turned = np.concatenate([[True], np.diff(trace.polarity) != 0])
+    fresh = np.concatenate([turned[1:], [False]]) | (trace.polarity == 0) | (trace.polarity == 2)
+    out = np.empty(trace.level.size)
+    module.trajectory((trace.level - mid) / half, trace.polarity, trace.pulses, fresh, a, out)
+    return out * half + mid
