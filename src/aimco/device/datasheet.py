@@ -152,7 +152,6 @@ def _sources(found: Population, made: dict[str, Estimate], source: str, known: b
     assumed = "assumed: the file is not in siemens; its range {} to {} is laid here"
     for field in ("g_min", "g_max"):
         sources[field] = words(field) if known else assumed.format(f"{found.low:.4g}", f"{found.high:.4g}")
-    sources["spread"] = "; ".join(f"{n.removeprefix('spread.')} {words(n)}" for n in made if n.startswith("spread.")) if found.count > 1 else (
-        "assumed: none, as one device was measured"
-    )
+    apart = [f"{n.removeprefix('spread.')} {words(n)}" for n in made if n.startswith("spread.")]
+    sources["spread"] = "; ".join(apart) if found.count > 1 else "assumed: none, as one device was measured"
     return sources | {n: words(n) for n in ("cycle_noise", "cycle_noise_additive", "read_noise") if n in made}

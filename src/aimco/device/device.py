@@ -99,7 +99,7 @@ class Device(Record):
         return self
 
     def _response_numbers(self) -> list[str]:
-        return [n for n in type(self.response).model_fields if isinstance(getattr(self.response, n), float | tuple)]
+        return [n for n, f in type(self.response).model_fields.items() if f.annotation is float]
 
     @property
     def half_range(self) -> Any:
@@ -228,7 +228,10 @@ class Sampled:
         from aimco.kernels.build import kernel
 
         relative, fixed = (bool(self.values[n].any()) for n in ("cycle_noise", "cycle_noise_additive"))
-        return kernel(scalar_pulse(self.device.response, relative=relative, fixed=fixed), self.own, self.shared, self.noisy, referenced)
+        response = self.device.response
+        tables = tuple((name, np.asarray(v).shape, np.asarray(v, np.float32).tobytes()) for name, v in response.tables().items())
+        pulse = scalar_pulse(response, relative=relative, fixed=fixed)
+        return kernel(pulse, self.own, self.shared, self.noisy, referenced, tables)
 
     def bounds(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(lowest, highest) state of each device, (E, R, C)."""

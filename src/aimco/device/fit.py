@@ -38,7 +38,8 @@ class Fit:
         estimates: number -> value with its interval, in the unit of the file where it has one.
         families: family -> how much worse than the best by the information criterion, of those that were tried.
         goodness: R^2 of the fitted mean changes, and of whole ramps without noise.
-        population: the devices one by one. increments, fitted_change: mean changes per pulse as measured and as fitted. notes: what was assumed, and what the data do not show.
+        population: the devices one by one. increments, fitted_change: mean changes per pulse as measured and as fitted.
+        notes: what was assumed, and what the data do not show.
     """
 
     device: Device
@@ -283,7 +284,7 @@ def fit(
     tell = on_progress or (lambda what, done: None)
     tell("changes per pulse", 0.0)
     data = increments(measured)
-    solutions, criteria = _candidates(data, family, tell)
+    criteria = _candidates(data, family, tell)
     chosen = family or next(kind for kind in _ordered(criteria) if criteria[kind] <= min(criteria.values()) + _CLOSE)
     solution = _whole(Response.of_kind(chosen), data, tell)
     tell("noise", 0.8)
@@ -349,8 +350,8 @@ def _ordered(criteria: dict[str, float]) -> list[str]:
     return sorted(criteria, key=lambda kind: _SIMPLE_FIRST.index(kind) if kind in _SIMPLE_FIRST else len(_SIMPLE_FIRST))
 
 
-def _candidates(data: Increments, family: str | None, tell: OnProgress) -> tuple[dict[str, _Solution], dict[str, float]]:
-    """Families fitted to a few devices with the same weights, and their criteria."""
+def _candidates(data: Increments, family: str | None, tell: OnProgress) -> dict[str, float]:
+    """Criteria of the families, fitted to a few devices with the same weights."""
     few = data.of(np.arange(min(len(data.devices), _CHOOSE_BY)))
     variance = _variances(few, _smooth(few))
     kinds = [family] if family else [kind for kind in Response.kinds() if kind in _SIMPLE_FIRST]
@@ -365,7 +366,7 @@ def _candidates(data: Increments, family: str | None, tell: OnProgress) -> tuple
         solutions[kind] = _fit_family(response, few, variance)
     criteria = {kind: _criterion(solution, few) for kind, solution in solutions.items()}
     excess = max(1.0, min(solution.cost for solution in solutions.values()) / len(few.count))
-    return solutions, {kind: value / excess for kind, value in criteria.items()}
+    return {kind: value / excess for kind, value in criteria.items()}
 
 
 def _whole(family: type[Response], data: Increments, tell: OnProgress) -> _Solution:

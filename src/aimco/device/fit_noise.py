@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -64,7 +65,7 @@ def _averaged(level: np.ndarray, polarity: np.ndarray, window: int) -> np.ndarra
     """Running mean within each run of pulses of one direction."""
     out = level.copy()
     cuts = [0, *(np.flatnonzero(np.diff(polarity)) + 1), level.size]
-    for first, last in zip(cuts[:-1], cuts[1:], strict=True):
+    for first, last in itertools.pairwise(cuts):
         wide = min(window, last - first)
         sums = np.concatenate([[0.0], np.cumsum(level[first:last])])
         at = np.arange(last - first)

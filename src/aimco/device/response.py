@@ -43,6 +43,10 @@ class Response(Kinded):
         """Signed mean change of g by one pulse (abstract). Source: the family's."""
         raise NotImplementedError
 
+    def tables(self) -> dict[str, Any]:
+        """Numbers and arrays that a family's own `pulse` reads as `p.name` and that no device has of its own; none by default."""
+        return {}
+
     @staticmethod
     def derive(p: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Further parameters that `step` reads, computed once per device from the sampled ones."""

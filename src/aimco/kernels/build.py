@@ -14,6 +14,7 @@ import inspect
 import os
 import tempfile
 import textwrap
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -48,11 +49,11 @@ class ScalarSource:
     functions it calls come along; modules it uses (math, numpy) are imported. Anything else is refused.
 
     Args:
-        function: of numbers. double: keep double precision, for fits.
+        function: of numbers. double: keep double precision, for fits. tables: names that it reads as `p.name` and that are constants.
     """
 
-    def __init__(self, function: Callable[..., Any], double: bool = False) -> None:
-        self.double = double
+    def __init__(self, function: Callable[..., Any], double: bool = False, tables: tuple[str, ...] = ()) -> None:
+        self.double, self.tables = double, tables
         self.imports: dict[str, str] = {}
         self.constants: dict[str, float] = {}
         self.functions: dict[str, str] = {}
@@ -86,7 +87,7 @@ class ScalarSource:
         outer = {**scope.globals, **scope.nonlocals}
         for node in ast.walk(definition):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "p":
-                self.reads.add(node.attr)
+                self.reads |= {node.attr} - set(self.tables)
             if not isinstance(node, ast.Name) or node.id in arguments or node.id not in outer:
                 continue
             value, name = outer[node.id], f"its_{node.id}"  # so that no name of the response meets one of the kernel
@@ -129,6 +130,11 @@ class _Single(ast.NodeTransformer):
         self.source.constants[name] = float(node.value)
         return ast.copy_location(ast.Name(name, ast.Load()), node)
 
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        if node.attr in self.source.tables:
+            return ast.copy_location(ast.Name(f"table_{node.attr}", ast.Load()), node)
+        return self.generic_visit(node)
+
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         whole = isinstance(node.right, ast.Constant) and node.right.value in (2, 3, 4)
         if not isinstance(node.op, ast.Pow):
@@ -142,7 +148,14 @@ class _Single(ast.NodeTransformer):
 
 
 @functools.cache
-def kernel(function: Callable[..., Any], own: tuple[str, ...], shared: tuple[str, ...], noisy: bool, referenced: bool) -> Any:
+def kernel(
+    function: Callable[..., Any],
+    own: tuple[str, ...],
+    shared: tuple[str, ...],
+    noisy: bool,
+    referenced: bool,
+    tables: tuple[tuple[str, tuple[int, ...], bytes], ...] = (),
+) -> Any:
     """The compiled kernel module (`update`, `apply`, `steps`) of one response.
 
     Args:
@@ -150,8 +163,9 @@ def kernel(function: Callable[..., Any], own: tuple[str, ...], shared: tuple[str
         own: parameters that differ from device to device, in the order of the rows of `a`.
         shared: parameters equal within an ensemble member, in the order of `m`.
         noisy: whether pulses are noisy. referenced: whether the state is stored relative to a reference device.
+        tables: (name, shape, float32 bytes) of what it reads as `p.name` and is one for all devices: constants of the compiled code.
     """
-    source = ScalarSource(function)
+    source = ScalarSource(function, tables=tuple(name for name, _, _ in tables))
     needed = source.reads | {"g_max", "g_min"}
     missing = sorted(needed - set(own) - set(shared))
     if missing:
@@ -161,8 +175,13 @@ def kernel(function: Callable[..., Any], own: tuple[str, ...], shared: tuple[str
     names = sorted(needed)
     whole = [f"a[e, i, {own.index(n)}, j]" if n in own else f"m[e, {shared.index(n)}]" for n in names]
     row = [f"a[{own.index(n)}, j]" if n in own else f"m[{shared.index(n)}]" for n in names]
-    part = source.text("response") + (
-        f"\n\nNOISY = {noisy}\nREFERENCED = {referenced}\nDevice = namedtuple('Device', {' '.join(names)!r})\n\n\n"
+    constants = "".join(
+        f"table_{n} = np.frombuffer(b64decode({b64encode(data).decode()!r}), np.float32).reshape({shape}){'' if shape else '[()]'}\n"
+        for n, shape, data in tables
+    )
+    flags = {"NOISY": noisy, "REFERENCED": referenced, "WHOLE": function.__name__ == "pulse"}
+    part = constants + source.text("response") + "\n\n" + "".join(f"{n} = {v}\n" for n, v in flags.items()) + (
+        f"Device = namedtuple('Device', {' '.join(names)!r})\n\n\n"
         f"@nb.njit(inline='always')\ndef device(a, m, e, i, j):\n    return Device({', '.join(whole)})\n\n\n"
         f"@nb.njit(inline='always')\ndef device_of_row(a, m, j):\n    return Device({', '.join(row)})\n"
     )

@@ -6,7 +6,9 @@ the response's own scalar functions, and the device fields by the parameters it 
 cache folder, so that a second process compiles nothing.
 """
 
+from base64 import b64decode  # noqa: F401
 from collections import namedtuple
+from statistics import NormalDist
 
 import numba as nb
 import numpy as np
@@ -17,6 +19,7 @@ from aimco.kernels.trains import ACTIVE, AGGREGATED, FILLED, encode
 # <response>
 NOISY = False
 REFERENCED = False
+WHOLE = False
 Device = namedtuple("Device", "step_up step_down g_max g_min")
 
 
@@ -36,6 +39,7 @@ def device_of_row(a, m, j):
 
 # </response>
 
+_DEVIATES = np.array([NormalDist().inv_cdf((k + 0.5) / 64) for k in range(64)] if WHOLE else [0.0], np.float32)
 BLOCK = 16  # rows that a thread takes at a time
 _ROW, _SLOT = np.uint32(0x9E3779B9), np.uint32(0x85EBCA6B)
 _pulse = nb.njit(inline="always", error_model="numpy")(response)
@@ -191,6 +195,15 @@ def apply(state, origin, a, m, pulses, keys, step):
             state[e, i, j] = w
 
 
+@nb.njit(inline="always")
+def _mean_change(g, up, p):
+    """Mean change by one pulse; of a response with a `pulse` of its own, over the noise."""
+    total = np.float32(0)
+    for z in _DEVIATES:
+        total += np.float32(_pulse(g, np.float32(1), up, p, z)) - g
+    return total / np.float32(_DEVIATES.size)
+
+
 @nb.njit(**_flags)
 def steps(g, a, m, up, down):
     """Mean change by one up and one down pulse at state g (E, R, C), bounds not applied; into up and down."""
@@ -199,5 +212,4 @@ def steps(g, a, m, up, down):
         for i in range(rows):
             for j in range(columns):
                 p = device(a, m, e, i, j)
-                up[e, i, j] = _pulse(g[e, i, j], np.float32(1), True, p, np.float32(0)) - g[e, i, j]
-                down[e, i, j] = _pulse(g[e, i, j], np.float32(1), False, p, np.float32(0)) - g[e, i, j]
+                up[e, i, j], down[e, i, j] = _mean_change(g[e, i, j], True, p), _mean_change(g[e, i, j], False, p)
