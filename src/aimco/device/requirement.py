@@ -1,0 +1,157 @@
+"""Requirements: a table of what a device must be, and the verdict on a device, line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from aimco.device.device import Device
+from aimco.record import InputError, Record, _meant, at
+from aimco.units import text
+
+REQUIREMENTS = Path(__file__).parent / "requirements"
+
+
+def _cycle_noise(device: Device) -> float:
+    return float(np.hypot(device.cycle_noise, device.cycle_noise_additive))
+
+
+def _step_ratio(device: Device) -> float | None:
+    if device.response.one_sided:
+        return None
+    steps = float(device.response.step_up), float(device.response.step_down)
+    return max(steps) / min(steps)
+
+
+def _sourced(device: Device, *fields: str) -> bool:
+    """Whether the datasheet says where the number comes from, and does not assume it; without sources it is taken at its word."""
+    if not device.sources:
+        return True
+    return any(field in device.sources and not device.sources[field].startswith("assumed") for field in fields)
+
+
+def _spread_of(device: Device, *names: str) -> float | None:
+    return max(device.spread.get(name, 0.0) for name in names) if _sourced(device, "spread") else None
+
+
+_QUANTITIES: dict[str, Callable[[Device], float | None]] = {
+    "resistance": lambda d: 1 / float(d.mid_range) if _sourced(d, "g_max") else None,
+    "on_off_ratio": lambda d: (d.g_max / d.g_min if d.g_min > 0 else float("inf")) if _sourced(d, "g_min") else None,
+    "states": lambda d: d.states,
+    "step_ratio": _step_ratio,
+    "asymmetry_spread": lambda d: None if d.response.one_sided else _spread_of(d, "asymmetry"),
+    "step_spread": lambda d: _spread_of(d, "step"),
+    "cycle_noise": lambda d: _cycle_noise(d) if _sourced(d, "cycle_noise", "cycle_noise_additive") else None,
+    "range_spread": lambda d: _spread_of(d, "g_max", "g_min"),
+    "retention": lambda d: d.retention_s,
+    "half_select": lambda d: None,
+}
+
+
+def shown(value: float | None, unit: str) -> str:
+    """A value of a line for tables; prefixes where the unit takes them."""
+    if value is None:
+        return "not known"
+    return text(value, unit) if unit in ("Ohm", "S", "s") else f"{value:.3g} {unit}".rstrip()
+
+
+class Line(Record):
+    """One line of a requirement.
+
+    Args:
+        name: what tables call it. quantity: of a device. at_least, at_most: the limit, one of the two. unit: of the limit.
+    """
+
+    name: str
+    quantity: Literal[
+        "resistance",
+        "on_off_ratio",
+        "states",
+        "step_ratio",
+        "asymmetry_spread",
+        "step_spread",
+        "cycle_noise",
+        "range_spread",
+        "retention",
+        "half_select",
+    ]
+    at_least: float | None = Field(default=None, gt=0, description="smallest value that passes")
+    at_most: float | None = Field(default=None, gt=0, description="largest value that passes")
+    unit: str = ""
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if (self.at_least is None) == (self.at_most is None):
+            raise at("at_least", "or at_most must be given, and not both")
+        return self
+
+    @property
+    def limit(self) -> str:
+        """The limit in words: "at least 24 MOhm"."""
+        word, value = ("at least", self.at_least) if self.at_least is not None else ("at most", self.at_most)
+        return f"{word} {shown(value or 0.0, self.unit)}"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A device on one line.
+
+    Args:
+        line, limit: what is asked. value: what the device has, None when it is not known or has no meaning for it.
+        margin: how many times better than the limit, 1 at the limit. passes: None when not known.
+    """
+
+    line: str
+    limit: str
+    value: float | None
+    unit: str
+    margin: float | None
+    passes: bool | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {("pass" if n == "passes" else n): v for n, v in asdict(self).items()}
+
+
+class Requirement(Record):
+    """What a device must be, line by line.
+
+    Example:
+        >>> verdict = Requirement.named("rpu").verdict(Device.named("rpu"))
+        >>> [line.line for line in verdict if not line.passes]
+        ['change at half the voltage']
+    """
+
+    name: str
+    description: str = ""
+    source: str
+    lines: tuple[Line, ...] = Field(strict=False)
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """A requirement that comes with aimco, or of a TOML file when the name ends in .toml."""
+        if name.endswith(".toml"):
+            return cls.load(name)
+        known = sorted(p.stem for p in REQUIREMENTS.glob("*.toml"))
+        if name not in known:
+            raise InputError(f"requirement {name!r} is not known{_meant(name, known)}; there are {', '.join(known)}, or give a FILE.toml")
+        return cls.load(REQUIREMENTS / f"{name}.toml")
+
+    def verdict(self, device: Device) -> list[Judged]:
+        """The device on every line; nothing is said of numbers that its datasheet assumes or does not have."""
+        return [_judge(line, _QUANTITIES[line.quantity](device)) for line in self.lines]
+
+
+def _judge(line: Line, value: float | None) -> Judged:
+    if value is None:
+        return Judged(line.name, line.limit, None, line.unit, None, None)
+    if line.at_least is not None:
+        margin = value / line.at_least
+    else:
+        margin = line.at_most / value if value > 0 else float("inf")  # type: ignore[operator]
+    return Judged(line.name, line.limit, value, line.unit, margin, margin >= 1)
