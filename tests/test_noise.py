@@ -153,6 +153,25 @@ def test_a_step_is_its_plain_definition():
     assert np.array_equal(after.sum(0), state.tensors["total"][0].numpy())
 
 
+def test_processes_leave_their_sum_as_if_they_had_never_been_in_it():
+    """After a long time and a short one: unit variances and no correlations, within .05 (20,000 devices: .01, .007)."""
+    array = Crossbar(device(flicker={"amplitude": 0.01, "f_low": 1.0, "f_high": 100.0}), 100, 200)
+    for dt in (100.0, 1e-4):
+        array.hold(dt)
+    assert np.allclose(np.cov(array._noise.tensors["x"][0].double().numpy()), np.eye(4), atol=0.05)
+
+
+def test_a_process_that_rested_counts_from_the_programming():
+    """One process that rested nearly all its time, written just before its step: variance 1 - exp(-2 lambda age) within 6 % (1 %)."""
+    law = {"amplitude": 0.01, "f_low": 1.0, "f_high": 2.0, "starts": "programmed"}
+    array = Crossbar(device(flicker=law), 100, 200)
+    rates, _, width = Flicker.of(law).processes(1)
+    array.hold(0.99 * RESTS / rates[0, 0])
+    array.apply(torch.ones(array.shape, dtype=torch.int32))
+    array.hold(0.02 * RESTS / rates[0, 0])
+    assert np.var(noise(array)) == pytest.approx((0.01 * width[0]) ** 2 * (1 - np.exp(-2 * 0.02 * RESTS)), rel=0.06)
+
+
 def test_the_noise_stands_still_between_holds():
     array = Crossbar(device(flicker=ONE_OVER_F, telegraph=TELEGRAPH), 8, 12)
     x = torch.rand(1, 3, 8)
@@ -210,6 +229,16 @@ def test_programming_starts_the_noise_again():
             fresh, old = noise(array).reshape(2, -1).std(1)
             assert fresh == pytest.approx(published(0.5, past), rel=0.04)
             assert old == pytest.approx(published(0.5, 1000.0), rel=0.04)
+
+
+def test_leak_and_drift_are_no_programming():
+    """What time does to a state leaves its noise: nearly the same a moment later."""
+    array = Crossbar(device(flicker=PCM, retention_s=1e3, drift={}), 30, 30)
+    array.state.fill_(0.5)
+    array.hold(100.0)
+    before = noise(array)
+    array.hold(1e-5)
+    assert np.corrcoef(before, noise(array))[0, 1] > 0.8
 
 
 def test_writing_with_verify_leaves_no_old_noise():

@@ -63,7 +63,7 @@ class Crossbar:
         self.state = torch.zeros(len(seeds), columns, rows).transpose(1, 2) if self.on_its_side else torch.zeros(self.shape)
         self.keys = {n: rng.stream_keys(self.seeds, *names, n) for n in ("apply", "programs", "resets")}
         self.keys["pulse"] = np.stack([rng.stream_keys(self.seeds, *names, n) for n in ("x", "d", "pulse")], 1)
-        self.done = dict.fromkeys(("updates", "applied", "mvm", "mvm_t", "programs", "resets", "holds"), 0)
+        self.done: dict[str, int] = dict.fromkeys(("updates", "applied", "mvm", "mvm_t", "programs", "resets", "holds"), 0)
         drift, stream = device.drift, rng.stream_keys(self.seeds, *names, "drift")
         self._drifting = None if drift is None else Drifting(drift, rng.normal(stream, 0, (rows, columns)))
         self._noise = Fluctuations.of(device, self.seeds, names, rows * columns)

@@ -133,14 +133,12 @@ class Fluctuations:
         return self.flicker is not None and self.flicker.starts == "programmed"
 
     def _start_flicker(self, members: int, devices: int) -> None:
-        """All processes are known by their sum at first: of variance K, or 0 in devices just programmed."""
+        """All processes are known by their sum at first, of variance K; those measured from programming find their devices programmed."""
         count = torch.from_numpy(self.counts)
         x = torch.zeros(members, self.rates.shape[1], devices)
-        if not self._programmed:
-            z = rng.normal(self.keys["flicker"], -1, (devices,))
-            total = torch.round(torch.sqrt(count)[:, None].float() * z * 2**16) / 2**16
-            x[torch.arange(members), count - 1] = total
-            self.tensors["total"].copy_(total)
+        z = rng.normal(self.keys["flicker"], -1, (devices,))
+        self.tensors["total"].copy_(torch.round(torch.sqrt(count)[:, None].float() * z * 2**16) / 2**16)
+        x[torch.arange(members), count - 1] = self.tensors["total"]
         self.tensors |= {"x": x, "together": count.clone(), "waited": torch.zeros(self.rates.shape, dtype=torch.float64)}
         self.tensors["ages"] = torch.zeros(members, devices if self._programmed else 0, dtype=torch.float64)
         self.tensors["seen"] = torch.full(self.tensors["ages"].shape, torch.nan)
@@ -169,11 +167,11 @@ class Fluctuations:
         if self.flicker is not None:
             arrays["ages"] += times[:, None]
             arrays["waited"] += times[:, None]
-            moving = (arrays[n] for n in ("x", "total", "ages", "waited", "together"))
-            advance(*moving, self.rates, self.counts, self.keys["flicker"], number)
+            x, total, ages, waited, together = (arrays[n] for n in ("x", "total", "ages", "waited", "together"))
+            advance(x, total, ages, waited, together, self.rates, self.counts, self.keys["flicker"], number)
         if self.telegraph is not None:
-            traps = (arrays[n] for n in ("filled", "trap_rates", "trap_share", "traps"))
-            flip(*traps, times, self.size, self.keys["telegraph"], number)
+            filled, rates, share = (arrays[n] for n in ("filled", "trap_rates", "trap_share"))
+            flip(filled, rates, share, arrays["traps"], times, self.size, self.keys["telegraph"], number)
 
     def show(self, state: torch.Tensor, absolute: torch.Tensor) -> None:
         """Set `noise` for these states; `absolute`: measured from mid-range."""

@@ -56,14 +56,12 @@ def _step_aged(x, total, ages, waited, rate, start):
 
 
 @nb.njit(**_flags)
-def _leave(x, rest, ages, waited, m, start):
+def _leave(x, rest, m, start):
     """The slowest of m processes leaves their sum, which keeps what is left."""
     share, spread = _ONE / np.float32(m), np.sqrt(_ONE - _ONE / np.float32(m))
     for i in range(x.size):
-        one = _on_grid(share * rest[i] + spread * rough_normal(hash_add(start, np.uint32(i))))
-        known = ages[i] > waited
-        x[i] = one if known else _ZERO
-        rest[i] = rest[i] - one if known else _ZERO
+        x[i] = _on_grid(share * rest[i] + spread * rough_normal(hash_add(start, np.uint32(i))))
+        rest[i] -= x[i]
 
 
 @nb.njit(**_flags)
@@ -89,7 +87,7 @@ def _of_block(x, total, ages, waited, rates, before, group, key, number, first):
     youngest = _youngest(ages)
     for k in range(count - before, count - group):
         start = base(key, number * DRAWS + DRAWS // 2 + k) + np.uint32(first)
-        _leave(x[k], x[last], ages, np.float32(waited[k]), count - k, np.uint32(start))
+        _leave(x[k], x[last], count - k, np.uint32(start))
     for k in range(count - group, count - before):
         _join(x[k], total, ages, np.float32(waited[k]))
     start = np.uint32(base(key, number * DRAWS + last) + np.uint32(first))
