@@ -32,6 +32,8 @@ class Flicker(Record):
         f_low, f_high: the band, Hz.
         starts: "settled" has always fluctuated; "programmed" counts from the last programming of each device.
 
+    g is the conductance now, where the published law takes its power from the conductance that was programmed.
+
     Source: superposition of relaxations, McWhorter 1957, Dutta & Horn 1981; growth in time as Nandakumar 2019, Joshi 2020 (PCM).
     """
 
@@ -100,7 +102,7 @@ class Fluctuations:
     """1/f and telegraph noise of one array by physical time: `noise`, in units of half the range, stands still between two holds.
 
     Devices are flat, (E, devices), in the order they lie in memory. As with drift, a device whose state is not what was last seen has
-    been programmed since.
+    been programmed since. What an array is read against (mid-range, symmetry points) is without noise.
 
     Args:
         device: whose noise. seeds, names: of the array. devices: how many it has.
