@@ -18,6 +18,7 @@ import torch
 from aimco import rng
 from aimco.arrays.pulses import Pulses
 from aimco.device.device import Device, Sampled
+from aimco.device.noise import Fluctuations, programming_sigma
 from aimco.device.retention import Drifting
 from aimco.ledger import Counts, counts_of, tensors_of
 from aimco.record import per_member
@@ -60,16 +61,18 @@ class Crossbar:
         self.origin = self.sampled.symmetry_point() if self.referenced else torch.zeros(len(seeds), 1, columns)
         self.on_its_side = rows > columns  # in memory, so that the inner loops of the kernels are the long ones
         self.state = torch.zeros(len(seeds), columns, rows).transpose(1, 2) if self.on_its_side else torch.zeros(self.shape)
-        self.keys = {n: rng.stream_keys(self.seeds, *names, n) for n in ("apply",)}
+        self.keys = {n: rng.stream_keys(self.seeds, *names, n) for n in ("apply", "programs", "resets")}
         self.keys["pulse"] = np.stack([rng.stream_keys(self.seeds, *names, n) for n in ("x", "d", "pulse")], 1)
-        self.done = dict.fromkeys(("updates", "applied", "mvm", "mvm_t"), 0)
+        self.done: dict[str, int] = dict.fromkeys(("updates", "applied", "mvm", "mvm_t", "programs", "resets", "holds"), 0)
         drift, stream = device.drift, rng.stream_keys(self.seeds, *names, "drift")
         self._drifting = None if drift is None else Drifting(drift, rng.normal(stream, 0, (rows, columns)))
+        self._noise = Fluctuations.of(device, self.seeds, names, rows * columns)
         self._noise_keys: dict[tuple[str, int], np.ndarray] = {}
         self._counts = Counts()
         self._scratch: dict[str, Any] = {}
         self._relaxed: tuple[bytes, torch.Tensor, torch.Tensor] | None = None
         self.step = per_member(device.step / device.half_range, len(seeds))
+        self._show_noise()
 
     # reads
 
@@ -80,12 +83,25 @@ class Crossbar:
             voltages: on the rows. again: vectors (E, B) that are read once more; only these are counted.
         """
         self._count_read("mvm", voltages.shape[1], again)
-        return torch.bmm(voltages, self.state)
+        return torch.bmm(voltages, self._seen())
 
     def mvm_t(self, voltages: torch.Tensor, again: np.ndarray | None = None) -> torch.Tensor:
         """Currents of the rows when the columns are driven, I = G V: (E, B, C) -> (E, B, R)."""
         self._count_read("mvm_t", voltages.shape[1], again)
-        return torch.bmm(voltages, self.state.transpose(1, 2))
+        return torch.bmm(voltages, self._seen().transpose(1, 2))
+
+    def _seen(self) -> torch.Tensor:
+        """The states as reads see them: with the noise that the last `hold`, `program` or `reset` left."""
+        if self._noise is None:
+            return self.state
+        noise = self._noise.tensors["noise"].view(self._laid(self.state).shape)
+        return self.state + self._laid(noise)
+
+    def _show_noise(self) -> None:
+        """Set the noise for the states that there are now."""
+        if self._noise is not None:
+            self._noise.find_programmed(self._flat(self.state))
+            self._noise.show(self._flat(self.state), self._flat(self.state + self.origin))
 
     def _count_read(self, name: Direction, vectors: int, again: np.ndarray | None) -> None:
         if again is None:
@@ -153,6 +169,10 @@ class Crossbar:
         """A tensor (E, R, C) with its axes as they lie in memory."""
         return t.transpose(1, 2) if self.on_its_side else t
 
+    def _flat(self, t: torch.Tensor) -> torch.Tensor:
+        """The same as (E, devices)."""
+        return self._laid(t).reshape(self.shape[0], -1)
+
     def apply(self, pulses: torch.Tensor) -> None:
         """Give every device its own number of pulses, (E, R, C) int32, positive up: row-by-row access, not parallel."""
         room = self._room(1)
@@ -168,6 +188,8 @@ class Crossbar:
             target: states, cut to the bounds of each device. only: devices to write (E, R, C), all when absent.
             tolerance: stop within this distance, a half step by default.
             rounds: give up after so many.
+
+        The programming noise of the device is added once at the end: what verify and the last pulses leave.
         """
         low, high = (bound - self.origin for bound in self.sampled.bounds())
         target = torch.minimum(torch.maximum(target.expand(self.shape).float(), low), high)
@@ -190,17 +212,36 @@ class Crossbar:
             if one_sided:  # the next steps are at most as large as these were on average
                 moved = (self.state - before) / pulses.clamp(min=1)
                 rate = torch.where(moved > 0, moved, rate)
+        if self.device.programming_noise is not None:
+            half, mid, top = (self._each(v) for v in (self.device.half_range, self.device.mid_range, self.device.g_max))
+            g = (self.state + self.origin) * half + mid
+            self._blur("programs", programming_sigma(self.device.programming_noise, g / top) / half, only)
+        self._show_noise()
         self._counts.add(programmed=self.shape[1] * self.shape[2] if only is None else only.expand(self.shape).sum((1, 2)).numpy())
 
     def reset(self, mask: torch.Tensor) -> None:
         """Put the devices of the mask (E, R, C) bool to their reset state."""
         mask = mask.expand(self.shape)
         self.state.copy_(torch.where(mask, self.sampled.reset_point() - self.origin, self.state))
+        if np.any(self.device.reset_noise):
+            self._blur("resets", self._each(np.asarray(self.device.reset_noise) / self.device.half_range), mask)
+        self._show_noise()
         self._counts.add(resets=mask.sum((1, 2)).numpy())
 
+    def _blur(self, name: str, sigma: torch.Tensor, only: torch.Tensor | None) -> None:
+        """Add normal numbers to the states of some devices or all, cut to their bounds and to 0 S."""
+        z = rng.normal(self.keys[name], self.done[name], self.shape[1:])
+        self.done[name] += 1
+        nothing = self._each(-self.device.mid_range / self.device.half_range).float()
+        low, high = (torch.maximum(bound, nothing) - self.origin for bound in self.sampled.bounds())
+        noisy = torch.minimum(torch.maximum(self.state + sigma.float() * z, low), high)
+        self.state.copy_(noisy if only is None else torch.where(only, noisy, self.state))
+
     def hold(self, seconds: Any) -> None:
-        """Let time pass, s or (E,), in closed form for any time: each device relaxes to its resting point by exp(-t/tau), and drifts."""
+        """Let time pass, s or (E,), in closed form for any time: devices relax to their resting points by exp(-t/tau), drift, fluctuate."""
         self._counts.add(hold_s=seconds)
+        if self._noise is not None:
+            self._noise.find_programmed(self._flat(self.state))
         if np.isfinite(self.device.retention_s).any():
             rest, left = self._relaxation(seconds)
             self.state.sub_(rest).mul_(left).add_(rest)
@@ -210,6 +251,10 @@ class Crossbar:
             factor = self._drifting.factor(self.state, (g / top).float(), self._each(seconds))
             self.state.copy_((g * factor - mid) / half - self.origin)
             self._drifting.left_at.copy_(self.state)
+        if self._noise is not None:
+            self._noise.advance(seconds, self.done["holds"])
+            self._noise.show(self._flat(self.state), self._flat(self.state + self.origin))
+            self.done["holds"] += 1
 
     def _relaxation(self, seconds: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Resting points (E, R, C), and what is left of the distance to them; kept, since steps of training take equal times."""
@@ -250,7 +295,8 @@ class Crossbar:
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         drift = {} if self._drifting is None else {f"drift.{n}": getattr(self._drifting, n) for n in ("left_at", "since", "nu")}
-        return {f"device.{n}": t for n, t in self.sampled.values.items()} | {n: getattr(self, n) for n in _STATE_FIELDS} | drift
+        noise = {} if self._noise is None else {f"noise.{n}": t for n, t in self._noise.tensors.items()}
+        return {f"device.{n}": t for n, t in self.sampled.values.items()} | {n: getattr(self, n) for n in _STATE_FIELDS} | drift | noise
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from a checkpoint."""

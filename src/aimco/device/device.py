@@ -14,6 +14,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 
 from aimco import rng
+from aimco.device.noise import Flicker, Telegraph
 from aimco.device.response import Response, scalar_pulse
 from aimco.device.retention import Drift
 from aimco.record import InputError, Record, _meant, at, per_member, quantity
@@ -37,7 +38,9 @@ class Device(Record):
         spread_law: law of the step's spread, "normal" (1 + s z) or "lognormal" exp(s z).
         cycle_noise: cycle-to-cycle standard deviation of a step, relative to the step.
         cycle_noise_additive: the same, independent of state, relative to the step at mid-range.
-        read_noise: standard deviation of one read, S. retention_s: relaxation time to the resting point, s.
+        read_noise: standard deviation of one read, S. flicker, telegraph: noise that goes on between reads, if any.
+        programming_noise: c0, c1, c2 in S: standard deviation max(c0 + c1 r + c2 r^2, 0) of a write with verify, r = g/g_max.
+        reset_noise: standard deviation of the conductance after a reset, S. retention_s: relaxation time to the resting point, s.
         resting_g: conductance that the device relaxes to, S; mid-range when absent. drift: of phase-change memory, if any.
         reset_g: conductance after a reset, S; g_min when absent.
 
@@ -57,6 +60,12 @@ class Device(Record):
     cycle_noise: float = Field(default=0.0, ge=0, le=100, description="cycle-to-cycle noise relative to the step")
     cycle_noise_additive: float = Field(default=0.0, ge=0, le=100, description="cycle-to-cycle noise relative to the mid-range step")
     read_noise: float = quantity(S, 0.0, ge=0, doc="standard deviation of one read")
+    flicker: Flicker | None = None
+    telegraph: Telegraph | None = None
+    programming_noise: tuple[float, float, float] | None = Field(
+        default=None, strict=False, description="standard deviation of a write with verify, S: polynomial in g/g_max"
+    )
+    reset_noise: float = quantity(S, 0.0, ge=0, lt=inf, doc="standard deviation of the conductance after a reset")
     retention_s: float = quantity(s, inf, gt=0, doc="relaxation time to the resting point")
     resting_g: float | None = quantity(S, None, ge=0, doc="conductance at rest; mid-range when absent")
     reset_g: float | None = quantity(S, None, ge=0, doc="conductance after a reset; g_min when absent")
@@ -88,6 +97,8 @@ class Device(Record):
             raise at("g_max", f"must be greater than g_min = {self.g_min:g} S, got {self.g_max:g}")
         if not math.isfinite(self.g_max):
             raise at("g_max", f"must be finite, got {self.g_max}")
+        if not all(math.isfinite(c) for c in self.programming_noise or ()):
+            raise at("programming_noise", f"must hold three finite numbers, got {list(self.programming_noise or ())}")
         for name in ("resting_g", "reset_g"):
             value = getattr(self, name)
             if value is not None and not self.g_min <= value <= self.g_max:
@@ -130,8 +141,9 @@ class Device(Record):
 
     @property
     def leaks(self) -> bool:
-        """Whether the state changes with time."""
-        return self.drift is not None or bool(np.any(np.isfinite(self.retention_s)))
+        """Whether what is read changes with time."""
+        fluctuates = self.flicker is not None or self.telegraph is not None
+        return fluctuates or self.drift is not None or bool(np.any(np.isfinite(self.retention_s)))
 
     def normalised(self, g: Any) -> Any:
         """State in units of half the range from a conductance in S."""
