@@ -128,9 +128,60 @@ def devices(
     for d in listed:
         apart = f"{100 * d.asymmetry:.0f} +- {100 * d.spread.get('asymmetry', 0):.0f} %"
         tau = d.retention_s
-        kept = "drifts" if d.drift else "no leak" if not d.leaks else f"{tau:.3g} s" if tau < 600 else f"{tau / 60:.3g} min"
+        kept = "drifts" if d.drift else "no leak" if tau == float("inf") else f"{tau:.3g} s" if tau < 600 else f"{tau / 60:.3g} min"
         shown.add_row(d.name, f"{d.states:.0f}", apart, kept, d.response.kind)
     Console().print(shown)
+
+
+def fit(
+    files: tyro.conf.Positional[list[str]],
+    /,
+    *,
+    out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "device.toml",
+    family: str | None = None,
+    read_voltage: float | None = None,
+    g_min: float | None = None,
+    g_max: float | None = None,
+    requirement: str = "rpu",
+    json: bool = False,
+) -> None:
+    """Measured pulses (and retention traces, or a pair of jump tables) to a device: datasheet OUT, pictures beside it, verdict.
+
+    --family takes that response instead of choosing one: one of the catalogue's, jump-table, or FILE.py:CLASS. --read-voltage: of files
+    of currents, V. --g-min, --g-max: conductances that a file in other units is laid on, S. --requirement: a name or a FILE.toml.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from aimco.device.fit.files import characterise
+    from aimco.report.device import estimates_table, fit_pictures, verdict_table
+
+    if not files:
+        raise InputError("fit needs a file of measured pulses, for example aimco fit PULSES.csv")
+    with Progress(console=Console(stderr=True)) as progress:
+        bar = progress.add_task("reading", total=1.0)
+
+        def on_progress(what: str, done: float) -> None:
+            progress.update(bar, completed=done, description=what)
+
+        span = (1e-7 if g_min is None else g_min, 1e-5 if g_max is None else g_max)
+        options = {"family": family, "read_voltage": read_voltage, "span_S": span, "requirement": requirement, "name": Path(out).stem}
+        found = characterise(files, on_progress=on_progress, **options)  # type: ignore[arg-type]
+        written = {str(Path(out).with_suffix(end)): picture for end, picture in fit_pictures(found).items()}
+        if found.device is not None:
+            written = {out: found.device.dumps()} | written
+        for path, content in written.items():
+            write_atomic(path, content)
+        progress.update(bar, completed=1.0, description="done")
+    if json:
+        _print_json(found.as_json())
+        return
+    Console().print(estimates_table(found))
+    if found.verdict:
+        Console().print(verdict_table(found.verdict, requirement))
+    for note in found.notes:
+        print(f"note: {note}")
+    print(f"written: {', '.join(written)}")
 
 
 def bench(name: tyro.conf.Positional[str], /, *, out: str | None = None, json: bool = False) -> None:
@@ -264,7 +315,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words == ["--version"]:
         print(__version__)
         return 0
-    commands = {"demo": demo, "run": run, "devices": devices, "bench": bench, "reference": reference}
+    commands = {"demo": demo, "run": run, "devices": devices, "fit": fit, "bench": bench, "reference": reference}
     try:
         tyro.extras.subcommand_cli_from_dict(
             commands, prog="aimco", args=words, description="From a device to the algorithm that makes it learn."

@@ -242,14 +242,15 @@ class Crossbar:
         self._counts.add(hold_s=seconds)
         if self._noise is not None:
             self._noise.find_programmed(self._flat(self.state))
-        if np.isfinite(self.device.retention_s).any():
-            rest, left = self._relaxation(seconds)
-            self.state.sub_(rest).mul_(left).add_(rest)
         if self._drifting is not None:
             half, mid, top = (self._each(v) for v in (self.device.half_range, self.device.mid_range, self.device.g_max))
             g = (self.state + self.origin).double() * half + mid
             factor = self._drifting.factor(self.state, (g / top).float(), self._each(seconds))
             self.state.copy_((g * factor - mid) / half - self.origin)
+        if np.isfinite(self.device.retention_s).any():
+            rest, left = self._relaxation(seconds)
+            self.state.sub_(rest).mul_(left).add_(rest)
+        if self._drifting is not None:
             self._drifting.left_at.copy_(self.state)
         if self._noise is not None:
             self._noise.advance(seconds, self.done["holds"])

@@ -1,6 +1,10 @@
 from __future__ import annotations
+
 from dataclasses import dataclass
+
 import numpy as np
+
+
 @dataclass(frozen=True, eq=False)
 class Trace:
     device: str
@@ -9,6 +13,8 @@ class Trace:
     polarity: np.ndarray
     pulses: np.ndarray
     time_s: np.ndarray | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Measurement:
     traces: list

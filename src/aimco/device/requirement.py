@@ -18,7 +18,7 @@ REQUIREMENTS = Path(__file__).parent / "requirements"
 
 
 def _cycle_noise(device: Device) -> float:
-    return float(np.hypot(device.cycle_noise, device.cycle_noise_additive))
+    return float(np.linalg.norm([device.cycle_noise, device.cycle_noise_additive, device.response.own_noise()]))
 
 
 def _step_ratio(device: Device) -> float | None:
@@ -150,8 +150,6 @@ class Requirement(Record):
 def _judge(line: Line, value: float | None) -> Judged:
     if value is None:
         return Judged(line.name, line.limit, None, line.unit, None, None)
-    if line.at_least is not None:
-        margin = value / line.at_least
-    else:
-        margin = line.at_most / value if value > 0 else float("inf")  # type: ignore[operator]
+    worse, better = (line.at_least, value) if line.at_least is not None else (value, line.at_most or 0.0)
+    margin = better / worse if worse > 0 else float("inf")
     return Judged(line.name, line.limit, value, line.unit, margin, margin >= 1)

@@ -47,6 +47,10 @@ class Response(Kinded):
         """Numbers and arrays that a family's own `pulse` reads as `p.name` and that no device has of its own; none by default."""
         return {}
 
+    def own_noise(self) -> float:
+        """Cycle-to-cycle noise that is in the response itself, relative to the step at mid-range; none by default."""
+        return 0.0
+
     @staticmethod
     def derive(p: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Further parameters that `step` reads, computed once per device from the sampled ones."""

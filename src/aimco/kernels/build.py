@@ -180,10 +180,16 @@ def kernel(
         for n, shape, data in tables
     )
     flags = {"NOISY": noisy, "REFERENCED": referenced, "WHOLE": function.__name__ == "pulse"}
-    part = constants + source.text("response") + "\n\n" + "".join(f"{n} = {v}\n" for n, v in flags.items()) + (
-        f"Device = namedtuple('Device', {' '.join(names)!r})\n\n\n"
-        f"@nb.njit(inline='always')\ndef device(a, m, e, i, j):\n    return Device({', '.join(whole)})\n\n\n"
-        f"@nb.njit(inline='always')\ndef device_of_row(a, m, j):\n    return Device({', '.join(row)})\n"
+    part = (
+        constants
+        + source.text("response")
+        + "\n\n"
+        + "".join(f"{n} = {v}\n" for n, v in flags.items())
+        + (
+            f"Device = namedtuple('Device', {' '.join(names)!r})\n\n\n"
+            f"@nb.njit(inline='always')\ndef device(a, m, e, i, j):\n    return Device({', '.join(whole)})\n\n\n"
+            f"@nb.njit(inline='always')\ndef device_of_row(a, m, j):\n    return Device({', '.join(row)})\n"
+        )
     )
     return _module(part)
 

@@ -45,6 +45,15 @@ class JumpTable(Response):
             raise ValueError("must hold finite numbers")
         return table
 
+    def own_noise(self) -> float:
+        sizes = []
+        for table in (np.array(self.up), np.array(self.down)):
+            middle = np.array([np.interp((len(table) - 1) / 2, range(len(table)), column) for column in table.T])
+            weights = _weights(middle.size)
+            mean = float(middle @ weights)
+            sizes.append(float(np.sqrt(max((middle**2) @ weights - mean**2, 0.0))) / abs(mean))
+        return float(np.mean(sizes))
+
     def tables(self) -> dict[str, Any]:
         up, down = np.array(self.up), -np.array(self.down)
         if up.shape != down.shape:

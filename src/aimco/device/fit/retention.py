@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
-from aimco.device.datasheet import Estimate, mean, spread
+from aimco.device.fit.datasheet import Estimate, mean, spread
 from aimco.device.measurement import Retention
 from aimco.record import InputError
 from aimco.units import text
@@ -76,14 +76,23 @@ def _laws(name: str, time: np.ndarray, level: np.ndarray, source: str) -> list[L
         raise InputError(f"{source}: device {name} must fall towards zero with time, got a level that does not; nothing is to be fitted")
     found = [
         _law("exponential", "v_0 exp(-t/tau)", lambda t, a, b: a * np.exp(-t / b), ("v_0", "tau"), (v[0], -start / slope), time, v, sign),
-        _law("straight line", "v_0 (1 - t/t_end)", lambda t, a, b: a * (1 - t / b), ("v_0", "t_end"), (start, -start / slope), time, v, sign),
+        _law(
+            "straight line", "v_0 (1 - t/t_end)", lambda t, a, b: a * (1 - t / b), ("v_0", "t_end"), (start, -start / slope), time, v, sign
+        ),
     ]
     later = time > 0
     if later.sum() >= _FEWEST and (v[later] > 0).all() and time.max() > _LOG_TIME * time[later].min():
         first = float(time[later].min())
         nu = -np.polyfit(np.log(time[later]), np.log(v[later]), 1)[0]
         power = _law(
-            "power of time", "v_0 (t/t_0)^-nu", lambda t, a, b: a * (t / first) ** -b, ("v_0", "nu"), (v[later][0], nu), time[later], v[later], sign
+            "power of time",
+            "v_0 (t/t_0)^-nu",
+            lambda t, a, b: a * (t / first) ** -b,
+            ("v_0", "nu"),
+            (v[later][0], nu),
+            time[later],
+            v[later],
+            sign,
         )
         found.append(power)
     return found

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from rich.table import Table
 
-from aimco.device.device import Device
 from aimco.evaluation import Result
 from aimco.record import write_atomic
+from aimco.report.device import device_figure, png
 from aimco.units import text
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Row = tuple[str, str, Result]
@@ -102,46 +99,6 @@ def learning_curves(rows: Sequence[Row]) -> Figure:
     lines = {line.get_label(): line for axis in axes for line in axis.get_lines()}
     figure.legend(lines.values(), [str(name) for name in lines], loc="outside right upper", fontsize="small")
     return figure
-
-
-def response(device: Device, axis: Axes, *, devices: int = 5, cycles: int = 2) -> None:
-    """Conductance of some sampled devices over cycles of up and down pulses."""
-    from aimco.arrays.crossbar import Crossbar
-
-    array = Crossbar(device, 1, devices, names=("plot",))
-    each = int(min(2000, max(20, device.states)))
-    points = min(each, 100)
-    trace = [device.conductance(array.state)[0, 0]]
-    for half in range(2 * cycles):
-        for _ in range(points):
-            array.apply(torch.full(array.shape, (-1) ** half * max(1, each // points), dtype=torch.int32))
-            trace.append(device.conductance(array.state)[0, 0])
-    pulses = np.arange(len(trace)) * max(1, each // points)
-    prefix, scale = ("uS", 1e6) if device.g_max > 1e-6 else ("nS", 1e9)
-    axis.plot(pulses, scale * torch.stack(trace).numpy(), linewidth=0.8)
-    axis.set(title=device.name, xlabel="pulse", ylabel=f"conductance ({prefix})")
-
-
-def device_figure(devices: Sequence[Device]) -> Figure:
-    """Pulse responses side by side."""
-    from matplotlib.figure import Figure
-
-    across = min(3, len(devices))
-    down = -(-len(devices) // across)
-    figure = Figure(figsize=(4.2 * across, 3.0 * down), layout="constrained")
-    axes = figure.subplots(down, across, squeeze=False).ravel()
-    for device, axis in zip(devices, axes, strict=False):
-        response(device, axis)
-    for axis in axes[len(devices) :]:
-        axis.set_axis_off()
-    return figure
-
-
-def png(figure: Any) -> bytes:
-    """A figure as the bytes of a picture."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=120, format="png")
-    return buffer.getvalue()
 
 
 def page(rows: Sequence[Row], path: str, command: str = "aimco demo") -> None:

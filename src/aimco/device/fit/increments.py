@@ -16,6 +16,7 @@ from aimco.record import InputError
 
 _BINS = 60  # of states, for each device and direction, with equally many changes
 _FEWEST = 3  # changes in a bin
+_GAP = 0.02  # of the range: a bin does not reach across such a gap between states
 _MARGIN = 3.0  # root mean square changes from the end of the range within which a hard bound may have cut a change
 _REACHED = 0.05  # of the change at mid-range: below it at the end of a ramp the bound counts as reached
 _NOISY = 0.1  # noise of reading, of a change, from which changes are taken over blocks of readings
@@ -172,13 +173,14 @@ def _binned(number: int, up: bool, changes: np.ndarray, low: float, high: float,
     order = np.argsort(state[kept], kind="stable")
     state, change, pulses = (v[kept][order] for v in (state, change, pulses))
     bins = int(np.clip(state.size // _FEWEST, 1, _BINS))
-    edges = np.linspace(0, state.size, bins + 1).astype(int)[:-1]
+    gaps = np.flatnonzero(np.diff(state) > _GAP * (high - low)) + 1
+    edges = np.union1d(np.linspace(0, state.size, bins + 1).astype(int)[:-1], gaps)
     count = np.diff([*edges, state.size])
     means = [np.add.reduceat(v, edges) / count for v in (state, change)]
     off = change - np.repeat(means[1], count)
     variance = np.add.reduceat(off * off * pulses, edges) / np.maximum(count - 1, 1)
-    same = np.full(bins, number)
-    return same, np.full(bins, up), means[0], means[1], count * (np.add.reduceat(pulses, edges) / count), variance
+    same = np.full(edges.size, number)
+    return same, np.full(edges.size, up), means[0], means[1], count * (np.add.reduceat(pulses, edges) / count), variance
 
 
 def _at_the_end(changes: list[np.ndarray]) -> bool:

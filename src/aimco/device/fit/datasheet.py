@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from aimco.device.device import Device
-from aimco.device.fit_noise import Noise
+from aimco.device.fit.noise import Noise
 from aimco.device.response import Response
 
 _FEW = 8  # devices from which the law of the spread is asked for

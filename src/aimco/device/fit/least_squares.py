@@ -1,0 +1,210 @@
+"""Least squares: one family of responses fitted to the mean changes of several devices at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import optimize
+
+from aimco.device.fit.increments import Increments
+from aimco.device.response import Response
+
+STEPS = ("step_up", "step_down")
+BOUNDS = ("g_max", "g_min")
+_FAR = 1e8  # standard deviations: a difference beyond counts as this
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A family fitted to some devices, in units of the half range of `frame`."""
+
+    family: type[Response]
+    local: dict[str, np.ndarray]  # (D,)
+    local_sigma: dict[str, np.ndarray]
+    shared: dict[str, float]
+    shared_sigma: dict[str, float]
+    frame: tuple[float, float]  # lowest, highest level of the nominal range
+    change: np.ndarray  # fitted mean change of each bin, in levels
+    cost: float
+
+
+class Problem:
+    """Least squares of the mean changes in bins for one family: steps (and bounds) of each device, the rest shared.
+
+    Args:
+        family: the response. data: bins. frame: nominal range that normalises levels. weights: of the squared differences (B,).
+    """
+
+    def __init__(self, family: type[Response], data: Increments, frame: tuple[float, float], weights: np.ndarray) -> None:
+        from aimco.kernels.build import mean_step
+
+        self.family, self.data, self.frame = family, data, frame
+        self.half, self.mid = (frame[1] - frame[0]) / 2, (frame[1] + frame[0]) / 2
+        self.module, self.names = mean_step(family.step)
+        self.extras = [n for n, f in family.model_fields.items() if f.annotation is float and n not in STEPS]
+        steps = STEPS[:1] if data.one_sided else STEPS
+        self.local = (*steps, *BOUNDS) if family.soft else steps
+        self.state = (data.state - self.mid) / self.half
+        self.change = data.change / self.half
+        self.root = np.sqrt(weights) * self.half
+        self.count = len(data.devices)
+        self.high, self.low = ((v - self.mid) / self.half for v in (data.high, data.low))
+
+    def columns(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Parameters of the device of each bin."""
+        local = theta[: self.count * len(self.local)].reshape(len(self.local), self.count)
+        found = {"g_max": self.high, "g_min": self.low} | dict(zip(self.local, local, strict=True))
+        for name in STEPS:
+            found[name] = np.exp(found[name]) if name in self.local else found.get(name, np.ones(self.count))
+        found |= {n: np.full(self.count, v) for n, v in zip(self.extras, theta[local.size :], strict=True)}
+        return found
+
+    def table(self, found: dict[str, np.ndarray]) -> np.ndarray:
+        """The same as the kernel takes them, for each device (D, K)."""
+        tensors = {n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in found.items()}
+        tensors |= self.family.derive(tensors)
+        return np.stack([tensors[n].numpy() for n in self.names], 1)
+
+    def predicted(self, theta: np.ndarray) -> np.ndarray:
+        """Mean change of each bin (B,), in half ranges."""
+        a = self.table(self.columns(theta))[self.data.device]
+        out = np.empty(self.state.size)
+        self.module.steps(self.state, self.data.up, np.ascontiguousarray(a), out)
+        return out
+
+    def residuals(self, theta: np.ndarray) -> np.ndarray:
+        return np.clip(np.nan_to_num((self.predicted(theta) - self.change) * self.root, nan=_FAR), -_FAR, _FAR)
+
+    def jacobian(self, theta: np.ndarray) -> np.ndarray:
+        """Derivatives (B, parameters): a parameter of one device moves only the bins of that device, so one difference does all."""
+        size, at = 1e-6, self.residuals(theta)
+        out = np.zeros((at.size, theta.size))
+        for k in range(len(self.local)):
+            moved = theta.copy()
+            moved[k * self.count : (k + 1) * self.count] += size
+            out[np.arange(at.size), k * self.count + self.data.device] = (self.residuals(moved) - at) / size
+        for k in range(len(self.local) * self.count, theta.size):
+            moved = theta.copy()
+            moved[k] += size
+            out[:, k] = (self.residuals(moved) - at) / size
+        return out
+
+    def start(self, extras: dict[str, float]) -> np.ndarray:
+        """Steps as seen near mid-range, bounds a little beyond what was seen."""
+        guess = []
+        for name in self.local:
+            if name in BOUNDS:
+                guess.append((self.high if name == "g_max" else self.low) * 1.05)
+                continue
+            side = self.data.up == (name == "step_up")
+            step = np.empty(self.count)
+            for d in range(self.count):
+                mine = side & (self.data.device == d)
+                near = mine & (np.abs(self.state) <= max(0.3, np.min(np.abs(self.state[mine]), initial=9)))
+                size = np.average(np.abs(self.change[near]), weights=self.data.count[near]) if near.any() else 0.0
+                step[d] = np.log(max(size, 1e-6))
+            guess.append(step)
+        defaults = {n: self.family.model_fields[n].default for n in self.extras} | extras
+        return np.concatenate([*guess, [defaults[n] for n in self.extras]])
+
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ranges of the parameters; a soft bound lies near the end of the range where changes had died down there."""
+        low, high = [], []
+        for name in self.local:
+            if name == "g_max":
+                low.append(self.high - 0.02)
+                high.append(self.high + (0.35 if self.data.reached[1] else 5.0))
+            elif name == "g_min":
+                low.append(self.low - (0.35 if self.data.reached[0] else 5.0))
+                high.append(self.low + 0.02)
+            else:
+                low.append(np.full(self.count, -20.0))
+                high.append(np.full(self.count, 3.0))
+        limits = [_limits(self.family, n) for n in self.extras]
+        return np.concatenate([*low, [v[0] for v in limits]]), np.concatenate([*high, [v[1] for v in limits]])
+
+    def solve(self, theta: np.ndarray, tries: int = 60) -> tuple[np.ndarray, float]:
+        low, high = self.limits()
+        theta = np.clip(theta, low + 1e-9, high - 1e-9)
+        solved = optimize.least_squares(self.residuals, theta, self.jacobian, (low, high), x_scale="jac", max_nfev=tries, ftol=1e-9)
+        return solved.x, 2 * float(solved.cost)
+
+    def sigma(self, theta: np.ndarray) -> np.ndarray:
+        """Standard deviations of the parameters."""
+        jacobian = self.jacobian(theta)
+        normal = jacobian.T @ jacobian
+        return np.sqrt(np.clip(np.diag(np.linalg.pinv(normal, hermitian=True)), 0, None))
+
+
+def _limits(family: type[Response], name: str) -> tuple[float, float]:
+    found = {k: getattr(m, k) for m in family.model_fields[name].metadata for k in ("ge", "gt", "le", "lt") if hasattr(m, k)}
+    return found.get("ge", found.get("gt", -np.inf)), found.get("le", found.get("lt", np.inf))
+
+
+def variances(data: Increments, change: np.ndarray) -> np.ndarray:
+    """Variance of one pulse's change in each bin, A + B (mean change)^2, with A and B from the variances seen."""
+    square = np.maximum(np.abs(change), 0.02 * np.quantile(np.abs(change), 0.9)) ** 2
+    sure = data.count >= 3
+    weight, model = np.sqrt(data.count[sure]), np.maximum(data.variance[sure], np.median(data.variance[sure]) * 1e-3 + 1e-300)
+    for _ in range(4):
+        scale = weight / model
+        (fixed, relative), _ = optimize.nnls(np.stack([scale, square[sure] * scale], 1), data.variance[sure] * scale)
+        model = np.maximum(fixed + relative * square[sure], 1e-12 * square.max())
+    return np.maximum(fixed + relative * square, 1e-12 * square.max())
+
+
+def smooth(data: Increments) -> np.ndarray:
+    """Mean change of each bin, averaged with its neighbours."""
+    out = data.change.copy()
+    for d in range(len(data.devices)):
+        for up in (True, False):
+            mine = np.flatnonzero((data.device == d) & (data.up == up))
+            if mine.size >= 5:
+                padded = np.pad(data.change[mine], 2, mode="edge")
+                out[mine] = np.convolve(padded, np.ones(5) / 5, "valid")
+    return out
+
+
+def fit_family(family: type[Response], data: Increments, variance: np.ndarray | None = None) -> Solution:
+    """One family fitted to some devices. variance: of one pulse's change in each bin; from the fit itself when absent."""
+    frame = (float(data.low.mean()), float(data.high.mean()))
+    given = variance if variance is not None else variances(data, smooth(data))
+    extras, passes = family.fit_starts or ({},), 1 if variance is not None else 3 if family.soft else 2
+    while True:
+        problem = Problem(family, data, frame, data.count / given)
+        theta, cost = min((problem.solve(problem.start(values)) for values in extras), key=lambda found: found[1])
+        passes -= 1
+        if not passes:
+            return _solution(problem, theta, cost)
+        given = variances(data, problem.predicted(theta) * problem.half)
+        extras = (dict(zip(problem.extras, theta[len(problem.local) * problem.count :], strict=True)),)
+        if family.soft:
+            found = problem.columns(theta)
+            low, high = (float(np.mean(found[name])) * problem.half + problem.mid for name in ("g_min", "g_max"))
+            frame = (low, high)
+
+
+def _solution(problem: Problem, theta: np.ndarray, cost: float) -> Solution:
+    found, sigma = problem.columns(theta), problem.sigma(theta)
+    size = len(problem.local) * problem.count
+    local_sigma = {n: np.zeros(problem.count) for n in (*STEPS, *BOUNDS)}
+    for k, name in enumerate(problem.local):
+        own = sigma[k * problem.count : (k + 1) * problem.count]
+        local_sigma[name] = own * found[name] if name in STEPS else own
+    if "step_down" not in problem.local:
+        found["step_down"] = found["step_up"]
+    local = {n: found[n] for n in (*STEPS, *BOUNDS)}
+    shared = dict(zip(problem.extras, theta[size:].tolist(), strict=True))
+    shared_sigma = dict(zip(problem.extras, sigma[size:].tolist(), strict=True))
+    return Solution(problem.family, local, local_sigma, shared, shared_sigma, problem.frame, problem.predicted(theta) * problem.half, cost)
+
+
+def criterion(solution: Solution, data: Increments) -> float:
+    """Bayesian information criterion of a fit; bounds that were fitted count as far as they truly differ among devices."""
+    count, free = len(data.devices), len(solution.shared)
+    for name in BOUNDS if solution.family.soft else ():
+        spread, own = float(np.var(solution.local[name])), float(np.mean(solution.local_sigma[name] ** 2))
+        free += 1 + (count - 1) * max(0.0, spread - own) / max(spread, 1e-300)
+    return solution.cost + free * float(np.log(len(data.count)))
