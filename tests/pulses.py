@@ -48,7 +48,7 @@ def measure(
     level = level + read_noise * np.random.default_rng(0).standard_normal(level.shape)
     pulses = (polarity != 0).astype(np.int64)
     return array, [
-        Measurement([Trace(str(d), number, level[:, e, d], polarity, pulses, None) for d in range(devices)], "S", "made.csv", [], None, None)
+        Measurement([Trace(str(d), number, level[:, e, d], polarity, pulses) for d in range(devices)], "S", "made.csv")
         for e in range(len(seeds))
     ]
 
@@ -61,5 +61,6 @@ def truth(array: Crossbar, member: int, middle: float) -> dict[str, float]:
     up, down = (steps[member, 0].abs().double().numpy() * half for steps in array.sampled.steps(state))
     low, high = (b[member, 0].double().numpy() * half + float(made.mid_range) for b in array.sampled.bounds())
     found = {"step_up": up.mean(), "step_down": down.mean(), "g_min": low.mean(), "g_max": high.mean()}
-    found["spread.step"] = ((up / up.mean() + down / down.mean()) / 2).std(ddof=1) if down.mean() else (up / up.mean()).std(ddof=1)
+    relative = (up / up.mean() + down / down.mean()) / 2 if down.mean() else up / up.mean()
+    found["spread.step"] = relative.std(ddof=1) if relative.size > 1 else 0.0
     return {name: float(value) for name, value in found.items()} | {"cycle_noise": made.cycle_noise}

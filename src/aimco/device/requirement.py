@@ -57,7 +57,7 @@ def shown(value: float | None, unit: str) -> str:
     """A value of a line for tables; prefixes where the unit takes them."""
     if value is None:
         return "not known"
-    return text(value, unit) if unit in ("Ohm", "S", "s") else f"{value:.3g} {unit}".rstrip()
+    return text(value, unit) if unit in ("Ohm", "S", "s") else f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}".rstrip()
 
 
 class Line(Record):

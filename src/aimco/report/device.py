@@ -157,8 +157,9 @@ def estimates_table(found: Characterisation) -> Table:
     """Every number that was found, with its 95 % interval."""
     title = "fitted"
     if isinstance(found.pulses, Fit):
-        worse = ", ".join(f"{kind} {score:.0f} worse" for kind, score in list(found.pulses.families.items())[1:])
-        title = f"{found.pulses.device.response.kind} (criterion of the others: {worse or 'none tried'})"
+        taken, scores = found.pulses.device.response.kind, found.pulses.families
+        apart = (f"{kind} {score - scores[taken]:+.0f}" for kind, score in scores.items() if kind != taken)
+        title = f"{taken} (criterion beside it: {', '.join(apart) or 'no other was tried'})"
     shown = Table(title=title)
     for column in ("number", "value", "95 % interval", "unit"):
         shown.add_column(column, justify="left" if column in ("number", "unit") else "right")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from aimco.device.device import Device
 from aimco.device.fit import datasheet
@@ -22,7 +23,7 @@ _AT_ONCE = 20  # devices that are fitted together
 _CHOOSE_BY = 12  # devices that the family is chosen by
 _READINGS = 300_000  # that the noise is found from
 _CLOSE = 6.0  # of the information criterion: a simpler family is taken when it is not further than this from the best
-_SIMPLE_FIRST = ("constant-step", "soft-bounds", "linear-step", "power", "exponential", "pcm")
+_RANKS = (("constant-step",), ("soft-bounds", "linear-step"), ("power", "exponential", "pcm"))  # simple ones first
 OnProgress = Callable[[str, float], None]
 
 
@@ -78,18 +79,22 @@ def fit(
 
     Source: least squares on binned changes, as pulse responses are compared by Gong 2018; the filter is that of Kalman 1960.
     """
-    tell = on_progress or (lambda what, done: None)
+    with threadpool_limits(1):  # the matrices are small: threads of a linear algebra library would only wait for each other
+        return _fit(measured, family, name, span_S, extra or {}, on_progress or (lambda what, done: None))
+
+
+def _fit(measured: Measurement, family: str | None, name: str, span_S: tuple[float, float], extra: dict[str, Any], tell: OnProgress) -> Fit:
     tell("changes per pulse", 0.0)
     data = increments(measured)
     criteria = _candidates(data, family, tell)
-    chosen = family or next(kind for kind in _ordered(criteria) if criteria[kind] <= min(criteria.values()) + _CLOSE)
+    chosen = family or _simplest(criteria)
     solution = _whole(Response.of_kind(chosen), data, tell)
     tell("noise", 0.8)
     noise = _noise(solution, data, measured)
     tell("datasheet", 0.95)
     best, population = min(criteria.values()), _population(solution, data)
     made = datasheet.estimates(population, noise, measured.unit)
-    sheet = {"name": name, "source": measured.source, "unit": measured.unit, "span_S": span_S, "extra": extra or {}}
+    sheet = {"name": name, "source": measured.source, "unit": measured.unit, "span_S": span_S, "extra": extra}
     tell("done", 1.0)
     return Fit(
         device=datasheet.device(population, made, **sheet),
@@ -127,32 +132,53 @@ def _population(solution: Solution, data: Increments) -> Population:
     values = {n: v * half + (mid if n in BOUNDS else 0.0) for n, v in solution.local.items()}
     sigma = {n: v * half for n, v in solution.local_sigma.items()}
     symmetry = np.array([_symmetry(solution, data, d) for d in range(len(data.devices))]) * half + mid
-    return Population(solution.family, values, sigma, solution.shared, solution.shared_sigma, symmetry, low, high)
+    slope = 0.0 if solution.family.one_sided else _asymmetry_slope(solution, data) / half
+    return Population(solution.family, values, sigma, solution.shared, solution.shared_sigma, symmetry, slope, low, high)
+
+
+def _asymmetry_slope(solution: Solution, data: Increments) -> float:
+    """Change of the asymmetry of the steps with the state at mid-range, mean over devices; per half range."""
+    slopes = []
+    for d in range(len(data.devices)):
+        up, down = _both_steps(solution, data, d, np.array([-0.05, 0.05]))
+        slopes.append(float(np.diff(2 * (up + down) / (up - down))[0]) / 0.1)
+    return float(np.mean(slopes))
+
+
+def _both_steps(solution: Solution, data: Increments, device: int, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean up and down steps of a device at states, in half ranges."""
+    module, a = _steps_of(solution, data, device)
+    up, down = np.empty(state.size), np.empty(state.size)
+    table = np.ascontiguousarray(np.broadcast_to(a, (state.size, a.shape[1])))
+    module.steps(state, np.ones(state.size, bool), table, up)
+    module.steps(state, np.zeros(state.size, bool), table, down)
+    return up, down
 
 
 def _symmetry(solution: Solution, data: Increments, device: int) -> float:
     """State at which up and down steps cancel, nan where they nowhere do; in half ranges."""
     if solution.family.one_sided:
         return np.nan
-    module, a = _steps_of(solution, data, device)
     grid = np.linspace(solution.local["g_min"][device], solution.local["g_max"][device], 2001)
-    up, down = np.empty(grid.size), np.empty(grid.size)
-    table = np.ascontiguousarray(np.broadcast_to(a, (grid.size, a.shape[1])))
-    module.steps(grid, np.ones(grid.size, bool), table, up)
-    module.steps(grid, np.zeros(grid.size, bool), table, down)
+    up, down = _both_steps(solution, data, device, grid)
     crossing = np.flatnonzero(np.diff(np.sign(up + down)))
     return float(grid[crossing[0]]) if crossing.size else np.nan
 
 
-def _ordered(criteria: dict[str, float]) -> list[str]:
-    return sorted(criteria, key=lambda kind: _SIMPLE_FIRST.index(kind) if kind in _SIMPLE_FIRST else len(_SIMPLE_FIRST))
+def _simplest(criteria: dict[str, float]) -> str:
+    """The best family of the simplest rank that has one close to the best of all."""
+    for rank in _RANKS:
+        kind = min((k for k in rank if k in criteria), key=lambda k: criteria[k], default=None)
+        if kind is not None and criteria[kind] <= min(criteria.values()) + _CLOSE:
+            return kind
+    return min(criteria, key=lambda k: criteria[k])
 
 
 def _candidates(data: Increments, family: str | None, tell: OnProgress) -> dict[str, float]:
     """Criteria of the families, fitted to a few devices with the same weights."""
     few = data.of(np.arange(min(len(data.devices), _CHOOSE_BY)))
     variance = variances(few, smooth(few))
-    kinds = [family] if family else [kind for kind in Response.kinds() if kind in _SIMPLE_FIRST]
+    kinds = [family] if family else [kind for kind in Response.kinds() if any(kind in rank for rank in _RANKS)]
     solutions = {}
     for k, kind in enumerate(kinds):
         tell(f"family {kind}", 0.1 + 0.4 * k / len(kinds))
@@ -229,7 +255,11 @@ def _noise(solution: Solution, data: Increments, measured: Measurement) -> Noise
     assert module is not None
     levels = np.unique(measured.traces[0].level[:5000])
     resolution = float(np.diff(levels).min()) if levels.size > 1 else 0.0
-    return find(found, module.log_likelihood, middle, resolution, data.read_noise > 0)
+    noise = find(found, module.log_likelihood, middle, resolution, data.read_noise > 0)
+    spent = 1 + len(data.devices) * (4 if solution.family.soft else 2) + len(solution.shared)  # numbers fitted before
+    seen = max(sum(int(part.counts.sum()) for part in found), spent + 1)
+    value, low, high = noise.write
+    return replace(noise, write=(value, low, high * (seen / (seen - spent)) ** 0.5))
 
 
 def _r2(seen: np.ndarray, fitted: np.ndarray, weight: np.ndarray) -> float:

@@ -33,6 +33,7 @@ class Population:
     Args:
         family: the response. values: step_up, step_down, g_max, g_min of each device (D,). sigma: their own uncertainties (D,).
         shared, shared_sigma: the other parameters, and their uncertainties. low, high: nominal range.
+        symmetry: symmetry points (D,). asymmetry_slope: change of the mean asymmetry with the state, at mid-range, 1/level.
     """
 
     family: type[Response]
@@ -41,6 +42,7 @@ class Population:
     shared: dict[str, float]
     shared_sigma: dict[str, float]
     symmetry: np.ndarray
+    asymmetry_slope: float
     low: float
     high: float
 
@@ -83,14 +85,15 @@ def estimates(found: Population, noise: Noise, unit: str) -> dict[str, Estimate]
     both = {} if found.family.one_sided else {"step_down": mean(down, sigma["step_down"], unit)}
     made = {"step_up": mean(up, sigma["step_up"], unit)} | both
     made |= {name: mean(values[name], sigma[name], unit) for name in ("g_min", "g_max")}
-    made |= {n: Estimate(v, v - 1.96 * found.shared_sigma[n], v + 1.96 * found.shared_sigma[n]) for n, v in found.shared.items()}
+    wide = stats.t.ppf(0.975, found.count - 1) if found.count > 3 else 1.96
+    made |= {n: Estimate(v, v - wide * found.shared_sigma[n], v + wide * found.shared_sigma[n]) for n, v in found.shared.items()}
     step = up if found.family.one_sided else (up + down) / 2
     step_sigma = sigma["step_up"] if found.family.one_sided else np.hypot(sigma["step_up"], sigma["step_down"]) / 2
     middle, width = mean(step, step_sigma), found.high - found.low
     made["states"] = Estimate(width / middle.value, width / middle.high, width / middle.low if middle.low > 0 else np.inf)
     if not found.family.one_sided:
         apart, apart_sigma = (up - down) / step, np.hypot(sigma["step_up"], sigma["step_down"]) / step
-        made["asymmetry"] = mean(apart, apart_sigma)
+        made["asymmetry"] = _wider(mean(apart, apart_sigma), found)
         made["symmetry_point"] = mean(found.symmetry, np.zeros(found.count), unit)
     relative_up, relative_down = up / up.mean(), down / down.mean()
     own = step_sigma / step
@@ -102,6 +105,16 @@ def estimates(found: Population, noise: Noise, unit: str) -> dict[str, Estimate]
     made[name] = Estimate(*noise.write)
     made["read_noise"] = Estimate(*noise.read, unit)
     return made
+
+
+def _wider(asymmetry: Estimate, found: Population) -> Estimate:
+    """The interval of the asymmetry widened by what is not known of where mid-range lies: asymmetry changes along the range."""
+    if found.count == 1:
+        return asymmetry
+    middle = mean((found.values["g_max"] + found.values["g_min"]) / 2, np.zeros(found.count))
+    reach = found.asymmetry_slope * (middle.high - middle.value)
+    wide = float(np.hypot(asymmetry.high - asymmetry.value, reach))
+    return Estimate(asymmetry.value, asymmetry.value - wide, asymmetry.value + wide)
 
 
 def law(values: np.ndarray) -> str:

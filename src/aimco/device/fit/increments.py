@@ -28,8 +28,9 @@ class Increments:
     """Mean changes per pulse in bins of the state, for each device and direction.
 
     Args:
-        devices: their names. device: number of the device of a bin (B,). up: direction (B,) bool. state: mean state before the
-            pulse (B,). change: mean change by one pulse (B,). count: changes (B,). variance: of one pulse's change (B,).
+        devices: their names. device: number of the device of a bin (B,). up: direction (B,) bool. state, width: mean and standard
+            deviation of the states before the pulses (B,). change: mean change by one pulse (B,). count: pulses (B,).
+            variance: of one pulse's change (B,).
         low, high: range of each device, as seen (D,). reached: whether changes had died down at the lower and the upper end (2,).
         read_noise: standard deviation of one reading, 0 when not seen. one_sided: whether there are no gradual steps down.
     """
@@ -38,6 +39,7 @@ class Increments:
     device: np.ndarray
     up: np.ndarray
     state: np.ndarray
+    width: np.ndarray
     change: np.ndarray
     count: np.ndarray
     variance: np.ndarray
@@ -52,7 +54,7 @@ class Increments:
         number = np.full(len(self.devices), -1)
         number[devices] = np.arange(len(devices))
         kept = number[self.device] >= 0
-        columns = {n: getattr(self, n)[kept] for n in ("up", "state", "change", "count", "variance")}
+        columns = {n: getattr(self, n)[kept] for n in ("up", "state", "width", "change", "count", "variance")}
         ends = {"low": self.low[devices], "high": self.high[devices]}
         rest = {"reached": self.reached, "read_noise": self.read_noise, "one_sided": self.one_sided}
         return Increments([self.devices[k] for k in devices], number[self.device[kept]], **columns, **ends, **rest)
@@ -75,12 +77,12 @@ def increments(measured: Measurement) -> Increments:
     one_sided = not any(not ramp.up for found in ramps.values() for ramp in found)
     tables, ends, dying = [], [], []
     for number, found in enumerate(ramps.values()):
-        low, high = _range(found, by_device, list(ramps)[number], read_noise)
+        low, high = _range(found, by_device, list(ramps)[number], read_noise, block)
         ends.append((low, high))
         for up in (True, False):
             changes = [_changes(ramp, block) for ramp in found if ramp.up == up]
             if changes:
-                tables.append(_binned(number, up, np.concatenate(changes, 1), low, high, read_noise > 0))
+                tables.append(_binned(number, up, np.concatenate(changes, 1), low, high, 4 * read_noise / block**0.5))
                 dying.append((up, _at_the_end(changes)))
     columns = [np.concatenate(parts) for parts in zip(*tables, strict=True)]
     low, high = np.array(ends).T
@@ -132,17 +134,19 @@ def _block(ramps: dict[str, list[_Ramp]], read_noise: float) -> int:
     return min(max(1, ceil((2 * read_noise**2 / change**2 / _QUIET) ** (1 / 3))), longest)
 
 
-def _range(found: list[_Ramp], by_device: dict[str, list[Trace]], name: str, read_noise: float) -> tuple[float, float]:
+def _range(found: list[_Ramp], by_device: dict[str, list[Trace]], name: str, read_noise: float, block: int) -> tuple[float, float]:
+    """Lowest and highest level of a device; where readings are noisy, where its ramps ended on the median."""
     if read_noise == 0:
         levels = [trace.level for trace in by_device[name]]
         return min(float(v.min()) for v in levels), max(float(v.max()) for v in levels)
     ends = []
     for ramp in found:
-        window = min(10, max(1, len(ramp.level) // 4))
+        window = min(max(10, 2 * block), max(1, len(ramp.level) // 4))
         smooth = np.convolve(ramp.level, np.ones(window) / window, "valid")
         ends.append((smooth.min(), smooth.max()))
-    lows, highs = np.array(ends).T
-    return float(lows.min()), float(highs.max())
+    (lows, highs), up = np.array(ends).T, np.array([ramp.up for ramp in found])
+    lows, highs = (v[up == side] if (up == side).any() else v for v, side in ((lows, False), (highs, True)))
+    return float(np.median(lows)), float(np.median(highs))
 
 
 def _changes(ramp: _Ramp, block: int) -> np.ndarray:
@@ -160,12 +164,12 @@ def _changes(ramp: _Ramp, block: int) -> np.ndarray:
     return np.stack([(mean[1:] + mean[:-1] - change) / 2, change, pulses, np.linspace(0, 1, change.size)])
 
 
-def _binned(number: int, up: bool, changes: np.ndarray, low: float, high: float, noisy: bool) -> tuple[np.ndarray, ...]:
-    """Bins of one device and direction, without what a hard bound may have cut."""
+def _binned(number: int, up: bool, changes: np.ndarray, low: float, high: float, noise: float) -> tuple[np.ndarray, ...]:
+    """Bins of one device and direction, without what a hard bound may have cut; noise: how far a state may be read wrong."""
     state, change, pulses, _ = changes
     near = (high - state if up else state - low) < 0.1 * (high - low)
     moving = near & (change != 0)
-    margin = _MARGIN * float(np.sqrt(np.mean(change[moving] ** 2))) if moving.any() else 0.0
+    margin = _MARGIN * float(np.sqrt(np.mean((change * pulses)[moving] ** 2))) + noise if moving.any() else noise
     cut = high - margin if up else low + margin
     kept = state < cut if up else state > cut
     if kept.sum() < 2 * _FEWEST:
@@ -176,11 +180,11 @@ def _binned(number: int, up: bool, changes: np.ndarray, low: float, high: float,
     gaps = np.flatnonzero(np.diff(state) > _GAP * (high - low)) + 1
     edges = np.union1d(np.linspace(0, state.size, bins + 1).astype(int)[:-1], gaps)
     count = np.diff([*edges, state.size])
-    means = [np.add.reduceat(v, edges) / count for v in (state, change)]
-    off = change - np.repeat(means[1], count)
+    middle, mean, total = (np.add.reduceat(v, edges) / n for v, n in ((state, count), (change, count), (pulses, 1)))
+    off, apart = change - np.repeat(mean, count), state - np.repeat(middle, count)
     variance = np.add.reduceat(off * off * pulses, edges) / np.maximum(count - 1, 1)
-    same = np.full(edges.size, number)
-    return same, np.full(edges.size, up), means[0], means[1], count * (np.add.reduceat(pulses, edges) / count), variance
+    width = np.sqrt(np.add.reduceat(apart * apart, edges) / count)
+    return np.full(edges.size, number), np.full(edges.size, up), middle, width, mean, total, variance
 
 
 def _at_the_end(changes: list[np.ndarray]) -> bool:

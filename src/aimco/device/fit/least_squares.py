@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,9 @@ from aimco.device.response import Response
 
 STEPS = ("step_up", "step_down")
 BOUNDS = ("g_max", "g_min")
+_BEYOND, _BEYOND_UNREACHED = 0.35, 0.6  # half ranges that a soft bound may lie beyond what was seen
+_LEAVE_OUT_FROM, _LEFT_OUT = 4, 10  # devices from which some are left out in turn, and how many times
+_FIRST_TRIES = 12  # steps from each of several starts
 _FAR = 1e8  # standard deviations: a difference beyond counts as this
 
 
@@ -47,7 +51,7 @@ class Problem:
         steps = STEPS[:1] if data.one_sided else STEPS
         self.local = (*steps, *BOUNDS) if family.soft else steps
         self.state = (data.state - self.mid) / self.half
-        self.change = data.change / self.half
+        self.change, self.width = data.change / self.half, data.width / self.half
         self.root = np.sqrt(weights) * self.half
         self.count = len(data.devices)
         self.high, self.low = ((v - self.mid) / self.half for v in (data.high, data.low))
@@ -69,10 +73,11 @@ class Problem:
 
     def predicted(self, theta: np.ndarray) -> np.ndarray:
         """Mean change of each bin (B,), in half ranges."""
-        a = self.table(self.columns(theta))[self.data.device]
-        out = np.empty(self.state.size)
-        self.module.steps(self.state, self.data.up, np.ascontiguousarray(a), out)
-        return out
+        a = np.ascontiguousarray(self.table(self.columns(theta))[self.data.device])
+        above, below = np.empty(self.state.size), np.empty(self.state.size)
+        self.module.steps(self.state + self.width, self.data.up, a, above)  # the mean over the states of a bin, to third order
+        self.module.steps(self.state - self.width, self.data.up, a, below)
+        return (above + below) / 2
 
     def residuals(self, theta: np.ndarray) -> np.ndarray:
         return np.clip(np.nan_to_num((self.predicted(theta) - self.change) * self.root, nan=_FAR), -_FAR, _FAR)
@@ -115,9 +120,9 @@ class Problem:
         for name in self.local:
             if name == "g_max":
                 low.append(self.high - 0.02)
-                high.append(self.high + (0.35 if self.data.reached[1] else 5.0))
+                high.append(self.high + (_BEYOND if self.data.reached[1] else _BEYOND_UNREACHED))
             elif name == "g_min":
-                low.append(self.low - (0.35 if self.data.reached[0] else 5.0))
+                low.append(self.low - (_BEYOND if self.data.reached[0] else _BEYOND_UNREACHED))
                 high.append(self.low + 0.02)
             else:
                 low.append(np.full(self.count, -20.0))
@@ -125,17 +130,24 @@ class Problem:
         limits = [_limits(self.family, n) for n in self.extras]
         return np.concatenate([*low, [v[0] for v in limits]]), np.concatenate([*high, [v[1] for v in limits]])
 
-    def solve(self, theta: np.ndarray, tries: int = 60) -> tuple[np.ndarray, float]:
+    def solve(self, theta: np.ndarray, tries: int = 60, tolerance: float = 1e-9) -> tuple[np.ndarray, float]:
+        """The parameters of least cost near a start, and the cost."""
         low, high = self.limits()
         theta = np.clip(theta, low + 1e-9, high - 1e-9)
-        solved = optimize.least_squares(self.residuals, theta, self.jacobian, (low, high), x_scale="jac", max_nfev=tries, ftol=1e-9)
+        solved = optimize.least_squares(self.residuals, theta, self.jacobian, (low, high), x_scale="jac", max_nfev=tries, ftol=tolerance)
         return solved.x, 2 * float(solved.cost)
+
+    def best(self, starts: Sequence[dict[str, float]]) -> tuple[np.ndarray, float]:
+        """The least cost from several starts: each gets a few steps, the best of them the rest."""
+        if len(starts) == 1:
+            return self.solve(self.start(starts[0]))
+        rough = min((self.solve(self.start(values), _FIRST_TRIES, 1e-4) for values in starts), key=lambda found: found[1])
+        return self.solve(rough[0])
 
     def sigma(self, theta: np.ndarray) -> np.ndarray:
         """Standard deviations of the parameters."""
         jacobian = self.jacobian(theta)
-        normal = jacobian.T @ jacobian
-        return np.sqrt(np.clip(np.diag(np.linalg.pinv(normal, hermitian=True)), 0, None))
+        return np.sqrt(np.clip(np.diag(np.linalg.pinv(jacobian.T @ jacobian, hermitian=True)), 0, None))
 
 
 def _limits(family: type[Response], name: str) -> tuple[float, float]:
@@ -174,10 +186,10 @@ def fit_family(family: type[Response], data: Increments, variance: np.ndarray | 
     extras, passes = family.fit_starts or ({},), 1 if variance is not None else 3 if family.soft else 2
     while True:
         problem = Problem(family, data, frame, data.count / given)
-        theta, cost = min((problem.solve(problem.start(values)) for values in extras), key=lambda found: found[1])
+        theta, cost = problem.best(extras)
         passes -= 1
         if not passes:
-            return _solution(problem, theta, cost)
+            return _solution(problem, theta, cost, problem.sigma(theta), variance is None)
         given = variances(data, problem.predicted(theta) * problem.half)
         extras = (dict(zip(problem.extras, theta[len(problem.local) * problem.count :], strict=True)),)
         if family.soft:
@@ -186,9 +198,8 @@ def fit_family(family: type[Response], data: Increments, variance: np.ndarray | 
             frame = (low, high)
 
 
-def _solution(problem: Problem, theta: np.ndarray, cost: float) -> Solution:
-    found, sigma = problem.columns(theta), problem.sigma(theta)
-    size = len(problem.local) * problem.count
+def _solution(problem: Problem, theta: np.ndarray, cost: float, sigma: np.ndarray, final: bool) -> Solution:
+    found, size = problem.columns(theta), len(problem.local) * problem.count
     local_sigma = {n: np.zeros(problem.count) for n in (*STEPS, *BOUNDS)}
     for k, name in enumerate(problem.local):
         own = sigma[k * problem.count : (k + 1) * problem.count]
@@ -196,9 +207,35 @@ def _solution(problem: Problem, theta: np.ndarray, cost: float) -> Solution:
     if "step_down" not in problem.local:
         found["step_down"] = found["step_up"]
     local = {n: found[n] for n in (*STEPS, *BOUNDS)}
-    shared = dict(zip(problem.extras, theta[size:].tolist(), strict=True))
-    shared_sigma = dict(zip(problem.extras, sigma[size:].tolist(), strict=True))
+    of_all = sigma[size:]
+    if final and problem.extras and problem.count >= _LEAVE_OUT_FROM:
+        of_all = np.maximum(of_all, _leave_out(problem, theta))
+    shared, shared_sigma = (dict(zip(problem.extras, v.tolist(), strict=True)) for v in (theta[size:], of_all))
     return Solution(problem.family, local, local_sigma, shared, shared_sigma, problem.frame, problem.predicted(theta) * problem.half, cost)
+
+
+def _leave_out(problem: Problem, theta: np.ndarray) -> np.ndarray:
+    """Standard deviations of the shared parameters by leaving out some devices at a time, the range of the others taken anew."""
+    groups = np.array_split(np.arange(problem.count), min(problem.count, _LEFT_OUT))
+    local, extras = theta[: len(problem.local) * problem.count].reshape(len(problem.local), -1), theta[len(problem.local) * problem.count :]
+    found, without = problem.columns(theta), []
+    for group in groups:
+        rest = np.setdiff1d(np.arange(problem.count), group)
+        low, high = (float(np.mean(found[name][rest])) * problem.half + problem.mid for name in ("g_min", "g_max"))
+        kept = np.isin(problem.data.device, rest)
+        smaller = Problem(problem.family, problem.data.of(rest), (low, high), (problem.root[kept] / problem.half) ** 2)
+        start = [_in_frame(name, v[rest], problem, smaller) for name, v in zip(problem.local, local, strict=True)]
+        solved, _ = smaller.solve(np.concatenate([*start, extras]), tries=15)
+        without.append(solved[len(problem.local) * rest.size :])
+    moves = np.array(without) - np.mean(without, 0)
+    return np.sqrt((len(groups) - 1) / len(groups) * np.sum(moves**2, 0))
+
+
+def _in_frame(name: str, values: np.ndarray, old: Problem, new: Problem) -> np.ndarray:
+    """A parameter of devices (steps as logarithms) in the units of another nominal range."""
+    if name in STEPS:
+        return values + np.log(old.half / new.half)
+    return (values * old.half + old.mid - new.mid) / new.half
 
 
 def criterion(solution: Solution, data: Increments) -> float:
