@@ -96,27 +96,41 @@ def fit_figure(fit: Fit, verdict: Sequence[Judged]) -> Figure:
     return figure
 
 
+def _prefixed(unit: str, levels: np.ndarray) -> tuple[str, float]:
+    """Unit and factor of an axis: conductances in the prefix that suits them."""
+    if unit != "S":
+        return unit, 1.0
+    size = float(np.max(np.abs(levels)))
+    return ("uS", 1e6) if 1e-6 <= size < 1e-3 else ("nS", 1e9) if size < 1e-6 else ("mS", 1e3)
+
+
 def _readings(axis: Axes, fit: Fit) -> None:
     from aimco.device.fit import fitted_readings
 
     trace = fit.measured.traces[0]
     pulse = np.cumsum(trace.pulses)[:_SHOWN]
-    axis.plot(pulse, trace.level[:_SHOWN], ".", markersize=2, color="gray", label=f"measured, device {trace.device}")
-    axis.plot(pulse, fitted_readings(fit, trace)[:_SHOWN], color="tab:red", linewidth=1, label="fitted, without noise, ramp by ramp")
-    axis.set(xlabel="pulse", ylabel=f"level ({fit.measured.unit})", title=f"R^2 of the ramps {fit.goodness['ramps']:.4f}")
+    unit, scale = _prefixed(fit.measured.unit, trace.level)
+    axis.plot(pulse, scale * trace.level[:_SHOWN], ".", markersize=2, color="gray", label=f"measured, device {trace.device}")
+    axis.plot(
+        pulse, scale * fitted_readings(fit, trace)[:_SHOWN], color="tab:red", linewidth=1, label="fitted, without noise, ramp by ramp"
+    )
+    axis.set(xlabel="pulse", ylabel=f"level ({unit})", title=f"R^2 of the ramps {fit.goodness['ramps']:.4f}")
     axis.legend(loc="upper right", fontsize="small")
 
 
 def _changes(axis: Axes, fit: Fit) -> None:
     data = fit.increments
+    unit, scale = _prefixed(fit.measured.unit, data.state)
+    step_unit, step_scale = _prefixed(fit.measured.unit, data.change)
     for up, color in ((True, "tab:blue"), (False, "tab:orange")):
         for d in range(min(len(data.devices), 10)):
             mine = np.flatnonzero((data.up == up) & (data.device == d))
             label = ("up" if up else "down") if d == 0 else None
-            axis.plot(data.state[mine], data.change[mine], ".", markersize=3, color=color, alpha=0.5, label=label)
-            axis.plot(data.state[mine], fit.fitted_change[mine], color=color, linewidth=0.8)
+            state = scale * data.state[mine]
+            axis.plot(state, step_scale * data.change[mine], ".", markersize=3, color=color, alpha=0.5, label=label)
+            axis.plot(state, step_scale * fit.fitted_change[mine], color=color, linewidth=0.8)
     axis.axhline(0, color="black", linewidth=0.5)
-    axis.set(xlabel=f"state ({fit.measured.unit})", ylabel=f"mean change per pulse ({fit.measured.unit})")
+    axis.set(xlabel=f"state ({unit})", ylabel=f"mean change per pulse ({step_unit})")
     axis.set_title(f"points measured, lines fitted; R^2 {fit.goodness['changes']:.4f}", fontsize="medium")
     axis.legend(fontsize="small")
 
@@ -128,12 +142,13 @@ def tables_figure(fit: TableFit, verdict: Sequence[Judged]) -> Figure:
     figure = Figure(figsize=(12, 8.5), layout="constrained")
     parts = figure.subplot_mosaic([["up", "down"], ["response", "radar"]], per_subplot_kw={"radar": {"projection": "polar"}})
     for name, (state, probability, change) in (("up", fit.measured.up), ("down", fit.measured.down)):
+        unit, scale = _prefixed(fit.measured.unit, state)
+        step_unit, step_scale = _prefixed(fit.measured.unit, change)
         for wanted in (0.05, 0.25, 0.5, 0.75, 0.95):
             row = np.array([np.interp(wanted, probability, column) for column in change.T])
-            parts[name].plot(state, row, linewidth=1, label=f"{100 * wanted:.0f} %")
+            parts[name].plot(scale * state, step_scale * row, linewidth=1, label=f"{100 * wanted:.0f} %")
         parts[name].axhline(0, color="black", linewidth=0.5)
-        unit = fit.measured.unit
-        parts[name].set(xlabel=f"state ({unit})", ylabel=f"change by a pulse {name} ({unit})", title=f"measured quantiles, {name}")
+        parts[name].set(xlabel=f"state ({unit})", ylabel=f"change by a pulse {name} ({step_unit})", title=f"measured quantiles, {name}")
     parts["up"].legend(fontsize="small")
     response(fit.device, parts["response"])
     verdict_radar(parts["radar"], verdict)

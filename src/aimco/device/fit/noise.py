@@ -15,6 +15,8 @@ from aimco.device.measurement import Trace
 _SURE = 3.0  # of the logarithm of the likelihood: what a further kind of noise must gain
 _INTERVAL = 1.92  # fall of the logarithm of the likelihood at the ends of a 95 % interval
 _EVERY, _FEWEST = (3, 10, 30, 100), 10  # readings of which one is looked at, as long as a run has so many of them
+_ENOUGH = 30  # changes between such readings
+_CLEARLY = 0.8  # of the lower end of an interval, below which the upper end of another must lie to be taken instead
 _WORTH = 0.05  # of the step at mid-range: changes with smaller expected steps say nothing of noise relative to a step
 
 
@@ -57,8 +59,9 @@ def expected(
     change = np.diff(level, prepend=level[:1])
     margin = 4 * np.abs(step) * trace.pulses + 3 * (read_noise if read_noise > 0 else _rms(change[~fresh]))
     inside = np.where(up, before + margin < high, before - margin > low)
-    counts = ~fresh & inside & (np.abs(step) > _WORTH * mid)
-    return Readings(level, step, trace.pulses, fresh, counts, fresh | (np.diff(polarity, prepend=polarity[:1]) != 0))
+    turned = fresh | (np.diff(polarity, prepend=polarity[:1]) != 0)
+    fresh = fresh | ~inside  # at a bound the filter starts anew with each reading
+    return Readings(level, step, trace.pulses, fresh, ~fresh & (np.abs(step) > _WORTH * mid), turned)
 
 
 def _averaged(level: np.ndarray, polarity: np.ndarray, window: int) -> np.ndarray:
@@ -95,8 +98,11 @@ def find(readings: Sequence[Readings], log_likelihood: Any, mid: float, resoluti
     for every in _EVERY if read_seen else ():
         if every * _FEWEST > longest:
             break
-        sparse = _likeliest([_every(r, every) for r in readings], log_likelihood, mid, floor, read_seen)
-        if sparse.write[2] < best.write[1]:
+        parts = [_every(r, every) for r in readings]
+        if sum(int(part.counts.sum()) for part in parts) < _ENOUGH:
+            break
+        sparse = _likeliest(parts, log_likelihood, mid, floor, read_seen)
+        if sparse.write[2] < _CLEARLY * best.write[1]:
             best = sparse
     if not read_seen:
         return best
@@ -128,14 +134,16 @@ def _every(r: Readings, count: int) -> Readings:
     run = np.cumsum(r.turned)
     place = np.arange(run.size) - np.flatnonzero(r.turned)[run - 1]
     kept = np.flatnonzero(place % count == 0)
-    pulses = np.add.reduceat(np.where(r.fresh, 0, r.pulses), kept)
-    change = np.add.reduceat(np.where(r.fresh, 0.0, r.pulses * r.step), kept)
-    whole = np.minimum.reduceat(r.counts | r.fresh, kept)
-    # reduceat adds up from each kept reading on; what leads to a reading lies before it
-    pulses, change, whole = (np.concatenate([v[:1] * 0, v[:-1]]) for v in (pulses, change, whole))
-    fresh = r.turned[kept]
+    moved = ~r.turned  # what leads to a reading is beside it, so each sum runs from behind the kept reading before
+    sums = []
+    for add, v in ((np.add, r.pulses * moved), (np.add, r.pulses * r.step * moved), (np.minimum, r.counts)):
+        up_to = add.reduceat(np.append(v[1:], v[-1:] * 0), kept)
+        sums.append(np.concatenate([up_to[:1] * 0, up_to[:-1]]))
+    pulses, change, whole = sums
+    turned = r.turned[kept]
+    fresh = turned | ~whole.astype(bool)
     step = np.divide(change, pulses, out=np.zeros(change.size), where=pulses > 0)
-    return Readings(r.level[kept], step, pulses, fresh, whole & ~fresh, fresh)
+    return Readings(r.level[kept], step, pulses, fresh, ~fresh, turned)
 
 
 def _neighbouring(readings: Sequence[Readings], found: Noise, mid: float, floor: float) -> tuple[float, float, float]:
