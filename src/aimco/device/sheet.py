@@ -135,13 +135,13 @@ class Sheet:
         if dimension == "A":
             return self._sensed(values, j)
         if dimension == "S":
-            self._refuse_where(values < 0, j, "a conductance must not be negative; subtract the offset or name the column value")
+            self._refuse_where(values < 0, j, "a conductance must not be negative", "subtract the offset or name the column value")
         return values, dimension
 
-    def _refuse_where(self, wrong: np.ndarray, j: int, problem: str) -> None:
+    def _refuse_where(self, wrong: np.ndarray, j: int, rule: str, fix: str = "correct it or remove the line") -> None:
         if wrong.any():
             row = int(wrong.argmax())
-            self.table.refuse_cell(row, j, f"{problem}, got {shown(self.table.cells(j)[row].decode())}")
+            self.table.refuse_cell(row, j, f"{rule}, got {shown(self.table.cells(j)[row].decode())}; {fix}")
 
     def _inverted(self, ohms: np.ndarray, j: int) -> np.ndarray:
         with np.errstate(over="ignore"):
@@ -156,7 +156,7 @@ class Sheet:
             if (amps <= 0).all():
                 self.notes.append("all currents are negative: their magnitudes are taken")
                 return -amps, "A"
-            self._refuse_where(amps < 0, j, "currents read at one voltage have one sign; give read_voltage or subtract the offset")
+            self._refuse_where(amps < 0, j, "currents read at one voltage have one sign", "give read_voltage or subtract the offset")
             self.notes.append("there is no read voltage: levels are currents in A; give read_voltage for conductances")
             return amps, "A"
         if np.ndim(volts):
@@ -167,13 +167,15 @@ class Sheet:
         with np.errstate(over="ignore"):
             values = amps / volts
         self._refuse_where(~np.isfinite(values), j, "the current by the read voltage must be finite")
-        self._refuse_where(values < 0, j, "a current must have the sign of its read voltage; subtract the offset of the read-out")
+        self._refuse_where(values < 0, j, "a current must have the sign of its read voltage", "subtract the offset of the read-out")
         return values, "S"
 
     def name_of(self, j: int, device: str, columns: int, devices: int) -> str:
         """The device of a level: by its row, by its column where there are several, or by both."""
-        own = self.found[j].prefix or self.found[j].number or plain((self.table.names or [""])[j])
-        return device if columns == 1 else own if devices == 1 else f"{device} {own}"
+        if columns == 1:
+            return device
+        own = self.found[j].prefix or self.found[j].number or plain((self.table.names or {})[j])
+        return own if devices == 1 else f"{device} {own}"
 
     def note_unused(self) -> None:
         """Note the columns that nothing asked for."""

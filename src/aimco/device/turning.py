@@ -8,6 +8,7 @@ from scipy.optimize import isotonic_regression
 
 _SWING = 0.3  # of the span: a run goes at least as far
 _SIGMAS = 6.0  # of the smoothed noise: likewise
+_EVEN = 8.0  # of the variance left, for each turn: what runs of equal lengths may leave more
 _EXPLAINED = 0.3  # of the variance by the runs, or these are no ramps
 
 
@@ -32,8 +33,8 @@ def run_starts(level: np.ndarray) -> tuple[np.ndarray, int] | None:
     if len(turns) < 2:
         return None
     first = 1 if smooth[turns[1]] > smooth[turns[0]] else -1
-    starts = np.concatenate([[0], _placed(calm, turns, first, noise) + 1])
-    return (starts, first) if _explained(level, starts, first) >= _EXPLAINED else None
+    starts, left = _placed(level, calm, turns, first)
+    return (starts, first) if left <= (1 - _EXPLAINED) * float(np.var(level)) * len(level) else None
 
 
 def is_triangular(level: np.ndarray) -> bool:
@@ -77,28 +78,27 @@ def _turns(values: np.ndarray, least: float, least_at_ends: float) -> np.ndarray
     return np.array([0, *turns[not begun :], *([last] if ended else []), len(values) - 1])
 
 
-def _placed(values: np.ndarray, turns: np.ndarray, first: int, noise: float) -> np.ndarray:
-    """The inner turns as extremes of a smoothing over a twentieth of a run, or where runs of equal lengths put them."""
+def _placed(level: np.ndarray, calm: np.ndarray, turns: np.ndarray, first: int) -> tuple[np.ndarray, float]:
+    """(first reading of each run, squares left by them): turns at the extremes of a smoothing, or where equal runs put them as well."""
     runs, usual = len(turns) - 1, float(np.median(np.diff(turns)))
-    width = _odd(usual / 20, len(values))
-    smooth = uniform_filter1d(values, width, mode="nearest")
-    places, sign = turns[1:-1].copy(), first
-    for k, turn in enumerate(turns[1:-1]):
-        around = max(int(min(turns[k + 2] - turn, turn - turns[k])) // 4, 1)
-        places[k] = turn - around + int(np.argmax(sign * smooth[turn - around : turn + around + 1]))
+    smooth = uniform_filter1d(calm, _odd(usual / 20, len(calm)), mode="nearest")
+    starts, sign = np.zeros(runs, int), first
+    for k, turn in enumerate(turns[1:-1], 1):
+        around = max(int(min(turns[k + 1] - turn, turn - turns[k - 1])) // 4, 1)
+        starts[k] = turn - around + int(np.argmax(sign * smooth[turn - around : turn + around + 1])) + 1
         sign = -sign
-    near = 4 * noise / np.sqrt(width) + 2 * float(np.ptp(smooth)) / usual
+    left = _left(level, starts, first)
     for initial in (0, 1):  # readings before the first pulse
-        each, rest = divmod(len(values) - initial, runs)
-        even = initial + each * np.arange(1, runs) - 1
-        if rest == 0 and (np.abs(smooth[places] - smooth[even]) <= near).all():
-            return even
-    return places
+        each, rest = divmod(len(level) - initial, runs)
+        even = np.concatenate([[0], initial + each * np.arange(1, runs)])
+        if rest == 0 and (left_even := _left(level, even, first)) <= left * (1 + _EVEN * (runs - 1) / len(level)) + 1e-12:
+            return even, left_even
+    return starts, left
 
 
-def _explained(level: np.ndarray, starts: np.ndarray, first: int) -> float:
-    """Fraction of the variance that runs which only rise or only fall explain."""
-    total, left = float(np.var(level)) * len(level), 0.0
+def _left(level: np.ndarray, starts: np.ndarray, first: int) -> float:
+    """Sum of the squares that runs which only rise or only fall leave unexplained."""
+    left = 0.0
     for k, part in enumerate(np.split(level, starts[1:])):
         left += float(np.sum((part - isotonic_regression(part, increasing=(first > 0) == (k % 2 == 0)).x) ** 2))
-    return 1 - left / total
+    return left
