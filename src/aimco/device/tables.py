@@ -1,0 +1,352 @@
+"""Text files to columns: where the table begins, how it is separated, and numbers in bulk, refused by line and column."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import os
+import re
+import stat
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from aimco.device.headers import Quantity, plain, quantity, unit_of
+from aimco.record import InputError
+
+LARGEST = 512 << 20  # bytes of a file; more would not leave room for its columns
+_BLOCK = 8 << 20  # bytes looked at together, so that what is held besides the file stays small
+_PREAMBLE = 2000  # lines in which the header is looked for
+_WIDEST = 200  # characters of a cell
+_DELIMITERS = ("\t", ";", ",", " ")  # a blank stands for any run of blanks and tabs
+_NUMERIC = ("pulse", "time", "conductance", "resistance", "current", "voltage", "counts", "up", "down")
+_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?)\s*([^\d\s].*)?")
+_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+
+
+def refuse(path: str | os.PathLike[str], problem: str) -> NoReturn:
+    """InputError in one line that begins with the name of the file."""
+    raise InputError(" ".join(f"{path}: {problem}".split()))
+
+
+def shown(cell: str) -> str:
+    """A cell as it may stand in a sentence."""
+    return repr(cell if len(cell) <= 40 else cell[:40] + "...")
+
+
+def size_checked(path: Path) -> None:
+    """Refuse what is no file, is empty, or is too large, before a byte of it is read."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        refuse(path, "there is no such file; check the path")
+    except (OSError, ValueError) as error:
+        refuse(path, f"cannot be read ({getattr(error, 'strerror', None) or error}); check the path")
+    if not stat.S_ISREG(found.st_mode):
+        refuse(path, "is not a file; name a file with a table")
+    if found.st_size > LARGEST:
+        refuse(path, f"has {found.st_size >> 20} MB, the limit is {LARGEST >> 20} MB; thin it out or split it by device")
+    if found.st_size == 0:
+        refuse(path, "is empty; name a file with a table")
+
+
+def text_of(path: Path) -> bytes:
+    """The file as UTF-8 with lines that end in a line feed.
+
+    Raises InputError when it is missing, too large, empty or not text.
+    """
+    size_checked(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        refuse(path, f"cannot be read ({error.strerror}); check its permissions")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        data = _decoded(path, data, "utf-16").encode()
+    data = data.removeprefix(codecs.BOM_UTF8)
+    if not data.isascii():
+        signs = {0xB5: "µ", 0xD9: "Ω"}  # of Latin-1 and its Greek sister, as instruments write them
+        if set(data.translate(None, bytes(range(128)))) <= signs.keys():
+            data = data.decode("latin-1").translate(signs).encode()
+        data = _decoded(path, data, "utf-8").replace("−", "-").replace("\u00a0", " ").encode()
+    if b"\x00" in data or data.startswith(b"PK\x03\x04"):
+        refuse(path, "is not UTF-8 text; save the table as CSV in UTF-8")
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return data if data.endswith(b"\n") else data + b"\n"
+
+
+def _decoded(path: Path, data: bytes, encoding: str) -> str:
+    try:
+        text = data.decode(encoding)
+        text.encode()
+        return text
+    except UnicodeError:
+        refuse(path, "is not UTF-8 text; save the file as UTF-8")
+
+
+def is_number(cell: str, delimiter: str) -> bool:
+    """A number, with a unit behind it or not, and with a decimal comma where the comma does not separate cells."""
+    cell = cell if delimiter == "," else cell.replace(",", ".")
+    found = _NUMBER.fullmatch(cell)
+    return bool(_NOT_FINITE.fullmatch(cell)) or (found is not None and (not found[2] or any(unit_of(found[2], d) for d in "SAVs")))
+
+
+def split(line: str, delimiter: str) -> list[str]:
+    """The cells of one line; a bracket belongs to the word before it where blanks separate."""
+    line = line.strip(" \n") if delimiter == "\t" else line.strip()
+    if delimiter == " ":
+        return [plain(c) for c in re.split(r"[ \t]+(?![(\[])", line)]
+    if '"' not in line:
+        return [c.strip() for c in line.split(delimiter)]
+    try:
+        return [c.strip() for c in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
+    except csv.Error:
+        return [c.strip() for c in line.split(delimiter)]
+
+
+def is_comment(line: str) -> bool:
+    return line.lstrip().startswith(("#", "%", "//"))
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Rows of one length: `edges` (rows, columns) are the places of the delimiters, the last one of a row its line feed."""
+
+    data: np.ndarray
+    edges: np.ndarray
+    lines: np.ndarray | range
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table of a text file.
+
+    Args:
+        path: the file. names: of the columns as written, None when there is no header. first: cells of the first row.
+        preamble: lines before the table and comment lines of it. delimiter: see `_DELIMITERS`.
+    """
+
+    path: Path
+    names: list[str] | None
+    first: list[str]
+    preamble: list[str]
+    delimiter: str
+    blocks: list[_Block]
+
+    @property
+    def rows(self) -> int:
+        return sum(len(b.edges) for b in self.blocks)
+
+    def line(self, row: int) -> int:
+        """Number of the line of a row, from 1."""
+        for block in self.blocks:
+            if row < len(block.lines):
+                return int(block.lines[row])
+            row -= len(block.lines)
+        raise IndexError(row)
+
+    def column(self, j: int) -> str:
+        """A column as it is called in a sentence."""
+        return f"column {plain(self.names[j])!r}" if self.names else f"column {j + 1}"
+
+    def refuse_cell(self, row: int, j: int, problem: str) -> NoReturn:
+        refuse(self.path, f"line {self.line(row)}, {self.column(j)}: {problem}")
+
+    def cells(self, j: int) -> np.ndarray:
+        """The text of a column, (rows,) bytes."""
+        return np.concatenate([self._cells(block, j) for block in self.blocks])
+
+    def _cells(self, block: _Block, j: int) -> np.ndarray:
+        edges = block.edges
+        starts = edges[:, j - 1] + 1 if j else np.concatenate([[0], edges[:-1, -1] + 1])
+        lengths = edges[:, j] - starts
+        width = max(int(lengths.max(initial=1)), 1)
+        if width > _WIDEST:
+            refuse(self.path, f"line {block.lines[int(lengths.argmax())]}, {self.column(j)}: a cell has {width} characters; shorten it")
+        letters, places = np.empty((len(edges), width), np.uint8), np.arange(width)
+        for i in range(0, len(edges), 1 << 16):
+            part = slice(i, i + (1 << 16))
+            at = np.minimum(starts[part, None] + places, len(block.data) - 1)
+            letters[part] = block.data[at] * (places < lengths[part, None])
+        return letters.reshape(-1).view(f"S{width}")
+
+    def words(self, j: int) -> tuple[np.ndarray, list[str]]:
+        """(code of each row, word of each code), in the order of their first rows."""
+        cells = self.cells(j)
+        heads = np.concatenate([[0], np.flatnonzero(cells[1:] != cells[:-1]) + 1])
+        seen: dict[bytes, int] = {}
+        codes = np.fromiter((seen.setdefault(c, len(seen)) for c in cells[heads].tolist()), np.int64, len(heads))
+        words: dict[str, int] = {}
+        rank = np.array([words.setdefault(plain(c.decode()), len(words)) for c in seen])
+        return np.repeat(rank[codes], np.diff(np.append(heads, len(cells)))), list(words)
+
+    def numbers(self, j: int, found: Quantity, ends: bool = False) -> np.ndarray:
+        """A column in SI units, (rows,) float64, all finite.
+
+        Args:
+            found: what the name of the column says. ends: the column may end before the table does.
+        """
+        cells = self.cells(j)
+        if ends:
+            filled = np.flatnonzero(np.char.str_len(np.char.strip(cells)) > 0)
+            cells = cells[: filled[-1] + 1 if len(filled) else 0]
+        letters = cells.view(np.uint8)
+        if self.delimiter != "," and (letters == ord(",")).any():
+            if (letters == ord(".")).any():
+                refuse(self.path, f"{self.column(j)} has decimal points and decimal commas; use one of them")
+            letters[letters == ord(",")] = ord(".")
+        values = self._in_bulk(letters, cells)
+        with np.errstate(over="ignore"):
+            values = self._one_by_one(cells, j, found) if values is None else values * found.scale
+        if not np.isfinite(values).all():
+            row = int(np.flatnonzero(~np.isfinite(values))[0])
+            self.refuse_cell(row, j, f"{shown(cells[row].decode())} is not a finite number; correct it or remove the line")
+        return values
+
+    def _in_bulk(self, letters: np.ndarray, cells: np.ndarray) -> np.ndarray | None:
+        """The numbers, or None when some cell is more than a number; Python would take 1_0 for 10."""
+        try:
+            return None if (letters == ord("_")).any() else cells.astype(np.float64)
+        except ValueError:
+            return None
+
+    def _one_by_one(self, cells: np.ndarray, j: int, found: Quantity) -> np.ndarray:
+        """Numbers of which some have a unit in their cell."""
+        values = np.empty(len(cells))
+        for row, cell in enumerate(cells.tolist()):
+            text = plain(cell.decode())
+            value = amount(text, found)
+            if value is None:
+                what = f"{shown(text)} is not a number" if text else "the cell is empty and not a number"
+                of = f" in {found.dimension}" if found.dimension not in (None, "a.u.") else ""
+                self.refuse_cell(row, j, f"{what}{of}; correct it or remove the line")
+            values[row] = value
+        return values
+
+
+def amount(text: str, found: Quantity) -> float | None:
+    """A number in SI units, by the unit behind it or else by that of its column; None when it is none of this dimension."""
+    if _NOT_FINITE.fullmatch(text):
+        return float("nan")
+    parts = _NUMBER.fullmatch(text)
+    scale, dimension = (found.scale, found.dimension)
+    if parts and parts[2]:
+        scale, dimension = unit_of(parts[2], found.dimension) or (0.0, None)
+    if parts is None or (parts[2] and dimension != found.dimension) or (parts[2] and dimension is None):
+        return None
+    return float(parts[1].replace("D", "e").replace("d", "e")) * scale
+
+
+def table_of(path: Path, data: bytes) -> Table:
+    """The table in a text, its header found by the names in it.
+
+    Raises InputError when no line has numbers, or rows are longer than the header.
+    """
+    lines = first_lines(data)
+    rows = [i for i, line in enumerate(lines) if line.strip() and not is_comment(line)]
+    delimiter, header, first = _by_names(lines, rows) or _by_numbers(path, lines, rows)
+    names = None if header is None else split(lines[header].lstrip(" #%/"), delimiter)
+    cells = split(lines[first], delimiter)
+    keep = "DataValue" if names and names[0].lower() == "dataname" else ""  # EasyEXPERT repeats its preamble for each record
+    columns = max(len(names or []), len(cells))
+    body = data[sum(len(line.encode()) for line in lines[:first]) :]
+    blocks = list(_blocks(path, body, delimiter, columns, first + 1, keep))
+    if not blocks:
+        refuse(path, "has no row of numbers; name a table of pulses and read values")
+    preamble = [line.strip() for i, line in enumerate(lines[:first]) if i != header]
+    cells, names = cells + [""] * (columns - len(cells)), names and names + [""] * (columns - len(names))
+    return Table(path, names, cells, preamble, delimiter, blocks)
+
+
+def first_lines(data: bytes) -> list[str]:
+    """The lines in which a header may stand."""
+    head = data[: 1 << 20].decode(errors="ignore")
+    return [line + "\n" for line in head.split("\n")[:-1][:_PREAMBLE]] or [head]
+
+
+def _by_names(lines: list[str], rows: list[int]) -> tuple[str, int | None, int] | None:
+    """(delimiter, line of the header, line of the first row): the first line of known names with numbers below them."""
+    for delimiter in _DELIMITERS:
+        for i, line in enumerate(lines):
+            k = bisect_right(rows, i)
+            if k < len(rows) and line.strip() and _heads(line, lines[rows[k]], delimiter):
+                return delimiter, i, rows[k]
+    return None
+
+
+def _heads(line: str, row: str, delimiter: str) -> bool:
+    names, cells = split(line.lstrip(" #%/"), delimiter), split(row, delimiter)
+    if is_number(names[0], delimiter) or (len(names) == 1 and "," in row and ("," in line or is_comment(line))):
+        return False  # one name, and a comma that is no decimal comma
+    if len(names) != len(cells) and len(_ended(names)) != len(_ended(cells)):
+        return False
+    return any(is_number(c, delimiter) and quantity(n).kind in _NUMERIC for n, c in zip(names, cells, strict=False))
+
+
+def _ended(cells: list[str]) -> list[str]:
+    """The cells without the empty ones at the end."""
+    return cells[: max((i + 1 for i, c in enumerate(cells) if c), default=0)]
+
+
+def _by_numbers(path: Path, lines: list[str], rows: list[int]) -> tuple[str, int | None, int]:
+    """As `_by_names` where no name is known: the first line of numbers alone, else of any; what stands above it as wide is its header."""
+    for enough in (all, any):
+        for k, i in enumerate(rows):
+            for delimiter in (d for d in _DELIMITERS if d == " " or d in lines[i]):
+                cells = _ended(split(lines[i], delimiter))
+                above = split(lines[rows[k - 1]], delimiter) if k else []
+                headed = len(above) == len(cells) and not any(is_number(c, delimiter) for c in above)
+                if cells and enough(is_number(c, delimiter) for c in cells) and (headed or enough is all):
+                    return delimiter, rows[k - 1] if headed else None, i
+    refuse(path, "has no column of numbers; name a table of pulses and read values")
+
+
+def _blocks(path: Path, body: bytes, delimiter: str, columns: int, line: int, keep: str) -> Iterator[_Block]:
+    """The rows in pieces of a few megabytes. `line`: number of the first line. `keep`: how lines of the table begin."""
+    start = 0
+    while start < len(body):
+        end = max(body.rfind(b"\n", start, start + _BLOCK), body.find(b"\n", start)) + 1
+        chunk = body[start:end]
+        block = None if keep else _even(chunk, delimiter, columns, line)
+        block = block or _mended(path, chunk, delimiter, columns, line, keep)
+        if len(block.edges):
+            yield block
+        line, start = line + chunk.count(b"\n"), end
+
+
+def _even(chunk: bytes, delimiter: str, columns: int, line: int) -> _Block | None:
+    """A block of which every line is a row of as many cells, None when some are not."""
+    if any(mark in chunk for mark in (b'"', b"#", b"%", b"//", b"\x1f")):
+        return None
+    if delimiter == " ":
+        chunk = re.sub(rb" ?\n ?", b"\n", re.sub(rb"[ \t]+", b" ", chunk)).removeprefix(b" ")
+    if chunk.startswith(b"\n") or b"\n\n" in chunk:
+        return None
+    data = np.frombuffer(chunk, np.uint8)
+    ends = data == ord("\n")
+    edges = np.flatnonzero(ends | (data == ord(delimiter))).astype(np.int32)
+    rows = int(ends.sum())
+    if len(edges) != rows * columns or not ends[edges[columns - 1 :: columns]].all():
+        return None
+    return _Block(data, edges.reshape(rows, columns), range(line, line + rows))
+
+
+def _mended(path: Path, chunk: bytes, delimiter: str, columns: int, line: int, keep: str) -> _Block:
+    """A block with quotes, comments, blank lines or rows of other lengths, put in order line by line."""
+    rows, lines = [], []
+    for i, text in enumerate(chunk.decode().split("\n")[:-1], line):
+        if not text.strip() or is_comment(text) or not text.startswith(keep):
+            continue
+        cells = split(text, delimiter)
+        cells = cells if len(cells) <= columns else _ended(cells)
+        if len(cells) > columns or (len(cells) < columns and delimiter == " "):
+            refuse(path, f"line {i} has {len(cells)} cells where the table has {columns} columns; give every row as many")
+        rows.append("\x1f".join(c.replace("\x1f", " ") for c in cells + [""] * (columns - len(cells))))
+        lines.append(i)
+    data = np.frombuffer("".join(r + "\n" for r in rows).encode(), np.uint8)
+    edges = np.flatnonzero((data == ord("\x1f")) | (data == ord("\n"))).astype(np.int32)
+    return _Block(data, edges.reshape(len(rows), columns), np.array(lines, np.int64))
