@@ -179,7 +179,7 @@ def _candidates(data: Increments, family: str | None, tell: OnProgress) -> dict[
     few = data.of(np.arange(min(len(data.devices), _CHOOSE_BY)))
     variance = variances(few, smooth(few))
     kinds = [family] if family else [kind for kind in Response.kinds() if any(kind in rank for rank in _RANKS)]
-    solutions = {}
+    found = {}
     for k, kind in enumerate(kinds):
         tell(f"family {kind}", 0.1 + 0.4 * k / len(kinds))
         response = Response.of_kind(kind)
@@ -187,10 +187,9 @@ def _candidates(data: Increments, family: str | None, tell: OnProgress) -> dict[
             raise InputError(f"family {kind}: must define step(g, up, p) to be fitted, got a whole pulse; write its mean step")
         if not family and response.one_sided != data.one_sided:
             continue
-        solutions[kind] = fit_family(response, few, variance)
-    criteria = {kind: criterion(solution, few) for kind, solution in solutions.items()}
-    excess = max(1.0, min(solution.cost for solution in solutions.values()) / len(few.count))
-    return {kind: value / excess for kind, value in criteria.items()}
+        found[kind] = criterion(response, few, variance)
+    excess = max(1.0, min(cost for _, cost in found.values()) / len(few.count))
+    return {kind: value / excess for kind, (value, _) in found.items()}
 
 
 def _whole(family: type[Response], data: Increments, tell: OnProgress) -> Solution:

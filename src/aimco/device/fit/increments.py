@@ -17,7 +17,7 @@ from aimco.record import InputError
 _BINS = 60  # of states, for each device and direction, with equally many changes
 _FEWEST = 3  # changes in a bin
 _GAP = 0.02  # of the range: a bin does not reach across such a gap between states
-_MARGIN = 3.0  # root mean square changes from the end of the range within which a hard bound may have cut a change
+_MARGIN = 3.0  # changes, as they are shortly before the end of the range, within which a hard bound may cut one
 _REACHED = 0.05  # of the change at mid-range: below it at the end of a ramp the bound counts as reached
 _NOISY = 0.1  # noise of reading, of a change, from which changes are taken over blocks of readings
 _QUIET = 0.02  # noise of a block's change wanted, squared
@@ -167,9 +167,9 @@ def _changes(ramp: _Ramp, block: int) -> np.ndarray:
 def _binned(number: int, up: bool, changes: np.ndarray, low: float, high: float, noise: float) -> tuple[np.ndarray, ...]:
     """Bins of one device and direction, without what a hard bound may have cut; noise: how far a state may be read wrong."""
     state, change, pulses, _ = changes
-    near = (high - state if up else state - low) < 0.1 * (high - low)
-    moving = near & (change != 0)
-    margin = _MARGIN * float(np.sqrt(np.mean((change * pulses)[moving] ** 2))) + noise if moving.any() else noise
+    left = (high - state if up else state - low) / (high - low)
+    near = (left > 0.1) & (left < 0.3)
+    margin = noise + (_MARGIN * float(np.sqrt(np.mean((change * pulses)[near] ** 2))) if near.any() else 0.0)
     cut = high - margin if up else low + margin
     kept = state < cut if up else state > cut
     if kept.sum() < 2 * _FEWEST:

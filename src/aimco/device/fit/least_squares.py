@@ -39,9 +39,12 @@ class Problem:
 
     Args:
         family: the response. data: bins. frame: nominal range that normalises levels. weights: of the squared differences (B,).
+        tied: whether soft bounds lie as far beyond the range seen in all devices, instead of where each device's own fit puts them.
     """
 
-    def __init__(self, family: type[Response], data: Increments, frame: tuple[float, float], weights: np.ndarray) -> None:
+    def __init__(
+        self, family: type[Response], data: Increments, frame: tuple[float, float], weights: np.ndarray, tied: bool = False
+    ) -> None:
         from aimco.kernels.build import mean_step
 
         self.family, self.data, self.frame = family, data, frame
@@ -49,7 +52,8 @@ class Problem:
         self.module, self.names = mean_step(family.step)
         self.extras = [n for n, f in family.model_fields.items() if f.annotation is float and n not in STEPS]
         steps = STEPS[:1] if data.one_sided else STEPS
-        self.local = (*steps, *BOUNDS) if family.soft else steps
+        self.local = (*steps, *BOUNDS) if family.soft and not tied else steps
+        self.offsets = BOUNDS if family.soft and tied else ()
         self.state = (data.state - self.mid) / self.half
         self.change, self.width = data.change / self.half, data.width / self.half
         self.root = np.sqrt(weights) * self.half
@@ -62,7 +66,9 @@ class Problem:
         found = {"g_max": self.high, "g_min": self.low} | dict(zip(self.local, local, strict=True))
         for name in STEPS:
             found[name] = np.exp(found[name]) if name in self.local else found.get(name, np.ones(self.count))
-        found |= {n: np.full(self.count, v) for n, v in zip(self.extras, theta[local.size :], strict=True)}
+        found |= {n: np.full(self.count, v) for n, v in zip(self.extras, theta[local.size :], strict=False)}
+        for name, offset in zip(self.offsets, theta[local.size + len(self.extras) :], strict=True):
+            found[name] = found[name] + offset
         return found
 
     def table(self, found: dict[str, np.ndarray]) -> np.ndarray:
@@ -112,22 +118,19 @@ class Problem:
                 step[d] = np.log(max(size, 1e-6))
             guess.append(step)
         defaults = {n: self.family.model_fields[n].default for n in self.extras} | extras
-        return np.concatenate([*guess, [defaults[n] for n in self.extras]])
+        return np.concatenate([*guess, [defaults[n] for n in self.extras], [0.05, -0.05][: len(self.offsets)]])
 
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
         """Ranges of the parameters; a soft bound lies near the end of the range where changes had died down there."""
+        below, above = (_BEYOND if reached else _BEYOND_UNREACHED for reached in self.data.reached)
+        offsets = {"g_max": (-0.02, above), "g_min": (-below, 0.02)}
         low, high = [], []
         for name in self.local:
-            if name == "g_max":
-                low.append(self.high - 0.02)
-                high.append(self.high + (_BEYOND if self.data.reached[1] else _BEYOND_UNREACHED))
-            elif name == "g_min":
-                low.append(self.low - (_BEYOND if self.data.reached[0] else _BEYOND_UNREACHED))
-                high.append(self.low + 0.02)
-            else:
-                low.append(np.full(self.count, -20.0))
-                high.append(np.full(self.count, 3.0))
-        limits = [_limits(self.family, n) for n in self.extras]
+            ends = offsets.get(name, (-20.0, 3.0))
+            middle = {"g_max": self.high, "g_min": self.low}.get(name, np.zeros(self.count))
+            low.append(middle + ends[0])
+            high.append(middle + ends[1])
+        limits = [_limits(self.family, n) for n in self.extras] + [offsets[name] for name in self.offsets]
         return np.concatenate([*low, [v[0] for v in limits]]), np.concatenate([*high, [v[1] for v in limits]])
 
     def solve(self, theta: np.ndarray, tries: int = 60, tolerance: float = 1e-9) -> tuple[np.ndarray, float]:
@@ -238,10 +241,20 @@ def _in_frame(name: str, values: np.ndarray, old: Problem, new: Problem) -> np.n
     return (values * old.half + old.mid - new.mid) / new.half
 
 
-def criterion(solution: Solution, data: Increments) -> float:
-    """Bayesian information criterion of a fit; bounds that were fitted count as far as they truly differ among devices."""
-    count, free = len(data.devices), len(solution.shared)
-    for name in BOUNDS if solution.family.soft else ():
+def criterion(family: type[Response], data: Increments, variance: np.ndarray) -> tuple[float, float]:
+    """Bayesian information criterion of a family, and the cost in it.
+
+    Soft bounds are tried in two ways, and the better one counts: tied to the range seen, two numbers in all; or each device's own,
+    which count as far as they truly differ among devices.
+    """
+    solution, logarithm = fit_family(family, data, variance), float(np.log(len(data.count)))
+    if not family.soft:
+        return solution.cost + len(solution.shared) * logarithm, solution.cost
+    count, free = len(data.devices), float(len(solution.shared))
+    for name in BOUNDS:
         spread, own = float(np.var(solution.local[name])), float(np.mean(solution.local_sigma[name] ** 2))
         free += 1 + (count - 1) * max(0.0, spread - own) / max(spread, 1e-300)
-    return solution.cost + free * float(np.log(len(data.count)))
+    tied = Problem(family, data, (float(data.low.mean()), float(data.high.mean())), data.count / variance, tied=True)
+    _, cost = tied.best(family.fit_starts or ({},))
+    apart = solution.cost + free * logarithm
+    return min((apart, solution.cost), (cost + (len(solution.shared) + len(BOUNDS)) * logarithm, cost))

@@ -118,7 +118,7 @@ def _likeliest(readings: Sequence[Readings], log_likelihood: Any, mid: float, fl
     for kind in ("relative", "fixed"):
         alone = optimize.minimize_scalar(lambda v, k=kind: -total(k, np.exp(v), 0.0), bounds=(-9, 5), method="bounded")
         best = [-alone.fun, float(np.exp(alone.x)), 0.0]
-        for start in ((alone.x, -3.0), (alone.x - 2, 1.0)) if read_seen else ():
+        for start in ((alone.x, -3.0), (alone.x - 2, 1.0))[: 2 if read_seen else 1]:
             both = optimize.minimize(lambda v, k=kind: -total(k, np.exp(v[0]), mid * np.exp(v[1])), start, method="Nelder-Mead")
             if -both.fun > best[0] + _SURE:
                 best = [-both.fun, float(np.exp(both.x[0])), float(mid * np.exp(both.x[1]))]
