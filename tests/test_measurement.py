@@ -388,7 +388,9 @@ def test_any_separator_and_line_end(tmp_path, delimiter, end):
 
 
 def test_decimal_commas(tmp_path):
-    assert only(pulses(tmp_path, "polarity;g_us\nup;1,5\nup;2,5e0\ndown;2\n")).level == pytest.approx([1.5e-6, 2.5e-6, 2e-6])
+    found = pulses(tmp_path, "polarity;g_us\nup;1,5\nup;2,5e0\ndown;2\n")
+    assert only(found).level == pytest.approx([1.5e-6, 2.5e-6, 2e-6])
+    assert "commas in column 'g_us' are decimal commas" in found.notes
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
@@ -402,6 +404,36 @@ def test_comments_blank_lines_quotes_and_idle_columns_do_not_matter(tmp_path):
     found = pulses(tmp_path, text)
     assert only(found).level == pytest.approx([1e-6, 2e-6, 3e-6])
     assert "not used: column 'remark'" in found.notes
+
+
+def test_units_in_a_row_of_their_own_belong_to_the_names(tmp_path):
+    found = pulses(tmp_path, "Polarity\tTime\tConductance\n\tms\tuS\nup\t0\t1\nup\t1\t2\ndown\t2\t1.5\n")
+    assert only(found).level == pytest.approx([1e-6, 2e-6, 1.5e-6])
+    assert only(found).time_s == pytest.approx([0, 1e-3, 2e-3])
+
+
+@given(
+    rows=st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from(["up", "down"]), st.floats(0, 1e-3)), min_size=5, max_size=40),
+    extra=st.sampled_from(["# a comment\n", "\n", "   \n", "// \n"]),
+    delimiter=st.sampled_from([",", "\t", ";", "  "]),
+)
+def test_reading_in_bulk_is_reading_line_by_line(rows, extra, delimiter):
+    """A comment or an empty line sends a block of rows to the careful reader, quotes to neither; all give the same."""
+    lines = [delimiter.join((d, w, repr(v))) + "\n" for d, w, v in rows]
+    quoted = [delimiter.join((f'"{d}"', w, repr(v))) + "\n" for d, w, v in rows]
+    head = delimiter.join(("device", "polarity", "g")) + "\n"
+    with tempfile.TemporaryDirectory() as folder:
+        texts = (head + "".join(lines), head + "".join([*lines[:2], extra, *lines[2:]]), head + "".join(quoted))
+        outcomes = [outcome_of(Path(folder), text) for text in texts]
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+def outcome_of(folder: Path, text: str) -> object:
+    try:
+        found = pulses(folder, text)
+    except InputError as error:
+        return str(error)
+    return [(t.device, t.level.tolist(), t.polarity.tolist(), t.cycle.tolist()) for t in found.traces]
 
 
 @st.composite
@@ -454,6 +486,9 @@ WRONG = {
     "device units apart": ("polarity,g1_uS,g2_mS\nup,1,2\nup,2,3\nup,3,4\n", "mixes the units mS and uS"),
     "ramp units apart": ("set_1 (uS),reset_1 (nS)\n1,3\n2,2\n3,1\n", "mixes the units nS and uS"),
     "unit against name": ("polarity,G (kOhm)\nup,1\nup,2\nup,3\n", "is a conductance but has the unit kOhm"),
+    "milli or mega": ("polarity,r_mohm\nup,1\nup,2\nup,3\n", "the unit 'mohm', which is not known"),
+    "time of no unit": ("time (a.u.),g_us\n0,3\n1,2\n2,1\n", "is a time but has the unit a.u."),
+    "names twice": ("time_s,a,a\n0,3,3\n1,2,2\n2,1,1\n", "has two columns 'a'"),
     "unknown unit": ("polarity,G (G0)\nup,1\nup,2\nup,3\n", "the unit 'G0', which is not known"),
     "twice": ("polarity,g_us,polarity\nup,1,up\nup,2,up\nup,3,up\n", "column 'polarity' and column 'polarity' hold the same quantity"),
     "one pulse": ("polarity,g_us\nup,1\nup,2\n", "has only 2 readings"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 # Names without case, spaces and signs; the earlier one is taken where several stand in one file.
 SYNONYMS = {
-    "pulse": "pulsenumber pulse pulseno pulsenr pulseindex pulsecount pulseid pulses npulses npulse n number index step",
+    "pulse": "pulsenumber pulse pulseno pulsenr pulseindex pulsecount pulseid pulses npulses no nr npulse n number index",
     "polarity": "polarity pulsepolarity pol direction dir sign pulsetype operation op type",
     "pulse_voltage": "pulsevoltage vpulse pulseamplitude writevoltage vwrite programmingvoltage vprog amplitude",
     "read_voltage": "readvoltage vread readoutvoltage",
@@ -30,8 +30,8 @@ DIMENSIONS |= {"pulse_voltage": "V", "read_voltage": "V", "counts": "a.u."}
 _FREE = ("counts", "up", "down", None)  # a value of these may be of any dimension, if its unit says so
 
 _UP, _DOWN = ["up", "set", "ltp", "potentiation", "pot"], ["down", "reset", "ltd", "depression", "dep"]
-_RAMP = re.compile(rf"(?:(.+)_)?({'|'.join(_UP + _DOWN)})_?(\d*)")
-_LEVEL = re.compile(rf"(?:(.+)_)?({'|'.join(w for kind in LEVELS for w in SYNONYMS[kind].split())})_?(\d*)")
+_RAMP = re.compile(rf"(?:(.+)_)?({'|'.join(_UP + _DOWN)})_?(\d{{0,9}})")
+_LEVEL = re.compile(rf"(?:(.+)_)?({'|'.join(w for kind in LEVELS for w in SYNONYMS[kind].split())})_?(\d{{0,9}})")
 
 _PREFIXES = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15, "k": 1e3, "M": 1e6, "G": 1e9}
 _BASES = {"S": "S", "A": "A", "V": "V", "Ohm": "Ohm", "ohm": "Ohm", "Ohms": "Ohm", "ohms": "Ohm", "s": "s"}
@@ -42,6 +42,7 @@ _UNITS |= {"sec": (1.0, "s"), "seconds": (1.0, "s"), "d": (86400.0, "s"), "days"
 _UNITS |= dict.fromkeys(
     ("a.u.", "a.u", "au", "arb. units", "arb.", "arb", "norm", "norm.", "-", "1", "counts", "lsb", "LSB"), (1.0, "a.u.")
 )
+_UNITS |= {"mohm": (1.0, ""), "mohms": (1.0, "")}  # milli or mega: nobody knows
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,8 @@ def problem(found: Quantity) -> str:
     wanted = DIMENSIONS.get(found.kind or "")
     if not found.unit or (wanted is None and found.kind not in _FREE):
         return ""
-    if found.dimension is None:
+    if not found.dimension:
         return f"has the unit {found.unit!r}, which is not known; write it as in uS, nA, kOhm, MOhm, V, ms or a.u."
-    fits = found.dimension in ("a.u.", wanted) or (found.kind in _FREE and found.dimension != "s")
+    free = found.kind in _FREE and found.dimension != "s"
+    fits = free or found.dimension == wanted or (found.dimension == "a.u." and found.kind in ("conductance", "current", "voltage"))
     return "" if fits else f"is a {found.kind or 'level'} but has the unit {found.unit}; correct one of the two"

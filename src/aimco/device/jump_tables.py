@@ -94,12 +94,12 @@ def _checked(path: Path, g: np.ndarray, cdf: np.ndarray, dg: np.ndarray) -> Side
 
 
 def of_pair(paths: list[Path], texts: list[bytes]) -> JumpTables:
-    """Two text tables, one for each direction, told apart by their names, else by the sign of their mean change."""
+    """Two text tables, one for each direction, told apart by their names, else by the sign of most changes."""
     tables = [(p, _table(p, t)) for p, t in zip(paths, texts, strict=True)]
     signs, notes = [_sign_of_name(p) for p, _ in tables], []
     if sorted(signs) != [-1, 1]:
-        signs = [int(np.sign(np.mean(dg))) for _, (_, _, dg) in tables]
-        notes = ["the names do not tell the two tables apart: the one whose mean change is positive is taken as up"]
+        signs = [int(np.sign(np.sum(np.sign(dg)))) for _, (_, _, dg) in tables]
+        notes = ["the names do not tell the two tables apart: the one with more positive changes is taken as up"]
     if sorted(signs) != [-1, 1]:
         refuse(tables[0][0], "cannot be told from the other table; put increasing and decreasing in the names of the files")
     up, down = (tables[signs.index(sign)] for sign in (1, -1))

@@ -110,10 +110,10 @@ def read(
         refuse(paths[0], "only two jump tables are read together; name one file, or the increasing and the decreasing table")
     texts = [text_of(p) for p in paths]
     jumps = [jump_tables.is_jump_table(t) for t in texts]
-    if len(paths) == 1 and jumps[0]:
-        refuse(paths[0], "is one jump table; name the table of the other direction as well")
-    if len(paths) == 1:
+    if jumps == [False]:
         return _of_table(Sheet(table_of(paths[0], texts[0]), read_voltage))
+    if jumps == [True]:
+        refuse(paths[0], "is one jump table; name the table of the other direction as well")
     if not all(jumps):
         refuse(paths[jumps.index(False)], "is not a jump table; only these are read in pairs")
     return jump_tables.of_pair(paths, texts)

@@ -29,8 +29,9 @@ class Sheet:
 
     def __init__(self, table: Table, read_voltage: float | None) -> None:
         self.table, self.path, self.given = table, table.path, read_voltage
-        self.notes: list[str] = []
+        self.notes = table.notes
         self.asked: set[int] = set()
+        self._settings: dict[str, float | np.ndarray | None] = {}
         self.read_voltage: float | np.ndarray | None = read_voltage
         self.found = [quantity(n) for n in table.names] if table.names else self._headerless()
         seen: dict[tuple[str, ...], int] = {}
@@ -78,16 +79,27 @@ class Sheet:
             refuse(self.path, f"{self.table.column(j)} {wrong}")
         return self.table.numbers(j, replace(self.found[j], dimension=self.found[j].dimension or dimension), ends)
 
+    def _note(self, note: str) -> None:
+        """Note once what is assumed of several columns."""
+        if note not in self.notes:
+            self.notes.append(note)
+
     def setting(self, kind: str) -> float | np.ndarray | None:
         """A setting of the measurement: from its column, one number where it is constant, or from a line before the table."""
+        if kind not in self._settings:
+            self._settings[kind] = self._setting(kind)
+        return self._settings[kind]
+
+    def _setting(self, kind: str) -> float | np.ndarray | None:
         column = self.numbers(kind)
         if column is not None:
             return float(column[0]) if (column == column[0]).all() else column
         for line in self.table.preamble:
             cells = [c for c in re.split(r"[,;:=\t]", line.lstrip("#%/ ")) if c.strip()]
             found = quantity(cells[-2]) if len(cells) > 1 else Quantity(None, "")
-            if found.kind == kind and not problem(found):
-                return amount(plain(cells[-1]), replace(found, dimension=DIMENSIONS[kind]))
+            value = amount(plain(cells[-1]), replace(found, dimension=DIMENSIONS[kind])) if found.kind == kind else None
+            if value is not None and not problem(found):
+                return value
         return None
 
     # levels
@@ -102,11 +114,12 @@ class Sheet:
             if tagged:
                 return self.alike(tagged)
         unknown = [j for j, q in enumerate(self.found) if q.kind is None and is_number(self.table.first[j], self.table.delimiter)]
-        if not unknown or (len(unknown) > 1 and not (self.of("time") or self.of("pulse"))):
+        united = [j for j in unknown if self.found[j].dimension in ("S", "A", "V", "Ohm", "a.u.")]
+        if not unknown or (len(unknown) > 1 and not (united or self.of("time") or self.of("pulse"))):
             names = ", ".join(shown(plain(n)) for n in (self.table.names or [])[:20])
             refuse(self.path, f"has no column that is surely the level; name one conductance, current or value (there are {names})")
-        self.notes.append(f"{' and '.join(self.table.column(j) for j in unknown[:3])} is taken as the level")
-        return self.alike(unknown)
+        self.notes.append(f"taken as the level: {', '.join(self.table.column(j) for j in (united or unknown)[:10])}")
+        return self.alike(united or unknown)
 
     def _surest(self, kind: str, columns: list[int]) -> list[int]:
         if kind in ("conductance", "resistance") and len(columns) > 1:
@@ -120,6 +133,9 @@ class Sheet:
         units = sorted({self.found[j].unit or "no unit" for j in columns})
         if len({(self.found[j].scale, self.found[j].dimension) for j in columns}) > 1:
             refuse(self.path, f"mixes the units {' and '.join(units)} in columns of levels; convert them to one")
+        names = [plain(self.table.names[j]) for j in columns] if self.table.names else []
+        if len(set(names)) < len(names):
+            refuse(self.path, f"has two columns {shown(next(n for n in names if names.count(n) > 1))}; name each by its device")
         return columns
 
     def level(self, j: int, ends: bool = False) -> tuple[np.ndarray, str]:
@@ -127,7 +143,7 @@ class Sheet:
         found = self.found[j]
         dimension = found.dimension or DIMENSIONS.get(found.kind or "", "a.u.")
         if dimension != "a.u." and not found.unit and not self.table.first[j][-1:].isalpha():
-            self.notes.append(f"{self.table.column(j)} names no unit and is taken in {dimension}")
+            self._note(f"no unit is named: the levels are taken in {dimension}")
         values = self._in_unit(j, dimension, ends)
         if dimension == "Ohm":
             self._refuse_where(values <= 0, j, "a resistance must be positive")
@@ -154,10 +170,10 @@ class Sheet:
         volts = self.read_voltage = self.given if self.given is not None else self.setting("read_voltage")
         if volts is None:
             if (amps <= 0).all():
-                self.notes.append("all currents are negative: their magnitudes are taken")
+                self._note("all currents are negative: their magnitudes are taken")
                 return -amps, "A"
             self._refuse_where(amps < 0, j, "currents read at one voltage have one sign", "give read_voltage or subtract the offset")
-            self.notes.append("there is no read voltage: levels are currents in A; give read_voltage for conductances")
+            self._note("there is no read voltage: levels are currents in A; give read_voltage for conductances")
             return amps, "A"
         if np.ndim(volts):
             volts = np.asarray(volts)[: len(amps)]
@@ -174,7 +190,7 @@ class Sheet:
         """The device of a level: by its row, by its column where there are several, or by both."""
         if columns == 1:
             return device
-        own = self.found[j].prefix or self.found[j].number or plain((self.table.names or {})[j])
+        own = self.found[j].prefix or self.found[j].number or re.sub(r"\s*[(\[].*", "", plain((self.table.names or {})[j]))
         return own if devices == 1 else f"{device} {own}"
 
     def note_unused(self) -> None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import codecs
 import csv
+import itertools
 import os
 import re
 import stat
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 
-from aimco.device.headers import Quantity, plain, quantity, unit_of
+from aimco.device.headers import LEVELS, Quantity, plain, quantity, unit_of
 from aimco.record import InputError
 
 LARGEST = 512 << 20  # bytes of a file; more would not leave room for its columns
@@ -127,7 +128,7 @@ class Table:
 
     Args:
         path: the file. names: of the columns as written, None when there is no header. first: cells of the first row.
-        preamble: lines before the table and comment lines of it. delimiter: see `_DELIMITERS`.
+        preamble: lines before the first row. delimiter: see `_DELIMITERS`. notes: what was assumed of the columns asked for.
     """
 
     path: Path
@@ -136,6 +137,7 @@ class Table:
     preamble: list[str]
     delimiter: str
     blocks: list[_Block]
+    notes: list[str] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -199,6 +201,7 @@ class Table:
             if (letters == ord(".")).any():
                 refuse(self.path, f"{self.column(j)} has decimal points and decimal commas; use one of them")
             letters[letters == ord(",")] = ord(".")
+            self.notes.append(f"commas in {self.column(j)} are decimal commas")
         values = self._in_bulk(letters, cells)
         with np.errstate(over="ignore"):
             values = self._one_by_one(cells, j, found) if values is None else values * found.scale
@@ -248,8 +251,7 @@ def table_of(path: Path, data: bytes) -> Table:
     """
     lines = first_lines(data)
     rows = [i for i, line in enumerate(lines) if line.strip() and not is_comment(line)]
-    delimiter, header, first = _by_names(lines, rows) or _by_numbers(path, lines, rows)
-    names = None if header is None else split(lines[header].lstrip(" #%/"), delimiter)
+    delimiter, names, first = _by_names(lines, rows) or _by_numbers(path, lines, rows)
     cells = split(lines[first], delimiter)
     keep = "DataValue" if names and names[0].lower() == "dataname" else ""  # EasyEXPERT repeats its preamble for each record
     columns = max(len(names or []), len(cells))
@@ -257,7 +259,7 @@ def table_of(path: Path, data: bytes) -> Table:
     blocks = list(_blocks(path, body, delimiter, columns, first + 1, keep))
     if not blocks:
         refuse(path, "has no row of numbers; name a table of pulses and read values")
-    preamble = [line.strip() for i, line in enumerate(lines[:first]) if i != header]
+    preamble = [line.strip() for line in lines[:first]]
     cells, names = cells + [""] * (columns - len(cells)), names and names + [""] * (columns - len(names))
     return Table(path, names, cells, preamble, delimiter, blocks)
 
@@ -268,20 +270,25 @@ def first_lines(data: bytes) -> list[str]:
     return [line + "\n" for line in head.split("\n")[:-1][:_PREAMBLE]] or [head]
 
 
-def _by_names(lines: list[str], rows: list[int]) -> tuple[str, int | None, int] | None:
-    """(delimiter, line of the header, line of the first row): the first line of known names with numbers below them."""
-    for delimiter in _DELIMITERS:
-        for i, line in enumerate(lines):
-            k = bisect_right(rows, i)
-            if k < len(rows) and line.strip() and _heads(line, lines[rows[k]], delimiter):
-                return delimiter, i, rows[k]
+def _by_names(lines: list[str], rows: list[int]) -> tuple[str, list[str] | None, int] | None:
+    """(delimiter, names, line of the first row): the first line of known names with numbers below them, or units and then numbers."""
+    for delimiter, (i, line) in itertools.product(_DELIMITERS, enumerate(lines)):
+        names, k = split(line.lstrip(" #%/"), delimiter), bisect_right(rows, i)
+        units = split(lines[rows[k]], delimiter) if k + 1 < len(rows) else []
+        if len(units) == len(names) and any(units) and all(not u or (unit_of(u) and u != "1") for u in units):
+            names, k = [f"{n} ({u})" if u else n for n, u in zip(names, units, strict=True)], k + 1
+        if line.strip() and k < len(rows) and _heads(line, names, lines[rows[k]], delimiter):
+            return delimiter, names, rows[k]
     return None
 
 
-def _heads(line: str, row: str, delimiter: str) -> bool:
-    names, cells = split(line.lstrip(" #%/"), delimiter), split(row, delimiter)
-    if is_number(names[0], delimiter) or (len(names) == 1 and "," in row and ("," in line or is_comment(line))):
-        return False  # one name, and a comma that is no decimal comma
+def _heads(line: str, names: list[str], row: str, delimiter: str) -> bool:
+    """Whether these names, in this line, stand above the numbers of this row."""
+    cells, alone = split(row, delimiter), len(names) == 1
+    if is_number(names[0], delimiter) or (alone and is_comment(line) and quantity(names[0]).kind not in LEVELS):
+        return False
+    if alone and "," in row and ("," in line or is_comment(line)):
+        return False  # this comma is no decimal comma
     if len(names) != len(cells) and len(_ended(names)) != len(_ended(cells)):
         return False
     return any(is_number(c, delimiter) and quantity(n).kind in _NUMERIC for n, c in zip(names, cells, strict=False))
@@ -292,16 +299,15 @@ def _ended(cells: list[str]) -> list[str]:
     return cells[: max((i + 1 for i, c in enumerate(cells) if c), default=0)]
 
 
-def _by_numbers(path: Path, lines: list[str], rows: list[int]) -> tuple[str, int | None, int]:
-    """As `_by_names` where no name is known: the first line of numbers alone, else of any; what stands above it as wide is its header."""
-    for enough in (all, any):
-        for k, i in enumerate(rows):
-            for delimiter in (d for d in _DELIMITERS if d == " " or d in lines[i]):
-                cells = _ended(split(lines[i], delimiter))
-                above = split(lines[rows[k - 1]], delimiter) if k else []
-                headed = len(above) == len(cells) and not any(is_number(c, delimiter) for c in above)
-                if cells and enough(is_number(c, delimiter) for c in cells) and (headed or enough is all):
-                    return delimiter, rows[k - 1] if headed else None, i
+def _by_numbers(path: Path, lines: list[str], rows: list[int]) -> tuple[str, list[str] | None, int]:
+    """As `_by_names` where no name is known: the first line of numbers alone, else of any; what stands above it as wide names them."""
+    for enough, (k, i), delimiter in itertools.product((all, any), enumerate(rows), _DELIMITERS):
+        if delimiter not in lines[i] and delimiter != " ":
+            continue
+        cells, above = _ended(split(lines[i], delimiter)), split(lines[rows[k - 1]], delimiter) if k else []
+        headed = len(above) == len(cells) and not any(is_number(c, delimiter) for c in above)
+        if cells and enough(is_number(c, delimiter) for c in cells) and (headed or enough is all):
+            return delimiter, above if headed else None, i
     refuse(path, "has no column of numbers; name a table of pulses and read values")
 
 
@@ -320,19 +326,35 @@ def _blocks(path: Path, body: bytes, delimiter: str, columns: int, line: int, ke
 
 def _even(chunk: bytes, delimiter: str, columns: int, line: int) -> _Block | None:
     """A block of which every line is a row of as many cells, None when some are not."""
-    if any(mark in chunk for mark in (b'"', b"#", b"%", b"//", b"\x1f")):
-        return None
-    if delimiter == " ":
-        chunk = re.sub(rb" ?\n ?", b"\n", re.sub(rb"[ \t]+", b" ", chunk)).removeprefix(b" ")
-    if chunk.startswith(b"\n") or b"\n\n" in chunk:
+    if any(mark in chunk for mark in (b"#", b"%", b"//", b"\x1f")):
         return None
     data = np.frombuffer(chunk, np.uint8)
+    data = _unquoted(data, delimiter) if b'"' in chunk else data
+    data = data if data is None or delimiter != " " else _single_blanks(data)
+    if data is None:
+        return None
     ends = data == ord("\n")
     edges = np.flatnonzero(ends | (data == ord(delimiter))).astype(np.int32)
     rows = int(ends.sum())
-    if len(edges) != rows * columns or not ends[edges[columns - 1 :: columns]].all():
+    empty = bool(ends[0]) or bool((ends[1:] & ends[:-1]).any())
+    if empty or len(edges) != rows * columns or not ends[edges[columns - 1 :: columns]].all():
         return None
     return _Block(data, edges.reshape(rows, columns), range(line, line + rows))
+
+
+def _unquoted(data: np.ndarray, delimiter: str) -> np.ndarray | None:
+    """The text without quotes, None when a delimiter stands between two."""
+    quotes = data == ord('"')
+    between = (np.cumsum(quotes, dtype=np.int32) & 1).astype(bool)
+    return None if (between & ((data == ord(delimiter)) | (data == ord("\n")))).any() else data[~quotes]
+
+
+def _single_blanks(data: np.ndarray) -> np.ndarray:
+    """The text with one blank between words and none at the ends of lines."""
+    data = np.where(data == ord("\t"), np.uint8(ord(" ")), data)
+    blank, end = data == ord(" "), data == ord("\n")
+    data = data[~(blank & np.concatenate([[True], (blank | end)[:-1]]))]
+    return data[~((data == ord(" ")) & np.append(data[1:] == ord("\n"), False))]
 
 
 def _mended(path: Path, chunk: bytes, delimiter: str, columns: int, line: int, keep: str) -> _Block:

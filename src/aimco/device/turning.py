@@ -8,7 +8,7 @@ from scipy.optimize import isotonic_regression
 
 _SWING = 0.3  # of the span: a run goes at least as far
 _SIGMAS = 6.0  # of the smoothed noise: likewise
-_EVEN = 8.0  # of the variance left, for each turn: what runs of equal lengths may leave more
+_EVEN = 30.0  # of the variance left, for each turn: what runs of equal lengths may leave more
 _EXPLAINED = 0.3  # of the variance by the runs, or these are no ramps
 
 
@@ -33,18 +33,19 @@ def run_starts(level: np.ndarray) -> tuple[np.ndarray, int] | None:
     if len(turns) < 2:
         return None
     first = 1 if smooth[turns[1]] > smooth[turns[0]] else -1
-    starts, left = _placed(level, calm, turns, first)
+    starts, left = _placed(level, calm, turns, first, noise)
     return (starts, first) if left <= (1 - _EXPLAINED) * float(np.var(level)) * len(level) else None
 
 
 def is_triangular(level: np.ndarray) -> bool:
     """Values that turn at least once, in runs of about one length and one height, as pulses make them and time does not."""
+    level = level / (np.abs(level).max() or 1.0)
     found = run_starts(level)
     if found is None or len(found[0]) < 2:
         return False
     ends = np.append(found[0][1:], len(level)) - 1
     lengths, heights = np.diff(np.append(found[0], len(level))), np.abs(np.diff(np.append(level[0], level[ends])))
-    return bool(lengths.max() <= 2 * lengths.min() and heights.max() <= 2 * heights.min())
+    return bool(lengths.min() >= 3 and lengths.max() <= 2 * lengths.min() and heights.max() <= 2 * heights.min())
 
 
 def _odd(width: float, most: int) -> int:
@@ -78,10 +79,14 @@ def _turns(values: np.ndarray, least: float, least_at_ends: float) -> np.ndarray
     return np.array([0, *turns[not begun :], *([last] if ended else []), len(values) - 1])
 
 
-def _placed(level: np.ndarray, calm: np.ndarray, turns: np.ndarray, first: int) -> tuple[np.ndarray, float]:
-    """(first reading of each run, squares left by them): turns at the extremes of a smoothing, or where equal runs put them as well."""
+def _placed(level: np.ndarray, calm: np.ndarray, turns: np.ndarray, first: int, noise: float) -> tuple[np.ndarray, float]:
+    """(first reading of each run, squares left by them): turns at extremes, or where equal lengths put them as well.
+
+    On a plateau of the levels the values do not tell where the pulses turned; equal lengths then do.
+    """
     runs, usual = len(turns) - 1, float(np.median(np.diff(turns)))
-    smooth = uniform_filter1d(calm, _odd(usual / 20, len(calm)), mode="nearest")
+    width = (2 * noise * usual / max(float(np.ptp(calm)), 1e-300)) ** 2  # its noise is then half a step
+    smooth = uniform_filter1d(calm, _odd(width, int(usual / 20)), mode="nearest")
     starts, sign = np.zeros(runs, int), first
     for k, turn in enumerate(turns[1:-1], 1):
         around = max(int(min(turns[k + 1] - turn, turn - turns[k - 1])) // 4, 1)
