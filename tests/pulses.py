@@ -48,7 +48,9 @@ def measure(
     level = level + read_noise * np.random.default_rng(0).standard_normal(level.shape)
     pulses = (polarity != 0).astype(np.int64)
     return array, [
-        Measurement([Trace(str(d), number, level[:, e, d], polarity, pulses, None) for d in range(devices)], "S", "made.csv", [], None, None)
+        Measurement(
+            [Trace(str(d), number, level[:, e, d], polarity, pulses, None) for d in range(devices)], "S", "made.csv", [], None, None
+        )
         for e in range(len(seeds))
     ]
 

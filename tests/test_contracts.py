@@ -142,12 +142,19 @@ def test_every_number_of_the_catalogue_has_a_source(name):
     assert all(device.sources.values())
 
 
+def plain_cell(kind: str, weight_max: float = 2.0) -> dict:
+    """A cell of some kind; further devices in it are fine and without spread or noise, so that what is written can be held."""
+    fine = Device.named("pcm").replace("spread", {}).replace("cycle_noise", 0.0).replace("response.step_up", 4e-8)
+    return {"kind": kind, "weight_max": weight_max} | ({"pcm": fine.as_dict()} if kind == "capacitor-pcm" else {})
+
+
 @pytest.mark.parametrize("kind", ai.Cell.kinds())
 def test_a_cell_holds_what_is_programmed(kind):
     """Weights of an array programmed with verify: within one step of the target, inside the range."""
-    made = design(cell={"kind": kind, "weight_max": 2.0}).replace("device.spread", {})
+    made = design(cell=plain_cell(kind)).replace("device.spread", {})
     one_sided = {"kind": "pcm", "step_up": made.device.response.step_up}
-    for device in (made.device, made.device.replace("response", one_sided)) if len(made.cell.signs) > 1 else (made.device,):
+    only_up = all(take for _, _, taking in made.cell.route(0, 8) for _, take in taking)
+    for device in (made.device, made.device.replace("response", one_sided)) if only_up else (made.device,):
         matrix = ai.AnalogMatrix(device, made.cell, made.array, made.periphery, 6, 5)
         target = torch.linspace(-1.5, 1.5, 30).reshape(1, 6, 5)
         matrix.program(target)
@@ -160,7 +167,7 @@ def test_a_cell_holds_what_is_programmed(kind):
 @pytest.mark.parametrize("cell", ai.Cell.kinds())
 def test_the_expected_update_of_a_cell_is_lr_x_d(cell):
     """The mean over 400 arrays of one weight each, up and down, within 5 sigma; counts of one read and one update."""
-    made = design(cell={"kind": cell, "weight_max": 1.5}).replace("device.spread", {}).replace("device.response.kind", "constant-step")
+    made = design(cell=plain_cell(cell, 1.5)).replace("device.spread", {}).replace("device.response.kind", "constant-step")
     for d in (0.4, -0.4):
         matrix = ai.AnalogMatrix(made.device, made.cell, made.array, made.periphery, 1, 400)
         before = matrix.weights.clone()

@@ -230,7 +230,7 @@ def _train(
     """Train in place; curves (epochs, E)."""
     members, training, analog = len(seeds), designs[0].training, analog_layers(model)
     descent = Descent(model, "cross-entropy" if task.kind == "classify" else "squared")
-    leaks = bool(analog) and any(d.device.leaks for d in designs)
+    leaks = bool(analog) and any(device.leaks for d in designs for device in d.cell.devices(d.device))
     sizes = [(m.inputs, m.outputs) for m in model.children() if isinstance(m, AnalogLayer)]
     sample_s = np.array([d.training.sample_s or sample_latency(d, sizes) for d in designs])
     curves = checkpoint.load()

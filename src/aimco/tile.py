@@ -45,8 +45,11 @@ class Tile:
         if len(cell.signs) > 1 and reference != "mid-range":
             raise InputError(f"cell.kind must be reference for a rule that reads an array against its {reference}, got {cell.kind}")
         named = [names] if len(cell.signs) == 1 else [(*names, f"device {k}") for k in range(len(cell.signs))]
-        options = {"seeds": seeds, "reference": reference, "pulses": periphery.pulses}
-        self.crossbars = [Crossbar(device, rows, columns, names=own, **options) for own in named]
+        options: dict[str, Any] = {"seeds": seeds, "reference": cell.reference(reference), "pulses": periphery.pulses}
+        options["reference_error"] = getattr(cell, "zero_error", 0.0)
+        made = zip(cell.devices(device), named, strict=True)
+        self.crossbars = [Crossbar(one, rows, columns, names=own, **options) for one, own in made]
+        self.signs, self.updates = cell.signs, 0
         self.cell, self.periphery, self.shape = cell, periphery, self.crossbar.shape
         members = len(seeds)
         self.weight = per_member(cell.weight, members)
@@ -107,7 +110,8 @@ class Tile:
         if only is not None:
             return getattr(self.crossbars[only], name)(v, again)
         total = getattr(self.crossbar, name)(v, again)
-        for sign, crossbar in zip(self.cell.signs[1:], self.crossbars[1:], strict=True):
+        total = total if self.signs[0] == 1 else total.mul_(self.signs[0])
+        for sign, crossbar in zip(self.signs[1:], self.crossbars[1:], strict=True):
             total = total.add_(getattr(crossbar, name)(v, again), alpha=sign)
         return total
 
@@ -127,8 +131,8 @@ class Tile:
                 repeated = again.sum(1)
                 self._counts.add(dac=repeated * v.shape[2], adc=repeated * numbers.shape[2])
             currents = self._product(name, voltages, again if attempt else None, only).numpy()
-            devices = len(self.crossbars) if only is None else 1
-            noise = edges["line_noise"], edges["device_noise"] * np.float32(devices**0.5)
+            share = 1.0 if only is not None else float(np.linalg.norm(self.signs))
+            noise = edges["line_noise"], edges["device_noise"] * np.float32(share)
             keys = self.crossbars[only or 0].noise_keys(name, attempt)
             adc = edges["limit"], edges["adc"]
             if not convert(currents, again, scale, power, *noise, *adc, edges["weight"], keys, first, numbers.numpy()):
@@ -137,14 +141,16 @@ class Tile:
 
     def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
         """Parallel pulsed update, E[dW] = lr x d^T, sample after sample. x (E, B, rows), d (E, B, columns), lr a number or (E,)."""
-        rate = self._in_state(lr)
+        rate, before = self._in_state(lr), self.updates
+        self.updates += x.shape[1]
         if len(self.crossbars) == 1:
             self.crossbar.pulse(x, d, rate)
             return
-        before = self.crossbar.done["updates"]
-        for sign, crossbar in zip(self.cell.signs, self.crossbars, strict=True):
-            crossbar.pulse(x, d, rate, sign)
-        self.cell.refresh(self, before, before + x.shape[1])
+        for first, last, taking in self.cell.route(before, x.shape[1]):
+            some = (x, d) if last - first == x.shape[1] else (x[:, first:last].contiguous(), d[:, first:last].contiguous())
+            for k, take in taking:
+                self.crossbars[k].pulse(some[0], some[1] if self.signs[k] > 0 or take else -some[1], rate, take)
+        self.cell.refresh(self, before, self.updates)
 
     def _in_state(self, lr: Any) -> np.ndarray:
         if not isinstance(lr, float):
@@ -170,7 +176,7 @@ class Tile:
     @property
     def weights(self) -> torch.Tensor:
         """The stored weights, (E, rows, columns): for tests and plots; a chip cannot see them without reading."""
-        states = (sign * crossbar.state for sign, crossbar in zip(self.cell.signs, self.crossbars, strict=True))
+        states = (sign * crossbar.state for sign, crossbar in zip(self.signs, self.crossbars, strict=True))
         return sum(states) * self._weight  # pyright: ignore[reportReturnType]
 
     @property
@@ -179,15 +185,20 @@ class Tile:
         (_, rows, columns), done = self.shape, self.crossbar.done
         forward, back = done["mvm"], done["mvm_t"]
         conversions = Counts(dac=forward * rows + back * columns, adc=forward * columns + back * rows)
-        others = (Counts({n: v for n, v in c.counts.items() if n not in _AT_ONCE}) for c in self.crossbars[1:])
-        return Counts.total([self.crossbar.counts, *others, self._counts, conversions])
+        first, *others = (Counts(c.counts) for c in self.crossbars)
+        first["updates"] = self.updates
+        for k, own in enumerate(others, 1):
+            own |= dict.fromkeys([n for n in _AT_ONCE if n != "slots" or k not in self.cell.leads], 0)
+        return Counts.total([first, *others, self._counts, conversions])
 
     def checkpoint(self) -> dict[str, Any]:
         """All that a later run needs to go on as if never stopped."""
-        return {"devices": [crossbar.checkpoint() for crossbar in self.crossbars], "converters": tensors_of(self._counts)}
+        devices = [crossbar.checkpoint() for crossbar in self.crossbars]
+        return {"devices": devices, "converters": tensors_of(self._counts), "updates": self.updates, "signs": self.signs}
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         for crossbar, own in zip(self.crossbars, saved["devices"], strict=True):
             crossbar.restore(own)
         self._counts = counts_of(saved["converters"])
+        self.updates, self.signs = saved["updates"], tuple(saved["signs"])

@@ -23,7 +23,7 @@ from aimco.device.retention import Drifting
 from aimco.ledger import Counts, counts_of, tensors_of
 from aimco.record import per_member
 
-ReferencePolicy = Literal["mid-range", "symmetry-point"]
+ReferencePolicy = Literal["mid-range", "symmetry-point", "resting-point"]
 Direction = Literal["mvm", "mvm_t"]
 _AGGREGATE_BELOW = 0.25  # of half the range: a train moving a device further is always taken pulse by pulse
 _TOGETHER_ABOVE = 20_000  # expected coincidences from which waking the other threads pays
@@ -38,7 +38,8 @@ class Crossbar:
     Args:
         device: what stands at each crossing. rows, columns: size.
         seeds: one per member: device parameters and every later draw depend on it and on `names` alone.
-        reference: what the state is measured against: mid-range, or each device's own symmetry point.
+        reference: what the state is measured against: mid-range, or each device's own symmetry or resting point.
+        reference_error: standard deviation of that reference, in half ranges, a number or (E,).
         pulses: how updates are sent.
     """
 
@@ -51,6 +52,7 @@ class Crossbar:
         seeds: Sequence[int] = (0,),
         names: tuple[str, ...] = ("array",),
         reference: ReferencePolicy = "mid-range",
+        reference_error: Any = 0.0,
         pulses: Pulses | None = None,
     ) -> None:
         self.device, self.reference, self.pulses = device, reference, pulses or Pulses()
@@ -58,7 +60,7 @@ class Crossbar:
         self.sampled: Sampled = device.sample((rows, columns), seeds, *names)
         self.shape = (len(seeds), rows, columns)
         self.referenced = reference != "mid-range"
-        self.origin = self.sampled.symmetry_point() if self.referenced else torch.zeros(len(seeds), 1, columns)
+        self.origin = self._origin(reference_error) if self.referenced else torch.zeros(len(seeds), 1, columns)
         self.on_its_side = rows > columns  # in memory, so that the inner loops of the kernels are the long ones
         self.state = torch.zeros(len(seeds), columns, rows).transpose(1, 2) if self.on_its_side else torch.zeros(self.shape)
         self.keys = {n: rng.stream_keys(self.seeds, *names, n) for n in ("apply", "programs", "resets")}
@@ -73,6 +75,14 @@ class Crossbar:
         self._relaxed: tuple[bytes, torch.Tensor, torch.Tensor] | None = None
         self.step = per_member(device.step / device.half_range, len(seeds))
         self._show_noise()
+
+    def _origin(self, error: Any) -> torch.Tensor:
+        """What each state is measured against, (E, R, C), as well as it is known."""
+        point = self.sampled.symmetry_point() if self.reference == "symmetry-point" else self.sampled.resting_point()
+        if not np.any(error):
+            return point
+        z = rng.normal(rng.stream_keys(self.seeds, *self.names, "reference"), 0, self.shape[1:])
+        return point + self._each(error).float() * z
 
     # reads
 

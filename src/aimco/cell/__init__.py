@@ -2,32 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from pydantic import Field
 
+from aimco.device.device import Device
 from aimco.record import Kinded
+
+Taking = tuple[tuple[int, int], ...]  # (device, 1 for pulses up only, -1 for those down, as steps up, 0 for both)
 
 
 class Cell(Kinded):
-    """A weight made of devices (abstract), w = weight_max times the sum of signs x states.
+    """A weight made of devices (abstract), w = weight times the sum of signs x states.
 
     Args:
-        weight_max: weight of a device at the top of its nominal range, > 0: w = weight_max (g - g_ref) / half range.
+        weight_max: largest weight, > 0: that of a cell whose devices are at the ends of their nominal ranges.
     """
 
     kinds_in: ClassVar[str] = "aimco.cell"
-    signs: ClassVar[tuple[int, ...]] = (1,)  # of the devices of one cell
+    transistors: ClassVar[int] = 0  # of one cell; none where the source names none
 
     weight_max: float = Field(default=1.0, gt=0, description="weight at the top of the nominal range")
 
     @property
+    def signs(self) -> tuple[float, ...]:
+        """Share of each device in the weight, relative to `weight`; negative where it is read with the other sign."""
+        return (1,)
+
+    @property
     def weight(self) -> Any:
-        """Weight of a state of one (half the nominal range), (E,) in an ensemble."""
+        """Weight of a state of one (half the nominal range) of a device whose sign is 1, (E,) in an ensemble."""
         return np.asarray(self.weight_max)
+
+    @property
+    def leads(self) -> tuple[int, ...]:
+        """Devices whose pulse slots are counted; the others take the same slots beside one of these."""
+        return (0,)
+
+    def devices(self, device: Device) -> list[Device]:
+        """The device at each place of the cell."""
+        return [device] * len(self.signs)
+
+    def reference(self, asked: str) -> str:
+        """What the devices are read against, where the rule asks for nothing but mid-range."""
+        return asked
+
+    def route(self, before: int, count: int) -> Iterator[tuple[int, int, Taking]]:
+        """Which devices take the next `count` updates after `before`: (first, last, taking) in turn. All take all by default."""
+        yield 0, count, ((0, 0),)
 
     def write(self, crossbars: Sequence[Any], target: torch.Tensor, only: torch.Tensor | None = None) -> None:
         """Write and verify the devices so that they make weights of `target` x weight_max (E, R, C); `only` some of them."""
@@ -35,3 +60,15 @@ class Cell(Kinded):
 
     def refresh(self, tile: Any, before: int, after: int) -> None:
         """What is done to the devices between updates; `before` and `after` are the updates so far. Nothing by default."""
+
+
+def passed(every: int | None, before: int, after: int) -> bool:
+    """Whether a multiple of `every` updates was reached; never when absent."""
+    return every is not None and before // every != after // every
+
+
+def write_pair(pair: Sequence[Any], target: torch.Tensor, only: torch.Tensor | None) -> None:
+    """RESET two devices and write a difference of -1..1 (E, R, C) into the one that its sign asks for."""
+    for sign, crossbar in zip((1, -1), pair, strict=True):
+        crossbar.reset(torch.ones(crossbar.shape, dtype=torch.bool) if only is None else only)
+        crossbar.program(2 * (sign * target).clamp(min=0) - 1, only=only)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 import torch
 from pydantic import Field
 
-from aimco.cell import Cell
+from aimco.cell import Cell, passed, write_pair
 
 
 class Pair(Cell):
@@ -21,23 +19,26 @@ class Pair(Cell):
         refresh_every: updates (samples) between refreshes; none when absent. full, wasted: fractions of the range, 0..1.
     """
 
-    signs: ClassVar[tuple[int, ...]] = (1, -1)
-
     refresh_every: int | None = Field(default=1000, ge=1, le=1_000_000_000, description="updates between refreshes")
     full: float = Field(default=0.75, ge=0, le=1, description="fraction of the range above which the larger device is full")
     wasted: float = Field(default=0.25, ge=0, le=1, description="fraction of the range above which the smaller one wastes room")
 
     @property
-    def weight(self) -> Any:
+    def signs(self):
+        return (1, -1)
+
+    @property
+    def weight(self):
         return super().weight / 2
 
+    def route(self, before, count):
+        yield 0, count, ((0, 1), (1, -1))
+
     def write(self, crossbars, target, only=None):
-        for sign, crossbar in zip(self.signs, crossbars, strict=True):
-            crossbar.reset(torch.ones(crossbar.shape, dtype=torch.bool) if only is None else only)
-            crossbar.program(2 * (sign * target).clamp(min=0) - 1, only=only)
+        write_pair(crossbars, target, only)
 
     def refresh(self, tile, before, after):
-        if self.refresh_every is None or before // self.refresh_every == after // self.refresh_every:
+        if not passed(self.refresh_every, before, after):
             return
         plus, minus = (tile.read_devices(k) for k in (0, 1))
         crowded = (torch.maximum(plus, minus) > 2 * self.full - 1) & (torch.minimum(plus, minus) > 2 * self.wasted - 1)
