@@ -29,6 +29,15 @@ def mnist_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def measured() -> Path:
+    """Folder of measured devices, named by AIMCO_DEVICE_DATA."""
+    folder = os.environ.get("AIMCO_DEVICE_DATA")
+    if not folder or not (Path(folder) / "igzo-6t1c/retention.csv").is_file():
+        pytest.skip(f"AIMCO_DEVICE_DATA must name a folder with igzo-6t1c, rram-gong, taox and enode, got {folder!r}")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
 def ngspice() -> str:
     """Path of the circuit simulator that circuits are checked against; its absence is a failure in CI."""
     program = shutil.which("ngspice")

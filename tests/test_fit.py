@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+import aimco as ai
+from aimco.arrays.crossbar import Crossbar
+from aimco.device.device import Device
 from aimco.device.fit import fit
+from aimco.device.fit.files import characterise
+from aimco.device.fit.retention import fit_retention
+from aimco.device.fit.tables import fit_tables, tables_of
+from aimco.device.measurement import Retention
 from pulses import device, measure, truth
 
 FAMILIES = ["constant-step", "linear-step", "soft-bounds", "power", "exponential", "pcm"]
@@ -85,13 +93,92 @@ def test_a_users_own_response_is_fitted(tmp_path):
 
 def test_the_datasheet_runs():
     """What is fitted can be simulated: the device is plain data, and learns."""
-    import aimco as ai
-
     _, (measured,) = measure(device("linear-step", 600), [1], devices=4, cycles=2)
     made = ai.Device.of(fit(measured).device.as_dict())
     assert all(made.sources.values())
     design = ai.Design(device=made, network={"hidden": [16]}, rule={"kind": "sgd", "lr": 0.1}, training={"epochs": 6, "batch": 10})
     assert ai.evaluate(design, "digits").accuracy > 0.8
+
+
+def test_the_measured_capacitor_cell_is_what_was_published(measured):
+    """Read noise of 1.7 to 1.9 counts in every sheet; steps proportional to the pulses' width; tau of 775 +- 25 min, with warnings."""
+    sheets = {}
+    for name in ("linear_symmetric_6000pulses", "pw100ns_2000pulses", "pw200ns_2000pulses"):
+        sheets[name] = found = characterise([str(measured / "igzo-6t1c" / f"{name}.csv")])
+        noise = found.estimates["read_noise"]
+        assert noise.low < 1.9
+        assert noise.high > 1.7
+        write = found.estimates.get("cycle_noise", found.estimates.get("cycle_noise_additive"))
+        assert write.value * found.estimates["step_up"].value < 0.8  # counts per square root of pulses
+    for step in ("step_up", "step_down"):
+        ratio = sheets["pw200ns_2000pulses"].estimates[step].value / sheets["pw100ns_2000pulses"].estimates[step].value
+        assert ratio == pytest.approx(2.0, rel=0.1)
+    kept = characterise([str(measured / "igzo-6t1c" / "retention.csv")])
+    tau = kept.estimates["retention_s"]
+    assert tau.value / 60 == pytest.approx(775.1, abs=0.5)
+    assert (tau.high - tau.low) / 2 / 1.96 / 60 == pytest.approx(20.9, abs=0.5)
+    assert "straight line fits as well" in " ".join(kept.notes)
+    assert "0.85 tau" in " ".join(kept.notes)
+
+
+def test_the_catalogue_cell_is_the_measured_one(measured):
+    """igzo-6t1c at 100 and 200 ns against fits of the files: steps within 10 % in counts, tau within a percent."""
+    for name, file in (("igzo-6t1c", "pw100ns_2000pulses.csv"), ("igzo-6t1c-200ns", "pw200ns_2000pulses.csv")):
+        listed = Device.named(name)
+        count = (listed.g_max - listed.g_min) / 1340
+        found = characterise([str(measured / "igzo-6t1c" / file), str(measured / "igzo-6t1c" / "retention.csv")], family="linear-step")
+        for step in ("step_up", "step_down"):
+            assert getattr(listed.response, step) / count == pytest.approx(found.estimates[step].value, rel=0.1)
+        assert listed.retention_s == pytest.approx(found.device.retention_s, rel=0.01)
+
+
+@pytest.mark.parametrize("files", ["rram-gong/gong_et_al.csv", "taox/TaOx_1.npz", "enode/dG_increasing.txt enode/dG_decreasing.txt"])
+def test_measured_files_become_devices_that_train(measured, files):
+    found = characterise([str(measured / f) for f in files.split()])
+    assert found.device is not None
+    rule = {"kind": "tiki-taka", "lr": 0.1, "lr_fast": 0.1}
+    design = ai.Design(device=found.device, network={"hidden": [16]}, rule=rule, training={"epochs": 6, "batch": 10})
+    accuracy = ai.evaluate(design, "digits").accuracy
+    assert accuracy > (0.05 if "taox" in files else 0.5)  # one pulse of taox crosses half the range: it cannot learn
+
+
+def test_a_jump_table_steps_as_it_was_measured(measured):
+    """Quantiles of the change at three states, against the file: within 3 % of the range of changes."""
+    found = characterise([str(measured / "enode")])
+    array = Crossbar(found.device, 60, 60)
+    states, probability, change = found.pulses.measured.up
+    half, mid = float(found.device.half_range), float(found.device.mid_range)
+    for state in (-0.5, 0.0, 0.4):
+        array.state.fill_(state)
+        array.apply(torch.ones(array.shape, dtype=torch.int32))
+        moved = (array.state - state).double().numpy().ravel() * half
+        column = [np.interp(state * half + mid, states, row) for row in change]
+        wanted = np.interp([0.05, 0.25, 0.5, 0.75, 0.95], probability, column)
+        assert np.abs(np.quantile(moved, [0.05, 0.25, 0.5, 0.75, 0.95]) - wanted).max() < 0.5e-6  # readings are whole microsiemens
+
+
+def test_pulses_can_be_taken_as_a_table():
+    made = device("soft-bounds", 50)
+    _, (seen,) = measure(made, [2], devices=4, cycles=4)
+    tables = fit_tables(tables_of(seen))
+    assert tables.device.response.kind == "jump-table"
+    assert tables.device.states == pytest.approx(50, rel=0.25)
+    assert tables.estimates["cycle_noise"].value == pytest.approx(0.3, rel=0.6)  # spread among devices is in it too
+
+
+def test_retention_is_fitted_by_its_law():
+    """tau within its interval; the exponent of a drift within 2 %; five devices give the spread of tau."""
+    time, noise = np.linspace(0, 3000, 40), np.random.default_rng(0)
+    taus = 1000 * np.exp(0.2 * noise.standard_normal(5))
+    devices = [(str(k), time, np.exp(-time / tau) + 0.002 * noise.standard_normal(40)) for k, tau in enumerate(taus)]
+    found = fit_retention(Retention(devices, "V", "made.csv", []))
+    assert found.chosen == "exponential"
+    assert found.estimates["retention_s"].value == pytest.approx(taus.mean(), rel=0.02)
+    assert found.estimates["spread.retention_s"].value == pytest.approx(np.log(taus).std(ddof=1), rel=0.05)
+    late = np.geomspace(20, 20e4, 30)
+    drifts = fit_retention(Retention([("1", late, 1e-6 * (late / 20) ** -0.06)], "S", "made.csv", []))
+    assert drifts.chosen == "power of time"
+    assert drifts.estimates["drift.nu"].value == pytest.approx(0.06, rel=0.02)
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import random
 import tempfile
 import time
@@ -21,15 +20,6 @@ from aimco.record import InputError
 
 UP_DOWN = "pulse,polarity,G (uS)\n1,up,1\n2,up,2\n3,up,3\n4,down,2\n5,down,1\n6,up,2.5\n7,down,1.5\n"
 JUMPS = "G bins, points, changes\n1e-6, 2e-6, 3e-6\n0.0,0.25,0.5,1.0\n" + "1e-8,2e-8,1e-8\n" * 4
-
-
-@pytest.fixture(scope="session")
-def measured() -> Path:
-    """Folder of measured devices, named by AIMCO_DEVICE_DATA."""
-    folder = os.environ.get("AIMCO_DEVICE_DATA")
-    if not folder or not (Path(folder) / "igzo-6t1c/retention.csv").is_file():
-        pytest.skip(f"AIMCO_DEVICE_DATA must name a folder with igzo-6t1c, rram-gong, taox and enode, got {folder!r}")
-    return Path(folder)
 
 
 def read_text(folder: Path, text: str | bytes, *, name: str = "m.csv", **options):

@@ -95,22 +95,31 @@ def devices(
     /,
     *,
     sort: Literal["name", "states", "asymmetry", "retention"] = "name",
+    requirement: str = "rpu",
     out: str | None = None,
     json: bool = False,
 ) -> None:
-    """The catalogue, sorted; or one device of it (or a FILE.toml): numbers, sources and, with --out FILE.png, its pulse response."""
+    """The catalogue, sorted; or one device of it (or a FILE.toml): numbers, sources, its verdict against a requirement.
+
+    --out FILE.png draws the pulse response over several cycles and devices, and the margins of the verdict.
+    """
     from rich.console import Console
     from rich.table import Table
 
     from aimco.device.device import Device, catalogue
+    from aimco.device.requirement import Requirement
+    from aimco.report import device as report
 
     if name is not None:
         device = Device.named(name)
+        verdict = Requirement.named(requirement).verdict(device)
         if out is not None:
-            from aimco import report
-
-            write_atomic(out, report.png(report.device_figure([device])))
-        _print_json(device.as_dict()) if json else print(device.dumps())
+            write_atomic(out, report.png(report.verdict_figure(device, verdict)))
+        if json:
+            _print_json(device.as_dict() | {"verdict": [line.as_json() for line in verdict]})
+            return
+        print(device.dumps())
+        Console().print(report.verdict_table(verdict, requirement))
         return
     order = {
         "name": lambda d: d.name,
