@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 
+import numpy as np
 import pytest
+import torch
+from scipy.optimize import brentq
 
 from aimco import reference
+from aimco.arrays.crossbar import Crossbar
 from aimco.cli import main
+from aimco.device.device import Device
 from aimco.reference import Row
 
 
@@ -52,3 +58,56 @@ def test_a_report_is_printed_and_written(mnist_dir, tmp_path, capsys):
     assert json.loads((tmp_path / "rpu-baseline-mnist-quick.json").read_text()) == report
     assert set(report) == {"reference", "source", "quick", "rows", "pass"}
     assert set(report["rows"][0]) == {"row", "published", "ours", "tolerance", "unit", "pass"}
+
+
+# What the manual of MLP+NeuroSim V3.0 says of its devices: pulses up and down, nonlinearity up and down, noise per pulse in ranges.
+NEUROSIM = {
+    "rram-ag-si": (97, 100, 2.4, -4.88, 0.035),
+    "rram-taox-hfox": (128, 128, 0.04, -0.63, 0.037),
+    "rram-taox-tio2": (102, 102, 1.85, -1.79, 0.01),
+    "rram-pcmo": (50, 50, 3.68, -6.76, 0.01),
+    "rram-alox-hfo2": (40, 40, 1.94, -0.61, 0.05),
+    "pcm-gst": (100, 120, 0.105, 2.4, 0.015),
+    "epiram": (64, 64, 0.5, -0.5, 0.02),
+    "fefet-hzo": (32, 32, 1.75, 1.46, 0.005),
+}
+
+
+def rise(pulse: np.ndarray, a: float) -> np.ndarray:
+    """G between 0 and 1 after a fraction of the pulses that cross the range: (1 - exp(-P/A)) / (1 - exp(-1/A))."""
+    return np.expm1(-pulse / a) / np.expm1(-1 / a)
+
+
+def curvature(label: float) -> float:
+    """A of a nonlinearity label, which is 10.1 times the largest distance of the curve from a straight line."""
+    grid = np.linspace(0, 1, 2001)
+    return math.copysign(brentq(lambda a: 10.1015 * (rise(grid, a) - grid).max() - abs(label), 0.02, 100), label)
+
+
+@pytest.mark.parametrize("name", NEUROSIM)
+def test_pulses_run_through_the_published_curve(name):
+    up, down, *labels, _ = NEUROSIM[name]
+    device = Device.named(name).replace("cycle_noise_additive", 0.0)
+    array = Crossbar(device, 1, 1)
+    array.reset(torch.ones(1, 1, 1, dtype=torch.bool))
+    for count, sign, label in ((up, 1, labels[0]), (down, -1, labels[1])):
+        there = [float(array.state)]
+        for _ in range(count):
+            array.apply(torch.full((1, 1, 1), sign))
+            there.append(float(array.state))
+        position = np.linspace(0, 1, count + 1)[::sign]
+        np.testing.assert_allclose((np.array(there) + 1) / 2, rise(position, curvature(label)), atol=0.01)
+
+
+def test_the_label_of_a_curve_is_that_of_the_published_table():
+    for label, a in ((0.5, 2.519877), (1.46, 0.848677), (2.4, 0.499181), (4.88, 0.200303), (6.76, 0.100251)):
+        assert curvature(label) == pytest.approx(a, rel=1e-3)
+        assert curvature(-label) == pytest.approx(-a, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", NEUROSIM)
+def test_a_pair_of_pulses_has_the_published_noise(name):
+    """The noise of one step up and one down together, against twice the published variance."""
+    device, published = Device.named(name), NEUROSIM[name][-1]
+    steps = np.array([device.response.step_up, device.response.step_down]) / (2 * device.half_range)
+    assert device.cycle_noise_additive**2 * (steps**2).sum() == pytest.approx(2 * published**2, rel=1e-3)

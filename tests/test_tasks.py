@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import struct
 from pathlib import Path
 
@@ -334,3 +335,29 @@ def test_epochs_and_seeds_have_orders_of_their_own():
 def test_a_batch_size_below_one_is_refused_at_the_call(size):
     with pytest.raises(InputError, match="batch_size must be a whole number of at least 1, got"):
         tasks.batches(small_task(4), size, 0, 0)
+
+
+@given(st.integers(1, 8), st.integers(1, 8))
+def test_a_cropped_image_is_its_middle(height, width):
+    whole = tasks.load("digits", limit=3)
+    part = tasks.cropped(whole, height, width)
+    top, left = (8 - height) // 2, (8 - width) // 2
+    images = whole.train_x.reshape(-1, 8, 8)[:, top : top + height, left : left + width]
+    assert torch.equal(part.train_x, images.reshape(3, -1))
+    assert (part.image, part.inputs, part.test_x.shape) == ((1, height, width), height * width, (360, height * width))
+    assert torch.equal(part.train_y, whole.train_y)
+    assert part.name != whole.name
+
+
+@pytest.mark.parametrize(
+    ("task", "size", "message"),
+    [
+        ("digits", (9, 8), "height must be a whole number in 1..8"),
+        ("digits", (8, 0), "width must be a whole number in 1..8"),
+        ("digits", (8, 7.5), "width must be a whole number in 1..8"),
+        ("program", (4, 4), "its samples must be images"),
+    ],
+)
+def test_a_crop_that_cannot_be_is_refused(task, size, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        tasks.cropped(tasks.load(task, limit=3), *size)

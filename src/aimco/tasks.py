@@ -10,7 +10,7 @@ import math
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -101,6 +101,36 @@ def load(name: str, *, data_dir: str | os.PathLike[str] | None = None, seed: int
     if name == "program":
         return _program(int(seed), limit)
     return _digits(limit) if name == "digits" else _mnist(data_dir, limit)
+
+
+def cropped(task: Task, height: int, width: int) -> Task:
+    """The middle of every image, the edges cut away: what networks with fewer inputs are given.
+
+    Args:
+        task: samples that are images, (channels, rows, columns). height, width: of the part that is kept, 1..rows and 1..columns;
+            where the edges cannot be even, one row or column more goes at the bottom or on the right.
+
+    Raises:
+        InputError: samples that are no images; a part larger than they are.
+
+    Example:
+        >>> cropped(load("digits"), 6, 4).image
+        (1, 6, 4)
+    """
+    if task.image is None:
+        raise InputError(f"task {task.name} cannot be cropped: its samples must be images; crop digits or mnist")
+    channels, *there = task.image
+    for name, size, most in zip(("height", "width"), (height, width), there, strict=True):
+        if not (_is_whole(size) and 1 <= size <= most):
+            raise InputError(f"{name} must be a whole number in 1..{most}, the size of the images of {task.name}, got {size!r}")
+    top, left = ((most - size) // 2 for most, size in zip(there, (height, width), strict=True))
+
+    def middle(x: torch.Tensor) -> torch.Tensor:
+        images = x.reshape(len(x), *task.image)  # pyright: ignore[reportGeneralTypeIssues]
+        return images[:, :, top : top + height, left : left + width].flatten(1).contiguous()
+
+    parts = {"train_x": middle(task.train_x), "test_x": middle(task.test_x), "image": (channels, height, width)}
+    return replace(task, name=f"{task.name} {height} x {width}", **parts)
 
 
 def batches(task: Task, batch_size: int, epoch: int, seed: int) -> Iterator[np.ndarray]:
