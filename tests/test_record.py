@@ -90,3 +90,11 @@ def test_a_users_own_response_works_from_a_file(tmp_path):
     assert torch.allclose(array.state, torch.full((), 0.1), atol=1e-3)
     assert Device.of(device.as_dict()) == device
     (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text().replace("SCALE = 0.5", "SCALE = 0.4"))
+
+
+def test_what_is_absent_stays_absent_in_plain_data():
+    """A field that is None where its default is something else is the word "none" in TOML, and comes back as None."""
+    pair = ai.Cell.of({"kind": "pair", "refresh_every": None})
+    assert pair.as_dict()["refresh_every"] == "none"
+    assert ai.Cell.of(pair.as_dict()) == pair
+    assert ai.Cell.of({"kind": "pair"}).refresh_every == 1000

@@ -52,6 +52,9 @@ def quantity(unit: Unit, default: Any = ..., *, doc: str = "", level: bool = Fal
     return Field(default, description=doc or None, json_schema_extra=extra, **constraints)
 
 
+_NONE = "none"  # in plain data: absent, where the default is something
+
+
 class Record(BaseModel):
     """A frozen set of named values.
 
@@ -69,6 +72,14 @@ class Record(BaseModel):
             super().__init__(**data)
         except ValidationError as error:
             raise PathError(*first_problem(error, type(self))) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _absent(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or _NONE not in [v for v in data.values() if isinstance(v, str)]:
+            return data
+        optional = {n for n, f in cls.model_fields.items() if type(None) in getattr(f.annotation, "__args__", ())}
+        return {n: None if v == _NONE and n in optional else v for n, v in data.items()}
 
     @model_validator(mode="after")
     def _no_nan(self) -> Self:
@@ -96,8 +107,9 @@ class Record(BaseModel):
             raise InputError(f"{path}: {error}") from None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain nested data; absent (None) fields are left out."""
-        return {n: _plain(getattr(self, n)) for n in type(self).model_fields if getattr(self, n) is not None}
+        """Plain nested data; absent (None) fields are left out, or are the word "none" where leaving them out would mean something else."""
+        fields = ((n, getattr(self, n), f.default) for n, f in type(self).model_fields.items())
+        return {n: _NONE if value is None else _plain(value) for n, value, default in fields if value is not None or default is not None}
 
     def dumps(self) -> str:
         """The record as TOML text."""
@@ -128,9 +140,7 @@ class Record(BaseModel):
             node = node.setdefault(name, {})
         if isinstance(record, Record) and last not in type(record).model_fields and last != "kind":
             raise InputError(_unknown(path, last, record))
-        node[last] = _plain(value)
-        if value is None:
-            del node[last]
+        node[last] = _NONE if value is None else _plain(value)
         return type(self).of(data)
 
 
