@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import aimco as ai
 from aimco.design import Design
 from aimco.device.device import Device
 from aimco.record import InputError, stack

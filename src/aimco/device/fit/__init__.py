@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,6 +25,7 @@ _CHOOSE_BY = 12  # devices that the family is chosen by
 _READINGS = 300_000  # that the noise is found from
 _CLOSE = 6.0  # of the information criterion: a simpler family is taken when it is not further than this from the best
 _RANKS = (("constant-step",), ("soft-bounds", "linear-step"), ("power", "exponential", "pcm"))  # simple ones first
+_NUMERICAL = (ArithmeticError, ValueError, IndexError, RuntimeError, np.linalg.LinAlgError)  # what data without sense end in
 OnProgress = Callable[[str, float], None]
 
 
@@ -79,8 +81,21 @@ def fit(
 
     Source: least squares on binned changes, as pulse responses are compared by Gong 2018; the filter is that of Kalman 1960.
     """
-    with threadpool_limits(1):  # the matrices are small: threads of a linear algebra library would only wait for each other
-        return _fit(measured, family, name, span_S, extra or {}, on_progress or (lambda what, done: None))
+    tell = on_progress or (lambda what, done: None)
+    # The matrices are small: threads of a linear algebra library would only wait for each other. What is not finite is refused below.
+    with threadpool_limits(1), np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        try:
+            found = _fit(measured, family, name, span_S, extra or {}, tell)
+        except _NUMERICAL as error:
+            what = f"its changes could not be fitted ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no words'})"
+            raise InputError(
+                f"{measured.source}: {what}; look whether the readings follow the pulses, or take --family jump-table"
+            ) from error
+    wrong = [n for n in ("step_up", "g_min", "g_max", "states") if not np.isfinite(found.estimates[n].value)]
+    if wrong:
+        raise InputError(f"{measured.source}: {wrong[0]} could not be found, got {found.estimates[wrong[0]].value}; measure more pulses")
+    return found
 
 
 def _fit(measured: Measurement, family: str | None, name: str, span_S: tuple[float, float], extra: dict[str, Any], tell: OnProgress) -> Fit:

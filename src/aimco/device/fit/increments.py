@@ -16,6 +16,7 @@ from aimco.record import InputError
 
 _BINS = 60  # of states, for each device and direction, with equally many changes
 _FEWEST = 3  # changes in a bin
+_FEWEST_PULSES = 12  # in a direction, of all devices
 _GAP = 0.02  # of the range: a bin does not reach across such a gap between states
 _MARGIN = 3.0  # changes, as they are shortly before the end of the range, within which a hard bound may cut one
 _REACHED = 0.05  # of the change at mid-range: below it at the end of a ramp the bound counts as reached
@@ -72,6 +73,10 @@ def increments(measured: Measurement) -> Increments:
     ramps = {name: [ramp for trace in traces for ramp in _ramps(trace)] for name, traces in by_device.items()}
     if not any(ramp.up for found in ramps.values() for ramp in found):
         raise InputError(f"{measured.source}: must have ramps of at least 3 pulses up, got none; measure the device with repeated pulses")
+    for up, word in ((True, "up"), (False, "down")):
+        pulses = sum(ramp.level.size - 1 for found in ramps.values() for ramp in found if ramp.up == up)
+        if 0 < pulses < _FEWEST_PULSES:
+            raise InputError(f"{measured.source}: must have at least {_FEWEST_PULSES} pulses {word} in ramps, got {pulses}; measure longer")
     read_noise = _read_noise(ramps)
     block = _block(ramps, read_noise)
     one_sided = not any(not ramp.up for found in ramps.values() for ramp in found)
