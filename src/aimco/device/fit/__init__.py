@@ -87,6 +87,8 @@ def fit(
         warnings.simplefilter("ignore", RuntimeWarning)
         try:
             found = _fit(measured, family, name, span_S, extra or {}, tell)
+        except InputError:
+            raise
         except _NUMERICAL as error:
             what = f"its changes could not be fitted ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no words'})"
             raise InputError(
@@ -136,7 +138,7 @@ def _remarks(data: Increments, made: dict[str, Estimate]) -> list[str]:
     if data.one_sided:
         said.append("there are no gradual steps down: the weight needs a cell of two, as cell.kind = 'pair'")
     noise = made.get("cycle_noise", made.get("cycle_noise_additive"))
-    if noise is not None and noise.low == 0:
+    if noise is not None and noise.low == 0 and np.isfinite(noise.high):
         said.append(f"noise of writing is not seen beside that of reading: at most {noise.high:.2g} of a step")
     return said
 
