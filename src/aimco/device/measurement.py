@@ -82,8 +82,7 @@ def read(
     """The measurement in a file.
 
     Args:
-        path: a text table, a .npz of jump tables, or a folder with a pair of jump tables.
-        more_paths: the second file of a pair of jump tables.
+        path: a text table, a .npz of jump tables, or a folder with a pair of them. more_paths: the second file of a pair.
         read_voltage: V, makes conductances of currents; the file may say it instead.
 
     Raises:

@@ -221,6 +221,9 @@ class Table:
         """Numbers of which some have a unit in their cell."""
         values = np.empty(len(cells))
         for row, cell in enumerate(cells.tolist()):
+            values[row] = bare = _bare(cell) * found.scale
+            if bare == bare:
+                continue
             text = plain(cell.decode())
             value = amount(text, found)
             if value is None:
@@ -229,6 +232,14 @@ class Table:
                 self.refuse_cell(row, j, f"{what}{of}; correct it or remove the line")
             values[row] = value
         return values
+
+
+def _bare(cell: bytes) -> float:
+    """A number without a unit, NaN for anything else."""
+    try:
+        return float("nan") if b"_" in cell else float(cell)
+    except ValueError:
+        return float("nan")
 
 
 def amount(text: str, found: Quantity) -> float | None:
