@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from aimco import reference
 from aimco.arrays.crossbar import Crossbar
 from aimco.cli import main
 from aimco.device.device import Device
-from aimco.reference import Row
+from aimco.reference import Row, neurosim_mlp
 
 
 def test_a_row_passes_within_its_tolerance():
@@ -81,7 +82,37 @@ def rise(pulse: np.ndarray, a: float) -> np.ndarray:
 def curvature(label: float) -> float:
     """A of a nonlinearity label, which is 10.1 times the largest distance of the curve from a straight line."""
     grid = np.linspace(0, 1, 2001)
-    return math.copysign(brentq(lambda a: 10.1015 * (rise(grid, a) - grid).max() - abs(label), 0.02, 100), label)
+    found: Any = brentq(lambda a: 10.1015 * (rise(grid, a) - grid).max() - abs(label), 0.02, 100)
+    return math.copysign(found, label)
+
+
+@pytest.mark.parametrize("name", ["burr2014", "neurosim-mlp"])
+def test_a_quick_reference_runs_on_few_images(name, mnist_dir, capsys):
+    assert main(["reference", "run", name, "--quick", "--limit", "100", "--data-dir", str(mnist_dir), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert all(0 <= row["ours"] <= 100 for row in rows)
+
+
+def test_the_published_order_has_no_pair_out_of_order():
+    published = {name: d.accuracy for name, d in neurosim_mlp.DEVICES.items()}
+    assert neurosim_mlp.out_of_order(published) == 0
+    assert neurosim_mlp.out_of_order(published | {"epiram": 70.0}) == 2
+
+
+def test_a_weight_gets_whole_pulses():
+    """dw = 3.4 / 64 of the range of 2: three pulses on each driven row, none on the others."""
+    network = neurosim_mlp.Arrays(["epiram"], 0)
+    (x, d), before = (torch.zeros(1, 1, n) for n in (100, 10)), network.tiles[1].crossbar.counts["program_pulses"]
+    x[..., :5], d[..., 3] = 1, -2 * 3.4 / 64
+    network.update(1, x, d)
+    assert network.tiles[1].crossbar.counts["program_pulses"] - before == 15
+
+
+def test_a_read_adds_half_of_each_weight_on_the_levels_of_the_converter():
+    network = neurosim_mlp.Arrays(["rram-ag-si", "fefet-hzo"], 0)
+    x = (torch.arange(400) % 2).float().expand(2, 3, 400)
+    exact = torch.bmm(x, network.tiles[0].weights) / 2
+    torch.testing.assert_close(network.read(0, x), exact, rtol=0, atol=200 / 127 / 2 + 1e-4)
 
 
 @pytest.mark.parametrize("name", NEUROSIM)

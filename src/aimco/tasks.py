@@ -126,7 +126,7 @@ def cropped(task: Task, height: int, width: int) -> Task:
     top, left = ((most - size) // 2 for most, size in zip(there, (height, width), strict=True))
 
     def middle(x: torch.Tensor) -> torch.Tensor:
-        images = x.reshape(len(x), *task.image)  # pyright: ignore[reportGeneralTypeIssues]
+        images = x.reshape(len(x), channels, *there)
         return images[:, :, top : top + height, left : left + width].flatten(1).contiguous()
 
     parts = {"train_x": middle(task.train_x), "test_x": middle(task.test_x), "image": (channels, height, width)}
