@@ -49,7 +49,8 @@ class Tile:
         options["reference_error"] = getattr(cell, "zero_error", 0.0)
         made = zip(cell.devices(device), named, strict=True)
         self.crossbars = [Crossbar(one, rows, columns, names=own, **options) for one, own in made]
-        self.signs, self.updates = cell.signs, 0
+        self.signs: tuple[float, ...] = cell.signs
+        self.updates = 0
         self.cell, self.periphery, self.shape = cell, periphery, self.crossbar.shape
         members = len(seeds)
         self.weight = per_member(cell.weight, members)

@@ -85,7 +85,7 @@ def estimates(found: Population, noise: Noise, unit: str) -> dict[str, Estimate]
     both = {} if found.family.one_sided else {"step_down": mean(down, sigma["step_down"], unit)}
     made = {"step_up": mean(up, sigma["step_up"], unit)} | both
     made |= {name: mean(values[name], sigma[name], unit) for name in ("g_min", "g_max")}
-    wide = stats.t.ppf(0.975, found.count - 1) if found.count > 3 else 1.96
+    wide = float(stats.t.ppf(0.975, found.count - 1)) if found.count > 3 else 1.96
     made |= {n: Estimate(v, v - wide * found.shared_sigma[n], v + wide * found.shared_sigma[n]) for n, v in found.shared.items()}
     step = up if found.family.one_sided else (up + down) / 2
     step_sigma = sigma["step_up"] if found.family.one_sided else np.hypot(sigma["step_up"], sigma["step_down"]) / 2

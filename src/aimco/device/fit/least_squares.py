@@ -137,7 +137,7 @@ class Problem:
         """The parameters of least cost near a start, and the cost."""
         low, high = self.limits()
         theta = np.clip(theta, low + 1e-9, high - 1e-9)
-        solved = optimize.least_squares(self.residuals, theta, self.jacobian, (low, high), x_scale="jac", max_nfev=tries, ftol=tolerance)
+        solved = optimize.least_squares(self.residuals, theta, self.jacobian, (low, high), x_scale="jac", max_nfev=tries, ftol=tolerance)  # pyright: ignore[reportArgumentType]
         return solved.x, 2 * float(solved.cost)
 
     def best(self, starts: Sequence[dict[str, float]]) -> tuple[np.ndarray, float]:

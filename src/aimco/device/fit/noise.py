@@ -169,6 +169,7 @@ def _ends(fall: Callable[[float], float], at: float) -> tuple[float, float]:
         if wide >= 8:
             ends.append(0.0 if sign < 0 else float("inf"))
             continue
-        root = optimize.brentq(lambda w, s=sign: fall(at * np.exp(s * w)) + _INTERVAL, wide / 2 if wide > 1e-3 else 0.0, wide, xtol=1e-4)
+        lowest = wide / 2 if wide > 1e-3 else 0.0
+        root = float(optimize.brentq(lambda w, s=sign: fall(at * np.exp(s * w)) + _INTERVAL, lowest, wide, xtol=1e-4))  # type: ignore[arg-type]
         ends.append(float(at * np.exp(sign * root)))
     return ends[0], ends[1]
