@@ -43,8 +43,9 @@ bench: install  ## speed beside peers in the same run; kept in benchmarks/
 	$(BIN)/aimco bench pulse --out benchmarks
 	$(BIN)/aimco bench train --out benchmarks
 
-references: install  ## reproduce published figures on MNIST (an hour or two; DATA=folder of the files); kept in docs/results
-	$(BIN)/aimco reference run rpu-baseline-mnist wu2024-fcn --data-dir $(DATA) --out docs/results
+references: install  ## reproduce published figures on MNIST (some hours; DATA=folder of the files); kept in docs/results
+	$(BIN)/aimco reference run rpu-baseline-mnist wu2024-fcn burr2014 neurosim-mlp --data-dir $(DATA) --out docs/results
+	$(BIN)/python examples/papers/refresh_of_pairs.py --out docs/results
 
 clean:  ## remove .venv, caches and built files
 	rm -rf $(VENV) build dist aimco-report .pytest_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache
