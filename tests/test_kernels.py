@@ -45,7 +45,8 @@ def test_the_compiled_update_equals_its_definition(family, managed, size, take):
     x, d = (d, x) if on_side else (x, d)  # an array with more rows than columns lies on its side
     for number in range(6):
         rows, columns = reference.trains(x[0, number], d[0, number], lr, float(array.step[0]), options, np.array(keys, np.uint64), number)
-        hits += reference.update(scalar, state, parameters, x[0, number], d[0, number], rows, columns, keys[2], number, take)
+        sent = (x[0, number], d[0, number], rows, columns, keys[2], number)
+        hits += reference.update(scalar, state, parameters, *sent, take, device.response.tables())
     assert hits == array.counts["coincidences"].sum() > 50
     np.testing.assert_allclose(array.state[0].numpy(), state.T if on_side else state, atol=2e-6)
 

@@ -425,6 +425,8 @@ def test_noise_of_no_size_changes_nothing():
 def test_tiles_read_the_noise_of_all_their_devices(kind):
     """A network on noisy devices: reads move with time while the stored weights stay; a saved one goes on as if never stopped."""
     made = ai.Design.of({"device": device(flicker=ONE_OVER_F, telegraph=TELEGRAPH).as_dict(), "cell": {"kind": kind}})
+    if kind == "capacitor-pcm":
+        made = made.replace("cell.pcm.drift", None)
     layers = [ai.nn.Linear(6, 4, design=made) for _ in range(2)]
     (matrix,) = layers[0].matrices.values()
     before, weights = layers[0](torch.eye(6)), matrix.weights.clone()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import signal
 import sys
+import threading
 import tomllib
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,6 +30,8 @@ def demo(*, out: str = "aimco-report", json: bool = False) -> None:
     from aimco.demo import DEVICES, RULES, demo_rows
 
     console = Console(stderr=True)
+    if not console.is_terminal:  # a bar would only be shown at its end
+        print(f"training {1 + len(DEVICES) * len(RULES)} designs on digits", file=sys.stderr, flush=True)
     with Progress(SpinnerColumn(), *Progress.get_default_columns(), TimeElapsedColumn(), console=console) as progress:
         bar = progress.add_task("starting", total=1 + len(DEVICES) * len(RULES))
 
@@ -318,6 +323,26 @@ def _without_infinities(data: Any) -> Any:
     return str(data) if isinstance(data, float) and data in (float("inf"), float("-inf")) else data
 
 
+@contextlib.contextmanager
+def _heard_interrupts() -> Iterator[None]:
+    """Repeat Ctrl-C every second until it is heard: one that falls into a callback of compiled code is lost otherwise."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def insist(*_: Any) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 1.0)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, insist) for number in (signal.SIGINT, signal.SIGALRM)}
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit status: 0 done, 2 the input is wrong (one sentence), 1 anything else."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -326,9 +351,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     commands = {"demo": demo, "run": run, "devices": devices, "fit": fit, "bench": bench, "reference": reference}
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            commands, prog="aimco", args=words, description="From a device to the algorithm that makes it learn."
-        )
+        with _heard_interrupts():
+            tyro.extras.subcommand_cli_from_dict(
+                commands, prog="aimco", args=words, description="From a device to the algorithm that makes it learn."
+            )
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

@@ -75,12 +75,14 @@ def update(
     key: int,
     number: int,
     take: int = 0,
+    tables: Mapping[str, Any] | None = None,
 ) -> int:
     """Step every device where the pulses of its row and column coincide, slot after slot; state (R, C) is changed in place.
 
     Args:
         pulse: scalar `pulse(g, n, up, p, noise) -> g`. parameters: name -> (R, C). x, d: values, of which only the sign counts.
         rows, columns: firing, (R, BL) and (C, BL). key: of the noise stream. number: of the sample.
+        tables: what the pulse reads as `p.name` and is one for all devices.
         take: 0 for all; 1 for the coincidences that step up; -1 for those that step down, as steps up.
 
     Returns:
@@ -91,7 +93,7 @@ def update(
         up = (x[i] < 0) == (d[j] < 0)
         if take and up != (take > 0):
             continue
-        p = SimpleNamespace(**{name: float(values[i, j]) for name, values in parameters.items()})
+        p = SimpleNamespace(**{name: float(values[i, j]) for name, values in parameters.items()}, **(tables or {}))
         row_key = mixed(start + i * ROW)
         for slot in np.flatnonzero(rows[i] & columns[j]).tolist():
             noise = float(rng.rough_normal(np.array(mixed(mixed(row_key + (slot + 1) * SLOT) + j), np.uint32)))
