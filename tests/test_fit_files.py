@@ -46,6 +46,8 @@ def test_a_fit_writes_a_datasheet_and_pictures(tmp_path, capsys):
 def test_json_of_a_fit_is_one_document(tmp_path, capsys):
     assert main(["fit", str(EXAMPLE / "pulses.csv"), "-o", str(tmp_path / "mine.toml"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
+    read = found["estimates"]["read_noise"]
+    assert read["low"] < 10e-9 < read["high"]
     assert set(found) >= {"device", "estimates", "families", "goodness", "verdict", "notes"}
     assert found["estimates"]["step_up"]["low"] < found["device"]["response"]["step_up"] < found["estimates"]["step_up"]["high"]
     assert found["families"][found["device"]["response"]["kind"]] >= 0

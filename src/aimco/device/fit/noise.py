@@ -126,7 +126,8 @@ def _likeliest(readings: Sequence[Readings], log_likelihood: Any, mid: float, fl
     kind = "fixed" if found["fixed"][0] > found["relative"][0] + _SURE else "relative"
     top, write, read = found[kind]
     low, high = _ends(lambda v: total(kind, v, read) - top, write)
-    return Noise(kind, (write, low, high), (read, 0.0, floor))
+    read_ends = _ends(lambda v: total(kind, write, v) - top, read) if read > 0 else (0.0, floor)
+    return Noise(kind, (write, low, high), (read, *read_ends))
 
 
 def _every(r: Readings, count: int) -> Readings:
