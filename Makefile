@@ -42,6 +42,8 @@ slow: install oracles  ## the slow tests (DATA=folder of the MNIST files)
 bench: install  ## speed beside peers in the same run; kept in benchmarks/
 	$(BIN)/aimco bench pulse --out benchmarks
 	$(BIN)/aimco bench train --out benchmarks
+	$(BIN)/aimco bench hold --out benchmarks
+	$(BIN)/aimco bench fit --out benchmarks
 
 references: install  ## reproduce published figures on MNIST (some hours; DATA=folder of the files); kept in docs/results
 	$(BIN)/aimco reference run rpu-baseline-mnist wu2024-fcn burr2014 neurosim-mlp --data-dir $(DATA) --out docs/results

@@ -13,7 +13,6 @@ from aimco.device.measurement import Measurement, Trace
 
 SHAPES = {
     "exponential": {"a_up": float(np.exp(-3)), "gamma_up": 3.0, "a_down": float(np.exp(-3)), "gamma_down": 3.0},
-    "jump-table": {"up": [[1.5, 1.5], [0.5, 0.5]], "down": [[0.5, 0.5], [1.5, 1.5]]},
 }
 
 

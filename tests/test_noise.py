@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import io
 import pickle
-import time
 
 import numpy as np
 import pytest
@@ -21,8 +20,8 @@ from aimco import rng
 from aimco.arrays.crossbar import Crossbar
 from aimco.device.device import Device
 from aimco.device.noise import Flicker
+from aimco.ensemble import stack
 from aimco.kernels.flicker import DRAWS, RESTS
-from aimco.record import stack
 
 T_R = 250e-9  # duration of a read in the law of phase-change memory
 PCM = {"amplitude": 0.0088, "power": 0.65, "limit": 0.2, "f_low": 1e-10, "f_high": 0.02234 / T_R, "starts": "programmed"}
@@ -115,21 +114,6 @@ def test_time_in_one_piece_fluctuates_as_time_in_many():
     rates, counts, width = law.processes(1)
     expected = 0.01**2 * width[0] ** 2 * 2 * (counts[0] - np.exp(-rates).sum())
     assert [np.var(c) for c in changes] == pytest.approx([expected] * 2, rel=0.1)
-
-
-def test_a_day_costs_what_a_millisecond_costs():
-    """Medians of 30, within a factor of 5, which leaves room for a busy machine."""
-    array = Crossbar(device(flicker=ONE_OVER_F | {"f_low": 1e-10, "f_high": 1e5}), 100, 200)
-
-    def seconds(dt: float) -> float:
-        spent = []
-        for _ in range(30):
-            begin = time.perf_counter()
-            array.hold(dt)
-            spent.append(time.perf_counter() - begin)
-        return float(np.median(spent))
-
-    assert seconds(86400.0) < 5 * seconds(1e-3)
 
 
 def test_a_step_is_its_plain_definition():

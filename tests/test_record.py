@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 import aimco as ai
 from aimco.design import Design
 from aimco.device.device import Device
-from aimco.record import InputError, stack
+from aimco.ensemble import stack
+from aimco.record import InputError
 
 
 def test_a_design_survives_toml(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import platform
 import statistics
@@ -11,12 +13,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import optimize
 from torch import nn
 
 from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.pulses import Pulses
 from aimco.design import Design
 from aimco.device.device import Device
+from aimco.device.fit import fit as fit_pulses
+from aimco.device.measurement import Measurement, Trace
 from aimco.networks.descent import Descent
 from aimco.networks.layers import Linear
 from aimco.optim import InMemory
@@ -187,4 +192,48 @@ def _ensemble(on_case: OnCase, batch: int) -> dict[str, Any]:
     return _row(case, members * len(x) / seconds[0], "samples/s", "members one after the other", len(x) / seconds[1])
 
 
-NAMES: dict[str, Callable[[OnCase], list[dict[str, Any]]]] = {"pulse": pulse, "train": train}
+def hold(on_case: OnCase) -> list[dict[str, Any]]:
+    """Time that passes in 784 x 256 devices, ms: 775 minutes in one call, beside 80 ns."""
+    rows = []
+    for case, name in {"leak": "igzo-6t1c", "leak-spread": "capacitor-cmos", "drift": "pcm", "drift-and-1/f": "pcm-noisy"}.items():
+        case = f"{case}/775-min/784x256"
+        on_case(case)
+        arrays = [Crossbar(Device.named(name), 784, 256) for _ in range(2)]
+        long, short = (_median(functools.partial(array.hold, s), runs=30) * 1e3 for array, s in zip(arrays, (46500.0, 80e-9), strict=True))
+        rows.append(_row(case, long, "ms", "a call of 80 ns", short))
+    return rows
+
+
+def fit(on_case: OnCase) -> list[dict[str, Any]]:
+    """The device behind 100 devices x 20 cycles x 1000 pulses, ms: choice of the family, spreads, intervals and noises."""
+    case = "100-devices/20-cycles/1000-pulses"
+    on_case(case)
+    measured = _measured(devices=100, cycles=20, pulses=1000)
+    ours = _median(lambda: fit_pulses(measured), runs=3, warm=1)
+    return [_row(case, 1e3 * ours, "ms", "scipy curve_fit of each ramp alone", 1e3 * _median(lambda: _each_ramp(measured), runs=1, warm=0))]
+
+
+def _measured(devices: int, cycles: int, pulses: int) -> Measurement:
+    """Up and down in turn on devices with soft bounds, half of the pulses of a cycle in each direction."""
+    array = Crossbar(_device("soft-bounds").replace("response.step_up", 3e-9).replace("response.step_down", 3e-9), 1, devices)
+    polarity = np.tile(np.repeat(np.array([1, -1], np.int8), pulses // 2), cycles)
+    levels = [array.device.conductance(array.state)[0, 0]]
+    for sign in polarity.tolist():
+        array.apply(torch.full(array.shape, sign, dtype=torch.int32))
+        levels.append(array.device.conductance(array.state)[0, 0])
+    level, signs = torch.stack(levels).numpy(), np.concatenate([np.zeros(1, np.int8), polarity])
+    cycle, count = np.arange(len(signs)) // pulses, np.abs(signs).astype(np.int64)
+    traces = [Trace(str(k), cycle, np.ascontiguousarray(level[:, k]), signs, count, None) for k in range(devices)]
+    return Measurement(traces, "S", "made", [], None, None)
+
+
+def _each_ramp(measured: Measurement) -> None:
+    """What is done by hand: an exponential approach fitted to every ramp."""
+    for trace in measured.traces:
+        for ramp in np.split(trace.level, np.flatnonzero(np.diff(trace.polarity)) + 1)[1:]:
+            n = np.arange(ramp.size)
+            with contextlib.suppress(RuntimeError):
+                optimize.curve_fit(lambda n, a, b, r: a + b * np.exp(-r * n), n, ramp, (ramp[-1], ramp[0] - ramp[-1], 5 / ramp.size))
+
+
+NAMES: dict[str, Callable[[OnCase], list[dict[str, Any]]]] = {"pulse": pulse, "train": train, "hold": hold, "fit": fit}

@@ -20,11 +20,12 @@ import aimco
 from aimco import tasks
 from aimco.cost.price import price, sample_latency
 from aimco.design import Design
+from aimco.ensemble import stack
 from aimco.ledger import Counts
 from aimco.networks.descent import Descent
 from aimco.networks.layers import AnalogLayer, Linear, analog_layers
 from aimco.periphery import across
-from aimco.record import InputError, stack, write_atomic
+from aimco.record import InputError, write_atomic
 from aimco.tasks import Task
 
 _SHARED_ABOVE = 4_000_000  # multiplications of the largest product of a batch from which torch's threads pay
@@ -277,7 +278,7 @@ def _result(model: nn.Sequential, design: Design, task: Task, seed: int, e: int,
     cost = price(design, counts, samples=samples, shapes=shapes)
     total = Counts.total(c for arrays in counts.values() for c in arrays.values())
     notes = list(design.rule.notes())
-    if layers and design.device.response.one_sided and len(design.cell.signs) == 1:
+    if layers and design.device.response.one_sided and not design.cell.rises_only:
         notes.append("the device is one-sided: weights can only rise; a cell of two, as cell.kind = 'pair', would let them fall")
     if layers and any(m.arrays > 1 for layer in layers.values() for m in layer.matrices.values()):
         notes.append("matrices larger than the array are cut; partial sums are added digitally")

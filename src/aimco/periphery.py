@@ -10,7 +10,8 @@ import torch
 from pydantic import Field, field_validator, model_validator
 
 from aimco.arrays.pulses import Pulses
-from aimco.record import Record, at, per_member, quantity
+from aimco.ensemble import per_member
+from aimco.record import Record, at, quantity
 from aimco.units import A, V, s
 
 

@@ -23,9 +23,8 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 
-import numpy as np
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -64,6 +63,8 @@ class Record(BaseModel):
         >>> Dac().replace("bits", 5).bits
         5.0
     """
+
+    alike: ClassVar[tuple[str, ...]] = ()  # fields that the members of an ensemble must share, though they are numbers
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
 
@@ -142,6 +143,27 @@ class Record(BaseModel):
             raise InputError(_unknown(path, last, record))
         node[last] = _NONE if value is None else _plain(value)
         return type(self).of(data)
+
+
+class Listed(Record):
+    """A record of which some come with aimco: one TOML file each, in the folder `listed_in`."""
+
+    listed_in: ClassVar[Path]
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Those that come with aimco."""
+        return sorted(path.stem for path in cls.listed_in.glob("*.toml"))
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """One that comes with aimco, or of a TOML file when the name ends in .toml. Raises InputError for an unknown name."""
+        if name.endswith(".toml"):
+            return cls.load(name)
+        if name not in cls.names():
+            known = f"{_meant(name, cls.names())}; there are {', '.join(cls.names())}, or give a FILE.toml"
+            raise InputError(f"{cls.__name__.lower()} {name!r} is unknown{known}")
+        return cls.load(cls.listed_in / f"{name}.toml")
 
 
 class Kinded(Record):
@@ -261,8 +283,13 @@ def first_problem(error: ValidationError, cls: type[BaseModel]) -> tuple[str, st
     return dotted, f"{rule}, got {got if isinstance(got, str | int | float | bool) else type(got).__name__!s}"
 
 
+def limits(field: FieldInfo) -> dict[str, float]:
+    """The limits of a field by their kind: gt, ge, lt, le."""
+    return {k: getattr(m, k) for m in field.metadata for k in ("gt", "ge", "lt", "le") if getattr(m, k, None) is not None}
+
+
 def _range(field: FieldInfo) -> str:
-    limit = {k: getattr(m, k) for m in field.metadata for k in ("gt", "ge", "lt", "le") if getattr(m, k, None) is not None}
+    limit = limits(field)
     unit = (field.json_schema_extra or {}).get("unit", "") if isinstance(field.json_schema_extra, dict) else ""
     low, high = limit.get("ge", limit.get("gt")), limit.get("le", limit.get("lt"))
     if low is not None and high is not None:
@@ -367,42 +394,3 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-
-
-def per_member(value: Any, members: int) -> np.ndarray:
-    """A number, or the numbers that `stack` laid side by side, as one for each ensemble member, (E,) float64."""
-    return np.array(np.broadcast_to(np.asarray(value, np.float64), (members,)))
-
-
-R = TypeVar("R", bound=Record)
-
-
-def stack(records: Sequence[R]) -> R:
-    """Lay records that differ only in floats along the ensemble axis: such a field becomes a tuple of E floats.
-
-    Raises InputError naming the first field that differs and is not a float.
-    """
-    first = records[0]
-    if all(r is first or r == first for r in records):
-        return first
-    values: dict[str, Any] = {}
-    for name in type(first).model_fields:
-        column = [getattr(r, name, None) for r in records]
-        values[name] = _stack_column(name, column)
-    return type(first).model_construct(**values)
-
-
-def _stack_column(name: str, column: list[Any]) -> Any:
-    if all(type(v) is type(column[0]) and v == column[0] for v in column):
-        return column[0]
-    if all(isinstance(v, Record) and type(v) is type(column[0]) for v in column):
-        try:
-            return stack(column)
-        except PathError as error:
-            raise PathError(f"{name}.{error.path}", error.problem) from None
-    if all(isinstance(v, float) for v in column):
-        return tuple(column)
-    if all(isinstance(v, dict) and v.keys() == column[0].keys() for v in column):
-        return {k: _stack_column(f"{name}.{k}", [v[k] for v in column]) for k in column[0]}
-    shown = " and ".join(sorted({str(v) for v in column})[:2])
-    raise PathError(name, f"differs within one ensemble ({shown}): only numbers with a decimal point may; run the others apart")

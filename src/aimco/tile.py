@@ -11,9 +11,10 @@ import torch
 from aimco.arrays.crossbar import Crossbar, Direction, ReferencePolicy
 from aimco.cell import Cell
 from aimco.device.device import Device
+from aimco.ensemble import per_member
 from aimco.ledger import Counts, counts_of, tensors_of
 from aimco.periphery import Periphery, across
-from aimco.record import InputError, per_member
+from aimco.record import InputError
 
 _AT_ONCE = ("mvm", "mvm_t", "updates", "slots", "hold_s")  # what the devices of a cell do together counts once
 _ATTEMPTS = 10  # of bound management
@@ -46,7 +47,7 @@ class Tile:
             raise InputError(f"cell.kind must be reference for a rule that reads an array against its {reference}, got {cell.kind}")
         named = [names] if len(cell.signs) == 1 else [(*names, f"device {k}") for k in range(len(cell.signs))]
         options: dict[str, Any] = {"seeds": seeds, "reference": cell.reference(reference), "pulses": periphery.pulses}
-        options["reference_error"] = getattr(cell, "zero_error", 0.0)
+        options["reference_error"] = cell.reference_error
         made = zip(cell.devices(device), named, strict=True)
         self.crossbars = [Crossbar(one, rows, columns, names=own, **options) for one, own in made]
         self.signs: tuple[float, ...] = cell.signs

@@ -20,8 +20,8 @@ from aimco.arrays.pulses import Pulses
 from aimco.device.device import Device, Sampled
 from aimco.device.noise import Fluctuations, programming_sigma
 from aimco.device.retention import Drifting
+from aimco.ensemble import per_member
 from aimco.ledger import Counts, counts_of, tensors_of
-from aimco.record import per_member
 
 ReferencePolicy = Literal["mid-range", "symmetry-point", "resting-point"]
 Direction = Literal["mvm", "mvm_t"]

@@ -46,6 +46,16 @@ class Cell(Kinded):
         """The device at each place of the cell."""
         return [device] * len(self.signs)
 
+    @property
+    def rises_only(self) -> bool:
+        """Whether each of its devices is only ever raised, as one-sided devices must be."""
+        return all(take for _, _, taking in self.route(0, 1) for _, take in taking)
+
+    @property
+    def reference_error(self) -> Any:
+        """Standard deviation of what the devices are read against, in half ranges; 0 by default."""
+        return 0.0
+
     def reference(self, asked: str) -> str:
         """What the devices are read against, where the rule asks for nothing but mid-range."""
         return asked
@@ -65,6 +75,14 @@ class Cell(Kinded):
 def passed(every: int | None, before: int, after: int) -> bool:
     """Whether a multiple of `every` updates was reached; never when absent."""
     return every is not None and before // every != after // every
+
+
+def refresh_pair(tile: Any, places: tuple[int, int], full: float, wasted: float) -> None:
+    """Read two devices of every cell; where the larger is above `full` of the range and the smaller above `wasted`, write them anew."""
+    plus, minus = (tile.read_devices(k) for k in places)
+    crowded = (torch.maximum(plus, minus) > 2 * full - 1) & (torch.minimum(plus, minus) > 2 * wasted - 1)
+    if crowded.any():
+        write_pair([tile.crossbars[k] for k in places], (plus - minus) / 2, crowded)
 
 
 def write_pair(pair: Sequence[Any], target: torch.Tensor, only: torch.Tensor | None) -> None:

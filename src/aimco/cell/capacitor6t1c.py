@@ -24,5 +24,9 @@ class Capacitor6t1c(Cell):
     zero: Literal["symmetry-point", "resting-point", "mid-range"] = "symmetry-point"
     zero_error: float = Field(default=0.0, ge=0, le=1, description="standard deviation of the digital reference, in half ranges")
 
+    @property
+    def reference_error(self):
+        return self.zero_error
+
     def reference(self, asked):
         return self.zero if asked == "mid-range" else asked

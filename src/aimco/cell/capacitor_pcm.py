@@ -18,7 +18,7 @@ class CapacitorPcm(Cell):
     The capacitor, fine and linear but leaky, takes all updates. Every `transfer_every` updates it is read, its share is added to the
     pair by partial SETs (devices that are full are RESET and their difference is written anew), and it is set back to zero. With
     polarity inversion its sign s changes at each transfer, so that what an asymmetry of its steps adds in one turn is taken away
-    in the next.
+    in the next. The read circuit scales the currents of the pair, so that F stands for whatever conductances the two have.
     Source: Ambrogio 2018 (Nature 558:60), F = 3, transfer every 8000 samples, polarity inversion.
 
     Args:
@@ -26,6 +26,7 @@ class CapacitorPcm(Cell):
         invert: whether the sign changes. full: fraction of the range beyond which a device of the pair is RESET.
     """
 
+    alike: ClassVar[tuple[str, ...]] = ("significance", "full")
     transistors: ClassVar[int] = 5  # three of the capacitor, one of each device of the pair
 
     pcm: Device = Field(default_factory=lambda: Device.named("pcm"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
-from aimco.cell import Cell, passed, write_pair
+from aimco.cell import Cell, passed, refresh_pair, write_pair
 
 
 class MultiDevice(Cell):
@@ -18,6 +20,8 @@ class MultiDevice(Cell):
     Args:
         count: N, 1..16. differential: whether there are N of either sign. refresh_every, full, wasted: see `pair`, when differential.
     """
+
+    alike: ClassVar[tuple[str, ...]] = ("full", "wasted")
 
     count: int = Field(default=4, ge=1, le=16, description="devices of either sign")
     differential: bool = False
@@ -50,10 +54,6 @@ class MultiDevice(Cell):
                 crossbars[k].program(target, only=only)
 
     def refresh(self, tile, before, after):
-        if not (self.differential and passed(self.refresh_every, before, after)):
-            return
-        for k in range(self.count):
-            plus, minus = (tile.read_devices(n) for n in (k, self.count + k))
-            crowded = (plus.maximum(minus) > 2 * self.full - 1) & (plus.minimum(minus) > 2 * self.wasted - 1)
-            if crowded.any():
-                write_pair((tile.crossbars[k], tile.crossbars[self.count + k]), (plus - minus) / 2, crowded)
+        if self.differential and passed(self.refresh_every, before, after):
+            for k in range(self.count):
+                refresh_pair(tile, (k, self.count + k), self.full, self.wasted)

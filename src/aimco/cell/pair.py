@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import torch
+from typing import ClassVar
+
 from pydantic import Field
 
-from aimco.cell import Cell, passed, write_pair
+from aimco.cell import Cell, passed, refresh_pair, write_pair
 
 
 class Pair(Cell):
@@ -18,6 +19,8 @@ class Pair(Cell):
     Args:
         refresh_every: updates (samples) between refreshes; none when absent. full, wasted: fractions of the range, 0..1.
     """
+
+    alike: ClassVar[tuple[str, ...]] = ("full", "wasted")
 
     refresh_every: int | None = Field(default=1000, ge=1, le=1_000_000_000, description="updates between refreshes")
     full: float = Field(default=0.75, ge=0, le=1, description="fraction of the range above which the larger device is full")
@@ -38,9 +41,5 @@ class Pair(Cell):
         write_pair(crossbars, target, only)
 
     def refresh(self, tile, before, after):
-        if not passed(self.refresh_every, before, after):
-            return
-        plus, minus = (tile.read_devices(k) for k in (0, 1))
-        crowded = (torch.maximum(plus, minus) > 2 * self.full - 1) & (torch.minimum(plus, minus) > 2 * self.wasted - 1)
-        if crowded.any():
-            self.write(tile.crossbars, (plus - minus) / 2, crowded)
+        if passed(self.refresh_every, before, after):
+            refresh_pair(tile, (0, 1), self.full, self.wasted)

@@ -6,20 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from aimco.design import Design
 from aimco.ledger import Counts
-from aimco.record import InputError, Record, _meant, quantity
+from aimco.record import InputError, Listed, quantity
 from aimco.units import F, J, Unit, W, m, m2
 
-_FOLDER = Path(__file__).parent / "technology"
 
-
-class Technology(Record):
+class Technology(Listed):
     """Energies, areas and rates of one fabrication technology.
 
     Args:
@@ -28,6 +26,8 @@ class Technology(Record):
         digital_J, digital_per_s: energy and rate of digital operations. array_static_W: power that one array draws while
             the network works, whatever it does. sources: where each number comes from, or "assumed".
     """
+
+    listed_in: ClassVar[Path] = Path(__file__).parent / "technology"
 
     name: str
     pitch_m: float = quantity(m, gt=0, doc="cross-point pitch")
@@ -42,18 +42,6 @@ class Technology(Record):
     digital_per_s: float = quantity(Unit(1.0, "1/s"), gt=0, doc="digital operations per second")
     array_static_W: float = quantity(W, 0.0, ge=0, doc="power of one array whatever it does")
     sources: dict[str, str] = Field(default={}, description="where each number comes from")
-
-    @classmethod
-    def named(cls, name: str) -> Self:
-        """A technology that comes with aimco, or a TOML file when the name ends in .toml."""
-        if name.endswith(".toml"):
-            return cls.load(name)
-        known = sorted(p.stem for p in _FOLDER.glob("*.toml"))
-        if name not in known:
-            raise InputError(
-                f"technology {name!r} is unknown{_meant(name, known)}; the technologies are {', '.join(known)}, or a FILE.toml"
-            )
-        return cls.load(_FOLDER / f"{name}.toml")
 
 
 PARTS: tuple[str, ...] = ("read", "update", "program", "dac", "adc", "digital", "static")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -17,15 +17,15 @@ from aimco import rng
 from aimco.device.noise import Flicker, Telegraph
 from aimco.device.response import Response, scalar_pulse
 from aimco.device.retention import Drift
-from aimco.record import InputError, Record, _meant, at, per_member, quantity
+from aimco.ensemble import per_member
+from aimco.record import Listed, _meant, at, quantity
 from aimco.units import S, s
 
-CATALOGUE = Path(__file__).parent / "catalogue"
 _REST = ("resting_g", "retention_s")  # what only time needs to know, kept as deviations: no parameters of pulses
 _FLOOR = 0.01  # no sampled step or half range falls below this part of its nominal value
 
 
-class Device(Record):
+class Device(Listed):
     """A programmable conductance with its imperfections.
 
     Args:
@@ -50,6 +50,8 @@ class Device(Record):
         1200
     """
 
+    listed_in: ClassVar[Path] = Path(__file__).parent / "catalogue"
+
     name: str = "device"
     description: str = ""
     g_min: float = quantity(S, ge=0, doc="smallest conductance")
@@ -71,17 +73,6 @@ class Device(Record):
     reset_g: float | None = quantity(S, None, ge=0, doc="conductance after a reset; g_min when absent")
     drift: Drift | None = None
     sources: dict[str, str] = Field(default={}, description="where each number comes from")
-
-    @classmethod
-    def named(cls, name: str) -> Self:
-        """A device of the catalogue, or of a TOML file when the name ends in .toml."""
-        if name.endswith(".toml"):
-            return cls.load(name)
-        if name not in catalogue():
-            raise InputError(
-                f"device {name!r} is not in the catalogue{_meant(name, catalogue())}; it has {', '.join(catalogue())}, or give a FILE.toml"
-            )
-        return cls.load(CATALOGUE / f"{name}.toml")
 
     @field_validator("spread")
     @classmethod
@@ -297,7 +288,7 @@ class Sampled:
 
 def catalogue() -> list[str]:
     """Names of the devices that come with aimco."""
-    return sorted(p.stem for p in CATALOGUE.glob("*.toml"))
+    return Device.names()
 
 
 def _spread(nominal: np.ndarray, relative: np.ndarray | None) -> np.ndarray:

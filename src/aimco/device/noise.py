@@ -10,7 +10,8 @@ import torch
 from pydantic import Field, model_validator
 
 from aimco import rng
-from aimco.record import Record, at, per_member, quantity
+from aimco.ensemble import per_member
+from aimco.record import Record, at, quantity
 from aimco.units import Hz, one, s
 
 _SPACING = 1.2  # of the logarithms of the rates: the spectrum then ripples by 4 exp(-pi^2/1.2) = .1 %

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from aimco.device.device import Device
-from aimco.record import InputError, Record, _meant, at
+from aimco.record import Listed, Record, at
 from aimco.units import text
-
-REQUIREMENTS = Path(__file__).parent / "requirements"
 
 
 def _cycle_noise(device: Device) -> float:
@@ -53,7 +51,7 @@ _QUANTITIES: dict[str, Callable[[Device], float | None]] = {
 }
 
 
-def shown(value: float | None, unit: str) -> str:
+def value_text(value: float | None, unit: str) -> str:
     """A value of a line for tables; prefixes where the unit takes them."""
     if value is None:
         return "not known"
@@ -68,21 +66,17 @@ class Line(Record):
     """
 
     name: str
-    quantity: Literal[
-        "resistance",
-        "on_off_ratio",
-        "states",
-        "step_ratio",
-        "asymmetry_spread",
-        "step_spread",
-        "cycle_noise",
-        "range_spread",
-        "retention",
-        "half_select",
-    ]
+    quantity: str
     at_least: float | None = Field(default=None, gt=0, description="smallest value that passes")
     at_most: float | None = Field(default=None, gt=0, description="largest value that passes")
     unit: str = ""
+
+    @field_validator("quantity")
+    @classmethod
+    def _known(cls, quantity: str) -> str:
+        if quantity not in _QUANTITIES:
+            raise ValueError(f"must be one of {', '.join(_QUANTITIES)}, got {quantity!r}")
+        return quantity
 
     @model_validator(mode="after")
     def _one_limit(self) -> Self:
@@ -94,7 +88,7 @@ class Line(Record):
     def limit(self) -> str:
         """The limit in words: "at least 24 MOhm"."""
         word, value = ("at least", self.at_least) if self.at_least is not None else ("at most", self.at_most)
-        return f"{word} {shown(value or 0.0, self.unit)}"
+        return f"{word} {value_text(value or 0.0, self.unit)}"
 
 
 @dataclass(frozen=True)
@@ -118,7 +112,7 @@ class Judged:
         return {("pass" if n == "passes" else n): v for n, v in asdict(self).items()}
 
 
-class Requirement(Record):
+class Requirement(Listed):
     """What a device must be, line by line.
 
     Example:
@@ -127,20 +121,12 @@ class Requirement(Record):
         ['change at half the voltage']
     """
 
+    listed_in: ClassVar[Path] = Path(__file__).parent / "requirements"
+
     name: str
     description: str = ""
     source: str
     lines: tuple[Line, ...] = Field(strict=False)
-
-    @classmethod
-    def named(cls, name: str) -> Self:
-        """A requirement that comes with aimco, or of a TOML file when the name ends in .toml."""
-        if name.endswith(".toml"):
-            return cls.load(name)
-        known = sorted(p.stem for p in REQUIREMENTS.glob("*.toml"))
-        if name not in known:
-            raise InputError(f"requirement {name!r} is not known{_meant(name, known)}; there are {', '.join(known)}, or give a FILE.toml")
-        return cls.load(REQUIREMENTS / f"{name}.toml")
 
     def verdict(self, device: Device) -> list[Judged]:
         """The device on every line; nothing is said of numbers that its datasheet assumes or does not have."""

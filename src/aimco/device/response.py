@@ -33,6 +33,7 @@ class Response(Kinded):
     kinds_in: ClassVar[str] = "aimco.device.families"
     one_sided: ClassVar[bool] = False  # whether down pulses do nothing
     soft: ClassVar[bool] = False  # whether steps vanish at the device's own bounds, so that a fit finds the bounds by them
+    fit_rank: ClassVar[int | None] = None  # a fit tries families by rank, the simplest first; None: only when asked for
     fit_starts: ClassVar[tuple[dict[str, float], ...]] = ()  # values of the fields from which a fit sets out; their defaults when none
 
     step_up: float = quantity(S, gt=0, doc="change by one up pulse at mid-range")

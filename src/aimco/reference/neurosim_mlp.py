@@ -12,7 +12,7 @@ import torch
 from aimco import rng
 from aimco.design import Design
 from aimco.device.device import Device
-from aimco.record import stack
+from aimco.ensemble import stack
 from aimco.reference import Row, Settings
 from aimco.tasks import Task, cropped
 from aimco.tile import Tile

@@ -15,8 +15,7 @@ from aimco.device.fit import Fit
 from aimco.device.fit.files import Characterisation
 from aimco.device.fit.retention import RetentionFit
 from aimco.device.fit.tables import TableFit
-from aimco.device.requirement import Judged
-from aimco.device.requirement import shown as shown_value
+from aimco.device.requirement import Judged, value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,15 +104,12 @@ def _prefixed(unit: str, levels: np.ndarray) -> tuple[str, float]:
 
 
 def _readings(axis: Axes, fit: Fit) -> None:
-    from aimco.device.fit import fitted_readings
-
     trace = fit.measured.traces[0]
+    fitted = fit.solution.trajectory(fit.increments.devices.index(trace.device), trace)
     pulse = np.cumsum(trace.pulses)[:_SHOWN]
     unit, scale = _prefixed(fit.measured.unit, trace.level)
     axis.plot(pulse, scale * trace.level[:_SHOWN], ".", markersize=2, color="gray", label=f"measured, device {trace.device}")
-    axis.plot(
-        pulse, scale * fitted_readings(fit, trace)[:_SHOWN], color="tab:red", linewidth=1, label="fitted, without noise, ramp by ramp"
-    )
+    axis.plot(pulse, scale * fitted[:_SHOWN], color="tab:red", linewidth=1, label="fitted, without noise, ramp by ramp")
     axis.set(xlabel="pulse", ylabel=f"level ({unit})", title=f"R^2 of the ramps {fit.goodness['ramps']:.4f}")
     axis.legend(loc="upper right", fontsize="small")
 
@@ -128,7 +124,7 @@ def _changes(axis: Axes, fit: Fit) -> None:
             label = ("up" if up else "down") if d == 0 else None
             state = scale * data.state[mine]
             axis.plot(state, step_scale * data.change[mine], ".", markersize=3, color=color, alpha=0.5, label=label)
-            axis.plot(state, step_scale * fit.fitted_change[mine], color=color, linewidth=0.8)
+            axis.plot(state, step_scale * fit.solution.change[mine], color=color, linewidth=0.8)
     axis.axhline(0, color="black", linewidth=0.5)
     axis.set(xlabel=f"state ({unit})", ylabel=f"mean change per pulse ({step_unit})")
     axis.set_title(f"points measured, lines fitted; R^2 {fit.goodness['changes']:.4f}", fontsize="medium")
@@ -193,7 +189,7 @@ def verdict_table(verdict: Sequence[Judged], requirement: str) -> Table:
     for line in verdict:
         margin = "-" if line.margin is None else "any" if line.margin == float("inf") else f"{line.margin:.2g} x"
         word = {True: "passes", False: "FAILS", None: "not known"}[line.passes]
-        table.add_row(line.line, line.limit, shown_value(line.value, line.unit), margin, word)
+        table.add_row(line.line, line.limit, value_text(line.value, line.unit), margin, word)
     return table
 
 

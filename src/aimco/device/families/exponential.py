@@ -17,6 +17,7 @@ class Exponential(Response):
     Source: Gong 2018 (resistive memory); exponential-step device of Gokmen & Haensch 2020.
     """
 
+    fit_rank: ClassVar[int | None] = 2
     fit_starts: ClassVar[tuple[dict[str, float], ...]] = (
         {"a_up": 0.05, "gamma_up": 3.0, "a_down": 0.05, "gamma_down": 3.0},
         {"a_up": -0.5, "gamma_up": -2.0, "a_down": -0.5, "gamma_down": -2.0},

@@ -1,5 +1,7 @@
 """A device whose step changes linearly with its state and stops at hard bounds."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from aimco.device.response import Response
@@ -12,6 +14,8 @@ class LinearStep(Response):
     middle, no step below zero; gamma = 0 is the constant step; 1, without spread of the bounds, the soft bounds.
     Source: the linear-step device of Gokmen & Haensch 2020; Li 2018 and Tang 2018 are described by it.
     """
+
+    fit_rank: ClassVar[int | None] = 1
 
     gamma_up: float = Field(default=0.1, ge=-1, le=5, description="slope of the up step, by which it falls from mid-range to the top")
     gamma_down: float = Field(

@@ -19,6 +19,7 @@ class Pcm(Response):
     """
 
     one_sided: ClassVar[bool] = True
+    fit_rank: ClassVar[int | None] = 2
     fit_starts: ClassVar[tuple[dict[str, float], ...]] = ({"a_up": -2.0, "gamma_up": -2.5}, {"a_up": 0.05, "gamma_up": 3.0})
 
     step_down: float = quantity(S, 1e-9, gt=0, doc="unused: there is no gradual step down")

@@ -16,6 +16,7 @@ class Power(Response):
     """
 
     soft: ClassVar[bool] = True
+    fit_rank: ClassVar[int | None] = 2
     fit_starts: ClassVar[tuple[dict[str, float], ...]] = ({"gamma_up": 0.5, "gamma_down": 0.5}, {"gamma_up": 2.0, "gamma_down": 2.0})
 
     gamma_up: float = Field(default=2.0, ge=0, le=20, description="exponent of the up step")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,9 +15,9 @@ from aimco.device.device import Device
 from aimco.device.fit import datasheet
 from aimco.device.fit.datasheet import Estimate, Population
 from aimco.device.fit.increments import Increments, increments
-from aimco.device.fit.least_squares import BOUNDS, Problem, Solution, criterion, fit_family, smooth, variances
-from aimco.device.fit.noise import Noise, expected, find
-from aimco.device.measurement import Measurement, Trace
+from aimco.device.fit.least_squares import BOUNDS, Solution, criterion, fit_family, smooth, variances
+from aimco.device.fit.noise import Noise, Readings, expected, find
+from aimco.device.measurement import Measurement
 from aimco.device.response import Response
 from aimco.record import InputError
 
@@ -24,7 +25,6 @@ _AT_ONCE = 20  # devices that are fitted together
 _CHOOSE_BY = 12  # devices that the family is chosen by
 _READINGS = 300_000  # that the noise is found from
 _CLOSE = 6.0  # of the information criterion: a simpler family is taken when it is not further than this from the best
-_RANKS = (("constant-step",), ("soft-bounds", "linear-step"), ("power", "exponential", "pcm"))  # simple ones first
 _NUMERICAL = (ArithmeticError, ValueError, IndexError, RuntimeError, np.linalg.LinAlgError)  # what data without sense end in
 OnProgress = Callable[[str, float], None]
 
@@ -39,7 +39,7 @@ class Fit:
         families: family -> how much worse than the best by the information criterion, of those that were tried.
         goodness: R^2 of the fitted mean changes, and of whole ramps without noise.
         population, solution: the devices one by one, in levels and as they were solved for.
-        increments, fitted_change: mean changes per pulse as measured and as fitted.
+        increments: mean changes per pulse as measured; as fitted they are `solution.change`.
         notes: what was assumed, and what the data do not show.
     """
 
@@ -50,8 +50,7 @@ class Fit:
     population: Population
     increments: Increments
     measured: Measurement
-    fitted_change: np.ndarray
-    solution: Any = None
+    solution: Solution
     notes: list[str] = field(default_factory=list)
 
 
@@ -121,7 +120,6 @@ def _fit(measured: Measurement, family: str | None, name: str, span_S: tuple[flo
         population=population,
         increments=data,
         measured=measured,
-        fitted_change=solution.change,
         solution=solution,
         notes=[*measured.notes, *_remarks(data, made)],
     )
@@ -144,58 +142,28 @@ def _remarks(data: Increments, made: dict[str, Estimate]) -> list[str]:
 
 
 def _population(solution: Solution, data: Increments) -> Population:
-    low, high = solution.frame
-    half, mid = (high - low) / 2, (high + low) / 2
-    values = {n: v * half + (mid if n in BOUNDS else 0.0) for n, v in solution.local.items()}
-    sigma = {n: v * half for n, v in solution.local_sigma.items()}
-    symmetry = np.array([_symmetry(solution, data, d) for d in range(len(data.devices))]) * half + mid
-    slope = 0.0 if solution.family.one_sided else _asymmetry_slope(solution, data) / half
-    return Population(solution.family, values, sigma, solution.shared, solution.shared_sigma, symmetry, slope, low, high)
-
-
-def _asymmetry_slope(solution: Solution, data: Increments) -> float:
-    """Change of the asymmetry of the steps with the state at mid-range, mean over devices; per half range."""
-    slopes = []
-    for d in range(len(data.devices)):
-        up, down = _both_steps(solution, data, d, np.array([-0.05, 0.05]))
-        slopes.append(float(np.diff(2 * (up + down) / (up - down))[0]) / 0.1)
-    return float(np.mean(slopes))
-
-
-def _both_steps(solution: Solution, data: Increments, device: int, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean up and down steps of a device at states, in half ranges."""
-    module, a = _steps_of(solution, data, device)
-    up, down = np.empty(state.size), np.empty(state.size)
-    table = np.ascontiguousarray(np.broadcast_to(a, (state.size, a.shape[1])))
-    module.steps(state, np.ones(state.size, bool), table, up)
-    module.steps(state, np.zeros(state.size, bool), table, down)
-    return up, down
-
-
-def _symmetry(solution: Solution, data: Increments, device: int) -> float:
-    """State at which up and down steps cancel, nan where they nowhere do; in half ranges."""
-    if solution.family.one_sided:
-        return np.nan
-    grid = np.linspace(solution.local["g_min"][device], solution.local["g_max"][device], 2001)
-    up, down = _both_steps(solution, data, device, grid)
-    crossing = np.flatnonzero(np.diff(np.sign(up + down)))
-    return float(grid[crossing[0]]) if crossing.size else np.nan
+    values = {n: v * solution.half + (solution.mid if n in BOUNDS else 0.0) for n, v in solution.local.items()}
+    sigma = {n: v * solution.half for n, v in solution.local_sigma.items()}
+    symmetry = np.array([solution.symmetry_point(d) for d in range(len(data.devices))])
+    shared = solution.shared, solution.shared_sigma
+    return Population(solution.family, values, sigma, *shared, symmetry, solution.asymmetry_slope(), *solution.frame)
 
 
 def _simplest(criteria: dict[str, float]) -> str:
     """The best family of the simplest rank that has one close to the best of all."""
-    for rank in _RANKS:
-        kind = min((k for k in rank if k in criteria), key=lambda k: criteria[k], default=None)
-        if kind is not None and criteria[kind] <= min(criteria.values()) + _CLOSE:
-            return kind
-    return min(criteria, key=lambda k: criteria[k])
+    close = min(criteria.values()) + _CLOSE
+    return min((kind for kind, value in criteria.items() if value <= close), key=lambda kind: (_rank(kind), criteria[kind]))
+
+
+def _rank(kind: str) -> int | None:
+    return Response.of_kind(kind).fit_rank
 
 
 def _candidates(data: Increments, family: str | None, tell: OnProgress) -> dict[str, float]:
     """Criteria of the families, fitted to a few devices with the same weights."""
     few = data.of(np.arange(min(len(data.devices), _CHOOSE_BY)))
     variance = variances(few, smooth(few))
-    kinds = [family] if family else [kind for kind in Response.kinds() if any(kind in rank for rank in _RANKS)]
+    kinds = [family] if family else [kind for kind in Response.kinds() if _rank(kind) is not None]
     found = {}
     for k, kind in enumerate(kinds):
         tell(f"family {kind}", 0.1 + 0.4 * k / len(kinds))
@@ -229,11 +197,10 @@ def _whole(family: type[Response], data: Increments, tell: OnProgress) -> Soluti
     local: dict[str, list[np.ndarray]] = {n: [] for n in parts[0].local}
     local_sigma: dict[str, list[np.ndarray]] = {n: [] for n in parts[0].local}
     for part in parts:
-        own_half, own_mid = (part.frame[1] - part.frame[0]) / 2, (part.frame[1] + part.frame[0]) / 2
         for n, v in part.local.items():
-            shift = own_mid - mid if n in BOUNDS else 0.0
-            local[n].append((v * own_half + shift) / half)
-            local_sigma[n].append(part.local_sigma[n] * own_half / half)
+            shift = part.mid - mid if n in BOUNDS else 0.0
+            local[n].append((v * part.half + shift) / half)
+            local_sigma[n].append(part.local_sigma[n] * part.half / half)
     change = np.empty(len(data.change))
     for group, part in zip(groups, parts, strict=True):
         change[np.isin(data.device, group)] = part.change
@@ -241,37 +208,19 @@ def _whole(family: type[Response], data: Increments, tell: OnProgress) -> Soluti
     return Solution(family, joined, joined_sigma, shared, sigma, (float(low), float(high)), change, sum(part.cost for part in parts))
 
 
-def _steps_of(solution: Solution, data: Increments, device: int) -> tuple[Any, np.ndarray]:
-    """The kernel of the family and the parameters of one device as it takes them, (1, K)."""
-    problem = Problem(solution.family, data.of(np.array([device])), solution.frame, np.ones(int((data.device == device).sum())))
-    found = {n: v[device : device + 1] for n, v in solution.local.items()} | {n: np.array([v]) for n, v in solution.shared.items()}
-    return problem.module, problem.table(found)
-
-
 def _noise(solution: Solution, data: Increments, measured: Measurement) -> Noise:
-    half, mid = (solution.frame[1] - solution.frame[0]) / 2, (solution.frame[1] + solution.frame[0]) / 2
-    middle = float(np.mean([solution.local["step_up"], solution.local["step_down"]])) * half
+    middle = float(np.mean([solution.local["step_up"], solution.local["step_down"]])) * solution.half
     number = {name: k for k, name in enumerate(data.devices)}
-    found, readings, module = [], 0, None
-    change = np.median(np.abs(data.change))
-    window = 1 if data.read_noise == 0 else max(1, round((2 * data.read_noise**2 / max(change, 1e-300) ** 2 / 0.02) ** (1 / 3)))
+    found: list[Readings] = []
     for trace in measured.traces:
         d = number[trace.device]
-        module, a = _steps_of(solution, data, d)
-
-        def steps(state: np.ndarray, up: np.ndarray, module: Any = module, a: np.ndarray = a) -> np.ndarray:
-            out = np.empty(state.size)
-            module.steps((state - mid) / half, up, np.ascontiguousarray(np.broadcast_to(a, (state.size, a.shape[1]))), out)
-            return out * half
-
-        found.append(expected(trace, steps, float(data.low[d]), float(data.high[d]), data.read_noise, window, middle))
-        readings += trace.level.size
-        if readings > _READINGS:
+        steps = functools.partial(solution.steps, d)
+        found.append(expected(trace, steps, float(data.low[d]), float(data.high[d]), data.read_noise, data.block, middle))
+        if sum(part.level.size for part in found) > _READINGS:
             break
-    assert module is not None
     levels = np.unique(measured.traces[0].level[:5000])
     resolution = float(np.diff(levels).min()) if levels.size > 1 else 0.0
-    noise = find(found, module.log_likelihood, middle, resolution, data.read_noise > 0)
+    noise = find(found, solution.parameters[0].log_likelihood, middle, resolution, data.read_noise > 0)
     spent = 1 + len(data.devices) * (4 if solution.family.soft else 2) + len(solution.shared)  # numbers fitted before
     seen = max(sum(int(part.counts.sum()) for part in found), spent + 1)
     value, low, high = noise.write
@@ -286,25 +235,5 @@ def _r2(seen: np.ndarray, fitted: np.ndarray, weight: np.ndarray) -> float:
 def _ramps_r2(solution: Solution, data: Increments, measured: Measurement) -> float:
     """R^2 of the readings against ramps of the fitted mean steps, each ramp from its first reading."""
     number = {name: k for k, name in enumerate(data.devices)}
-    off, all_ = 0.0, 0.0
-    for trace in measured.traces:
-        fitted = trajectory(solution, data, number[trace.device], trace)
-        off += float(np.sum((trace.level - fitted) ** 2))
-        all_ += float(np.sum((trace.level - trace.level.mean()) ** 2))
-    return 1 - off / max(all_, 1e-300)
-
-
-def fitted_readings(found: Fit, trace: Trace) -> np.ndarray:
-    """Readings of a trace as the fitted mean steps make them, each ramp from its first reading."""
-    return trajectory(found.solution, found.increments, found.increments.devices.index(trace.device), trace)
-
-
-def trajectory(solution: Solution, data: Increments, device: int, trace: Trace) -> np.ndarray:
-    """Levels that the mean steps of a device make of a trace, each ramp from its first reading."""
-    half, mid = (solution.frame[1] - solution.frame[0]) / 2, (solution.frame[1] + solution.frame[0]) / 2
-    module, a = _steps_of(solution, data, device)
-    turned = np.concatenate([[True], np.diff(trace.polarity) != 0])
-    fresh = np.concatenate([turned[1:], [False]]) | (trace.polarity == 0) | (trace.polarity == 2)
-    out = np.empty(trace.level.size)
-    module.trajectory((trace.level - mid) / half, trace.polarity, trace.pulses, fresh, a, out)
-    return out * half + mid
+    off = sum(float(np.sum((t.level - solution.trajectory(number[t.device], t)) ** 2)) for t in measured.traces)
+    return 1 - off / max(sum(float(np.sum((t.level - t.level.mean()) ** 2)) for t in measured.traces), 1e-300)

@@ -12,8 +12,8 @@ from aimco.device.fit import Fit, OnProgress, fit
 from aimco.device.fit.datasheet import Estimate
 from aimco.device.fit.retention import RetentionFit, fit_retention
 from aimco.device.fit.tables import TableFit, fit_tables, tables_of
-from aimco.device.jump_tables import JumpTables
 from aimco.device.measurement import Measurement, Retention, read
+from aimco.device.measurement.jump_tables import JumpTables
 from aimco.device.requirement import Judged, Requirement
 from aimco.record import InputError
 

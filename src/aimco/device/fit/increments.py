@@ -33,7 +33,8 @@ class Increments:
             deviation of the states before the pulses (B,). change: mean change by one pulse (B,). count: pulses (B,).
             variance: of one pulse's change (B,).
         low, high: range of each device, as seen (D,). reached: whether changes had died down at the lower and the upper end (2,).
-        read_noise: standard deviation of one reading, 0 when not seen. one_sided: whether there are no gradual steps down.
+        read_noise: standard deviation of one reading, 0 when not seen. block: readings that changes are averaged over.
+        one_sided: whether there are no gradual steps down.
     """
 
     devices: list[str]
@@ -48,6 +49,7 @@ class Increments:
     high: np.ndarray
     reached: tuple[bool, bool]
     read_noise: float
+    block: int
     one_sided: bool
 
     def of(self, devices: np.ndarray) -> Increments:
@@ -57,7 +59,7 @@ class Increments:
         kept = number[self.device] >= 0
         columns = {n: getattr(self, n)[kept] for n in ("up", "state", "width", "change", "count", "variance")}
         ends = {"low": self.low[devices], "high": self.high[devices]}
-        rest = {"reached": self.reached, "read_noise": self.read_noise, "one_sided": self.one_sided}
+        rest = {"reached": self.reached, "read_noise": self.read_noise, "block": self.block, "one_sided": self.one_sided}
         return Increments([self.devices[k] for k in devices], number[self.device[kept]], **columns, **ends, **rest)
 
 
@@ -92,7 +94,7 @@ def increments(measured: Measurement) -> Increments:
     columns = [np.concatenate(parts) for parts in zip(*tables, strict=True)]
     low, high = np.array(ends).T
     reached = tuple(bool(np.mean([flag for up, flag in dying if up == side] or [True]) > 0.5) for side in (False, True))
-    return Increments(list(ramps), *columns, low, high, reached, read_noise, one_sided)  # type: ignore[arg-type]
+    return Increments(list(ramps), *columns, low, high, reached, read_noise, block, one_sided)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import optimize
 
 from aimco.device.fit.increments import Increments
+from aimco.device.measurement import Trace
 from aimco.device.response import Response
+from aimco.kernels.build import mean_step
+from aimco.record import limits
 
 STEPS = ("step_up", "step_down")
 BOUNDS = ("g_max", "g_min")
@@ -20,18 +25,84 @@ _FIRST_TRIES = 12  # steps from each of several starts
 _FAR = 1e8  # standard deviations: a difference beyond counts as this
 
 
+def parameter_table(family: type[Response], names: Sequence[str], found: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Parameters of devices as the kernel of a family takes them, (D, K), from name -> (D,)."""
+    tensors = {n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in found.items()}
+    tensors |= family.derive(tensors)
+    return np.stack([tensors[n].numpy() for n in names], 1)
+
+
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """A family fitted to some devices, in units of the half range of `frame`."""
+    """A family fitted to some devices, in units of the half range of `frame`.
+
+    Args:
+        family: the response. local, local_sigma: step_up, step_down, g_max, g_min of each device (D,), and their uncertainties.
+        shared, shared_sigma: the other parameters. frame: lowest and highest level of the nominal range.
+        change: fitted mean change of each bin, in levels (B,). cost: sum of the squared differences.
+    """
 
     family: type[Response]
-    local: dict[str, np.ndarray]  # (D,)
+    local: dict[str, np.ndarray]
     local_sigma: dict[str, np.ndarray]
     shared: dict[str, float]
     shared_sigma: dict[str, float]
-    frame: tuple[float, float]  # lowest, highest level of the nominal range
-    change: np.ndarray  # fitted mean change of each bin, in levels
+    frame: tuple[float, float]
+    change: np.ndarray
     cost: float
+
+    @property
+    def half(self) -> float:
+        """Half the nominal range, levels."""
+        return (self.frame[1] - self.frame[0]) / 2
+
+    @property
+    def mid(self) -> float:
+        """Middle of the nominal range, a level."""
+        return (self.frame[1] + self.frame[0]) / 2
+
+    @functools.cached_property
+    def parameters(self) -> tuple[Any, np.ndarray]:
+        """The kernel of the family, and the parameters of all devices as it takes them, (D, K)."""
+        module, names = mean_step(self.family.step)
+        same = {n: np.full(self.local["step_up"].size, v) for n, v in self.shared.items()}
+        return module, parameter_table(self.family, names, self.local | same)
+
+    def steps(self, device: int, level: np.ndarray, up: np.ndarray | bool) -> np.ndarray:
+        """Mean change of a device by one pulse up or down at levels (N,), in levels."""
+        module, table = self.parameters
+        out = np.empty(level.size)
+        a = np.ascontiguousarray(np.broadcast_to(table[device], (level.size, table.shape[1])))
+        module.steps((level - self.mid) / self.half, np.broadcast_to(up, level.shape), a, out)
+        return out * self.half
+
+    def trajectory(self, device: int, trace: Trace) -> np.ndarray:
+        """Levels that the mean steps of a device make of a trace, each ramp from its first reading."""
+        module, table = self.parameters
+        turned = np.concatenate([[True], np.diff(trace.polarity) != 0])
+        fresh = np.concatenate([turned[1:], [False]]) | (trace.polarity == 0) | (trace.polarity == 2)
+        out = np.empty(trace.level.size)
+        module.trajectory((trace.level - self.mid) / self.half, trace.polarity, trace.pulses, fresh, table[device : device + 1], out)
+        return out * self.half + self.mid
+
+    def symmetry_point(self, device: int) -> float:
+        """Level at which up and down steps cancel, nan where they nowhere do."""
+        if self.family.one_sided:
+            return np.nan
+        low, high = (self.local[name][device] * self.half + self.mid for name in ("g_min", "g_max"))
+        grid = np.linspace(low, high, 2001)
+        crossing = np.flatnonzero(np.diff(np.sign(self.steps(device, grid, True) + self.steps(device, grid, False))))
+        return float(grid[crossing[0]]) if crossing.size else np.nan
+
+    def asymmetry_slope(self) -> float:
+        """Change of the asymmetry of the steps with the level at mid-range, the mean over devices; 1/level."""
+        if self.family.one_sided:
+            return 0.0
+        near, slopes = self.mid + np.array([-0.05, 0.05]) * self.half, []
+        for d in range(self.local["step_up"].size):
+            up, down = self.steps(d, near, True), self.steps(d, near, False)
+            slopes.append(np.diff(2 * (up + down) / (up - down))[0] / (0.1 * self.half))
+        return float(np.mean(slopes))
 
 
 class Problem:
@@ -45,8 +116,6 @@ class Problem:
     def __init__(
         self, family: type[Response], data: Increments, frame: tuple[float, float], weights: np.ndarray, tied: bool = False
     ) -> None:
-        from aimco.kernels.build import mean_step
-
         self.family, self.data, self.frame = family, data, frame
         self.half, self.mid = (frame[1] - frame[0]) / 2, (frame[1] + frame[0]) / 2
         self.module, self.names = mean_step(family.step)
@@ -61,7 +130,7 @@ class Problem:
         self.high, self.low = ((v - self.mid) / self.half for v in (data.high, data.low))
 
     def columns(self, theta: np.ndarray) -> dict[str, np.ndarray]:
-        """Parameters of the device of each bin."""
+        """Parameters of each device, name -> (D,)."""
         local = theta[: self.count * len(self.local)].reshape(len(self.local), self.count)
         found = {"g_max": self.high, "g_min": self.low} | dict(zip(self.local, local, strict=True))
         for name in STEPS:
@@ -71,15 +140,9 @@ class Problem:
             found[name] = found[name] + offset
         return found
 
-    def table(self, found: dict[str, np.ndarray]) -> np.ndarray:
-        """The same as the kernel takes them, for each device (D, K)."""
-        tensors = {n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in found.items()}
-        tensors |= self.family.derive(tensors)
-        return np.stack([tensors[n].numpy() for n in self.names], 1)
-
     def predicted(self, theta: np.ndarray) -> np.ndarray:
         """Mean change of each bin (B,), in half ranges."""
-        a = np.ascontiguousarray(self.table(self.columns(theta))[self.data.device])
+        a = np.ascontiguousarray(parameter_table(self.family, self.names, self.columns(theta))[self.data.device])
         above, below = np.empty(self.state.size), np.empty(self.state.size)
         self.module.steps(self.state + self.width, self.data.up, a, above)  # the mean over the states of a bin, to third order
         self.module.steps(self.state - self.width, self.data.up, a, below)
@@ -154,7 +217,7 @@ class Problem:
 
 
 def _limits(family: type[Response], name: str) -> tuple[float, float]:
-    found = {k: getattr(m, k) for m in family.model_fields[name].metadata for k in ("ge", "gt", "le", "lt") if hasattr(m, k)}
+    found = limits(family.model_fields[name])
     return found.get("ge", found.get("gt", -np.inf)), found.get("le", found.get("lt", np.inf))
 
 

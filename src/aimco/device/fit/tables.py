@@ -11,8 +11,8 @@ import numpy as np
 from aimco.device.device import Device
 from aimco.device.families import jump_table
 from aimco.device.fit.datasheet import Estimate
-from aimco.device.jump_tables import JumpTables
 from aimco.device.measurement import Measurement, Trace
+from aimco.device.measurement.jump_tables import JumpTables
 from aimco.record import InputError
 
 _STATES, _QUANTILES = 24, 41

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from aimco.device.headers import LEVELS, Quantity, plain, quantity, unit_of
+from aimco.device.measurement.headers import LEVELS, Quantity, plain, quantity, unit_of
 from aimco.record import InputError
 
 LARGEST = 512 << 20  # bytes of a file; more would not leave room for its columns

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from aimco.device.headers import DIMENSIONS, LEVELS, RANKS, Quantity, plain, problem, quantity
-from aimco.device.tables import Table, amount, is_number, refuse, shown
+from aimco.device.measurement.columns import Table, amount, is_number, refuse, shown
+from aimco.device.measurement.headers import DIMENSIONS, LEVELS, RANKS, Quantity, plain, problem, quantity
 from aimco.record import InputError
 
 _WORDS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aimco.device.tables import LARGEST, first_lines, refuse, size_checked
+from aimco.device.measurement.columns import LARGEST, first_lines, refuse, size_checked
 from aimco.record import InputError
 
 Side = tuple[np.ndarray, np.ndarray, np.ndarray]  # g (C,), cdf (R,), dg (R, C)

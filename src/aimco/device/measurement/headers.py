@@ -117,7 +117,10 @@ def _named(name: str) -> Quantity:
     cycle = re.fullmatch(r"(?:cycle|c)?_?(\d+)", prefix)
     if cycle and not number:
         prefix, number = "", cycle[1]
-    dimension = DIMENSIONS.get(KINDS.get(prefix, ""))
+    kind = KINDS.get(prefix, "")
+    dimension = DIMENSIONS.get(kind)
+    if dimension and kind not in LEVELS:  # a ramp of times or of voltages applied is no ramp of levels
+        return Quantity(None, word)
     return Quantity("up" if ramp[2] in _UP else "down", word, dimension=dimension, prefix="" if dimension else prefix, number=number)
 
 

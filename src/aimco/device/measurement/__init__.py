@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from aimco.device import jump_tables
-from aimco.device.jump_tables import JumpTables
-from aimco.device.sheet import Sheet
-from aimco.device.tables import refuse, shown, table_of, text_of
-from aimco.device.turning import is_triangular, run_starts
+from aimco.device.measurement import jump_tables
+from aimco.device.measurement.columns import refuse, shown, table_of, text_of
+from aimco.device.measurement.jump_tables import JumpTables
+from aimco.device.measurement.sheet import Sheet
+from aimco.device.measurement.turning import is_triangular, run_starts
 
 __all__ = ["JumpTables", "Measurement", "Retention", "Trace", "read"]
 

@@ -1,0 +1,51 @@
+"""The ensemble axis: records that differ only in numbers, laid side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from aimco.record import PathError, Record
+
+
+def per_member(value: Any, members: int) -> np.ndarray:
+    """A number, or the numbers that `stack` laid side by side, as one for each ensemble member, (E,) float64."""
+    return np.array(np.broadcast_to(np.asarray(value, np.float64), (members,)))
+
+
+R = TypeVar("R", bound=Record)
+
+
+def stack(records: Sequence[R]) -> R:
+    """Lay records that differ only in floats along the ensemble axis: such a field becomes a tuple of E floats.
+
+    Raises InputError naming the first field that differs and is not a float.
+    """
+    first = records[0]
+    if all(r is first or r == first for r in records):
+        return first
+    values: dict[str, Any] = {}
+    for name in type(first).model_fields:
+        column = [getattr(r, name, None) for r in records]
+        values[name] = _stack_column(name, column)
+        if name in first.alike and values[name] is not column[0]:
+            raise PathError(name, "differs within one ensemble, whose members must share it; run the others apart")
+    return type(first).model_construct(**values)
+
+
+def _stack_column(name: str, column: list[Any]) -> Any:
+    if all(type(v) is type(column[0]) and v == column[0] for v in column):
+        return column[0]
+    if all(isinstance(v, Record) and type(v) is type(column[0]) for v in column):
+        try:
+            return stack(column)
+        except PathError as error:
+            raise PathError(f"{name}.{error.path}", error.problem) from None
+    if all(isinstance(v, float) for v in column):
+        return tuple(column)
+    if all(isinstance(v, dict) and v.keys() == column[0].keys() for v in column):
+        return {k: _stack_column(f"{name}.{k}", [v[k] for v in column]) for k in column[0]}
+    shown = " and ".join(sorted({str(v) for v in column})[:2])
+    raise PathError(name, f"differs within one ensemble ({shown}): only numbers with a decimal point may; run the others apart")
