@@ -128,3 +128,32 @@ def test_progress_is_told_within_an_epoch():
     ai.evaluate(design(training={"epochs": 3, "batch": 1}), limit=1000, on_progress=told.append)
     assert told == sorted(told)
     assert 0 <= told[0] <= told[-1] < 1
+
+
+def lenet(**parts) -> ai.Design:
+    network = {"kind": "lenet", "channels": [4, 6], "kernel_size": 3, "pool": 1, "hidden": [32]}
+    return ai.Design.of({"device": "soft-bounds", "network": network, "training": {"epochs": 8, "batch": 10}} | parts)
+
+
+@pytest.mark.parametrize("rule", ["sgd", "digital"])
+def test_a_convolutional_network_learns_alone_and_in_an_ensemble(rule):
+    """Digits: half are known after few images, where a tenth is chance; members as their solo runs to float32 rounding."""
+    made = lenet(rule={"kind": rule, "lr": 0.1})
+    together = ai.evaluate_many([made] * 2, seeds=[1, 2], limit=500)
+    assert all(row.accuracy > 0.5 for row in together)
+    solo = ai.evaluate(made.replace("training.epochs", 1), seed=2, limit=100)
+    beside = ai.evaluate_many([made.replace("training.epochs", 1)] * 2, seeds=[1, 2], limit=100)[1]
+    assert beside.curves["train_loss"] == pytest.approx(solo.curves["train_loss"], abs=1e-5)
+
+
+def test_a_convolutional_network_has_the_published_defaults():
+    network = ai.Network.of({"kind": "lenet"})
+    assert (network.channels, network.kernel_size, network.pool, network.hidden, network.activation) == ((16, 32), 5, 2, (128,), "tanh")
+    assert ai.Network.of(network.as_dict()) == network
+
+
+@pytest.mark.parametrize(("kernel", "pool"), [(9, 1), (5, 2), (3, 4)])
+def test_images_too_small_for_a_convolution_are_refused(kernel, pool):
+    made = lenet().replace("network.kernel_size", kernel).replace("network.pool", pool)
+    with pytest.raises(ai.InputError, match=r"network\.kernel_size must leave pixels of the images of digits"):
+        ai.evaluate(made)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from aimco.cell import Cell
 from aimco.cell.reference import Reference
@@ -21,23 +21,37 @@ class Network(Record):
     """The network to train.
 
     Args:
-        kind: "mlp". hidden: sizes of the hidden layers. activation: after each hidden layer.
+        kind: "mlp", fully connected; or "lenet", for images: convolution, activation, max-pooling in turn, then fully connected
+            (LeCun 1998; channels, kernels and pools as Gokmen 2017, Front. Neurosci. 11:538).
+        hidden: sizes of the hidden fully connected layers, (32,) when absent, (128,) for lenet.
+        activation: after each hidden layer and convolution, sigmoid when absent, tanh for lenet.
+        channels, kernel_size, pool: of lenet: outputs of each convolution, size of its square kernel, size of the squares pooled.
         bias: "array" gives each matrix a row driven by a constant 1; "digital" adds offsets in float; "none" has none.
-        output_scale: "learned" multiplies the outputs of each matrix by one digital number, 1 at first, which learns by descent too.
+        output_scale: the outputs of each matrix are multiplied by one digital number, which is "learned" by descent, from 1 on, or
+            makes the initial weights fill .6 of the range of the cells whatever the "fan-in".
     """
 
-    kind: Literal["mlp"] = "mlp"
+    kind: Literal["mlp", "lenet"] = "mlp"
     hidden: tuple[int, ...] = Field(default=(32,), strict=False, max_length=32, description="sizes of the hidden layers")
     activation: Literal["sigmoid", "tanh", "relu"] = "sigmoid"
     bias: Literal["array", "digital", "none"] = "array"
-    output_scale: Literal["none", "learned"] = "none"
+    output_scale: Literal["none", "learned", "fan-in"] = "none"
+    channels: tuple[int, ...] = Field(default=(16, 32), strict=False, min_length=1, max_length=8, description="outputs of convolutions")
+    kernel_size: int = Field(default=5, ge=1, le=1000, description="size of the kernels")
+    pool: int = Field(default=2, ge=1, le=1000, description="size of the squares pooled")
 
-    @field_validator("hidden")
+    @model_validator(mode="before")
     @classmethod
-    def _sizes(cls, hidden: tuple[int, ...]) -> tuple[int, ...]:
-        if any(not 1 <= size <= 1_000_000 for size in hidden):
-            raise ValueError(f"must hold sizes in 1..1000000, got {list(hidden)}")
-        return hidden
+    def _as_published(cls, data: Any) -> Any:
+        own = isinstance(data, Mapping) and data.get("kind") == "lenet"
+        return {"hidden": (128,), "activation": "tanh"} | dict(data) if own else data
+
+    @field_validator("hidden", "channels")
+    @classmethod
+    def _sizes(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if any(not 1 <= size <= 1_000_000 for size in sizes):
+            raise ValueError(f"must hold sizes in 1..1000000, got {list(sizes)}")
+        return sizes
 
 
 class Training(Record):
@@ -100,6 +114,14 @@ class Design(Record):
         if not technology:
             raise ValueError("must name a technology, got ''; for example rpu-2016")
         return technology
+
+    @model_validator(mode="after")
+    def _rule_fits(self) -> Self:
+        try:
+            self.rule.check(self)
+        except PathError as error:
+            raise at(error.path, error.problem) from None
+        return self
 
     @field_validator("cell", "array", "periphery", "network", "rule", "training", mode="before")
     @classmethod

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import os
 import platform
 import time
@@ -22,8 +21,9 @@ from aimco.cost.price import price, sample_latency
 from aimco.design import Design
 from aimco.ensemble import stack
 from aimco.ledger import Counts
-from aimco.networks.descent import Descent
-from aimco.networks.layers import AnalogLayer, Linear, analog_layers
+from aimco.networks.build import build
+from aimco.networks.layers import AnalogLayer, analog_layers
+from aimco.optim import descent_of
 from aimco.periphery import across
 from aimco.record import InputError, write_atomic
 from aimco.tasks import Task
@@ -32,7 +32,6 @@ _SHARED_ABOVE = 4_000_000  # multiplications of the largest product of a batch f
 OnEpoch = Callable[[int, int, float], None]
 OnProgress = Callable[[float], None]
 _TELL_EVERY = 0.25  # s
-_ACTIVATION = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
 
 
 @dataclass(frozen=True)
@@ -93,16 +92,6 @@ class Result:
         loss.set_ylabel("training loss")
         figure.legend(loc="outside lower center", ncols=2)
         figure.savefig(path, dpi=150)
-
-
-def build(designs: Design, task: Task, seeds: Sequence[int]) -> nn.Sequential:
-    """The network of a design (possibly `stack`ed) for a task, one ensemble member per seed."""
-    sizes = [task.inputs, *(designs.network.hidden if task.kind == "classify" else ()), task.outputs]
-    layers: list[nn.Module] = []
-    for k, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
-        layers.append(Linear(inputs, outputs, task.kind == "classify", design=designs, name=f"layer {k}", seeds=seeds))
-        layers.append(_ACTIVATION[designs.network.activation]())
-    return nn.Sequential(*layers[:-1])
 
 
 def evaluate(
@@ -211,7 +200,7 @@ class _Checkpoint:
 def _threads_for(model: nn.Sequential, batch: int) -> Iterator[None]:
     """One thread for products too small to share: waking others costs as much, and far more beside another program."""
     threads = torch.get_num_threads()
-    largest = max(m.members * m.inputs * m.outputs for m in model.children() if isinstance(m, AnalogLayer))
+    largest = max(m.members * m.vectors * m.inputs * m.outputs for m in model.children() if isinstance(m, AnalogLayer))
     torch.set_num_threads(1 if batch * largest < _SHARED_ABOVE else threads)
     try:
         yield
@@ -230,10 +219,10 @@ def _train(
 ) -> dict[str, np.ndarray]:
     """Train in place; curves (epochs, E)."""
     members, training, analog = len(seeds), designs[0].training, analog_layers(model)
-    descent = Descent(model, "cross-entropy" if task.kind == "classify" else "squared")
+    descent = descent_of(model, "cross-entropy" if task.kind == "classify" else "squared")
     leaks = bool(analog) and any(device.leaks for d in designs for device in d.cell.devices(d.device))
-    sizes = [(m.inputs, m.outputs) for m in model.children() if isinstance(m, AnalogLayer)]
-    sample_s = np.array([d.training.sample_s or sample_latency(d, sizes) for d in designs])
+    vectors = [m.vectors for m in model.children() if isinstance(m, AnalogLayer)]
+    sample_s = np.array([d.training.sample_s or sample_latency(d, vectors) for d in designs])
     curves = checkpoint.load()
     for epoch in range(len(curves["train_loss"]), training.epochs):
         lr = across([d.rule.lr * d.training.lr_factor(epoch) for d in designs], members)
@@ -262,8 +251,7 @@ def accuracy(model: nn.Sequential, task: Task, members: int = 1, batch: int = 10
         layer = model[0]
         assert isinstance(layer, AnalogLayer)
         assert task.target is not None
-        weights = layer.matrices[layer.rule.weights_on].weights if layer.matrices else layer.weight.detach()
-        return -(weights - task.target).flatten(1).std(1)
+        return -(layer.stored - task.target).flatten(1).std(1)
     right = torch.zeros(members)
     for x, y in zip(task.test_x.split(batch), task.test_y.split(batch), strict=True):
         right += (model(x).argmax(-1) == y).reshape(members, -1).float().sum(1)
@@ -280,6 +268,8 @@ def _result(model: nn.Sequential, design: Design, task: Task, seed: int, e: int,
     notes = list(design.rule.notes())
     if layers and design.device.response.one_sided and not design.cell.rises_only:
         notes.append("the device is one-sided: weights can only rise; a cell of two, as cell.kind = 'pair', would let them fall")
+    if layers and design.cell.transfers and not design.rule.transfers:
+        notes.append("the pairs of the cells keep the first weights: rule.kind = 'weight-transfer' would move to them what is learned")
     if layers and any(m.arrays > 1 for layer in layers.values() for m in layer.matrices.values()):
         notes.append("matrices larger than the array are cut; partial sums are added digitally")
     return Result(

@@ -41,7 +41,7 @@ class AnalogMatrix:
 
     Args:
         device, cell, array, periphery: what the arrays are made of. rows, columns: inputs and outputs of the matrix.
-        seeds: one for each ensemble member. names: of this matrix. reference: see `Crossbar`.
+        seeds: one for each ensemble member. names: of this matrix. reference, reference_error: see `Crossbar`.
     """
 
     def __init__(
@@ -56,7 +56,10 @@ class AnalogMatrix:
         seeds: Sequence[int] = (0,),
         names: tuple[str, ...] = ("matrix",),
         reference: ReferencePolicy = "mid-range",
+        reference_error: Any = 0.0,
     ) -> None:
+        self.seeds, self.names = tuple(seeds), names
+        self.kept: dict[str, Any] = {}  # what a rule worked out ahead from design and seeds: a checkpoint leaves it out
         self.shape = (len(seeds), rows, columns)
         self.row_spans, self.column_spans = spans(rows, array.rows), spans(columns, array.cols)
         self.tiles = [
@@ -70,6 +73,7 @@ class AnalogMatrix:
                     seeds=seeds,
                     names=(*names, f"{i},{j}"),
                     reference=reference,
+                    reference_error=reference_error,
                 )
                 for j, c in enumerate(self.column_spans)
             ]
@@ -115,8 +119,14 @@ class AnalogMatrix:
 
     def read_line(self, k: int) -> torch.Tensor:
         """Weights of row k read through the periphery, (E, columns)."""
+        if self._single:
+            return self._single.read_line(k)
+        return torch.cat([tile.read_line(own) for _, tile, own in self._along(k)], -1)
+
+    def _along(self, k: int) -> list[tuple[slice, Tile, int]]:
+        """The arrays that hold row k: (columns, array, row in it)."""
         i = next(i for i, r in enumerate(self.row_spans) if r.start <= k < r.stop)
-        return torch.cat([tile.read_line(k - self.row_spans[i].start) for tile in self.tiles[i]], -1)
+        return [(c, tile, k - self.row_spans[i].start) for c, tile in zip(self.column_spans, self.tiles[i], strict=True)]
 
     def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
         """Parallel pulsed update of every array at once, E[dW] = lr x d^T."""
@@ -126,6 +136,46 @@ class AnalogMatrix:
             return
         for r, c, tile in self._each():
             tile.pulse(x[..., r].contiguous(), d[..., c].contiguous(), lr)
+
+    def pulse_line(self, k: int, pulses: torch.Tensor) -> None:
+        """Give each weight of row k its own number of pulses, (E, columns) int32, positive up, all columns at once."""
+        if self._single:
+            self._single.pulse_line(k, pulses)
+            return
+        for c, tile, own in self._along(k):
+            tile.pulse_line(own, pulses[:, c].contiguous())
+
+    def pulse_rows(self, pulses: torch.Tensor) -> None:
+        """`pulse_line` on one row after the other, (E, rows, columns) int32."""
+        for r, c, tile in self._each():
+            tile.pulse_rows(pulses[:, r, c].contiguous())
+
+    def refer(self, to: torch.Tensor, row: int | None = None) -> None:
+        """Read weights from now on against what is now read as `to`, (E, rows, columns), or (E, columns) of one row."""
+        if row is None:
+            for r, c, tile in self._each():
+                tile.refer(to[:, r, c])
+            return
+        for c, tile, own in self._along(row):
+            tile.refer(to[:, c], own)
+
+    def alternate(self, pulses: int, up: bool = True) -> None:
+        """Pulses up and down in turn on all devices at once; the first is up or down."""
+        for _, _, tile in self._each():
+            tile.alternate(pulses, up)
+
+    def read_rows(self) -> torch.Tensor:
+        """All weights, read row after row through the periphery, (E, rows, columns)."""
+        return torch.stack([self.read_line(k) for k in range(self.rows)], 1)
+
+    def transfer(self, invert: bool) -> None:
+        """Move what the devices that learn hold to those that remember, in every cell; see `Cell.transfer`."""
+        for _, _, tile in self._each():
+            tile.transfer(invert)
+
+    def digital(self, operations: int) -> None:
+        """Note additions and multiplications that a rule does beside the arrays."""
+        self._counts.add(digital_ops=operations)
 
     def program(self, target: torch.Tensor) -> None:
         """Write and verify weights (E, rows, columns)."""

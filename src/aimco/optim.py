@@ -1,4 +1,4 @@
-"""The optimizer of networks with arrays."""
+"""The optimizer of networks with arrays, and the training of any network with it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch import nn
 
-from aimco.networks.layers import AnalogParameter
+from aimco.networks.descent import ERRORS, SLOPE, Descent, Loss
+from aimco.networks.layers import AnalogParameter, Linear
 
 
 class InMemory(torch.optim.Optimizer):
@@ -52,3 +54,28 @@ class InMemory(torch.optim.Optimizer):
                 if isinstance(parameter, AnalogParameter):
                     parameter.layer.forget()
         super().zero_grad(set_to_none)
+
+
+class DescentByTorch:
+    """Trains any `Sequential` in place, by autograd; otherwise as `Descent`."""
+
+    def __init__(self, model: nn.Sequential, loss: Loss) -> None:
+        self.model, self.error = model, ERRORS[loss]
+        self.optimizer = InMemory(model.parameters())
+
+    def step(self, x: torch.Tensor, y: torch.Tensor, lr: Any) -> torch.Tensor:
+        """Learn from one batch; see `Descent.step`."""
+        self.optimizer.zero_grad()
+        out = self.model(x)
+        with torch.no_grad():
+            loss, d = self.error(out, y)
+        out.backward(d.neg_())
+        self.optimizer.param_groups[0]["lr"] = lr
+        self.optimizer.step()
+        return loss
+
+
+def descent_of(model: nn.Sequential, loss: Loss) -> Descent | DescentByTorch:
+    """What trains a network: written out where it is a chain of layers and activations."""
+    plain = all(isinstance(m, Linear) or type(m) in SLOPE for m in model)
+    return (Descent if plain else DescentByTorch)(model, loss)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,8 @@ class Tile:
 
     Args:
         device, cell, periphery: what it is made of. rows, columns: size.
-        seeds: one for each ensemble member. names: of this array, for its random streams. reference: see `Crossbar`.
+        seeds: one for each ensemble member. names: of this array, for its random streams. reference,
+            reference_error: see `Crossbar`; a cell may state an error of its own.
     """
 
     def __init__(
@@ -42,12 +43,13 @@ class Tile:
         seeds: Sequence[int] = (0,),
         names: tuple[str, ...] = ("tile",),
         reference: ReferencePolicy = "mid-range",
+        reference_error: Any = 0.0,
     ) -> None:
         if len(cell.signs) > 1 and reference != "mid-range":
             raise InputError(f"cell.kind must be reference for a rule that reads an array against its {reference}, got {cell.kind}")
         named = [names] if len(cell.signs) == 1 else [(*names, f"device {k}") for k in range(len(cell.signs))]
         options: dict[str, Any] = {"seeds": seeds, "reference": cell.reference(reference), "pulses": periphery.pulses}
-        options["reference_error"] = cell.reference_error
+        options["reference_error"] = reference_error if reference != "mid-range" else cell.reference_error
         made = zip(cell.devices(device), named, strict=True)
         self.crossbars = [Crossbar(one, rows, columns, names=own, **options) for one, own in made]
         self.signs: tuple[float, ...] = cell.signs
@@ -70,6 +72,7 @@ class Tile:
         self.ideal_reads = not lossy and not any(np.isfinite(self._edges[n]).any() for n in ("dac", "limit", "adc"))
         self._managed = periphery.noise_management == "abs-max"
         self._attempts = 1 + (_ATTEMPTS if periphery.bound_management == "iterative" else 0)
+        self._scaled = periphery.pulses.update_management or periphery.pulses.update_bl_management
         self._counts = Counts()
         self._rates: dict[float, np.ndarray] = {}
 
@@ -93,10 +96,20 @@ class Tile:
 
     def read_line(self, k: int) -> torch.Tensor:
         """Weights of row k, read once through the periphery, (E, columns)."""
+        self._counts.add(line_reads=1)
+        if self.ideal_reads:
+            return self._line(k, None) * (self._weight[:, 0] if isinstance(self._weight, torch.Tensor) else self._weight)
         one = torch.zeros(self.shape[0], 1, self.shape[1])
         one[:, :, k] = 1
-        self._counts.add(line_reads=1)
-        return self.mvm(one)[:, 0]
+        return self._read(one, "mvm", row=k)[:, 0]
+
+    def _line(self, k: int, again: np.ndarray | None) -> torch.Tensor:
+        """Currents of the cells of row k when it is driven alone at full voltage, (E, columns)."""
+        total = 0.0
+        for sign, crossbar in zip(self.signs, self.crossbars, strict=True):
+            crossbar.count_read("mvm", 1, again)
+            total = crossbar.line(k) if len(self.signs) == 1 else total + sign * crossbar.line(k)
+        return total  # pyright: ignore[reportReturnType]
 
     def read_devices(self, k: int) -> torch.Tensor:
         """States of the k-th device of every cell, read row by row through the periphery, (E, rows, columns)."""
@@ -107,8 +120,10 @@ class Tile:
         rows = torch.eye(count).expand(self.shape[0], -1, -1)
         return self._read(rows, "mvm", only=k) / self._weight
 
-    def _product(self, name: Direction, v: torch.Tensor, again: np.ndarray | None, only: int | None) -> torch.Tensor:
-        """Currents of the cells, the differences of their devices' currents; or those of one device."""
+    def _product(self, name: Direction, v: torch.Tensor, again: np.ndarray | None, only: int | None, row: int | None) -> torch.Tensor:
+        """Currents of the cells, the differences of their devices' currents; or those of one device; or of one row driven alone."""
+        if row is not None:
+            return v[:, :, row : row + 1] * self._line(row, again)[:, None]
         if only is not None:
             return getattr(self.crossbars[only], name)(v, again)
         total = getattr(self.crossbar, name)(v, again)
@@ -117,9 +132,9 @@ class Tile:
             total = total.add_(getattr(crossbar, name)(v, again), alpha=sign)
         return total
 
-    def _read(self, v: torch.Tensor, name: Direction, only: int | None = None) -> torch.Tensor:
+    def _read(self, v: torch.Tensor, name: Direction, only: int | None = None, row: int | None = None) -> torch.Tensor:
         if self.ideal_reads:
-            currents = self._product(name, v, None, only)
+            currents = self._product(name, v, None, only, row)
             return currents if isinstance(self._weight, float) and self._weight == 1 else currents.mul_(self._weight)
         from aimco.kernels.reads import convert, drive
 
@@ -132,7 +147,7 @@ class Tile:
             if attempt:
                 repeated = again.sum(1)
                 self._counts.add(dac=repeated * v.shape[2], adc=repeated * numbers.shape[2])
-            currents = self._product(name, voltages, again if attempt else None, only).numpy()
+            currents = self._product(name, voltages, again if attempt else None, only, row).numpy()
             share = 1.0 if only is not None else float(np.linalg.norm(self.signs))
             noise = edges["line_noise"], edges["device_noise"] * np.float32(share)
             keys = self.crossbars[only or 0].noise_keys(name, attempt)
@@ -145,6 +160,8 @@ class Tile:
         """Parallel pulsed update, E[dW] = lr x d^T, sample after sample. x (E, B, rows), d (E, B, columns), lr a number or (E,)."""
         rate, before = self._in_state(lr), self.updates
         self.updates += x.shape[1]
+        if self._scaled:  # the largest value on each side is looked for
+            self._counts.add(digital_ops=x.shape[1] * (self.shape[1] + self.shape[2]))
         if len(self.crossbars) == 1:
             self.crossbar.pulse(x, d, rate)
             return
@@ -154,7 +171,45 @@ class Tile:
                 self.crossbars[k].pulse(some[0], some[1] if self.signs[k] > 0 or take else -some[1], rate, take)
         self.cell.refresh(self, before, self.updates)
 
+    def pulse_line(self, k: int, pulses: torch.Tensor) -> None:
+        """Give each weight of row k its own number of pulses, (E, columns) int32, positive up, all columns at once."""
+        for device, own in self._routed(pulses, 1):
+            self.crossbars[device].pulse_line(k, own)
+
+    def pulse_rows(self, pulses: torch.Tensor) -> None:
+        """`pulse_line` on one row after the other, (E, rows, columns) int32."""
+        for device, own in self._routed(pulses, 1):
+            self.crossbars[device].pulse_rows(own)
+
+    def _routed(self, pulses: torch.Tensor, updates: int) -> Iterator[tuple[int, torch.Tensor]]:
+        """Pulses for each device of the cells that takes them; then what is done to the cells between updates."""
+        before = self.updates
+        self.updates += updates
+        if len(self.crossbars) == 1:
+            yield 0, pulses
+            return
+        for _, _, taking in self.cell.route(before, updates):
+            for device, take in taking:
+                own = pulses * (take or (1 if self.signs[device] > 0 else -1))
+                yield device, own.clamp_(min=0) if take else own
+        self.cell.refresh(self, before, self.updates)
+
+    def refer(self, to: torch.Tensor, row: int | None = None) -> None:
+        """Read weights from now on against what is now read as `to`, (E, rows, columns), or (E, columns) of one row."""
+        weight = self._weight[:, 0] if row is not None and isinstance(self._weight, torch.Tensor) else self._weight
+        self.crossbar.refer(to / weight, row)
+
+    def alternate(self, pulses: int, up: bool = True) -> None:
+        """Pulses up and down in turn on all devices at once; the first is up or down."""
+        self.crossbar.alternate(pulses, up)
+
+    def transfer(self, invert: bool) -> None:
+        """Move what the devices that learn hold to those that remember; see `Cell.transfer`."""
+        self.cell.transfer(self, invert)
+
     def _in_state(self, lr: Any) -> np.ndarray:
+        if isinstance(lr, np.ndarray) and lr.shape == self.weight.shape:
+            return lr / self.weight
         if not isinstance(lr, float):
             return per_member(np.asarray(lr, np.float64).reshape(-1), len(self.weight)) / self.weight
         if lr not in self._rates:

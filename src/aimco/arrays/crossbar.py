@@ -23,13 +23,14 @@ from aimco.device.retention import Drifting
 from aimco.ensemble import per_member
 from aimco.ledger import Counts, counts_of, tensors_of
 
-ReferencePolicy = Literal["mid-range", "symmetry-point", "resting-point"]
+ReferencePolicy = Literal["mid-range", "symmetry-point", "resting-point", "measured"]
 Direction = Literal["mvm", "mvm_t"]
 _AGGREGATE_BELOW = 0.25  # of half the range: a train moving a device further is always taken pulse by pulse
 _TOGETHER_ABOVE = 20_000  # expected coincidences from which waking the other threads pays
 _MEMBERS_TOGETHER = 8  # members from which they are shared out among the threads
 _CAUTION = 10  # one-sided devices are taken to step this much more than at mid-range until they were seen to step less
 _STATE_FIELDS = ("state", "origin")
+_DONE = ("updates", "applied", "lines", "alternate", "mvm", "mvm_t", "programs", "resets", "holds")
 
 
 class Crossbar:
@@ -38,8 +39,9 @@ class Crossbar:
     Args:
         device: what stands at each crossing. rows, columns: size.
         seeds: one per member: device parameters and every later draw depend on it and on `names` alone.
-        reference: what the state is measured against: mid-range, or each device's own symmetry or resting point.
-        reference_error: standard deviation of that reference, in half ranges, a number or (E,).
+        reference: what the state is measured against: mid-range, each device's own symmetry or resting point, or what `refer`
+            is told ("measured"; mid-range until then).
+        reference_error: standard deviation of that reference, in half ranges, a number or (E,). Devices start at the point meant.
         pulses: how updates are sent.
     """
 
@@ -60,12 +62,14 @@ class Crossbar:
         self.sampled: Sampled = device.sample((rows, columns), seeds, *names)
         self.shape = (len(seeds), rows, columns)
         self.referenced = reference != "mid-range"
-        self.origin = self._origin(reference_error) if self.referenced else torch.zeros(len(seeds), 1, columns)
         self.on_its_side = rows > columns  # in memory, so that the inner loops of the kernels are the long ones
-        self.state = torch.zeros(len(seeds), columns, rows).transpose(1, 2) if self.on_its_side else torch.zeros(self.shape)
-        self.keys = {n: rng.stream_keys(self.seeds, *names, n) for n in ("apply", "programs", "resets")}
+        self.state = self._blank()
+        self.origin = self._blank() if self.referenced else torch.zeros(len(seeds), 1, columns)
+        if self.referenced:
+            self._take_origin(reference_error)
+        self.keys = {n: rng.stream_keys(self.seeds, *names, n) for n in ("apply", "lines", "alternate", "programs", "resets")}
         self.keys["pulse"] = np.stack([rng.stream_keys(self.seeds, *names, n) for n in ("x", "d", "pulse")], 1)
-        self.done: dict[str, int] = dict.fromkeys(("updates", "applied", "mvm", "mvm_t", "programs", "resets", "holds"), 0)
+        self.done: dict[str, int] = dict.fromkeys(_DONE, 0)
         drift, stream = device.drift, rng.stream_keys(self.seeds, *names, "drift")
         self._drifting = None if drift is None else Drifting(drift, rng.normal(stream, 0, (rows, columns)))
         self._noise = Fluctuations.of(device, self.seeds, names, rows * columns)
@@ -76,13 +80,35 @@ class Crossbar:
         self.step = per_member(device.step / device.half_range, len(seeds))
         self._show_noise()
 
-    def _origin(self, error: Any) -> torch.Tensor:
-        """What each state is measured against, (E, R, C), as well as it is known."""
-        point = self.sampled.symmetry_point() if self.reference == "symmetry-point" else self.sampled.resting_point()
-        if not np.any(error):
-            return point
-        z = rng.normal(rng.stream_keys(self.seeds, *self.names, "reference"), 0, self.shape[1:])
-        return point + self._each(error).float() * z
+    def _blank(self) -> torch.Tensor:
+        """Zeros (E, R, C), with axes as they are to lie in memory."""
+        members, rows, columns = self.shape
+        return torch.zeros(members, columns, rows).transpose(1, 2) if self.on_its_side else torch.zeros(self.shape)
+
+    def _take_origin(self, error: Any) -> None:
+        """Start at the point that states are measured against, which is as well known as its error lets it be."""
+        sampled = self.sampled
+        if self.reference != "measured":
+            self.origin.copy_(sampled.symmetry_point() if self.reference == "symmetry-point" else sampled.resting_point())
+        if np.any(error):
+            z = rng.normal(rng.stream_keys(self.seeds, *self.names, "reference"), 0, self.shape[1:])
+            off = self._each(error).float() * z
+            self.origin.add_(off)
+            self.state.sub_(off)
+
+    def refer(self, to: torch.Tensor, row: int | None = None) -> None:
+        """Measure states from now on against what is now read as `to`: each device's reference takes that value.
+
+        Args:
+            to: (E, R, C), or (E, C) of one row. row: which, all when absent.
+        """
+        if not self.referenced:
+            raise ValueError("the array has no references to write")
+        for tensor, sign in ((self.origin, 1), (self.state, -1)):
+            (tensor if row is None else tensor[:, row]).add_(to, alpha=sign)
+        self._relaxed = None
+        self._counts.add(programmed=to[0].numel())
+        self._show_noise()
 
     # reads
 
@@ -92,13 +118,17 @@ class Crossbar:
         Args:
             voltages: on the rows. again: vectors (E, B) that are read once more; only these are counted.
         """
-        self._count_read("mvm", voltages.shape[1], again)
+        self.count_read("mvm", voltages.shape[1], again)
         return torch.bmm(voltages, self._seen())
 
     def mvm_t(self, voltages: torch.Tensor, again: np.ndarray | None = None) -> torch.Tensor:
         """Currents of the rows when the columns are driven, I = G V: (E, B, C) -> (E, B, R)."""
-        self._count_read("mvm_t", voltages.shape[1], again)
+        self.count_read("mvm_t", voltages.shape[1], again)
         return torch.bmm(voltages, self._seen().transpose(1, 2))
+
+    def line(self, k: int) -> torch.Tensor:
+        """Currents of the columns when row k alone is driven at full voltage, (E, C); not counted."""
+        return self._seen()[:, k]
 
     def _seen(self) -> torch.Tensor:
         """The states as reads see them: with the noise that the last `hold`, `program` or `reset` left."""
@@ -113,7 +143,8 @@ class Crossbar:
             self._noise.find_programmed(self._flat(self.state))
             self._noise.show(self._flat(self.state), self._flat(self.state + self.origin))
 
-    def _count_read(self, name: Direction, vectors: int, again: np.ndarray | None) -> None:
+    def count_read(self, name: Direction, vectors: int, again: np.ndarray | None) -> None:
+        """Note vectors that were read: all, or those of `again` once more."""
         if again is None:
             self.done[name] += vectors
             return
@@ -153,7 +184,7 @@ class Crossbar:
             return room
         (members, _, _), lines, width = self.shape, *sorted(self.shape[1:])
         a, m = self.sampled.packed(self.on_its_side)
-        origin = self._laid(self.origin).contiguous() if self.referenced else torch.zeros(members, 1, width)
+        origin = self._laid(self.origin) if self.referenced else torch.zeros(members, 1, width)
         tally, hits = (room["tally"], room["hits"]) if room else (np.zeros((members, 3), np.int64), np.zeros((members, lines), np.int64))
         farthest = float(np.max(self.step)) * self.pulses.length
         aggregate = self.pulses.mode == "aggregated" or (self.pulses.mode == "auto" and farthest < _AGGREGATE_BELOW)
@@ -162,7 +193,7 @@ class Crossbar:
             "size": batch,
             "options": np.array(options, np.int64),
             "kernel": self.sampled.kernel(self.referenced),
-            "arrays": tuple(t.numpy() for t in (self._laid(self.state), origin, a, m)),
+            "arrays": (self._laid(self.state).numpy(), origin.numpy(), a, m),
             "trains": (
                 np.zeros((members, batch, lines), np.uint32),
                 np.zeros((members, batch, width), np.uint32),
@@ -190,6 +221,28 @@ class Crossbar:
         room["kernel"].apply(*room["arrays"], self._laid(count).contiguous().numpy(), self.keys["apply"], self.done["applied"])
         self.done["applied"] += 1
         self._counts.add(program_pulses=count.abs().sum((1, 2)).numpy())
+
+    def pulse_line(self, k: int, pulses: torch.Tensor) -> None:
+        """Give each device of row k its own number of pulses, (E, C) int32, positive up: the row fires, the columns count off theirs."""
+        room = self._room(1)
+        rest = k, self.on_its_side, pulses.numpy(), self.keys["lines"], self.done["lines"], room["tally"], room["hits"]
+        room["kernel"].line(*room["arrays"], *rest)
+        self.done["lines"] += 1
+
+    def pulse_rows(self, pulses: torch.Tensor) -> None:
+        """`pulse_line` on one row after the other, (E, R, C) int32."""
+        room = self._room(1)
+        rest = self.on_its_side, pulses.numpy(), self.keys["lines"], self.done["lines"], room["tally"], room["hits"]
+        room["kernel"].lines(*room["arrays"], *rest)
+        self.done["lines"] += self.shape[1]
+
+    def alternate(self, pulses: int, up: bool = True) -> None:
+        """Pulses up and down in turn on all devices at once, rows and columns firing together; the first is up or down."""
+        room, (_, rows, columns) = self._room(1), self.shape
+        room["kernel"].alternate(*room["arrays"], pulses, up, self.keys["alternate"], self.done["alternate"])
+        self.done["alternate"] += 1
+        each = {"slots": 1, "row_pulses": rows, "column_pulses": columns, "coincidences": rows * columns}
+        self._counts.add(**{name: pulses * n for name, n in each.items()})
 
     def program(self, target: torch.Tensor, *, only: torch.Tensor | None = None, tolerance: float | None = None, rounds: int = 60) -> None:
         """Write and verify: pulse every device towards the target state (E, R, C), read, repeat.

@@ -24,6 +24,7 @@ class Cell(Kinded):
 
     kinds_in: ClassVar[str] = "aimco.cell"
     transistors: ClassVar[int] = 0  # of one cell; none where the source names none
+    transfers: ClassVar[bool] = False  # whether what one device learned can be moved to others, as the rule `weight-transfer` asks
 
     weight_max: float = Field(default=1.0, gt=0, description="weight at the top of the nominal range")
 
@@ -70,6 +71,10 @@ class Cell(Kinded):
 
     def refresh(self, tile: Any, before: int, after: int) -> None:
         """What is done to the devices between updates; `before` and `after` are the updates so far. Nothing by default."""
+
+    def transfer(self, tile: Any, invert: bool) -> None:
+        """Move what the device that learns holds to those that remember; `invert` turns its sign. Not every cell has it: `transfers`."""
+        raise NotImplementedError(f"a cell of kind {self.kind} has no transfer")
 
 
 def passed(every: int | None, before: int, after: int) -> bool:

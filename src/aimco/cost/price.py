@@ -183,18 +183,19 @@ def _area(design: Design, technology: Technology, cut: _Cut) -> float:
     return cut.arrays * (devices * technology.pitch_m**2 + adcs * technology.adc_m2 + dacs * technology.dac_m2)
 
 
-def sample_latency(design: Design, sizes: Sequence[tuple[int, int]]) -> float:
+def sample_latency(design: Design, vectors: Sequence[int]) -> float:
     """Seconds of one training sample: a read and an update of each layer, a transposed read of all but the first.
 
-    (2 L - 1) read_s adc.lines + L 2 length pulse_s for L layers; an update takes `length` slots for each polarity.
+    (2 V - V_1) read_s adc.lines + V 2 length pulse_s for V vectors, V_1 of them on the first layer; an update takes `length` slots
+    for each polarity.
 
     Args:
-        design: its periphery. sizes: (rows, columns) of each layer; their number counts, an array works in parallel.
+        design: its periphery. vectors: that each layer takes for one sample, one after the other: 1, or the patches of a convolution.
 
     Example:
-        >>> f"{sample_latency(Design(device='ideal'), [(784, 32), (32, 10)]):.3g}"
+        >>> f"{sample_latency(Design(device='ideal'), [1, 1]):.3g}"
         '3.64e-07'
     """
-    p, layers = design.periphery, len(sizes)
-    reads = max(2 * layers - 1, 0) * p.read_s * p.adc.lines
-    return reads + layers * 2 * p.pulses.length * p.pulse_s
+    p, total = design.periphery, sum(vectors)
+    reads = (2 * total - sum(vectors[:1])) * p.read_s * p.adc.lines
+    return reads + total * 2 * p.pulses.length * p.pulse_s

@@ -218,13 +218,16 @@ class Sampled:
         whole = hasattr(type(self.device.response), "pulse")
         return whole or bool(self.values["cycle_noise"].any() or self.values["cycle_noise_additive"].any())
 
-    def packed(self, on_its_side: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-        """(a, m) as the kernels take them: (E, R, K, C), or (E, C, K, R) for an array that lies on its side, and (E, M)."""
+    def packed(self, on_its_side: bool = False) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+        """(a, m) as the kernels take them: a row by row (E, R, K, C) and device by device (E, R, C, K), m (E, M).
+
+        For an array that lies on its side rows and columns change places.
+        """
         members, rows, columns = self.shape
         a = torch.stack([self.values[n] for n in self.own], 2) if self.own else torch.zeros(members, rows, 1, columns)
         a = a.transpose(1, 3) if on_its_side else a
         m = torch.stack([self.values[n] for n in self.shared], 1) if self.shared else torch.zeros(members, 1)
-        return a.contiguous(), m.contiguous()
+        return (a.contiguous().numpy(), a.transpose(2, 3).contiguous().numpy()), m.numpy()
 
     def kernel(self, referenced: bool = False) -> Any:
         """Compiled kernels of these devices."""
@@ -245,7 +248,7 @@ class Sampled:
         """Mean change by one up and one down pulse at a state (E, R, C)."""
         up, down = torch.empty(self.shape), torch.empty(self.shape)
         a, m = self.packed()
-        self.kernel().steps(state.contiguous().numpy(), a.numpy(), m.numpy(), up.numpy(), down.numpy())
+        self.kernel().steps(state.contiguous().numpy(), a, m, up.numpy(), down.numpy())
         return up, down
 
     def symmetry_point(self) -> torch.Tensor:

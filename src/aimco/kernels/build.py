@@ -173,7 +173,7 @@ def kernel(
             f"{function.__qualname__} reads p.{missing[0]}, which is not a field; the fields are {', '.join(sorted((*own, *shared)))}"
         )
     names = sorted(needed)
-    whole = [f"a[e, i, {own.index(n)}, j]" if n in own else f"m[e, {shared.index(n)}]" for n in names]
+    whole = [f"a[1][e, i, j, {own.index(n)}]" if n in own else f"m[e, {shared.index(n)}]" for n in names]
     row = [f"a[{own.index(n)}, j]" if n in own else f"m[{shared.index(n)}]" for n in names]
     constants = "".join(
         f"table_{n} = np.frombuffer(b64decode({b64encode(data).decode()!r}), np.float32).reshape({shape}){'' if shape else '[()]'}\n"

@@ -29,7 +29,8 @@ def response(g, n, up, p, noise):
 
 @nb.njit(inline="always")
 def device(a, m, e, i, j):
-    return Device(a[e, i, 0, j], a[e, i, 1, j], a[e, i, 2, j], a[e, i, 3, j])
+    own = a[1]
+    return Device(own[e, i, j, 0], own[e, i, j, 1], own[e, i, j, 2], own[e, i, j, 3])
 
 
 @nb.njit(inline="always")
@@ -115,7 +116,7 @@ def _sample(state, origin, a, m, trains, e, b, low, high, start, noise, take):
         o = i if REFERENCED else 0
         key = hash_add(start, np.uint32(np.uint32(i) * _ROW))
         if aggregated:
-            hits += _all_at_once(state[e, i], origin[e, o], a[e, i], m[e], x_words[e, b, i], d_words[e, b], key, take)
+            hits += _all_at_once(state[e, i], origin[e, o], a[0][e, i], m[e], x_words[e, b, i], d_words[e, b], key, take)
         else:
             hits += _one_by_one(state, origin, a, m, x_words[e, b, i], slots, filled, e, i, o, key, noise, take)
     return hits
@@ -164,7 +165,8 @@ def update(batch, keys, first, state, origin, a, m, x_words, d_words, rows, colu
     Args:
         batch: samples in the buffers. keys, first, x_words ... lengths: from and as in `trains.encode`.
         state: (E, R, C) float32, changed in place. origin: (E, R, C), the reference, or (E, 1, C) unused.
-        a: device parameters (E, R, K, C). m: parameters equal within a member (E, M).
+        a: device parameters twice, (E, R, K, C) for whole rows and (E, R, C, K) for single devices, whose parameters then share a
+            line of the processor's cache. m: parameters equal within a member (E, M).
         hits: coincidences are added to it, by row, (E, R) int64.
         take: 0 steps up and down; 1 only the coincidences that step up; -1 only those that step down, as steps up.
     """
@@ -192,6 +194,54 @@ def apply(state, origin, a, m, pulses, keys, step):
             w, o = state[e, i, j], origin[e, i if REFERENCED else 0, j]
             for k in range(abs(n)):
                 w = _after(w, o, np.float32(1), n > 0, device(a, m, e, i, j), _noise(hash_add(device_key, np.uint32(k))))
+            state[e, i, j] = w
+
+
+@nb.njit(**_flags)
+def line(state, origin, a, m, k, on_its_side, pulses, keys, step, tally, hits):
+    """Give each device of one row its own number of pulses, (E, C) int32, positive up, all columns at once.
+
+    The row is k of the array as it is wired: a column of one that lies on its side. tally, hits: as in `trains.encode`, `update`.
+    """
+    for e in range(state.shape[0]):
+        key = hash_add(base(keys[e], step), np.uint32(np.uint32(k) * _ROW))
+        slots, sent = 0, 0
+        for j in range(pulses.shape[1]):
+            n = pulses[e, j]
+            if n == 0:
+                continue
+            row, column = (j, k) if on_its_side else (k, j)
+            device_key = hash_add(key, np.uint32(j))
+            w, o = state[e, row, column], origin[e, row if REFERENCED else 0, column]
+            for t in range(abs(n)):
+                w = _after(w, o, np.float32(1), n > 0, device(a, m, e, row, column), _noise(hash_add(device_key, np.uint32(t))))
+            state[e, row, column] = w
+            slots, sent = max(slots, abs(n)), sent + abs(n)
+        tally[e, 0] += 2 * slots
+        tally[e, 2 if on_its_side else 1] += slots
+        tally[e, 1 if on_its_side else 2] += sent
+        hits[e, 0] += sent
+
+
+@nb.njit(**_flags)
+def lines(state, origin, a, m, on_its_side, pulses, keys, first, tally, hits):
+    """`line` for one row after the other, with pulses (E, R, C) int32; rows without any are left out."""
+    for k in range(pulses.shape[1]):
+        line(state, origin, a, m, k, on_its_side, pulses[:, k], keys, first + k, tally, hits)
+
+
+@nb.njit(parallel=True, **_flags)
+def alternate(state, origin, a, m, pulses, up, keys, step):
+    """Pulses up and down in turn on all devices at once, the first up or down."""
+    members, rows, columns = state.shape
+    for r in nb.prange(members * rows):
+        e, i = r // rows, r % rows
+        key = hash_add(base(keys[e], step), np.uint32(np.uint32(i) * _ROW))
+        for j in range(columns):
+            device_key = hash_add(key, np.uint32(j))
+            w, o = state[e, i, j], origin[e, i if REFERENCED else 0, j]
+            for t in range(pulses):
+                w = _after(w, o, np.float32(1), (t % 2 == 0) == up, device(a, m, e, i, j), _noise(hash_add(device_key, np.uint32(t))))
             state[e, i, j] = w
 
 

@@ -7,17 +7,35 @@ back to it: `update(arrays, state, x, d, lr)` reads like the paper's pseudo-code
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 
 from aimco.arrays.crossbar import ReferencePolicy
+from aimco.device.device import Device
 from aimco.mapping import AnalogMatrix
 from aimco.periphery import across
-from aimco.record import Kinded
+from aimco.record import Kinded, PathError, quantity
+from aimco.units import s
+from aimco.zero_shift import rest, zero_shift
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a rule needs of an array.
+
+    Args:
+        reference: what the array is read against. error: standard deviation of that, in half ranges, a number or (E,).
+        device: what the array is made of; the device of the design when absent.
+    """
+
+    reference: ReferencePolicy = "mid-range"
+    error: Any = 0.0
+    device: Device | None = None
 
 
 class Rule(Kinded):
@@ -28,12 +46,16 @@ class Rule(Kinded):
     """
 
     kinds_in: ClassVar[str] = "aimco.learning"
+    transfers: ClassVar[bool] = False  # whether it asks cells for transfers
 
     lr: float = Field(default=0.1, ge=0, le=1000, description="learning rate")
 
-    def arrays(self) -> dict[str, ReferencePolicy]:
-        """Arrays that a layer needs and what each is read against; none for a digital rule."""
-        return {"W": "mid-range"}
+    def arrays(self) -> dict[str, Needs]:
+        """Arrays that a layer needs; none for a digital rule."""
+        return {"W": Needs()}
+
+    def check(self, design: Any) -> None:
+        """Refuse a design that lacks what the rule needs: raises PathError for the field to change."""
 
     def start(self, arrays: Mapping[str, AnalogMatrix]) -> dict[str, torch.Tensor]:
         """Digital state of the rule for one layer: tensors, changed in place by `update`."""
@@ -65,9 +87,84 @@ class Rule(Kinded):
         return []
 
 
+class Referenced(Rule):
+    """A rule that reads one kind of its arrays against a reference (abstract).
+
+    Args:
+        reference: what these arrays are read against: each device's own "symmetry-point", where up and down pulses cancel; its
+            "resting-point", where it leaks to; or "none", the middle of the range.
+        reference_error: standard deviation of the reference from device to device, in half ranges.
+        reference_pulses: of a zero-shift that finds the symmetry point at the start; known without any when absent.
+        reference_wait_s: waited before the resting point is read at the start, s; known without when absent.
+    """
+
+    reference: Literal["symmetry-point", "resting-point", "none"] = "symmetry-point"
+    reference_error: float = Field(default=0.0, ge=0, le=10, description="standard deviation of the reference, in half ranges")
+    reference_pulses: int | None = Field(default=None, ge=2, le=1_000_000_000, description="pulses of the zero-shift at the start")
+    reference_wait_s: float | None = quantity(s, None, gt=0, doc="wait before the resting point is read")
+
+    @property
+    def measures(self) -> bool:
+        """Whether the reference is found by pulses or by waiting, and counted."""
+        return self.reference_pulses is not None or self.reference_wait_s is not None
+
+    @property
+    def against(self) -> Needs:
+        """What the arrays are read against."""
+        known = "mid-range" if self.reference == "none" else self.reference
+        return Needs("measured" if self.measures else known, self.reference_error)
+
+    def find(self, *matrices: AnalogMatrix) -> None:
+        """Find the reference, where that is the rule's own work."""
+        for matrix in matrices:
+            if self.reference_pulses is not None:
+                zero_shift(matrix, self.reference_pulses)
+            if self.reference_wait_s is not None:
+                rest(matrix, self.reference_wait_s)
+
+    def check(self, design):
+        if self.reference == "none" and self.reference_error:
+            raise PathError("rule.reference_error", f"must be 0 where rule.reference is none, got {self.reference_error:g}")
+        for name, needed in (("reference_pulses", "symmetry-point"), ("reference_wait_s", "resting-point")):
+            if getattr(self, name) is not None and self.reference != needed:
+                raise PathError(f"rule.{name}", f"must be absent where rule.reference is {self.reference}: it finds the {needed}")
+        if self.measures and self.reference_error:
+            raise PathError("rule.reference_error", "must be 0 where the reference is measured: the error is then that of measuring")
+        if self.reference != "none" and len(design.cell.signs) > 1:
+            wanted = f"must be of one device, as reference, for a rule that reads an array against its {self.reference}"
+            raise PathError("cell.kind", f"{wanted}, got {design.cell.kind}; or set rule.reference = 'none'")
+        if self.reference == "resting-point" and not np.isfinite(design.device.retention_s).any():
+            raise PathError("device.retention_s", "must be finite for rule.reference = 'resting-point': the device does not leak")
+
+    def notes(self):
+        if self.reference == "none" or self.measures:
+            return []
+        return [f"arrays start exactly at their {self.reference.replace('-', ' ')}s; what finding them costs is not counted"]
+
+
 def _sum(parts: Iterable[tuple[Any, torch.Tensor]]) -> torch.Tensor:
     scaled = [part if np.ndim(share) == 0 and share == 1 else part * across(share, part.shape[0]) for share, part in parts]
     return scaled[0] if len(scaled) == 1 else torch.stack(scaled).sum(0)
+
+
+def clock() -> dict[str, torch.Tensor]:
+    """State of a rule that does something every so many samples: samples since the last time, and how many times."""
+    return {name: torch.zeros((), dtype=torch.int64) for name in ("samples", "reads")}
+
+
+def turns(
+    every: int, state: Mapping[str, torch.Tensor], x: torch.Tensor, d: torch.Tensor
+) -> Iterator[tuple[int | None, torch.Tensor, torch.Tensor]]:
+    """Samples of a batch up to each multiple of `every`, and how many times it was reached before; None where the batch ends before it."""
+    samples, reads, first, batch = int(state["samples"]), int(state["reads"]), 0, x.shape[1]
+    while first < batch:
+        last = min(first + every - samples, batch)
+        samples = (samples + last - first) % every
+        part = (x, d) if last - first == batch else (x[:, first:last], d[:, first:last])
+        yield None if samples else reads, *part
+        first, reads = last, reads + (samples == 0)
+    state["samples"].fill_(samples)
+    state["reads"].fill_(reads)
 
 
 def one_hot(arrays: AnalogMatrix, k: int) -> torch.Tensor:

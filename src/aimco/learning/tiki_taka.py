@@ -6,18 +6,18 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from aimco.learning import Rule, one_hot
+from aimco.learning import Needs, Referenced, one_hot
 from aimco.periphery import across
 
 
-class TikiTaka(Rule):
+class TikiTaka(Referenced):
     """Two arrays: A takes the gradient, C takes what is read from A, so that the asymmetry of A drops out.
 
     1. y = x (gamma A + C), z = d (gamma A + C)^T
     2. A += lr_fast x d^T, by pulses
     3. every `transfer_every` updates: v = row t of A, C += lr transfer_lr u v^T with u one-hot at t; t = t + 1 mod rows
 
-    A starts at its symmetry point and is read against it.
+    A starts at its reference, the symmetry point, and is read against it.
     Source: Gokmen & Haensch 2020, algorithm 1. Digital work per sample: one line of A through the ADC every
     `transfer_every` samples; memory: none.
 
@@ -25,17 +25,20 @@ class TikiTaka(Rule):
         lr_fast: learning rate of A. lr: learning rate of C, times transfer_lr.
         gamma: share of A in the weights. transfer_every: updates of A between two reads of it (samples).
         transfer_lr: factor on lr for the transfer.
+        per_batch: whether transfer_every counts batches, whatever their vectors: in a convolution each patch is one.
     """
 
     lr_fast: float = Field(default=0.01, gt=0, le=1000, description="learning rate of A")
     gamma: float = Field(default=0.0, ge=0, le=100, description="share of A in the weights")
     transfer_every: int = Field(default=1, ge=1, le=1_000_000, description="updates between transfers")
     transfer_lr: float = Field(default=1.0, ge=0, le=1000, description="factor on lr for transfers")
+    per_batch: bool = False
 
     def arrays(self):
-        return {"A": "symmetry-point", "C": "mid-range"}
+        return {"A": self.against, "C": Needs()}
 
     def start(self, arrays):
+        self.find(arrays["A"])
         return {"k": torch.zeros((), dtype=torch.int64), "t": torch.zeros((), dtype=torch.int64)}
 
     def shares(self):
@@ -46,15 +49,12 @@ class TikiTaka(Rule):
         transfer_lr = lr * across(self.transfer_lr, x.shape[0])
         k, t, first = int(state["k"]), int(state["t"]), 0
         while first < x.shape[1]:
-            last = min(first + self.transfer_every - k, x.shape[1])
+            last = x.shape[1] if self.per_batch else min(first + self.transfer_every - k, x.shape[1])
             a.pulse(x[:, first:last], d[:, first:last], self.lr_fast)
-            k, first = (k + last - first) % self.transfer_every, last
+            k, first = (k + (1 if self.per_batch else last - first)) % self.transfer_every, last
             if k == 0:
                 v = a.read_line(t)
                 c.pulse(one_hot(c, t), v[:, None], transfer_lr)
                 t = (t + 1) % a.rows
         state["k"].fill_(k)
         state["t"].fill_(t)
-
-    def notes(self):
-        return ["A starts at its symmetry point exactly; the pulses of a zero-shift are not counted"]

@@ -17,7 +17,7 @@ from aimco.record import InputError
 
 Loss = Literal["cross-entropy", "squared"]
 
-_SLOPE: dict[type[nn.Module], Callable[[torch.Tensor], torch.Tensor]] = {
+SLOPE: dict[type[nn.Module], Callable[[torch.Tensor], torch.Tensor]] = {
     nn.Sigmoid: lambda h: h * (1 - h),
     nn.Tanh: lambda h: 1 - h * h,
     nn.ReLU: lambda h: (h > 0).to(h.dtype),
@@ -38,12 +38,12 @@ class Descent:
     def __init__(self, model: nn.Sequential, loss: Loss) -> None:
         parts = list(model)
         self.layers = [m for m in parts[::2] if isinstance(m, Linear)]
-        self.activations = [m for m in parts[1::2] if type(m) in _SLOPE]
+        self.activations = [m for m in parts[1::2] if type(m) in SLOPE]
         if len(self.layers) + len(self.activations) != len(parts):
             raise InputError(
-                f"the network must be aimco.nn.Linear layers with {', '.join(a.__name__ for a in _SLOPE)} between; train others with torch"
+                f"the network must be aimco.nn.Linear layers with {', '.join(a.__name__ for a in SLOPE)} between; train others with torch"
             )
-        self.error = _softmax_error if loss == "cross-entropy" else _squared_error
+        self.error = ERRORS[loss]
 
     @torch.no_grad()
     def step(self, x: torch.Tensor, y: torch.Tensor, lr: Any) -> torch.Tensor:
@@ -66,7 +66,7 @@ class Descent:
         errors = [d]
         for k in range(len(self.layers) - 1, 0, -1):
             h = rows[k][..., : self.layers[k].inputs]
-            errors.append(self.layers[k].read_t(errors[-1]).mul_(_SLOPE[type(self.activations[k - 1])](h)))
+            errors.append(self.layers[k].read_t(errors[-1]).mul_(SLOPE[type(self.activations[k - 1])](h)))
         for layer, row, product, d in zip(self.layers, rows, products, reversed(errors), strict=True):
             layer.teach(row, product, d, lr)
         return loss
@@ -87,3 +87,9 @@ def _squared_error(out: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, to
     error = y - out
     loss = error.square().sum(2).mean(1) / (2 * out.shape[2])
     return loss, error.div_(out.shape[1] * out.shape[2])
+
+
+ERRORS: dict[Loss, Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]] = {
+    "cross-entropy": _softmax_error,
+    "squared": _squared_error,
+}

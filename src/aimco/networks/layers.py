@@ -1,4 +1,4 @@
-"""Layers: `Linear` and `Conv2d` whose weights live in arrays, as ordinary torch modules.
+"""Layers: `Linear` and `Conv2d` (and, in `lstm`, `LSTM`) whose weights live in arrays, as ordinary torch modules.
 
 Forward is a read of the array, backward a transposed read, and the update, done by `aimco.optim.InMemory`, a pulsed write.
 Everything else (activations, losses, data loaders, state_dict) is torch's.
@@ -14,10 +14,13 @@ import torch
 from torch import nn
 
 from aimco import rng
+from aimco.ensemble import per_member
 from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
+from aimco.periphery import across
 from aimco.record import InputError
 
+_FILL = 0.6  # part of the range of a cell that initial weights take up under a scale by fan-in
 _MOST_PENDING = 4096  # backward passes kept for one optimizer step
 
 
@@ -64,27 +67,37 @@ class AnalogLayer(nn.Module):
             network and rule. name: of this layer, for its random streams. seeds: one per ensemble member.
     """
 
+    vectors = 1  # that one sample is on the rows
+
     def __init__(self, inputs: int, outputs: int, bias: bool, design: Any, name: str, seeds: Sequence[int]) -> None:
         super().__init__()
         self.inputs, self.outputs, self.rule, self.seeds = inputs, outputs, design.rule, tuple(seeds)
         bias = bias and design.network.bias != "none"
-        self.scale = nn.Parameter(torch.ones(self.members, 1, 1)) if design.network.output_scale == "learned" else None
+        self.learns_scale = design.network.output_scale == "learned"
         self.bias_row = bias and design.network.bias == "array" and bool(self.rule.arrays())
         rows = inputs + self.bias_row
         self._ones = torch.ones(self.members, 1, 1)
         limit = 1 / math.sqrt(inputs)
+        self.scale = self._scale(design, limit)
         start = self._draw(name, "weight", (rows, outputs), limit)
         self.bias = nn.Parameter(self._shape_bias(self._draw(name, "bias", (1, outputs), limit))) if bias and not self.bias_row else None
-        parts = (design.device, design.cell, design.array, design.periphery)
+        parts = (design.cell, design.array, design.periphery, rows, outputs)
         self.matrices = {
-            n: AnalogMatrix(*parts, rows, outputs, seeds=self.seeds, names=(name, n), reference=reference)
-            for n, reference in self.rule.arrays().items()
+            n: AnalogMatrix(
+                needs.device or design.device,
+                *parts,
+                seeds=self.seeds,
+                names=(name, n),
+                reference=needs.reference,
+                reference_error=needs.error,
+            )
+            for n, needs in self.rule.arrays().items()
         }
         if not self.matrices:
             self.weight = nn.Parameter(start)
             return
-        self.matrices[self.rule.weights_on].program(start)
         self.rule_state = self.rule.start(self.matrices)
+        self.matrices[self.rule.weights_on].program(start if self.scale is None else start / self.scale.detach())
         self.handle = AnalogParameter(self)  # pyright: ignore[reportArgumentType]
         self._pending: list[tuple[torch.Tensor, torch.Tensor]] = []
 
@@ -92,6 +105,15 @@ class AnalogLayer(nn.Module):
         keys = rng.stream_keys(self.seeds, name, what)
         draws = torch.from_numpy(rng.uniform(keys, 0, shape[0] * shape[1])).float()
         return (limit * (2 * draws - 1)).reshape(len(self.seeds), *shape)
+
+    def _scale(self, design: Any, limit: float) -> nn.Parameter | None:
+        """What the outputs are multiplied by, (E, 1, 1): one number of each matrix, if the network has it."""
+        if self.learns_scale:
+            return nn.Parameter(torch.ones(self.members, 1, 1))
+        if design.network.output_scale == "none" or not self.rule.arrays():
+            return None
+        top = per_member(design.cell.weight_max, self.members)
+        return nn.Parameter(torch.from_numpy(limit / (_FILL * top)).float()[:, None, None], requires_grad=False)
 
     def _shape_bias(self, bias: torch.Tensor) -> torch.Tensor:
         return bias if len(self.seeds) > 1 else bias.reshape(-1)
@@ -127,6 +149,14 @@ class AnalogLayer(nn.Module):
         """Errors at the inputs (E, B, inputs) in the shape of the input; summed over members that shared it."""
         return z.reshape(shape) if self.members == 1 or len(shape) == 3 else z.sum(0)
 
+    @property
+    def stored(self) -> torch.Tensor:
+        """The weights of the layer, (E, rows, outputs), the sum of the shares of its arrays: for tests and plots."""
+        if not self.matrices:
+            return self.weight.detach()
+        shares = self.rule.shares().items()
+        return sum(across(share, self.members) * self.matrices[name].weights for name, share in shares)  # pyright: ignore[reportReturnType]
+
     def read(self, rows: torch.Tensor) -> torch.Tensor:
         """The product (E, B, outputs) with vectors on the rows."""
         return self.rule.mvm(self.matrices, rows) if self.matrices else torch.bmm(rows, self.weight)
@@ -144,7 +174,8 @@ class AnalogLayer(nn.Module):
         if self.scale is not None:
             slope = (product * d).sum((1, 2), keepdim=True)
             d = d * self.scale
-            self.scale.add_(slope * lr)
+            if self.learns_scale:
+                self.scale.add_(slope * lr)
         if self.matrices:
             self.rule.update(self.matrices, self.rule_state, rows, d, lr)
         else:

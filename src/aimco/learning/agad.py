@@ -1,0 +1,42 @@
+"""AGAD: analog gradient accumulation with a dynamic reference."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from aimco.ensemble import per_member
+from aimco.learning.chopped_tiki_taka_v2 import ChoppedTikiTakaV2
+
+
+class Agad(ChoppedTikiTakaV2):
+    """Chopped Tiki-Taka v2 whose reference is the recent mean of A itself, kept digitally: no reference device at all.
+
+    A read v of row k enters the filter as c_k (v - p_ref,k); p_k = (1 - beta) p_k + beta v; where c_k changes its sign,
+    p_ref,k = p_k. Source: Rasch 2024 (Nat. Commun. 15:7133), AGAD. Digital work per transfer: 6 operations for each column;
+    memory: H, p and p_ref, three numbers per weight.
+
+    Args:
+        memory: beta, share of a read in the running mean.
+    """
+
+    reference: Literal["symmetry-point", "resting-point", "none"] = "none"
+    memory: float = Field(default=0.5, gt=0, le=1, description="share of a read in the running mean of A")
+
+    def start(self, arrays):
+        state = super().start(arrays)
+        return state | {"p": torch.zeros_like(state["h"]), "p_ref": torch.zeros_like(state["h"])}
+
+    def gradient(self, arrays, state, k, v):
+        kept = arrays["A"].kept
+        if "beta" not in kept:
+            kept["beta"] = torch.from_numpy(per_member(self.memory, len(v))).float()[:, None]
+        gradient = super().gradient(arrays, state, k, v - state["p_ref"][:, k])
+        state["p"][:, k].lerp_(v, kept["beta"])
+        arrays["W"].digital(4 * v.shape[1])
+        return gradient
+
+    def flipped(self, state, k, members):
+        state["p_ref"][members, k] = state["p"][members, k]

@@ -1,0 +1,40 @@
+"""Mixed precision: gradients are summed digitally, whole steps are sent to the array."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+
+from aimco.learning import Rule, clock, turns
+from aimco.periphery import across
+
+
+class MixedPrecision(Rule):
+    """A digital matrix chi holds what steps of the device are too coarse for.
+
+    1. chi += lr x d^T, in float
+    2. every `transfer_every` samples: n = round(chi / dw_min) pulses on each weight of W, one row after the other;
+       chi -= n dw_min
+
+    dw_min is the mean step of W. Source: Nandakumar 2020 (Frontiers in Neuroscience 14:406). Digital work per sample: 2 N^2 + N
+    operations for N x N weights, which is why it is slow; memory: chi, one number per weight.
+
+    Args:
+        transfer_every: samples between two writes of W.
+    """
+
+    transfer_every: int = Field(default=100, ge=1, le=1_000_000, description="samples between writes of W")
+
+    def start(self, arrays):
+        return clock() | {"chi": torch.zeros(arrays["W"].shape)}
+
+    def update(self, arrays, state, x, d, lr):
+        w, chi = arrays["W"], state["chi"]
+        step = across(w.step, w.shape[0])
+        for time, xs, ds in turns(self.transfer_every, state, x, d):
+            chi.baddbmm_(xs.transpose(1, 2), ds * lr)
+            w.digital(xs.shape[1] * (2 * w.shape[1] + 1) * w.shape[2])
+            if time is not None:
+                pulses = torch.round(chi / step)
+                chi.sub_(pulses * step)
+                w.pulse_rows(pulses.int())

@@ -1,0 +1,73 @@
+"""Residual learning: several arrays of few states each, every one of which learns what the coarser ones leave over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from aimco.learning import Needs, Referenced, clock, turns
+from aimco.mapping import AnalogMatrix
+from aimco.periphery import across
+
+
+class Residual(Referenced):
+    """Weights are a sum over arrays of falling significance, W = sum_n gamma^n W_n.
+
+    1. the finest array takes the gradient by pulses: W_N += lr x d^T
+    2. every `transfer_every` samples the finest array, and every `slower` times as many each next coarser one, carries over:
+       v = row k of W_n against its reference; row k of W_(n-1) gets the whole part of transfer_lr gamma v / dw_min as pulses;
+       k = k + 1 mod rows
+
+    What is less than a step of the coarser array stays in the finer one, so that none follows the noise of another; and an array
+    carries over seldom enough that the finer ones have settled. Source: Wu 2025 (arXiv 2502.06309) for two arrays, Li 2025
+    (arXiv 2510.02516) for more, where the transfer is by stochastic pulses. Digital work: none, the rate is the gain of the
+    converter; memory: none.
+
+    Args:
+        arrays_used: number of arrays, N + 1. gamma: significance of an array over that of the next coarser one.
+        transfer_every: samples between two reads of the finest array. slower: that of each coarser one over that of the next finer.
+        transfer_lr: share of what the finer array holds that is carried over at once.
+        most_pulses: on one weight by one transfer.
+    """
+
+    arrays_used: int = Field(default=3, ge=2, le=16, description="number of arrays")
+    gamma: float = Field(default=0.3, gt=0, le=1, description="significance of an array over that of the next coarser")
+    transfer_every: int = Field(default=2, ge=1, le=1_000_000, description="samples between reads of the finest array")
+    slower: int = Field(default=3, ge=1, le=1_000_000, description="transfers of an array for one of the next coarser")
+    transfer_lr: float = Field(default=1.0, gt=0, le=1e6, description="share of what the finer array holds that is carried over")
+    most_pulses: int = Field(default=31, ge=1, le=1000, description="most pulses on a weight by one transfer")
+
+    def arrays(self):
+        return {"W": Needs()} | {f"W{n}": self.against for n in range(1, self.arrays_used)}
+
+    def shares(self):
+        gamma = np.asarray(self.gamma)
+        return {name: 1.0 if n == 0 else gamma**n for n, name in enumerate(self.arrays())}
+
+    def start(self, arrays):
+        self.find(*list(arrays.values())[1:])
+        return clock()
+
+    def update(self, arrays, state, x, d, lr):
+        coarse_to_fine = list(arrays.values())
+        for read, xs, ds in turns(self.transfer_every, state, x, d):
+            coarse_to_fine[-1].pulse(xs, ds, lr)
+            if read is None:
+                continue
+            for fine, coarse in zip(coarse_to_fine[:0:-1], coarse_to_fine[-2::-1], strict=True):
+                k = read % coarse.rows
+                coarse.pulse_line(k, self._pulses(fine, coarse, k))
+                read, rest = divmod(read, self.slower)
+                if rest:
+                    break
+
+    def _pulses(self, fine: AnalogMatrix, coarse: AnalogMatrix, k: int) -> torch.Tensor:
+        """Pulses for row k of the coarser array, (E, columns) int32."""
+        if "gain" not in coarse.kept:
+            gain: Any = across(np.asarray(self.transfer_lr) * np.asarray(self.gamma) / coarse.step, coarse.shape[0])
+            coarse.kept["gain"] = gain if isinstance(gain, float) else gain[:, 0]
+        pulses = torch.trunc(fine.read_line(k) * coarse.kept["gain"])
+        return pulses.clamp_(-self.most_pulses, self.most_pulses).int()

@@ -1,0 +1,50 @@
+"""Weight transfer: a fast device learns, and what it learned is moved to devices that remember, at set times."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+
+from aimco.learning import Rule
+from aimco.record import PathError
+
+
+class WeightTransfer(Rule):
+    """SGD by pulses on the capacitor of each cell; every `transfer_every` samples its share of the weights goes to the pair beside it.
+
+    1. y = x W, z = d W^T, W = weight_max (F p + s c)/(F + 1)
+    2. c += s lr x d^T, by pulses
+    3. every `transfer_every` samples: p += s c / F by closed-loop writes; with polarity inversion s = -s; c = what the writes missed
+
+    With inversion, what the asymmetry and the leak of a capacitor add to its weight in one turn they take away in the next.
+    Source: Ambrogio 2018 (Nature 558:60), transfer every 8000 samples, polarity inversion. Digital work per sample: none; per
+    transfer, the writes with verify; memory: none.
+
+    Args:
+        transfer_every: samples between transfers; in a convolution or a recurrent layer, vectors that its array learned from.
+        invert: whether the sign of the capacitors changes with each transfer.
+    """
+
+    transfers: ClassVar[bool] = True
+
+    transfer_every: int = Field(default=8000, ge=1, le=1_000_000_000, description="samples between transfers")
+    invert: bool = True
+
+    def check(self, design):
+        if not design.cell.transfers:
+            raise PathError("cell.kind", f"must be capacitor-pcm for rule.kind = 'weight-transfer', got {design.cell.kind}")
+
+    def start(self, arrays):
+        return {"samples": torch.zeros((), dtype=torch.int64)}
+
+    def update(self, arrays, state, x, d, lr):
+        w, samples, first = arrays["W"], int(state["samples"]), 0
+        while first < x.shape[1]:
+            last = min(first + self.transfer_every - samples, x.shape[1])
+            w.pulse(x[:, first:last], d[:, first:last], lr)
+            samples, first = (samples + last - first) % self.transfer_every, last
+            if samples == 0:
+                w.transfer(self.invert)
+        state["samples"].fill_(samples)

@@ -1,0 +1,14 @@
+"""A design for each learning rule: the RPU's device, and what a rule asks for beside it."""
+
+from __future__ import annotations
+
+import aimco as ai
+
+NEEDED = {
+    "retention-tiki-taka": {"device": ai.Device.named("soft-bounds").replace("retention_s", 1.0).as_dict()},
+    "weight-transfer": {"cell": {"kind": "capacitor-pcm"}},
+}
+
+
+def design(rule: str = "sgd", **parts) -> ai.Design:
+    return ai.Design.of({"device": ai.Device.named("soft-bounds").as_dict(), "rule": {"kind": rule}} | NEEDED.get(rule, {}) | parts)
