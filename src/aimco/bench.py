@@ -150,13 +150,17 @@ def _descent(model: nn.Sequential, x: torch.Tensor, y: torch.Tensor, batch: int,
 
 
 def train(on_case: OnCase) -> list[dict[str, Any]]:
-    """Training whole networks, samples per second, beside plain torch; and an ensemble beside its members one by one."""
+    """Training whole networks, samples per second, beside plain torch; and ensembles beside their members one by one."""
     batch, sizes, design = 10, [784, 256, 128, 10], Design.of({"device": _device("soft-bounds").as_dict()})
     pairs = Design.of({"device": "pcm", "cell": {"kind": "pair", "refresh_every": 1000}})
     x, y = _images(4000, sizes[0])
 
-    def analog(design: Design = design) -> nn.Sequential:
-        return _network(sizes, lambda i, o, k: Linear(i, o, design=design, name=f"layer {k}"))
+    settled = {"transfer_every": 2, "lr_fast": 0.1, "granularity": 2000.0, "most_pulses": 1}  # those of `rasch2024-mnist`
+    short = design.replace("periphery.pulses.length", 5)
+    transfers = {kind: short.replace("rule", {"kind": kind} | settled) for kind in ("tiki-taka-v2", "agad")}
+
+    def analog(design: Design = design, seeds: tuple[int, ...] = (0,), sizes: list[int] = sizes) -> nn.Sequential:
+        return _network(sizes, lambda i, o, k: Linear(i, o, design=design, name=f"layer {k}", seeds=seeds))
 
     plain, modules = _network(sizes, lambda i, o, k: nn.Linear(i, o)), analog()
     peer = _loop(plain, torch.optim.SGD(plain.parameters(), lr=_LR), x, y, batch)
@@ -164,7 +168,7 @@ def train(on_case: OnCase) -> list[dict[str, Any]]:
         "sgd/soft-bounds": _descent(analog(), x, y, batch),
         "sgd/pcm-pair": _descent(analog(pairs), x, y, batch),
         "sgd-torch-loop/soft-bounds": _loop(modules, InMemory(modules.parameters(), lr=_LR), x, y, batch),
-    }
+    } | {f"{kind}/soft-bounds/trains5": _descent(analog(made), x, y, batch) for kind, made in transfers.items()}
     rows = []
     for name, work in ours.items():
         case = f"{name}/784-256-128-10/batch10"
@@ -172,21 +176,19 @@ def train(on_case: OnCase) -> list[dict[str, Any]]:
         speeds = [(len(x) / _median(work, runs=1, warm=k == 0), len(x) / _median(peer, runs=1, warm=k == 0)) for k in range(7)]
         value, other = (statistics.median(s) for s in zip(*speeds, strict=True))
         rows.append(_row(case, value, "samples/s", "torch SGD", other))
-    return [*rows, _ensemble(on_case, batch)]
+    for kind, made in transfers.items():
+        case = f"{kind}-ensemble16/soft-bounds/trains5/784-256-128-10/batch{batch}"
+        rows.append(_members(on_case, case, functools.partial(analog, made), 16, x[:400], y[:400]))
+    small = functools.partial(analog, sizes=[64, 32, 10])
+    return [*rows, _members(on_case, f"ensemble64/soft-bounds/64-32-10/batch{batch}", small, 64, *_images(1000, 64))]
 
 
-def _ensemble(on_case: OnCase, batch: int) -> dict[str, Any]:
-    members, sizes = 64, [64, 32, 10]
-    case = f"ensemble{members}/soft-bounds/64-32-10/batch{batch}"
+def _members(
+    on_case: OnCase, case: str, network: Callable[..., nn.Sequential], members: int, x: torch.Tensor, y: torch.Tensor
+) -> dict[str, Any]:
+    """Members trained together, beside one of them alone."""
     on_case(case)
-    x, y = _images(1000, sizes[0])
-    design = Design.of({"device": _device("soft-bounds").as_dict()})
-
-    def trainer(seeds: tuple[int, ...]) -> Callable[[], None]:
-        model = _network(sizes, lambda i, o, k: Linear(i, o, design=design, name=f"layer {k}", seeds=seeds))
-        return _descent(model, x, y, batch, len(seeds))
-
-    together, alone = trainer(tuple(range(members))), trainer((0,))
+    together, alone = (_descent(network(seeds=tuple(range(n))), x, y, 10, n) for n in (members, 1))
     times = [(_median(together, runs=1, warm=k == 0), _median(alone, runs=1, warm=k == 0)) for k in range(9)]
     seconds = [statistics.median(t) for t in zip(*times, strict=True)]
     return _row(case, members * len(x) / seconds[0], "samples/s", "members one after the other", len(x) / seconds[1])

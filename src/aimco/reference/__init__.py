@@ -28,8 +28,8 @@ class Row:
 
     Args:
         row: what is compared. published, ours: in `unit`. tolerance: largest difference that counts as reproduced;
-            None when the row is for information and no verdict is asked of it. upper: whether the published figure is a limit
-            that ours may stay below.
+            None when the row is for information and no verdict is asked of it. upper, lower: whether the published figure is
+            a limit that ours may stay below, or above.
     """
 
     row: str
@@ -38,6 +38,7 @@ class Row:
     tolerance: float | None
     unit: str
     upper: bool = False
+    lower: bool = False
 
     @property
     def passes(self) -> bool:
@@ -45,11 +46,11 @@ class Row:
         if self.published is None or self.tolerance is None:
             return True
         above = self.ours - self.published
-        return above <= self.tolerance and (self.upper or -above <= self.tolerance)
+        return (self.lower or above <= self.tolerance) and (self.upper or -above <= self.tolerance)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
-        return {name: value for name, value in asdict(self).items() if name != "upper"} | {"pass": self.passes}
+        return {name: value for name, value in asdict(self).items() if name not in ("upper", "lower")} | {"pass": self.passes}
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Settings:
 
 def names() -> list[str]:
     """The references there are."""
-    return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__))
+    return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
 
 
 def module(name: str) -> Any:
