@@ -6,6 +6,7 @@ import aimco as ai
 
 NEEDED = {
     "retention-tiki-taka": {"device": ai.Device.named("soft-bounds").replace("retention_s", 1.0).as_dict()},
+    "probabilistic-write": {"device": ai.Device.named("soft-bounds").replace("programming_noise", [2e-10, 0.0, 0.0]).as_dict()},
     "weight-transfer": {"cell": {"kind": "capacitor-pcm"}},
 }
 

@@ -155,6 +155,10 @@ def test_choppers_flip_as_often_as_they_should_and_move_the_dynamic_reference():
         ({"kind": "tiki-taka-v2"}, {"cell": {"kind": "pair"}}, r"cell\.kind must be of one device"),
         ({"kind": "agad", "reference_error": 0.1}, {}, r"rule\.reference_error must be 0 where rule\.reference is none"),
         ({"kind": "sgd", "reference": "resting-point"}, {}, r"device\.retention_s must be finite"),
+        ({"kind": "tiki-taka-v2", "reference_pulse_s": 1e-6}, {}, r"rule\.reference_pulse_s must be absent without rule\.reference_pulses"),
+        ({"kind": "tiki-taka-v2", "reference_wait_s": 1.0}, {}, r"rule\.reference_wait_s must be absent where rule\.reference is symmetry"),
+        ({"kind": "probabilistic-write"}, {}, r"device\.programming_noise must be given"),
+        ({"kind": "weight-transfer"}, {}, r"cell\.kind must be capacitor-pcm"),
     ],
 )
 def test_a_design_that_lacks_what_its_rule_needs_is_refused(rule, parts, field):
@@ -252,3 +256,79 @@ def test_each_further_residual_array_makes_the_error_smaller(arrays, error):
         if k > 15_000:
             late.append((layer.stored - target).square().mean().sqrt().item())
     assert np.mean(late) < error
+
+
+def test_the_reference_of_rider_finds_the_symmetry_points():
+    """Under gradients of mean zero A drifts to its symmetry points, and its slow mean with it: from .2 away to less than .05."""
+    device = SOFT | {"spread": {"asymmetry": 0.2}}
+    rule = {"kind": "rider", "gamma": 0.0, "memory": 0.004, "transfer_every": 1, "scale_fast": False, "lr_fast": 0.05}
+    layer = Linear(4, 6, False, design=design(rule, device=device))
+    crossbar = layer.matrices["A"].tiles[0][0].crossbar
+    point = crossbar.sampled.symmetry_point()
+    draws = torch.Generator().manual_seed(0)
+    assert (crossbar.origin - point).square().mean().sqrt() > 0.1
+    for _ in range(600):
+        x, d = torch.randn(1, 20, 4, generator=draws), torch.randn(1, 20, 6, generator=draws)
+        layer.rule.update(layer.matrices, layer.rule_state, x, d, 0.01)
+    found = crossbar.origin[0] + layer.rule_state["q"][0]
+    assert (found - point[0]).square().mean().sqrt() < 0.05
+
+
+@pytest.mark.parametrize("kind", ["rider", "e-rider"])
+def test_what_rider_reads_is_w_and_the_chopped_residual(kind):
+    """Both products and what is stored agree, W + gamma c (A - Q), after choppers have flipped and references were written."""
+    layer = Linear(5, 3, False, design=design({"kind": kind, "gamma": 0.7, "transfer_every": 1, "memory": 0.5}))
+    x, d = torch.rand(1, 200, 5), torch.randn(1, 200, 3)
+    layer.rule.update(layer.matrices, layer.rule_state, x, d, 0.1)
+    chopper = layer.rule_state["chopper"]
+    assert (chopper < 0).any() == (kind == "e-rider")
+    wanted = layer.matrices["W"].weights + 0.7 * chopper[:, :, None] * layer.matrices["A"].weights
+    torch.testing.assert_close(layer.stored, wanted)
+    torch.testing.assert_close(layer.read(torch.eye(5)[None]), wanted, atol=1e-6, rtol=0)
+    torch.testing.assert_close(layer.read_t(torch.eye(3)[None]), wanted.transpose(1, 2), atol=1e-6, rtol=0)
+    assert layer.matrices["A"].counts["programmed"] > 0
+
+
+def test_references_that_are_written_in_some_members_are_counted_there():
+    array = Crossbar(Device.of(SOFT), 3, 4, seeds=(0, 1), reference="measured")
+    array.refer(torch.full((2, 4), 0.2), 1, torch.tensor([True, False]))
+    assert array.counts["programmed"].tolist() == [4, 0]
+    assert array.origin[0, 1].min().item() == pytest.approx(0.2)
+    assert array.origin[1].abs().max() == 0
+
+
+WRITTEN = STEADY | {"response": {"kind": "constant-step", "step_up": 1e-4, "step_down": 1e-4}, "programming_noise": [0.05, 0.0, 0.0]}
+
+
+@pytest.mark.parametrize("wanted", [0.01, -0.03])
+def test_a_probabilistic_write_moves_by_the_gradient_on_average(wanted):
+    """Of 3600 weights a share |g|/sigma is written, by sigma: mean g and variance 2 |g| sigma - g^2, both within 4 standard errors."""
+    layer = Linear(60, 60, False, design=design({"kind": "probabilistic-write", "transfer_every": 1}, device=WRITTEN))
+    w = layer.matrices["W"]
+    w.tiles[0][0].crossbar.state.zero_()
+    written = w.counts["programmed"]
+    layer.rule.update(layer.matrices, layer.rule_state, torch.ones(1, 1, 60), torch.full((1, 1, 60), wanted), 1.0)
+    moved, sigma = w.weights.double(), 0.05
+    variance = 2 * abs(wanted) * sigma - wanted**2
+    assert abs(moved.mean().item() - wanted) < 4 * np.sqrt(variance / 3600)
+    assert moved.var().item() == pytest.approx(variance, rel=0.25)
+    share = abs(wanted) / sigma
+    assert abs(w.counts["programmed"] - written - 3600 * share) < 4 * np.sqrt(3600 * share * (1 - share))
+
+
+def test_writing_by_chance_learns_where_writing_always_drowns():
+    """A 6 x 6 matrix in devices whose writes are wrong by .05: every weight written every time ends there, by chance far below."""
+    target = 0.3 * torch.randn(6, 6, generator=torch.Generator().manual_seed(0))
+    errors = []
+    for noise in (1.0, 1e-3):
+        rule = {"kind": "probabilistic-write", "transfer_every": 10, "noise": noise}
+        layer = Linear(6, 6, False, design=design(rule, device=WRITTEN))
+        x, late = torch.randn(1, 2000, 6, generator=torch.Generator().manual_seed(1)), []
+        for k in range(0, 2000, 10):
+            rows = x[:, k : k + 10]
+            product = layer.read(rows)
+            layer.teach(rows, product, rows @ target - product, 0.005)
+            if k > 1500:
+                late.append((layer.stored - target).square().mean().sqrt().item())
+        errors.append(np.mean(late))
+    assert errors[0] < 0.6 * errors[1]

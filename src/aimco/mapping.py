@@ -150,14 +150,18 @@ class AnalogMatrix:
         for r, c, tile in self._each():
             tile.pulse_rows(pulses[:, r, c].contiguous())
 
-    def refer(self, to: torch.Tensor, row: int | None = None) -> None:
-        """Read weights from now on against what is now read as `to`, (E, rows, columns), or (E, columns) of one row."""
+    def refer(self, to: torch.Tensor, row: int | None = None, members: torch.Tensor | None = None) -> None:
+        """Read weights from now on against what is now read as `to`, (E, rows, columns), or (E, columns) of one row.
+
+        Args:
+            members: ensemble members whose references change, (E,) bool; all when absent.
+        """
         if row is None:
             for r, c, tile in self._each():
-                tile.refer(to[:, r, c])
+                tile.refer(to[:, r, c], members=members)
             return
         for c, tile, own in self._along(row):
-            tile.refer(to[:, c], own)
+            tile.refer(to[:, c], own, members)
 
     def alternate(self, pulses: int, up: bool = True) -> None:
         """Pulses up and down in turn on all devices at once; the first is up or down."""
@@ -177,10 +181,10 @@ class AnalogMatrix:
         """Note additions and multiplications that a rule does beside the arrays."""
         self._counts.add(digital_ops=operations)
 
-    def program(self, target: torch.Tensor) -> None:
-        """Write and verify weights (E, rows, columns)."""
+    def program(self, target: torch.Tensor, only: torch.Tensor | None = None) -> None:
+        """Write and verify weights (E, rows, columns); those of a mask (E, rows, columns) alone, all when absent."""
         for r, c, tile in self._each():
-            tile.program(target[:, r, c])
+            tile.program(target[:, r, c], None if only is None else only[:, r, c])
 
     def reset(self, mask: torch.Tensor) -> None:
         """Reset the devices of the mask (E, rows, columns)."""

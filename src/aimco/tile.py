@@ -194,10 +194,10 @@ class Tile:
                 yield device, own.clamp_(min=0) if take else own
         self.cell.refresh(self, before, self.updates)
 
-    def refer(self, to: torch.Tensor, row: int | None = None) -> None:
-        """Read weights from now on against what is now read as `to`, (E, rows, columns), or (E, columns) of one row."""
+    def refer(self, to: torch.Tensor, row: int | None = None, members: torch.Tensor | None = None) -> None:
+        """Read weights from now on against what is now read as `to`, (E, rows, columns), or (E, columns) of one row; see `Crossbar`."""
         weight = self._weight[:, 0] if row is not None and isinstance(self._weight, torch.Tensor) else self._weight
-        self.crossbar.refer(to / weight, row)
+        self.crossbar.refer(to / weight, row, members)
 
     def alternate(self, pulses: int, up: bool = True) -> None:
         """Pulses up and down in turn on all devices at once; the first is up or down."""
@@ -216,9 +216,9 @@ class Tile:
             self._rates = {lr: np.full(self.weight.shape, lr) / self.weight}
         return self._rates[lr]
 
-    def program(self, target: torch.Tensor) -> None:
-        """Write and verify weights (E, rows, columns)."""
-        self.cell.write(self.crossbars, target / self._top)
+    def program(self, target: torch.Tensor, only: torch.Tensor | None = None) -> None:
+        """Write and verify weights (E, rows, columns); those of a mask alone, all when absent."""
+        self.cell.write(self.crossbars, target / self._top, only)
 
     def reset(self, mask: torch.Tensor) -> None:
         """Reset the devices of the mask (E, rows, columns)."""

@@ -96,18 +96,20 @@ class Crossbar:
             self.origin.add_(off)
             self.state.sub_(off)
 
-    def refer(self, to: torch.Tensor, row: int | None = None) -> None:
+    def refer(self, to: torch.Tensor, row: int | None = None, members: torch.Tensor | None = None) -> None:
         """Measure states from now on against what is now read as `to`: each device's reference takes that value.
 
         Args:
-            to: (E, R, C), or (E, C) of one row. row: which, all when absent.
+            to: (E, R, C), or (E, C) of one row. row: which, all when absent. members: (E,) bool, all when absent.
         """
         if not self.referenced:
             raise ValueError("the array has no references to write")
+        if members is not None:
+            to = to * members.view(-1, *[1] * (to.ndim - 1))
         for tensor, sign in ((self.origin, 1), (self.state, -1)):
             (tensor if row is None else tensor[:, row]).add_(to, alpha=sign)
         self._relaxed = None
-        self._counts.add(programmed=to[0].numel())
+        self._counts.add(programmed=to[0].numel() if members is None else to[0].numel() * members.numpy())
         self._show_noise()
 
     # reads

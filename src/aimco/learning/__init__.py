@@ -65,13 +65,36 @@ class Rule(Kinded):
         """How much of each array is in the weights of the layer, a number or (E,); the first, whole, holds the initial weights."""
         return {"W": 1.0}
 
-    def mvm(self, arrays: Mapping[str, AnalogMatrix], x: torch.Tensor) -> torch.Tensor:
-        """Outputs of the layer, y = x W, with W the sum of the shares."""
-        return _sum((share, arrays[name].mvm(x)) for name, share in self.shares().items())
+    def signs(self, state: Mapping[str, torch.Tensor], name: str) -> torch.Tensor | None:
+        """Signs that the rows of an array have now in the weights of the layer, (E, rows); all +1 when absent."""
+        return None
 
-    def mvm_t(self, arrays: Mapping[str, AnalogMatrix], d: torch.Tensor) -> torch.Tensor:
+    def mvm(self, arrays: Mapping[str, AnalogMatrix], state: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        """Outputs of the layer, y = x W, with W the sum of the shares."""
+
+        def product(name: str) -> torch.Tensor:
+            signs = self.signs(state, name)
+            return arrays[name].mvm(x if signs is None else x * signs[:, None])
+
+        return _sum((share, product(name)) for name, share in self.shares().items())
+
+    def mvm_t(self, arrays: Mapping[str, AnalogMatrix], state: Mapping[str, torch.Tensor], d: torch.Tensor) -> torch.Tensor:
         """Errors at the inputs of the layer, z = d W^T."""
-        return _sum((share, arrays[name].mvm_t(d)) for name, share in self.shares().items())
+
+        def product(name: str) -> torch.Tensor:
+            signs, z = self.signs(state, name), arrays[name].mvm_t(d)
+            return z if signs is None else z * signs[:, None]
+
+        return _sum((share, product(name)) for name, share in self.shares().items())
+
+    def stored(self, arrays: Mapping[str, AnalogMatrix], state: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The weights of the layer, (E, rows, columns), the sum of the shares: for tests and plots."""
+
+        def weights(name: str) -> torch.Tensor:
+            signs = self.signs(state, name)
+            return arrays[name].weights if signs is None else arrays[name].weights * signs[:, :, None]
+
+        return _sum((share, weights(name)) for name, share in self.shares().items())
 
     @property
     def weights_on(self) -> str:
@@ -95,12 +118,15 @@ class Referenced(Rule):
             "resting-point", where it leaks to; or "none", the middle of the range.
         reference_error: standard deviation of the reference from device to device, in half ranges.
         reference_pulses: of a zero-shift that finds the symmetry point at the start; known without any when absent.
+        reference_pulse_s: time of one pulse of that zero-shift, s, in which devices leak: what is then found is where pulses and leak
+            balance (retention-aware zero-shift); none passes when absent.
         reference_wait_s: waited before the resting point is read at the start, s; known without when absent.
     """
 
     reference: Literal["symmetry-point", "resting-point", "none"] = "symmetry-point"
     reference_error: float = Field(default=0.0, ge=0, le=10, description="standard deviation of the reference, in half ranges")
     reference_pulses: int | None = Field(default=None, ge=2, le=1_000_000_000, description="pulses of the zero-shift at the start")
+    reference_pulse_s: float | None = quantity(s, None, gt=0, doc="time of one pulse of that zero-shift")
     reference_wait_s: float | None = quantity(s, None, gt=0, doc="wait before the resting point is read")
 
     @property
@@ -118,7 +144,7 @@ class Referenced(Rule):
         """Find the reference, where that is the rule's own work."""
         for matrix in matrices:
             if self.reference_pulses is not None:
-                zero_shift(matrix, self.reference_pulses)
+                zero_shift(matrix, self.reference_pulses, pulse_s=self.reference_pulse_s)
             if self.reference_wait_s is not None:
                 rest(matrix, self.reference_wait_s)
 
@@ -128,6 +154,8 @@ class Referenced(Rule):
         for name, needed in (("reference_pulses", "symmetry-point"), ("reference_wait_s", "resting-point")):
             if getattr(self, name) is not None and self.reference != needed:
                 raise PathError(f"rule.{name}", f"must be absent where rule.reference is {self.reference}: it finds the {needed}")
+        if self.reference_pulse_s is not None and self.reference_pulses is None:
+            raise PathError("rule.reference_pulse_s", "must be absent without rule.reference_pulses: it is the time of one of these")
         if self.measures and self.reference_error:
             raise PathError("rule.reference_error", "must be 0 where the reference is measured: the error is then that of measuring")
         if self.reference != "none" and len(design.cell.signs) > 1:

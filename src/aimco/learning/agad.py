@@ -38,5 +38,5 @@ class Agad(ChoppedTikiTakaV2):
         arrays["W"].digital(4 * v.shape[1])
         return gradient
 
-    def flipped(self, state, k, members):
+    def flipped(self, arrays, state, k, members):
         state["p_ref"][members, k] = state["p"][members, k]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from pydantic import Field
@@ -38,9 +40,9 @@ class ChoppedTikiTakaV2(TikiTakaV2):
         flips = self._flips(arrays["A"], read)
         if flips is not None:
             state["chopper"][flips, k] *= -1
-            self.flipped(state, k, flips)
+            self.flipped(arrays, state, k, flips)
 
-    def flipped(self, state: dict[str, torch.Tensor], k: int, members: torch.Tensor) -> None:
+    def flipped(self, arrays: Mapping[str, AnalogMatrix], state: dict[str, torch.Tensor], k: int, members: torch.Tensor) -> None:
         """What follows a change of the sign of row k in some members, (E,) bool."""
 
     def _flips(self, a: AnalogMatrix, read: int) -> torch.Tensor | None:

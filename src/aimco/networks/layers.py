@@ -17,7 +17,6 @@ from aimco import rng
 from aimco.ensemble import per_member
 from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
-from aimco.periphery import across
 from aimco.record import InputError
 
 _FILL = 0.6  # part of the range of a cell that initial weights take up under a scale by fan-in
@@ -45,7 +44,7 @@ class _Product(torch.autograd.Function):
     def forward(ctx, x, handle, layer):
         rows = layer.as_rows(x)
         ctx.layer, ctx.rows, ctx.shape = layer, rows, x.shape
-        return layer.as_outputs(layer.rule.mvm(layer.matrices, rows), x.shape)
+        return layer.as_outputs(layer.rule.mvm(layer.matrices, layer.rule_state, rows), x.shape)
 
     @staticmethod
     def backward(ctx, gradient):
@@ -55,7 +54,7 @@ class _Product(torch.autograd.Function):
             layer.remember(ctx.rows, gradient.neg())
         if not ctx.needs_input_grad[0]:
             return None, None, None
-        z = layer.rule.mvm_t(layer.matrices, gradient)[..., : layer.inputs]
+        z = layer.rule.mvm_t(layer.matrices, layer.rule_state, gradient)[..., : layer.inputs]
         return layer.as_inputs(z, ctx.shape), None, None
 
 
@@ -154,17 +153,16 @@ class AnalogLayer(nn.Module):
         """The weights of the layer, (E, rows, outputs), the sum of the shares of its arrays: for tests and plots."""
         if not self.matrices:
             return self.weight.detach()
-        shares = self.rule.shares().items()
-        return sum(across(share, self.members) * self.matrices[name].weights for name, share in shares)  # pyright: ignore[reportReturnType]
+        return self.rule.stored(self.matrices, self.rule_state)
 
     def read(self, rows: torch.Tensor) -> torch.Tensor:
         """The product (E, B, outputs) with vectors on the rows."""
-        return self.rule.mvm(self.matrices, rows) if self.matrices else torch.bmm(rows, self.weight)
+        return self.rule.mvm(self.matrices, self.rule_state, rows) if self.matrices else torch.bmm(rows, self.weight)
 
     def read_t(self, d: torch.Tensor) -> torch.Tensor:
         """Errors at the inputs (E, B, inputs) of errors at the outputs."""
         d = d if self.scale is None else d * self.scale
-        z = self.rule.mvm_t(self.matrices, d) if self.matrices else torch.bmm(d, self.weight.transpose(1, 2))
+        z = self.rule.mvm_t(self.matrices, self.rule_state, d) if self.matrices else torch.bmm(d, self.weight.transpose(1, 2))
         return z[..., : self.inputs]
 
     def teach(self, rows: torch.Tensor, product: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
