@@ -47,10 +47,11 @@ bench: install  ## speed beside peers in the same run; kept in benchmarks/
 
 references: install  ## reproduce published figures on MNIST (some hours; DATA=folder of the files); kept in docs/results
 	$(BIN)/aimco reference run rpu-baseline-mnist wu2024-fcn burr2014 neurosim-mlp ambrogio2018 kohda2020 --data-dir $(DATA) --out docs/results
-	$(BIN)/aimco reference run rasch2024-fig4 rasch2024-update-time retention-reference --out docs/results
+	$(BIN)/aimco reference run rasch2024-fig4 rasch2024-update-time retention-reference igzo-xor --out docs/results
 	$(BIN)/aimco reference run rasch2024-mnist --data-dir $(DATA) --out docs/results
 	$(BIN)/python examples/papers/refresh_of_pairs.py --out docs/results
 	$(BIN)/python examples/papers/leak_and_reference.py --data-dir $(DATA) --out docs/results
+	$(BIN)/python examples/papers/igzo_xor.py --out docs/results
 
 clean:  ## remove .venv, caches and built files
 	rm -rf $(VENV) build dist aimco-report .pytest_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache

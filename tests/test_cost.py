@@ -47,8 +47,9 @@ def test_the_rpu_tile_has_its_published_area_and_rate():
     assert 2 * 4096**2 / seconds == pytest.approx(419.4e12, rel=1e-3)
 
 
-def test_every_number_of_a_technology_has_a_source():
-    technology = Technology.named("rpu-2016")
+@pytest.mark.parametrize("name", Technology.names())
+def test_every_number_of_a_technology_has_a_source(name):
+    technology = Technology.named(name)
     assert all(technology.sources.values())
     assert set(technology.as_dict()) - {"name", "sources"} == set(technology.sources)
 
