@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ class Settings:
 
     Args:
         quick: a shorter version, minutes. data_dir: folder of the task's files. seed: of devices, noise and order.
-        limit: use only the first training samples, to try a run out.
+        limit: use only the first training samples, and as many of the test, to try a run out.
         on_step: called with (what is running, fraction of it done).
     """
 
@@ -87,8 +87,9 @@ class Settings:
         return [100 * float(np.mean(r.curves["test_accuracy"][-last:])) for r in results]
 
     def load(self, task: str) -> Task:
-        """The samples of a task."""
-        return load(task, data_dir=self.data_dir, seed=self.seed, limit=self.limit)
+        """The samples of a task; where training samples are limited, as many of those of the test at most."""
+        whole = load(task, data_dir=self.data_dir, seed=self.seed, limit=self.limit)
+        return replace(whole, test_x=whole.test_x[: self.limit], test_y=whole.test_y[: self.limit])
 
 
 def names() -> list[str]:

@@ -1,0 +1,64 @@
+"""Ten states in a convolutional network: Tiki-Taka, mixed precision and residual learning on several arrays (Li et al. 2025)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from aimco.design import Design
+from aimco.reference import Row, Settings
+
+SOURCE = "Li et al., arXiv 2510.02516 (2025): LeNet on MNIST with soft-bounds devices of 10 states"
+NEEDS = "mnist"
+
+_TRANSFER = {"transfer_every": 1, "per_batch": True}
+_EVERY = {"most_pulses": 1, "granularity": 2000.0, "lr_fast": 0.1}
+RULES: dict[str, tuple[float, dict[str, Any]]] = {
+    "Tiki-Taka": (78.65, {"kind": "tiki-taka", "lr_fast": 0.01, "reference": "symmetry-point"} | _TRANSFER),
+    "Tiki-Taka v2": (95.43, {"kind": "tiki-taka-v2", "transfer_every": 10} | _EVERY),
+    "mixed precision": (99.13, {"kind": "mixed-precision", "transfer_every": 640}),
+    "residual, 3 arrays": (95.07, {"kind": "residual", "arrays_used": 3, "transfer_every": 100}),
+    "residual, 4 arrays": (97.10, {"kind": "residual", "arrays_used": 4, "transfer_every": 100}),
+    "residual, 6 arrays": (98.53, {"kind": "residual", "arrays_used": 6, "transfer_every": 100}),
+}
+_IMAGES, _EPOCHS = 20_000, 6
+_QUICK_IMAGES, _QUICK_EPOCHS = 1000, 1
+
+
+def design(rule: dict[str, Any], epochs: int = _EPOCHS) -> Design:
+    """LeNet of 16 and 32 kernels of 5 x 5 and 512-128-10, its matrices in devices of 10 states that differ by .1, c2c .1.
+
+    Published: network, number of states, rules. Chosen here, once for all rules: tanh, batch 8, a digital scale by fan-in, digital
+    biases, learning rate .05 and a tenth of it for the last third of the epochs, ideal converters; 20,000 images 6 times, since each image
+    is 640 vectors on the arrays of the convolutions.
+    """
+    device = {
+        "name": "soft bounds, 10 states",
+        "g_min": 0.0,
+        "g_max": 2.0,
+        "cycle_noise_additive": 0.1,
+        "spread": {"step": 0.1},
+        "response": {"kind": "soft-bounds", "step_up": 0.2, "step_down": 0.2},
+    }
+    return Design.of(
+        {
+            "device": device,
+            "periphery": {"pulses": {"length": 5}},
+            "network": {"kind": "lenet", "bias": "digital", "output_scale": "fan-in"},
+            "rule": rule | {"lr": 0.05},
+            "training": {"epochs": epochs, "batch": 8, "decay_every": max(2 * epochs // 3, 1), "decay": 0.1},
+        }
+    )
+
+
+def run(settings: Settings) -> list[Row]:
+    """Software and each rule; quick: 1000 images once, for information."""
+    quick = settings.quick
+    settings = replace(settings, limit=settings.limit or (_QUICK_IMAGES if quick else _IMAGES))
+    epochs, task = _QUICK_EPOCHS if quick else _EPOCHS, settings.load("mnist")
+    (software,) = settings.train("software", [design({"kind": "digital"}, epochs)], task)
+    rows = [Row("software", None, software, None, "%")]
+    for name, (published, rule) in RULES.items():
+        (accuracy,) = settings.train(name, [design(rule, epochs)], task)
+        rows.append(Row(name, published, accuracy, None if quick else 3.0, "%"))
+    return rows
