@@ -111,17 +111,27 @@ def test_the_published_order_has_no_pair_out_of_order():
 def test_a_weight_gets_whole_pulses():
     """dw = 3.4 / 64 of the range of 2: three pulses on each driven row, none on the others."""
     network = neurosim_mlp.Arrays(["epiram"], 0)
-    (x, d), before = (torch.zeros(1, 1, n) for n in (100, 10)), network.tiles[1].crossbar.counts["program_pulses"]
+    (x, d), before = (torch.zeros(1, 1, n) for n in (100, 10)), network.tiles[1].counts["coincidences"]
     x[..., :5], d[..., 3] = 1, -2 * 3.4 / 64
     network.update(1, x, d)
-    assert network.tiles[1].crossbar.counts["program_pulses"] - before == 15
+    assert network.tiles[1].counts["coincidences"] - before == 15
 
 
-def test_a_read_adds_half_of_each_weight_on_the_levels_of_the_converter():
+def test_weights_start_too_low_by_what_the_program_leaves_out():
+    """Conductances (w + 1) / 2 (g_max - g_min), cut at g_min: w is read 2 g_min / (g_max - g_min) too low, to half a step."""
+    names = ["rram-pcmo", "epiram"]
+    network = neurosim_mlp.Arrays(names, 0)
+    ratio = torch.tensor([[[6.84]], [[50.2]]])  # on/off, as published
+    expected = (neurosim_mlp._initial(0)[0] - 2 / (ratio - 1)).clamp(min=-1)
+    step = max(float((2 * d.step / (2 * d.half_range)).max()) for d in map(Device.named, names))
+    torch.testing.assert_close(network.tiles[0].weights, expected, rtol=0, atol=step)
+
+
+def test_a_read_adds_the_weights_on_the_levels_of_the_converter():
     network = neurosim_mlp.Arrays(["rram-ag-si", "fefet-hzo"], 0)
     x = (torch.arange(400) % 2).float().expand(2, 3, 400)
-    exact = torch.bmm(x, network.tiles[0].weights) / 2
-    torch.testing.assert_close(network.read(0, x), exact, rtol=0, atol=200 / 127 / 2 + 1e-4)
+    exact = torch.bmm(x, network.tiles[0].weights)
+    torch.testing.assert_close(network.read(0, x), exact, rtol=0, atol=200 / 127 + 1e-4)
 
 
 @pytest.mark.parametrize("name", NEUROSIM)
