@@ -51,6 +51,18 @@ def test_the_compiled_update_equals_its_definition(family, managed, size, take):
     np.testing.assert_allclose(array.state[0].numpy(), state.T if on_side else state, atol=2e-6)
 
 
+@pytest.mark.parametrize("also", [{}, {"cycle_noise": 0.5, "cycle_noise_additive": 0.2}])
+def test_noise_in_parts_of_the_range_is_alike_up_and_down(also):
+    """.004 of the range is .008 half ranges, beside .5 and .2 of steps of .01 up and .02 down; 4 pulses, 10,000 devices, 3 %."""
+    response = {"kind": "constant-step", "step_up": 0.01, "step_down": 0.02}
+    device = Device.of({"g_min": 0.0, "g_max": 2.0, "cycle_noise_range": 0.004, "response": response} | also)
+    for pulses, step in ((4, 0.01), (-4, 0.02)):
+        array = Crossbar(device, 100, 100)
+        array.apply(torch.full(array.shape, pulses, dtype=torch.int32))
+        wanted = 4 * (0.008**2 + (0.5**2 + 0.2**2 if also else 0.0) * step**2)
+        assert array.state.var().item() == pytest.approx(wanted, rel=0.06)
+
+
 @pytest.mark.parametrize("mode", ["exact", "aggregated"])
 @pytest.mark.parametrize("size", [(20, 40), (40, 20)])
 def test_the_sides_of_a_pair_share_the_coincidences(mode, size):

@@ -22,6 +22,7 @@ from aimco.record import Listed, _meant, at, quantity
 from aimco.units import S, s
 
 _REST = ("resting_g", "retention_s")  # what only time needs to know, kept as deviations: no parameters of pulses
+_CYCLE_NOISES = ("cycle_noise", "cycle_noise_additive", "cycle_noise_range")
 _FLOOR = 0.01  # no sampled step or half range falls below this part of its nominal value
 
 
@@ -37,7 +38,8 @@ class Device(Listed):
             "resting_g" relative to half the range; "retention_s" lognormal, tau exp(s z).
         spread_law: law of the step's spread, "normal" (1 + s z) or "lognormal" exp(s z).
         cycle_noise: cycle-to-cycle standard deviation of a step, relative to the step.
-        cycle_noise_additive: the same, independent of state, relative to the step at mid-range.
+        cycle_noise_additive: the same, independent of state, relative to the step at mid-range in the direction of the pulse.
+        cycle_noise_range: the same, relative to g_max - g_min, for up and down pulses alike.
         read_noise: standard deviation of one read, S. flicker, telegraph: noise that goes on between reads, if any.
         programming_noise: c0, c1, c2 in S: standard deviation max(c0 + c1 r + c2 r^2, 0) of a write with verify, r = g/g_max.
         reset_noise: standard deviation of the conductance after a reset, S. retention_s: relaxation time to the resting point, s.
@@ -61,6 +63,7 @@ class Device(Listed):
     spread_law: Literal["normal", "lognormal"] = "normal"
     cycle_noise: float = Field(default=0.0, ge=0, le=100, description="cycle-to-cycle noise relative to the step")
     cycle_noise_additive: float = Field(default=0.0, ge=0, le=100, description="cycle-to-cycle noise relative to the mid-range step")
+    cycle_noise_range: float = Field(default=0.0, ge=0, le=1, description="cycle-to-cycle noise relative to the range")
     read_noise: float = quantity(S, 0.0, ge=0, doc="standard deviation of one read")
     flicker: Flicker | None = None
     telegraph: Telegraph | None = None
@@ -177,7 +180,8 @@ class Device(Listed):
             else:
                 own = draw(name)
                 values[name] = nominal if own is None else _times(nominal, 1 + own, floor=-inf)
-        values |= {n: per_member(getattr(self, n), members) for n in ("cycle_noise", "cycle_noise_additive")}
+        scale = dict.fromkeys(_CYCLE_NOISES, 1.0) | {"cycle_noise_range": 2.0}  # the unit of the state is half the range
+        values |= {n: per_member(getattr(self, n), members) * factor for n, factor in scale.items()}
         values |= {n: sigma for n in _REST if (sigma := draw(n)) is not None}
         tensors = {n: torch.as_tensor(np.asarray(v, np.float32)) for n, v in values.items()}
         shaped = {n: t[:, None, None] if t.ndim == 1 else t for n, t in tensors.items()}
@@ -216,7 +220,7 @@ class Sampled:
     def noisy(self) -> bool:
         """Whether a pulse has cycle-to-cycle noise; a user's own `pulse` function is assumed to."""
         whole = hasattr(type(self.device.response), "pulse")
-        return whole or bool(self.values["cycle_noise"].any() or self.values["cycle_noise_additive"].any())
+        return whole or any(bool(self.values[n].any()) for n in _CYCLE_NOISES)
 
     def packed(self, on_its_side: bool = False) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
         """(a, m) as the kernels take them: a row by row (E, R, K, C) and device by device (E, R, C, K), m (E, M).
@@ -233,10 +237,10 @@ class Sampled:
         """Compiled kernels of these devices."""
         from aimco.kernels.build import kernel
 
-        relative, fixed = (bool(self.values[n].any()) for n in ("cycle_noise", "cycle_noise_additive"))
+        relative, fixed, even = (bool(self.values[n].any()) for n in _CYCLE_NOISES)
         response = self.device.response
         tables = tuple((name, np.asarray(v).shape, np.asarray(v, np.float32).tobytes()) for name, v in response.tables().items())
-        pulse = scalar_pulse(response, relative=relative, fixed=fixed)
+        pulse = scalar_pulse(response, relative=relative, fixed=fixed, even=even)
         return kernel(pulse, self.own, self.shared, self.noisy, referenced, tables)
 
     def bounds(self) -> tuple[torch.Tensor, torch.Tensor]:

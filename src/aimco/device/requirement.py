@@ -16,7 +16,9 @@ from aimco.units import text
 
 
 def _cycle_noise(device: Device) -> float:
-    return float(np.linalg.norm([device.cycle_noise, device.cycle_noise_additive, device.response.own_noise()]))
+    """Of a step at mid-range, relative to it."""
+    even = device.cycle_noise_range * 2 * device.half_range / device.step
+    return float(np.linalg.norm([device.cycle_noise, device.cycle_noise_additive, float(even), device.response.own_noise()]))
 
 
 def _step_ratio(device: Device) -> float | None:
@@ -44,7 +46,7 @@ _QUANTITIES: dict[str, Callable[[Device], float | None]] = {
     "step_ratio": _step_ratio,
     "asymmetry_spread": lambda d: None if d.response.one_sided else _spread_of(d, "asymmetry"),
     "step_spread": lambda d: _spread_of(d, "step"),
-    "cycle_noise": lambda d: _cycle_noise(d) if _sourced(d, "cycle_noise", "cycle_noise_additive") else None,
+    "cycle_noise": lambda d: _cycle_noise(d) if _sourced(d, "cycle_noise", "cycle_noise_additive", "cycle_noise_range") else None,
     "range_spread": lambda d: _spread_of(d, "g_max", "g_min"),
     "retention": lambda d: d.retention_s,
     "half_select": lambda d: None,

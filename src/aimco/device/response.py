@@ -58,24 +58,24 @@ class Response(Kinded):
         return {}
 
 
-def scalar_pulse(response: Response, *, relative: bool = True, fixed: bool = True) -> Callable[..., Any]:
+def scalar_pulse(response: Response, *, relative: bool = True, fixed: bool = True, even: bool = False) -> Callable[..., Any]:
     """The scalar function `pulse(g, n, up, p, noise) -> g` of a response: n pulses, noise a standard normal number.
 
     A family that defines `pulse` itself is taken at its word (it must return g for n = 0); from a family that
     defines `step` it is composed: n pulses move g by n times the step at the half-way state (midpoint rule, error
     third order in n step/range), with noise sqrt(n) times that of one pulse:
-    sigma^2 = (p.cycle_noise * step(g))^2 + (p.cycle_noise_additive * step at mid-range)^2.
+    sigma^2 = (p.cycle_noise * step(g))^2 + (p.cycle_noise_additive * step at mid-range)^2 + p.cycle_noise_range^2.
 
     Args:
-        response: the family. relative, fixed: whether the first and the second term of the noise are there.
+        response: the family. relative, fixed, even: whether the first, second and third term of the noise are there.
     """
     family = type(response)
     whole = getattr(family, "pulse", None)
-    return whole or _composed(family.step, relative, fixed)
+    return whole or _composed(family.step, relative, fixed, even)
 
 
 @functools.cache
-def _composed(step: Callable[..., Any], relative: bool, fixed: bool) -> Callable[..., Any]:
+def _composed(step: Callable[..., Any], relative: bool, fixed: bool, even: bool) -> Callable[..., Any]:
     def half_way(g, n, up, p):
         return step(g + 0.5 * (n - 1) * step(g, up, p), up, p)
 
@@ -92,4 +92,15 @@ def _composed(step: Callable[..., Any], relative: bool, fixed: bool) -> Callable
         state_free = p.cycle_noise_additive * (p.step_up if up else p.step_down)
         return g + n * half_way(g, n, up, p) + noise * sqrt(n) * state_free
 
+    def pulse_even(g, n, up, p, noise):
+        return g + n * half_way(g, n, up, p) + noise * sqrt(n) * p.cycle_noise_range
+
+    def pulse_all(g, n, up, p, noise):
+        dg = half_way(g, n, up, p)
+        state_free = p.cycle_noise_additive * (p.step_up if up else p.step_down)
+        scaled = p.cycle_noise * dg
+        return g + n * dg + noise * sqrt(n * (scaled * scaled + state_free * state_free + p.cycle_noise_range * p.cycle_noise_range))
+
+    if even:
+        return pulse_all if relative or fixed else pulse_even
     return pulse_both if relative and fixed else pulse_fixed if fixed else pulse_relative
