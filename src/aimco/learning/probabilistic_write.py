@@ -70,5 +70,6 @@ class ProbabilisticWrite(Rule):
         """Standard deviation of a write at mid-range, weight units, (E,)."""
         tile = w.tiles[0][0]
         device = tile.crossbar.device
+        assert device.programming_noise is not None
         share = torch.as_tensor(np.asarray(device.mid_range / device.g_max, np.float64))
         return np.asarray(programming_sigma(device.programming_noise, share)) / np.asarray(device.half_range) * tile.weight
