@@ -202,7 +202,7 @@ def test_zero_shifting_gives_up_where_noise_hides_the_way():
 def test_pulses_and_leak_balance_where_both_are_at_work():
     """Up and down steps -+ d w and a leak of t/tau of the distance to rest: w (d + t/tau) = rest t/tau, noise-free."""
     matrix = measured(200, spread={}, retention_s=1.0, resting_g=1.8)
-    zero_shift(matrix, 4000, check_every=2, pulse_s=0.02)
+    zero_shift(matrix, 800, check_every=2, pulse_s=0.02)
     balance = 0.8 * 0.02 / (0.01 + 0.02)
     assert matrix.tiles[0][0].crossbar.origin.mean().item() == pytest.approx(balance, abs=0.02)
 
