@@ -20,6 +20,8 @@ import tyro
 from aimco import __version__
 from aimco.record import InputError, write_atomic
 
+_TELL_SHARE = 0.05  # of a reference, from one line of a log to the next
+
 
 def demo(*, out: str = "aimco-report", json: bool = False) -> None:
     """Devices x rules on embedded digits: a table, a verdict per device, and a page in the folder OUT."""
@@ -269,13 +271,14 @@ def _run_reference(name: str, settings: Any) -> dict[str, Any]:
 
     console = Console(stderr=True)
     with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
-        bar, logged = progress.add_task(name, total=1.0), ""
+        bar, logged = progress.add_task(name, total=1.0), ("", 0)
 
         def on_step(label: str, done: float) -> None:
             nonlocal logged
             progress.update(bar, completed=done, description=f"{name}, {label}")
-            if progress.disable and label != logged:
-                logged = label
+            now = label, int(done / _TELL_SHARE)
+            if progress.disable and now != logged:
+                logged = now
                 print(f"{name}, {label}, {100 * done:.0f} % done", file=sys.stderr, flush=True)
 
         return references.run(name, replace(settings, on_step=on_step))
