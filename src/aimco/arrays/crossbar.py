@@ -263,6 +263,7 @@ class Crossbar:
         one_sided, rate = self.device.response.one_sided, step
         if one_sided:  # no pulse mends an overshoot there, and the first steps are the largest
             rate = _CAUTION * step.expand(self.shape)
+        first = self.done["applied"]
         for _ in range(rounds):
             error = target - self.state
             off = (error > limit) if one_sided else (error.abs() > limit)
@@ -277,6 +278,7 @@ class Crossbar:
             if one_sided:  # the next steps are at most as large as these were on average
                 moved = (self.state - before) / pulses.clamp(min=1)
                 rate = torch.where(moved > 0, moved, rate)
+        self.done["applied"] = first + rounds  # the next draws do not hang on how many rounds the other members needed
         if self.device.programming_noise is not None:
             half, mid, top = (self._each(v) for v in (self.device.half_range, self.device.mid_range, self.device.g_max))
             g = (self.state + self.origin) * half + mid
