@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -38,8 +40,13 @@ def assert_found(found, array, member):
     assert value[noise] == pytest.approx(true["cycle_noise"], rel=0.2)
 
 
-@pytest.mark.parametrize("states", [20, 100, 1000])
-@pytest.mark.parametrize("kind", FAMILIES)
+def rounds() -> list[Any]:
+    """Every family at 20, 100 and 1000 states; of the last, which take long, one is fast."""
+    cases = [(kind, states) for kind in FAMILIES for states in (20, 100, 1000)]
+    return [pytest.param(*case, marks=() if case[1] < 1000 or case[0] == "soft-bounds" else pytest.mark.slow) for case in cases]
+
+
+@pytest.mark.parametrize(("kind", "states"), rounds())
 def test_a_device_is_found_again(kind, states):
     """10 devices, 10 full cycles, 30 % from device to device and from cycle to cycle."""
     array, (measured,) = measure(device(kind, states), [1])
