@@ -248,10 +248,10 @@ class Sampled:
         low, high = (self.values[n] for n in ("g_min", "g_max"))
         return tuple((t[:, None, None] if t.ndim == 1 else t).expand(self.shape) for t in (low, high))  # type: ignore[return-value]
 
-    def steps(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean change by one up and one down pulse at a state (E, R, C)."""
+    def steps(self, state: torch.Tensor, packed: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean change by one up and one down pulse at a state (E, R, C); `packed` parameters where they are at hand."""
         up, down = torch.empty(self.shape), torch.empty(self.shape)
-        a, m = self.packed()
+        a, m = packed or self.packed()
         self.kernel().steps(state.contiguous().numpy(), a, m, up.numpy(), down.numpy())
         return up, down
 
@@ -261,12 +261,12 @@ class Sampled:
         A device whose steps never balance drifts to a bound, which is then returned; one whose steps balance
         everywhere stays where it is: mid-range is returned.
         """
-        low, high = (t.clone() for t in self.bounds())
-        up, down = self.steps((low + high) / 2)
-        everywhere = (self.steps(low)[0] + self.steps(low)[1] == 0) & (up + down == 0)
+        (low, high), packed = (t.clone() for t in self.bounds()), self.packed()
+        up, down = self.steps((low + high) / 2, packed)
+        everywhere = (sum(self.steps(low, packed)) == 0) & (up + down == 0)
         for _ in range(40):
             middle = (low + high) / 2
-            up, down = self.steps(middle)
+            up, down = self.steps(middle, packed)
             rising = up + down > 0
             low, high = torch.where(rising, middle, low), torch.where(rising, high, middle)
         return torch.where(everywhere, torch.zeros(()), (low + high) / 2)

@@ -158,9 +158,10 @@ class Referenced(Rule):
             raise PathError("rule.reference_pulse_s", "must be absent without rule.reference_pulses: it is the time of one of these")
         if self.measures and self.reference_error:
             raise PathError("rule.reference_error", "must be 0 where the reference is measured: the error is then that of measuring")
-        if self.reference != "none" and len(design.cell.signs) > 1:
-            wanted = f"must be of one device, as reference, for a rule that reads an array against its {self.reference}"
-            raise PathError("cell.kind", f"{wanted}, got {design.cell.kind}; or set rule.reference = 'none'")
+        if self.against.reference != "mid-range" and len(design.cell.signs) > 1:
+            wanted = f"must be of one device, as reference, for a rule that reads an array against references, {self.kind}"
+            other = "" if self.reference == "none" else "; or set rule.reference = 'none'"
+            raise PathError("cell.kind", f"{wanted}, got {design.cell.kind}{other}")
         if self.reference == "resting-point" and not np.isfinite(design.device.retention_s).any():
             raise PathError("device.retention_s", "must be finite for rule.reference = 'resting-point': the device does not leak")
 

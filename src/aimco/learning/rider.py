@@ -74,4 +74,4 @@ class Rider(ChoppedTikiTakaV2):
         q[members, k] = 0.0
 
     def notes(self):
-        return ["reference devices hold what is written into them exactly"]
+        return [*super().notes(), "reference devices hold what is written into them exactly"]
