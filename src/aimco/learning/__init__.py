@@ -159,7 +159,7 @@ class Referenced(Rule):
         if self.measures and self.reference_error:
             raise PathError("rule.reference_error", "must be 0 where the reference is measured: the error is then that of measuring")
         if self.against.reference != "mid-range" and len(design.cell.signs) > 1:
-            wanted = f"must be of one device, as reference, for a rule that reads an array against references, {self.kind}"
+            wanted = f"must be of one device, as reference, for the rule {self.kind}, which reads an array against references"
             other = "" if self.reference == "none" else "; or set rule.reference = 'none'"
             raise PathError("cell.kind", f"{wanted}, got {design.cell.kind}{other}")
         if self.reference == "resting-point" and not np.isfinite(design.device.retention_s).any():
