@@ -13,7 +13,8 @@ from aimco.arrays.crossbar import Crossbar
 from aimco.cell import Cell
 from aimco.device.device import Device
 from aimco.kernels import filters
-from aimco.learning import Rule
+from aimco.learning import Rule, clock, reads_between
+from aimco.mapping import AnalogMatrix
 from aimco.networks.layers import Linear
 from aimco.periphery import Periphery
 from aimco.tile import Tile
@@ -33,7 +34,7 @@ def test_pulses_on_a_row_step_its_devices_alone(size):
     array = Crossbar(Device.of(STEADY), *size, seeds=(0, 1))
     pulses = torch.zeros(2, size[1], dtype=torch.int32)
     pulses[0, 0], pulses[1, 1] = 3, -2
-    array.pulse_line(2, pulses)
+    array.pulse_lines(np.array([2]), pulses[:, None])
     wanted = torch.zeros(2, *size)
     wanted[0, 2, 0], wanted[1, 2, 1] = 0.03, -0.04
     torch.testing.assert_close(array.state, wanted, atol=1e-6, rtol=0)
@@ -45,7 +46,7 @@ def test_pulses_on_a_row_of_pairs_only_raise_devices():
     device = Device.of(STEADY | {"response": {"kind": "pcm", "step_up": 0.01}})
     tile = Tile(device, Cell.of({"kind": "pair"}), Periphery(), 3, 3)
     before = tile.crossbar.state[0, 0, 0].item()
-    tile.pulse_line(1, torch.tensor([[2, -2, 0]], dtype=torch.int32))
+    tile.pulse_lines(np.array([1]), torch.tensor([[[2, -2, 0]]], dtype=torch.int32))
     moved = tile.weights[0, 1]
     assert moved[0] > 0.009
     assert moved[1] < -0.009
@@ -68,6 +69,44 @@ def test_a_row_is_read_as_the_product_with_one_input(cell):
         torch.testing.assert_close(tiles[0].read_line(3), tiles[1].mvm(one)[:, 0], atol=1e-6, rtol=0)
         reads = [{n: np.asarray(tile.counts[n]).tolist() for n in ("mvm", "adc", "dac", "cell_reads")} for tile in tiles]
         assert reads[0] == reads[1]
+
+
+@pytest.mark.parametrize("members", [1, 9])
+@pytest.mark.parametrize("size", [(30, 50), (50, 30)])
+@pytest.mark.parametrize("parts", [{}, {"array": {"rows": 20}}, {"device": "pcm-noisy"}, {"cell": {"kind": "pair"}}])
+def test_reads_between_samples_are_pulses_and_reads_in_turn(size, members, parts):
+    """In one launch or one after the other, also over several arrays: the same states, reads and counts."""
+    made = ai.Design.of({"device": SOFT | {"spread": {"step": 0.3}, "cycle_noise": 0.3}} | parts)
+    options = (made.device, made.cell, made.array, made.periphery, *size)
+    together, apart = (AnalogMatrix(*options, seeds=tuple(range(members))) for _ in range(2))
+    draws = torch.Generator().manual_seed(0)
+    x, d = (torch.randn(members, 7, n, generator=draws) for n in size)
+    lr = np.linspace(0.001, 0.002, 7 * members).reshape(members, 7)
+    after, rows = np.array([1, 4, 5]), np.array([7, 0, 29])
+    seen = together.pulse_and_read(x, d, lr, after, rows)
+    for t, part in enumerate((slice(0, 2), slice(2, 5), slice(5, 6), slice(6, 7))):
+        apart.pulse(x[:, part], d[:, part], np.ascontiguousarray(lr[:, part]))
+        if t < len(rows):
+            torch.testing.assert_close(seen[:, t], apart.read_line(int(rows[t])), atol=0, rtol=0)
+    torch.testing.assert_close(together.weights, apart.weights, atol=0, rtol=0)
+    counts = [{n: np.asarray(c).tolist() for n, c in m.counts.items()} for m in (together, apart)]
+    assert counts[0] == counts[1]
+
+
+def test_no_row_is_read_twice_in_a_run():
+    """3 rows, a read every 2 samples, 13 samples: runs of at most 3 reads, that go on where the batch before ended."""
+    state, found = clock(), []
+    for samples in (1, 13, 0, 4):
+        ends = 0
+        for run, after, rows, reads in reads_between(2, state, samples, 3):
+            assert run.start == ends
+            assert len(set(rows.tolist())) == len(rows)
+            found += [(int(r), int(n)) for r, n in zip(rows, reads, strict=True)]
+            assert (after < run.stop - run.start).all()
+            ends = run.stop
+        assert ends == samples
+    assert found == [(n % 3, n) for n in range(9)]
+    assert (int(state["samples"]), int(state["reads"])) == (0, 9)
 
 
 def test_pulses_up_and_down_in_turn_settle_at_the_symmetry_point():
@@ -99,14 +138,14 @@ def test_an_offset_reference_leaves_the_devices_where_they_are():
 @given(st.lists(st.floats(-5, 5, width=32), min_size=2, max_size=8), st.integers(1, 3))
 def test_the_filter_loses_nothing(reads, most):
     """What went in is what is held and what left as whole parts; pulses are these, at most `most`."""
-    h, sent = np.zeros((1, 1, 1), np.float32), np.zeros((1, 1), np.int32)
+    h, sent = np.zeros((1, 1, 1), np.float32), np.zeros((1, 1, 1), np.int32)
     left = 0.0
     for v in reads:
         before = float(h[0, 0, 0])
-        filters.gather(h, 0, np.array([[v]], np.float32), np.ones(1, np.float32), most, sent)
+        filters.gather(h, np.zeros(1, np.int64), np.array([[[v]]], np.float32), np.ones(1, np.float32), most, sent)
         whole = np.trunc(np.float32(before) + np.float32(v))
         assert abs(float(h[0, 0, 0])) < 1
-        assert sent[0, 0] == np.clip(whole, -most, most)
+        assert sent[0, 0, 0] == np.clip(whole, -most, most)
         left += whole
     assert left + float(h[0, 0, 0]) == pytest.approx(sum(reads), abs=1e-4)
 

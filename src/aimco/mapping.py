@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import Field
 
@@ -137,16 +138,38 @@ class AnalogMatrix:
         for r, c, tile in self._each():
             tile.pulse(x[..., r].contiguous(), d[..., c].contiguous(), lr)
 
+    def pulse_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+        """`pulse`, and `read_line` of rows[t] after sample after[t], (E, T, columns): in one launch where reads are ideal.
+
+        Args:
+            lr: of each sample, (E, B) float64. after, rows: (T,) int64, in order.
+        """
+        if self._single and self._single.reads_states:
+            return self._single.pulse_and_read(x.contiguous(), d.contiguous(), lr, after, rows)
+        seen, first = torch.empty(self.shape[0], len(rows), self.shape[2]), 0
+        for t, last in enumerate((*(after + 1).tolist(), x.shape[1])):
+            if last > first:
+                self.pulse(x[:, first:last], d[:, first:last], np.ascontiguousarray(lr[:, first:last]))
+            if t < len(rows):
+                seen[:, t] = self.read_line(int(rows[t]))
+            first = last
+        return seen
+
+    def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
+        """Give each weight of rows[t] its own number of pulses, (E, T, columns) int32, positive up, one row after the other."""
+        if self._single:
+            self._single.pulse_lines(rows, pulses)
+            return
+        for t, k in enumerate(rows.tolist()):
+            for c, tile, own in self._along(k):
+                tile.pulse_lines(np.array([own]), pulses[:, t : t + 1, c].contiguous())
+
     def pulse_line(self, k: int, pulses: torch.Tensor) -> None:
         """Give each weight of row k its own number of pulses, (E, columns) int32, positive up, all columns at once."""
-        if self._single:
-            self._single.pulse_line(k, pulses)
-            return
-        for c, tile, own in self._along(k):
-            tile.pulse_line(own, pulses[:, c].contiguous())
+        self.pulse_lines(np.array([k]), pulses[:, None])
 
     def pulse_rows(self, pulses: torch.Tensor) -> None:
-        """`pulse_line` on one row after the other, (E, rows, columns) int32."""
+        """`pulse_lines` on all rows, (E, rows, columns) int32."""
         for r, c, tile in self._each():
             tile.pulse_rows(pulses[:, r, c].contiguous())
 

@@ -157,11 +157,12 @@ class Tile:
         return numbers
 
     def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
-        """Parallel pulsed update, E[dW] = lr x d^T, sample after sample. x (E, B, rows), d (E, B, columns), lr a number or (E,)."""
+        """Parallel pulsed update, E[dW] = lr x d^T, sample after sample.
+
+        x (E, B, rows), d (E, B, columns), lr a number, (E,), or a float64 array (E, B).
+        """
         rate, before = self._in_state(lr), self.updates
-        self.updates += x.shape[1]
-        if self._scaled:  # the largest value on each side is looked for
-            self._counts.add(digital_ops=x.shape[1] * (self.shape[1] + self.shape[2]))
+        self._note_updates(x.shape[1])
         if len(self.crossbars) == 1:
             self.crossbar.pulse(x, d, rate)
             return
@@ -171,15 +172,37 @@ class Tile:
                 self.crossbars[k].pulse(some[0], some[1] if self.signs[k] > 0 or take else -some[1], rate, take)
         self.cell.refresh(self, before, self.updates)
 
-    def pulse_line(self, k: int, pulses: torch.Tensor) -> None:
-        """Give each weight of row k its own number of pulses, (E, columns) int32, positive up, all columns at once."""
-        for device, own in self._routed(pulses, 1):
-            self.crossbars[device].pulse_line(k, own)
+    def _note_updates(self, samples: int) -> None:
+        self.updates += samples
+        if self._scaled:  # the largest value on each side is looked for
+            self._counts.add(digital_ops=samples * (self.shape[1] + self.shape[2]))
+
+    @property
+    def reads_states(self) -> bool:
+        """Whether a read of a row is the state of its devices and nothing else, which `pulse_and_read` needs."""
+        return self.ideal_reads and len(self.crossbars) == 1 and not self.crossbar.noisy
+
+    def pulse_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: Any, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+        """`pulse`, and `read_line` of rows[t] after sample after[t], in one launch, (E, T, columns)."""
+        self._note_updates(x.shape[1])
+        self._counts.add(line_reads=len(rows))
+        self.crossbar.count_read("mvm", len(rows), None)
+        return self.crossbar.pulse_and_read(x, d, self._in_state(lr), after, rows).mul_(self._weight)
+
+    def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
+        """Give each weight of rows[t] its own number of pulses, (E, T, columns) int32, positive up, one row after the other."""
+        if len(self.crossbars) == 1:
+            self.updates += len(rows)
+            self.crossbar.pulse_lines(rows, pulses)
+            return
+        for t in range(len(rows)):
+            for device, own in self._routed(pulses[:, t], 1):
+                self.crossbars[device].pulse_lines(rows[t : t + 1], own[:, None])
 
     def pulse_rows(self, pulses: torch.Tensor) -> None:
-        """`pulse_line` on one row after the other, (E, rows, columns) int32."""
+        """`pulse_lines` on all rows, (E, rows, columns) int32, as one update."""
         for device, own in self._routed(pulses, 1):
-            self.crossbars[device].pulse_rows(own)
+            self.crossbars[device].pulse_lines(np.arange(self.shape[1]), own)
 
     def _routed(self, pulses: torch.Tensor, updates: int) -> Iterator[tuple[int, torch.Tensor]]:
         """Pulses for each device of the cells that takes them; then what is done to the cells between updates."""
@@ -210,6 +233,8 @@ class Tile:
     def _in_state(self, lr: Any) -> np.ndarray:
         if isinstance(lr, np.ndarray) and lr.shape == self.weight.shape:
             return lr / self.weight
+        if isinstance(lr, np.ndarray) and lr.ndim == 2:
+            return lr / self.weight[:, None]
         if not isinstance(lr, float):
             return per_member(np.asarray(lr, np.float64).reshape(-1), len(self.weight)) / self.weight
         if lr not in self._rates:

@@ -30,6 +30,7 @@ _TOGETHER_ABOVE = 20_000  # expected coincidences from which waking the other th
 _MEMBERS_TOGETHER = 8  # members from which they are shared out among the threads
 _CAUTION = 10  # one-sided devices are taken to step this much more than at mid-range until they were seen to step less
 _STATE_FIELDS = ("state", "origin")
+_NONE, _NOTHING = np.empty(0, np.int64), np.empty((0, 0, 0), np.float32)  # no reads between samples
 _DONE = ("updates", "applied", "lines", "alternate", "mvm", "mvm_t", "programs", "resets", "holds")
 
 
@@ -159,6 +160,11 @@ class Crossbar:
             self._noise_keys[name, attempt] = rng.stream_keys(self.seeds, *self.names, name, attempt)
         return self._noise_keys[name, attempt]
 
+    @property
+    def noisy(self) -> bool:
+        """Whether states fluctuate, so that a read sees more than them."""
+        return self._noise is not None
+
     # writes
 
     def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, take: int = 0) -> None:
@@ -166,17 +172,27 @@ class Crossbar:
 
         Args:
             x: values on the rows (E, B, R). d: values on the columns (E, B, C), float32.
-            lr: learning rate in units of the state, (E,) float64.
+            lr: learning rate in units of the state, (E,) or (E, B) float64.
             take: 1 leaves the pulses out that would step down; -1 takes only these, and they step up: the two sides of a pair.
         """
+        self._send(x, d, lr, take, (_NONE, _NONE, self.on_its_side, _NOTHING))
+
+    def pulse_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+        """`pulse`, and `line` of rows[t] after sample after[t], in one launch; (E, T, C). Not where reads are noisy; not counted."""
+        seen = torch.empty(self.shape[0], len(rows), self.shape[2])
+        self._send(x, d, lr, 0, (after, rows, self.on_its_side, seen.numpy()))
+        return seen
+
+    def _send(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, take: int, reads: tuple[Any, ...]) -> None:
         batch, first, room = x.shape[1], self.done["updates"], self._room(x.shape[1])
         kernel, keys, arrays, trains = room["kernel"], self.keys["pulse"], room["arrays"], room["trains"]
         sides = (d.numpy(), x.numpy()) if self.on_its_side else (x.numpy(), d.numpy())
-        inputs = (*sides, lr, self.step, room["options"], keys, first, *arrays, *trains, room["tally"], room["hits"])
+        rates = lr.reshape(self.shape[0], -1)
+        inputs = (*sides, rates, self.step, room["options"], keys, first, *arrays, trains, room["tally"], room["hits"], take, reads)
         if self.shape[0] >= _MEMBERS_TOGETHER:
-            kernel.pulse_members(*inputs, take)
-        elif not kernel.pulse(*inputs, take, _TOGETHER_ABOVE):
-            kernel.update(batch, keys, first, *arrays, *trains, room["hits"], take)
+            kernel.pulse_members(*inputs)
+        elif not kernel.pulse(*inputs, _TOGETHER_ABOVE):
+            kernel.update(batch, keys, first, *arrays, trains, room["hits"], take, reads)
         self.done["updates"] += batch
 
     def _room(self, batch: int) -> dict[str, Any]:
@@ -224,19 +240,15 @@ class Crossbar:
         self.done["applied"] += 1
         self._counts.add(program_pulses=count.abs().sum((1, 2)).numpy())
 
-    def pulse_line(self, k: int, pulses: torch.Tensor) -> None:
-        """Give each device of row k its own number of pulses, (E, C) int32, positive up: the row fires, the columns count off theirs."""
-        room = self._room(1)
-        rest = k, self.on_its_side, pulses.numpy(), self.keys["lines"], self.done["lines"], room["tally"], room["hits"]
-        room["kernel"].line(*room["arrays"], *rest)
-        self.done["lines"] += 1
+    def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
+        """Give each device of rows[t] its own number of pulses, (E, T, C) int32, positive up, one row after the other.
 
-    def pulse_rows(self, pulses: torch.Tensor) -> None:
-        """`pulse_line` on one row after the other, (E, R, C) int32."""
+        The row fires, and the columns count off theirs.
+        """
         room = self._room(1)
-        rest = self.on_its_side, pulses.numpy(), self.keys["lines"], self.done["lines"], room["tally"], room["hits"]
+        rest = rows, self.on_its_side, pulses.numpy(), self.keys["lines"], self.done["lines"], room["tally"], room["hits"]
         room["kernel"].lines(*room["arrays"], *rest)
-        self.done["lines"] += self.shape[1]
+        self.done["lines"] += len(rows)
 
     def alternate(self, pulses: int, up: bool = True) -> None:
         """Pulses up and down in turn on all devices at once, rows and columns firing together; the first is up or down."""

@@ -123,62 +123,71 @@ def _sample(state, origin, a, m, trains, e, b, low, high, start, noise, take):
 
 
 @nb.njit(inline="always")
-def _member(e, batch, keys, first, state, origin, a, m, trains, hits, take):
-    """All samples on all rows of one member."""
-    noise = np.empty(state.shape[2], np.float32)
-    for b in range(batch):
-        hits[e, 0] += _sample(state, origin, a, m, trains, e, b, 0, state.shape[1], base(keys[e, 2], first + b), noise, take)
+def _read(state, e, low, high, k, on_its_side, out):
+    """The states of row k of the array as it is wired, as far as the rows low..high in memory hold them."""
+    if on_its_side:
+        for i in range(low, high):
+            out[i] = state[e, i, k]
+    elif low <= k < high:
+        out[:] = state[e, k]
 
 
 @nb.njit(**_flags)
-def pulse(
-    x, d, lr, dw_min, options, keys, first, state, origin, a, m, x_words, d_words, rows, columns, lengths, tally, hits, take, alone_below
-):
+def _rows(e, low, high, batch, keys, first, state, origin, a, m, trains, hits, take, reads):
+    """All samples on the rows low..high of one member, and the reads between them."""
+    noise, (after, lines, on_its_side, seen), t = np.empty(state.shape[2], np.float32), reads, 0
+    for b in range(batch):
+        hits[e, low] += _sample(state, origin, a, m, trains, e, b, low, high, base(keys[e, 2], first + b), noise, take)
+        while t < after.size and after[t] == b:
+            _read(state, e, low, high, lines[t], on_its_side, seen[e, t])
+            t += 1
+
+
+@nb.njit(**_flags)
+def pulse(x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, tally, hits, take, reads, alone_below):
     """Encode the trains of a batch and, where they make little work, apply them; returns whether that was done.
 
     Args:
-        x ... first, x_words ... tally: as in `trains.encode`. The others: as in `update`.
+        x ... first, tally: as in `trains.encode`, and trains, its buffers. The others: as in `update`.
         alone_below: expected coincidences from which `update` with all threads is worth waking them.
     """
     work = 0.0
     for e in range(state.shape[0]):
-        work += encode(e, x, d, lr, dw_min, options, keys, first, x_words, d_words, rows, columns, lengths, tally)
+        work += encode(e, x, d, lr, dw_min, options, keys, first, trains, tally)
     if work > alone_below:
         return False
     for e in range(state.shape[0]):
-        _member(e, x.shape[1], keys, first, state, origin, a, m, (x_words, d_words, rows, columns, lengths), hits, take)
+        _rows(e, 0, state.shape[1], x.shape[1], keys, first, state, origin, a, m, trains, hits, take, reads)
     return True
 
 
 @nb.njit(parallel=True, **_flags)
-def pulse_members(x, d, lr, dw_min, options, keys, first, state, origin, a, m, x_words, d_words, rows, columns, lengths, tally, hits, take):
+def pulse_members(x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, tally, hits, take, reads):
     """`pulse` with the members of an ensemble shared out among the threads."""
     for e in nb.prange(state.shape[0]):
-        encode(e, x, d, lr, dw_min, options, keys, first, x_words, d_words, rows, columns, lengths, tally)
-        _member(e, x.shape[1], keys, first, state, origin, a, m, (x_words, d_words, rows, columns, lengths), hits, take)
+        encode(e, x, d, lr, dw_min, options, keys, first, trains, tally)
+        _rows(e, 0, state.shape[1], x.shape[1], keys, first, state, origin, a, m, trains, hits, take, reads)
 
 
 @nb.njit(parallel=True, **_flags)
-def update(batch, keys, first, state, origin, a, m, x_words, d_words, rows, columns, lengths, hits, take):
+def update(batch, keys, first, state, origin, a, m, trains, hits, take, reads):
     """Apply the trains of a batch, sample after sample, on all devices at once.
 
     Args:
-        batch: samples in the buffers. keys, first, x_words ... lengths: from and as in `trains.encode`.
+        batch: samples in the buffers. keys, first, trains: from and as in `trains.encode`.
         state: (E, R, C) float32, changed in place. origin: (E, R, C), the reference, or (E, 1, C) unused.
         a: device parameters twice, (E, R, K, C) for whole rows and (E, R, C, K) for single devices, whose parameters then share a
             line of the processor's cache. m: parameters equal within a member (E, M).
         hits: coincidences are added to it, by row, (E, R) int64.
         take: 0 steps up and down; 1 only the coincidences that step up; -1 only those that step down, as steps up.
+        reads: reads between the samples, (after which sample (T,), which row (T,) of the array as it is wired, whether it lies on its
+            side, out: the states read (E, T, columns)).
     """
-    members, height, width = state.shape
+    members, height, _ = state.shape
     blocks = (height + BLOCK - 1) // BLOCK
     for block in nb.prange(members * blocks):
-        noise = np.empty(width, np.float32)
         e, low = block // blocks, block % blocks * BLOCK
-        trains = (x_words, d_words, rows, columns, lengths)
-        for b in range(batch):
-            start = base(keys[e, 2], first + b)
-            hits[e, low] += _sample(state, origin, a, m, trains, e, b, low, low + BLOCK, start, noise, take)
+        _rows(e, low, min(low + BLOCK, height), batch, keys, first, state, origin, a, m, trains, hits, take, reads)
 
 
 @nb.njit(parallel=True, **_flags)
@@ -197,12 +206,9 @@ def apply(state, origin, a, m, pulses, keys, step):
             state[e, i, j] = w
 
 
-@nb.njit(**_flags)
-def line(state, origin, a, m, k, on_its_side, pulses, keys, step, tally, hits):
-    """Give each device of one row its own number of pulses, (E, C) int32, positive up, all columns at once.
-
-    The row is k of the array as it is wired: a column of one that lies on its side. tally, hits: as in `trains.encode`, `update`.
-    """
+@nb.njit(inline="always")
+def _line(state, origin, a, m, k, on_its_side, pulses, keys, step, tally, hits):
+    """Give each device of one row its own number of pulses, (E, C), all columns at once."""
     for e in range(state.shape[0]):
         key = hash_add(base(keys[e], step), np.uint32(np.uint32(k) * _ROW))
         slots, sent = 0, 0
@@ -224,10 +230,13 @@ def line(state, origin, a, m, k, on_its_side, pulses, keys, step, tally, hits):
 
 
 @nb.njit(**_flags)
-def lines(state, origin, a, m, on_its_side, pulses, keys, first, tally, hits):
-    """`line` for one row after the other, with pulses (E, R, C) int32; rows without any are left out."""
-    for k in range(pulses.shape[1]):
-        line(state, origin, a, m, k, on_its_side, pulses[:, k], keys, first + k, tally, hits)
+def lines(state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hits):
+    """Give each device of one row after the other its own number of pulses, (E, T, C) int32, positive up, all columns at once.
+
+    rows: (T,), of the array as it is wired: columns of one that lies on its side. tally, hits: as in `trains.encode`, `update`.
+    """
+    for t in range(rows.size):
+        _line(state, origin, a, m, rows[t], on_its_side, pulses[:, t], keys, first + t, tally, hits)
 
 
 @nb.njit(parallel=True, **_flags)

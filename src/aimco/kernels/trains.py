@@ -60,34 +60,35 @@ def _train(v, scale, length, key, thresholds, slot_keys, words):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def encode(e, x, d, lr, dw_min, options, keys, first, x_words, d_words, rows, columns, lengths, tally):
+def encode(e, x, d, lr, dw_min, options, keys, first, trains, tally):
     """Pulse trains of a batch, the rows that fire at all, and for samples done pulse by pulse the columns that fire in each slot.
 
     Args:
         e: the ensemble member. x, d: values on rows (E, B, R) and columns (E, B, C), float32.
-        lr, dw_min: learning rate and mean step in the same units, (E,).
+        lr: learning rate, (E, B) or (E, 1). dw_min: mean step in the same unit, (E,).
         options: longest train 1..31, update management, update-BL management, may one step stand for all coincidences,
             do x and d stand for errors and inputs (an array on its side); (5,) int64.
         keys: (E, 3) uint64, streams of the row trains, the column trains and the noise.
         first: number of the first sample since the start.
-        x_words, d_words: out, uint32 (E, B, R), (E, B, C).
-        rows: out, the rows that fire, (E, B, R). columns: out, the columns that fire in each slot, positive ones
-            from the front, negative ones from the back, (E, B, 31, C).
-        lengths: out, (E, B, 64) int32: how many rows, whether aggregated, then for each slot how many positive and negative columns.
+        trains: out, (x_words (E, B, R), d_words (E, B, C), uint32; rows, those that fire, (E, B, R); columns that fire in each slot,
+            positive ones from the front, negative ones from the back, (E, B, 31, C); lengths (E, B, 64) int32: how many rows,
+            whether aggregated, then for each slot how many positive and negative columns).
         tally: slots, row pulses and column pulses are added to it, (E, 3) int64.
 
     Returns:
         Expected coincidences of the batch.
     """
+    x_words, d_words, rows, columns, lengths = trains
     scratch, slot_keys = np.empty(max(x.shape[2], d.shape[2]), np.uint32), np.empty(16, np.uint32)
     work = 0.0
     for b in range(x.shape[1]):
         xs, ds, xw, dw, found = x[e, b], d[e, b], x_words[e, b], d_words[e, b], lengths[e, b]
         top_x, top_d = largest(xs), largest(ds)
         found[:FILLED] = 0
-        if top_x == 0 or top_d == 0 or lr[e] == 0:
+        rate = lr[e, b if lr.shape[1] > 1 else 0]
+        if top_x == 0 or top_d == 0 or rate == 0:
             continue
-        slots, wanted = options[LENGTH], lr[e] * top_x * top_d / dw_min[e]  # coincidences wanted where both sides are largest
+        slots, wanted = options[LENGTH], rate * top_x * top_d / dw_min[e]  # coincidences wanted where both sides are largest
         if options[SHORTEN]:
             slots = int(min(float(slots), max(1.0, np.ceil(wanted))))
         if wanted > options[LENGTH]:  # more than a train can give: only large errors are clipped, the inputs keep their proportions
@@ -95,7 +96,7 @@ def encode(e, x, d, lr, dw_min, options, keys, first, x_words, d_words, rows, co
                 top_x = np.float32(top_x * options[LENGTH] / wanted)
             else:
                 top_d = np.float32(top_d * options[LENGTH] / wanted)
-        gain = np.float32(np.sqrt(lr[e] / (slots * dw_min[e])))
+        gain = np.float32(np.sqrt(rate / (slots * dw_min[e])))
         balance = np.float32(np.sqrt(top_d / top_x)) if options[MANAGE] else np.float32(1)
         sum_x, row_pulses = _train(xs, gain * balance, slots, base(keys[e, 0], first + b), scratch, slot_keys, xw)
         sum_d, column_pulses = _train(ds, gain / balance, slots, base(keys[e, 1], first + b), scratch, slot_keys, dw)

@@ -196,6 +196,26 @@ def turns(
     state["reads"].fill_(reads)
 
 
+def reads_between(
+    every: int, state: Mapping[str, torch.Tensor], samples: int, rows: int
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
+    """A batch in runs in which no row is read twice, with the reads between their samples, one after each multiple of `every`.
+
+    Yields:
+        Samples of the run; after which of them there is a read (T,), which row it reads (T,), and how many came before it (T,).
+    """
+    since, first, done = int(state["samples"]), int(state["reads"]), 0
+    ends = np.arange(every - since - 1, samples, every)
+    for start in range(0, len(ends) or 1, rows):
+        after = ends[start : start + rows]
+        last = samples if start + rows >= len(ends) else int(after[-1]) + 1
+        reads = first + start + np.arange(len(after))
+        yield slice(done, last), after - done, reads % rows, reads
+        done = last
+    state["samples"].fill_((since + samples) % every)
+    state["reads"].fill_(first + len(ends))
+
+
 def one_hot(arrays: AnalogMatrix, k: int) -> torch.Tensor:
     """The vector that selects row k, (E, 1, rows)."""
     u = torch.zeros(arrays.shape[0], 1, arrays.rows)

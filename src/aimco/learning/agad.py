@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 
 from aimco.ensemble import per_member
+from aimco.kernels import filters
 from aimco.learning.chopped_tiki_taka_v2 import ChoppedTikiTakaV2
 
 
@@ -29,14 +31,10 @@ class Agad(ChoppedTikiTakaV2):
         state = super().start(arrays)
         return state | {"p": torch.zeros_like(state["h"]), "p_ref": torch.zeros_like(state["h"])}
 
-    def gradient(self, arrays, state, k, v):
-        kept = arrays["A"].kept
+    def gradient(self, arrays, state, rows, v, signs, flips):
+        kept, p, p_ref = arrays["A"].kept, state["p"], state["p_ref"]
         if "beta" not in kept:
-            kept["beta"] = torch.from_numpy(per_member(self.memory, len(v))).float()[:, None]
-        gradient = super().gradient(arrays, state, k, v - state["p_ref"][:, k])
-        state["p"][:, k].lerp_(v, kept["beta"])
-        arrays["W"].digital(4 * v.shape[1])
-        return gradient
-
-    def flipped(self, arrays, state, k, members):
-        state["p_ref"][members, k] = state["p"][members, k]
+            kept["beta"] = per_member(self.memory, len(v)).astype(np.float32)
+        filters.refer_to_mean(v.numpy(), rows, flips, kept["beta"], p.numpy(), p_ref.numpy())
+        arrays["W"].digital(4 * v.shape[1] * v.shape[2])
+        return super().gradient(arrays, state, rows, v, signs, flips)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from pydantic import Field
 
 from aimco import rng
+from aimco.kernels import filters
 from aimco.learning.tiki_taka_v2 import TikiTakaV2
 from aimco.mapping import AnalogMatrix
 
@@ -30,27 +29,23 @@ class ChoppedTikiTakaV2(TikiTakaV2):
     def start(self, arrays):
         return super().start(arrays) | {"chopper": torch.ones(arrays["A"].shape[:2])}
 
-    def chopped(self, state, x):
-        return x * state["chopper"][:, None]
+    def chopped(self, state, a, x, after, rows, reads):
+        flips, out, signs = self._flips(a, reads), torch.empty_like(x), torch.empty(x.shape[0], len(rows))
+        filters.chop(x.numpy(), after, rows, flips, state["chopper"].numpy(), out.numpy(), signs.numpy())
+        return out, signs[:, :, None], flips
 
-    def gradient(self, arrays, state, k, v):
-        return state["chopper"][:, k, None] * v
+    def gradient(self, arrays, state, rows, v, signs, flips):
+        return v.mul_(signs)
 
-    def after_read(self, arrays, state, k, read):
-        flips = self._flips(arrays["A"], read)
-        if flips is not None:
-            state["chopper"][flips, k] *= -1
-            self.flipped(arrays, state, k, flips)
-
-    def flipped(self, arrays: Mapping[str, AnalogMatrix], state: dict[str, torch.Tensor], k: int, members: torch.Tensor) -> None:
-        """What follows a change of the sign of row k in some members, (E,) bool."""
-
-    def _flips(self, a: AnalogMatrix, read: int) -> torch.Tensor | None:
-        """In which members the sign changes after a read, (E,) bool; None where in none."""
-        block, place = divmod(read, _BLOCK)
-        if a.kept.get("flips", (None,))[0] != block:
-            draws = rng.uniform(rng.stream_keys(a.seeds, *a.names, "chopper"), block, _BLOCK)
-            flips = np.less(draws, np.asarray(self.flip).reshape(-1, 1))
-            a.kept["flips"] = (block, np.any(flips, axis=0, keepdims=True)[0], torch.from_numpy(flips))
-        _, anywhere, flips = a.kept["flips"]
-        return flips[:, place] if anywhere[place] else None
+    def _flips(self, a: AnalogMatrix, reads: np.ndarray) -> np.ndarray:
+        """In which members the sign of the row read changes after each of these reads, (E, T) bool."""
+        flips, first = np.zeros((a.shape[0], len(reads)), np.bool_), 0
+        while first < len(reads):
+            block, place = divmod(int(reads[first]), _BLOCK)
+            if a.kept.get("flips", (None,))[0] != block:
+                draws = rng.uniform(rng.stream_keys(a.seeds, *a.names, "chopper"), block, _BLOCK)
+                a.kept["flips"] = (block, np.less(draws, np.asarray(self.flip).reshape(-1, 1)))
+            some = a.kept["flips"][1][:, place : place + len(reads) - first]
+            flips[:, first : first + some.shape[1]] = some
+            first += some.shape[1]
+        return flips

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 
@@ -51,27 +50,19 @@ class Rider(ChoppedTikiTakaV2):
         state = super().start(arrays)
         return state | {"q": torch.zeros_like(state["h"])}
 
-    def gradient(self, arrays, state, k, v):
-        kept = arrays["A"].kept
+    def gradient(self, arrays, state, rows, v, signs, flips):
+        a, kept, q, k = arrays["A"], arrays["A"].kept, state["q"], torch.from_numpy(rows)
         if "eta" not in kept:
-            kept["eta"] = torch.from_numpy(per_member(self.memory, len(v))).float()[:, None]
-            kept["unchopped"] = torch.from_numpy(per_member(self.flip, len(v)) == 0)
-        state["q"][:, k].lerp_(v, kept["eta"])
-        arrays["W"].digital(3 * v.shape[1])
-        return super().gradient(arrays, state, k, v)
-
-    def after_read(self, arrays, state, k, read):
-        super().after_read(arrays, state, k, read)
-        if np.size(self.flip) > 1 or self.flip == 0:
-            self._follow(arrays["A"], state["q"], k, arrays["A"].kept["unchopped"])
-
-    def flipped(self, arrays, state, k, members):
-        self._follow(arrays["A"], state["q"], k, members)
-
-    def _follow(self, a, q, k, members):
-        """Write q_k, which is relative to the reference devices, into these."""
-        a.refer(q[:, k], k, members)
-        q[members, k] = 0.0
+            kept["eta"] = torch.from_numpy(per_member(self.memory, len(v))).float()[:, None, None]
+            kept["unchopped"] = torch.from_numpy(per_member(self.flip, len(v)) == 0)[:, None]
+        arrays["W"].digital(3 * v.shape[1] * v.shape[2])
+        q[:, k] = q[:, k].lerp_(v, kept["eta"])
+        written = torch.from_numpy(flips) | kept["unchopped"]
+        for t, row in enumerate(rows.tolist()):  # write q_k, which is relative to the reference devices, into these
+            if written[:, t].any():
+                a.refer(q[:, row], row, written[:, t])
+                q[written[:, t], row] = 0.0
+        return super().gradient(arrays, state, rows, v, signs, flips)
 
     def notes(self):
         return [*super().notes(), "reference devices hold what is written into them exactly"]

@@ -12,7 +12,7 @@ from pydantic import Field
 from aimco.device.device import Device
 from aimco.ensemble import per_member
 from aimco.kernels import filters
-from aimco.learning import Needs, Referenced, clock, turns
+from aimco.learning import Needs, Referenced, clock, reads_between
 from aimco.mapping import AnalogMatrix
 
 _MEMORY = 0.99  # of the running means, per sample
@@ -57,17 +57,18 @@ class TikiTakaV2(Referenced):
 
     def update(self, arrays, state, x, d, lr):
         a, w = arrays["A"], arrays["W"]
-        rate, h = self.gain(w, lr), state["h"].numpy()
-        sent = torch.empty(w.shape[0], w.shape[2], dtype=torch.int32)
-        for read, xs, ds in turns(self.transfer_every, state, x, d):
-            a.pulse(self.chopped(state, xs), ds, self.fast_rate(state, a, xs, ds))
-            if read is None:
+        for samples, after, rows, reads in reads_between(self.transfer_every, state, x.shape[1], w.rows):
+            xs, ds = x[:, samples].contiguous(), d[:, samples].contiguous()
+            rates = self.fast_rates(state, a, xs, ds, after)
+            xs, signs, flips = self.chopped(state, a, xs, after, rows, reads)
+            v = a.pulse_and_read(xs, ds, rates, after, rows)
+            if len(rows) == 0:
                 continue
-            k = read % a.rows
-            filters.gather(h, k, self.gradient(arrays, state, k, a.read_line(k)).numpy(), rate, self.most_pulses, sent.numpy())
-            w.pulse_line(k, sent)
-            w.digital(2 * w.shape[2])
-            self.after_read(arrays, state, k, read)
+            gradient = self.gradient(arrays, state, rows, v, signs, flips)
+            pulses = torch.empty(v.shape, dtype=torch.int32)
+            filters.gather(state["h"].numpy(), rows, gradient.numpy(), self.gain(w, lr), self.most_pulses, pulses.numpy())
+            w.pulse_lines(rows, pulses)
+            w.digital(2 * w.shape[2] * len(rows))
 
     def gain(self, w: AnalogMatrix, lr: Any) -> np.ndarray:
         """What a read of A is multiplied by before it enters H, (E,) float32."""
@@ -75,23 +76,31 @@ class TikiTakaV2(Referenced):
             w.kept["granule"] = per_member(self.granularity, w.shape[0]) * w.step / (self.transfer_every * w.rows)
         return (np.asarray(lr, np.float64).reshape(-1) / w.kept["granule"]).astype(np.float32)
 
-    def fast_rate(self, state: Mapping[str, torch.Tensor], a: AnalogMatrix, x: torch.Tensor, d: torch.Tensor) -> Any:
-        """Learning rate of A, a number or (E,)."""
+    def fast_rates(self, state: Mapping[str, torch.Tensor], a: AnalogMatrix, x: torch.Tensor, d: torch.Tensor, after: np.ndarray) -> Any:
+        """Learning rate of A for each sample, (E, B) float64."""
+        rates = np.empty(x.shape[:2])
         if not self.scale_fast:
-            return self.lr_fast
+            rates[:] = np.asarray(self.lr_fast).reshape(-1, 1)
+            return rates
         if "top" not in a.kept:
             a.kept["top"] = np.asarray(self.lr_fast) * a.tiles[0][0].periphery.pulses.length * a.step
-        means = state["mean_tops"].numpy()
-        filters.mean_tops(x.numpy(), d.numpy(), _MEMORY, means)
-        return a.kept["top"] / np.maximum(means[:, 0] * means[:, 1], _SMALLEST)
+        filters.fast_rates(x.numpy(), d.numpy(), after, _MEMORY, a.kept["top"], _SMALLEST, state["mean_tops"].numpy(), rates)
+        return rates
 
-    def chopped(self, state: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-        """The inputs as A takes them."""
-        return x
+    def chopped(
+        self, state: Mapping[str, torch.Tensor], a: AnalogMatrix, x: torch.Tensor, after: np.ndarray, rows: np.ndarray, reads: np.ndarray
+    ) -> tuple[torch.Tensor, Any, Any]:
+        """The inputs as A takes them; the signs of rows when they are read and whether they then change, if they do."""
+        return x, None, None
 
-    def gradient(self, arrays: Mapping[str, AnalogMatrix], state: Mapping[str, torch.Tensor], k: int, v: torch.Tensor) -> torch.Tensor:
-        """What a read v of row k says of the gradient, (E, columns)."""
+    def gradient(
+        self,
+        arrays: Mapping[str, AnalogMatrix],
+        state: dict[str, torch.Tensor],
+        rows: np.ndarray,
+        v: torch.Tensor,
+        signs: Any,
+        flips: Any,
+    ) -> torch.Tensor:
+        """What reads v (E, T, columns) of rows of A say of the gradient; no row is among them twice."""
         return v
-
-    def after_read(self, arrays: Mapping[str, AnalogMatrix], state: dict[str, torch.Tensor], k: int, read: int) -> None:
-        """What follows a transfer."""
