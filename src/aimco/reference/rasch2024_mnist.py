@@ -22,7 +22,8 @@ def design(rule: str, offset: float, epochs: int, decay_every: int) -> Design:
     """Soft bounds with 20 states; all spreads, of step, asymmetry, bounds and from cycle to cycle, are .3, on both arrays.
 
     Chosen where the main text is silent: tanh, batch 10, weights within +-.4, one learned digital scale for each matrix; a read every
-    2 samples, trains of 5 slots, lr_fast .1 of a full train, gamma_0 2000 n, learning rate .1 and a tenth of it after each third.
+    2 samples, trains of 5 slots, lr_fast .1 of a full train, gamma_0 2000 n, learning rate .1 and a tenth of it after each third; the
+    sign of a row of A changes after a read with probability .25, which takes the offsets out of AGAD sooner than .1.
     """
     step = 2.0 / 20
     device = {"name": "soft bounds, 20 states", "g_min": 0.0, "g_max": 2.0, "spread_law": "lognormal", "cycle_noise_additive": 0.3}
@@ -31,7 +32,7 @@ def design(rule: str, offset: float, epochs: int, decay_every: int) -> Design:
     learning: dict[str, Any] = {"kind": rule, "lr": 0.1}
     if rule != "digital":
         learning |= {"reference": "symmetry-point", "reference_error": offset, "transfer_every": 2, "most_pulses": 1}
-        learning |= {"lr_fast": 0.1, "granularity": 2000.0}
+        learning |= {"lr_fast": 0.1, "granularity": 2000.0} | ({"flip": 0.25} if rule == "agad" else {})
     return Design.of(
         {
             "device": device,
