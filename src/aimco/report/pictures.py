@@ -1,0 +1,203 @@
+"""Pictures of a study: what can be had for what, what matters, and how the points learn."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aimco.report.axes import plain, scale
+from aimco.report.trial import Trial, front
+from aimco.report.view import Sensitivity, View
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_GREY, _FRONT, _KNEE = "0.6", "tab:blue", "tab:red"
+_APART = 16.0  # points of print between the labels of two trials
+_NAMED = 8  # members of a front whose learning curves have a colour each
+_BARS = 24  # fields of a sensitivity, the largest
+
+
+def fronts(view: View) -> dict[str, Figure]:
+    """A figure for each pair of objectives, by its title; for one objective, its values from trial to trial."""
+    names = list(view.about.objectives)
+    if not view.known:
+        return {}
+    if len(names) == 1:
+        return {f"{view.label(names[0])} of all trials": _values(view, names[0])}
+    return {f"{view.label(y)} and {view.label(x)}": _pair(view, y, x) for y, x in itertools.combinations(names, 2)}
+
+
+def _pair(view: View, y: str, x: str) -> Figure:
+    figure, axes = _panel((6.4, 4.8))
+    across, up = (scale(view, n, [t.values[n] for t in view.known]) for n in (x, y))
+
+    def place(trials: Sequence[Trial]) -> tuple[np.ndarray, np.ndarray]:
+        return across.of([t.values[x] for t in trials]), up.of([t.values[y] for t in trials])
+
+    _scatter(axes, view, place)
+    directions = {n: view.about.objectives[n] for n in (x, y)}
+    best = sorted(front(view.known, directions), key=lambda t: t.values[x])
+    style = "steps-post" if directions[x] == "minimize" else "steps-pre"
+    if best:
+        axes.plot(*place(best), "-", drawstyle=style, color=_FRONT, linewidth=1.2, label="front of these two")
+    _mark(axes, view, place)
+    if view.about.baseline:
+        _baseline(axes, view.about.baseline, {"x": (x, across.unit), "y": (y, up.unit)})
+    across.dress(axes, "x")
+    up.dress(axes, "y")
+    _number(figure, axes, view, place)
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
+    return figure
+
+
+def _values(view: View, name: str) -> Figure:
+    """One objective: the value of each trial, and the best so far."""
+    figure, axes = _panel((6.4, 4.2))
+    up = scale(view, name, [t.values[name] for t in view.known])
+
+    def place(trials: Sequence[Trial]) -> tuple[np.ndarray, np.ndarray]:
+        return np.array([t.number for t in trials]), up.of([t.values[name] for t in trials])
+
+    _scatter(axes, view, place)
+    meets = sorted((t for t in view.known if t.feasible), key=lambda t: t.number)
+    if meets:
+        number, value = place(meets)
+        running = np.maximum.accumulate(value) if view.about.objectives[name] == "maximize" else np.minimum.accumulate(value)
+        axes.plot(number, running, drawstyle="steps-post", color=_FRONT, linewidth=1.2, label="best so far")
+    _mark(axes, view, place, "best")
+    if view.about.baseline:
+        _baseline(axes, view.about.baseline, {"y": (name, up.unit)})
+    up.dress(axes, "y")
+    axes.set_xlabel("trial")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
+    return figure
+
+
+Place = Callable[[Sequence[Trial]], tuple[np.ndarray, np.ndarray]]
+
+
+def _scatter(axes: Axes, view: View, place: Place) -> None:
+    """All trials: grey, hollow where they do not meet the constraints."""
+    meets, misses = ([t for t in view.known if t.feasible is feasible] for feasible in (True, False))
+    if meets:
+        axes.scatter(*place(meets), s=18, color=_GREY, linewidths=0, label="trials")
+    if misses:
+        axes.scatter(*place(misses), s=18, facecolors="none", edgecolors=_GREY, linewidths=0.8, label="do not meet the constraints")
+
+
+def _mark(axes: Axes, view: View, place: Place, word: str = "knee") -> None:
+    if view.front and len(view.about.objectives) > 1:
+        label = "best in all objectives together" if len(view.about.objectives) > 2 else None
+        axes.scatter(*place(view.front), s=30, color=_FRONT, zorder=3, label=label)
+    if view.knee is not None:
+        named = plain(f"{word}, {view.brief(view.knee)}")
+        axes.scatter(*place([view.knee]), s=150, marker="*", color=_KNEE, edgecolors="white", linewidths=0.6, zorder=4, label=named)
+
+
+def _baseline(axes: Axes, baseline: Trial, sides: Mapping[str, tuple[str, float]]) -> None:
+    name = plain(baseline.point.get("device", "baseline"))
+    for side, (objective, unit) in sides.items():
+        if objective in baseline.values:
+            line = axes.axhline if side == "y" else axes.axvline
+            line(baseline.values[objective] / unit, color="black", linestyle="--", linewidth=1, label=f"baseline, {name}")
+
+
+def _number(figure: Figure, axes: Axes, view: View, place: Place) -> None:
+    """Numbers beside the members of the front, the knee's first, left out where they would lie over each other."""
+    first = [view.knee] if view.knee else []
+    order = [*first, *(t for t in view.front if t is not view.knee)]
+    if not order:
+        return
+    figure.draw_without_rendering()  # settles the limits
+    taken: list[np.ndarray] = []
+    for trial, spot in zip(order, axes.transData.transform(np.column_stack(place(order))) * 72 / figure.dpi, strict=True):
+        if all(np.abs(spot - other).max() > _APART for other in taken):
+            taken.append(spot)
+            xy = tuple(float(v[0]) for v in place([trial]))
+            color = _KNEE if trial is view.knee else _FRONT
+            axes.annotate(str(trial.number), xy, (5, -11), textcoords="offset points", fontsize="small", color=color)  # type: ignore[arg-type]
+
+
+def learning_curves(view: View) -> dict[str, Figure]:
+    """Test accuracy and training loss against epochs: front members in colour, all others faint."""
+    with_curves = [t for t in view.trials if any(t.curves.values())]
+    if not with_curves:
+        return {}
+    figure, panels = _panel((10.5, 4.2), across=2)
+    marked = _spread_over(view.front, _NAMED)
+    accuracy = ("test_accuracy", 0.01, "test accuracy (%)") if view.as_percent else ("test_accuracy", 1.0, "minus weight error")
+    for axes, (name, unit, label) in zip(panels, (accuracy, ("train_loss", 1.0, "training loss")), strict=True):
+        for trial in with_curves:
+            if trial not in marked:
+                _curve(axes, trial, name, unit, color=_GREY, alpha=0.25 if len(with_curves) > 40 else 0.6, linewidth=0.7)
+        for k, trial in enumerate(marked):
+            _curve(axes, trial, name, unit, color=f"C{k}", linewidth=1.6, label=plain(view.brief(trial)) if axes is panels[0] else None)
+        if view.about.baseline:
+            _curve(axes, view.about.baseline, name, unit, color="black", linestyle="--", label="baseline" if axes is panels[0] else None)
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
+    return {"Learning": figure}
+
+
+def _curve(axes: Axes, trial: Trial, name: str, unit: float, **style: Any) -> None:
+    values = np.array(trial.curves.get(name, ()), dtype=float) / unit
+    finite = np.where(np.isfinite(values), values, np.nan)
+    if len(values):
+        axes.plot(range(1, len(values) + 1), finite, marker="." if len(values) == 1 else None, **style)
+
+
+def _spread_over(members: Sequence[Trial], count: int) -> list[Trial]:
+    """At most so many of the members, evenly from first to last."""
+    picked = np.linspace(0, len(members) - 1, min(count, len(members))).round().astype(int)
+    return [members[k] for k in picked]
+
+
+def sensitivities(view: View) -> dict[str, Figure]:
+    """Bars of the first-order and total index of each field, one figure for each objective."""
+    return {f"What {view.label(s.objective)} depends on": _bars(view, s) for s in view.about.sensitivity if s.indices}
+
+
+def _bars(view: View, found: Sensitivity) -> Figure:
+    fields = sorted(found.indices, key=lambda f: found.indices[f][1])[-_BARS:]
+    figure, axes = _panel((7.0, 1.4 + 0.42 * len(fields)))
+    middle = np.arange(len(fields))
+    for which, (name, color) in enumerate((("first order", "tab:blue"), ("total", "tab:orange"))):
+        values = np.array([found.indices[f][which] for f in fields])
+        axes.barh(middle + (0.2, -0.2)[which], values, 0.38, color=color, label=f"{name}: {('alone', 'with all it takes part in')[which]}")
+        known = [(k, *found.intervals[f][which]) for k, f in enumerate(fields) if f in found.intervals]
+        for k, low, high in known:
+            axes.plot([low, high], [middle[k] + (0.2, -0.2)[which]] * 2, color="black", linewidth=1)
+    axes.set_yticks(middle, [plain(f) for f in fields])
+    axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
+    axes.axvline(0, color="black", linewidth=0.6)
+    axes.set_xlabel(f"share of the variance of {plain(view.label(found.objective))}")
+    said = [f"R^2 of the model {found.r2:.3f}"] if found.r2 is not None else []
+    said += ["lines: 95 % intervals"] if found.intervals else []
+    axes.set_title("; ".join(said), fontsize="medium")
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
+    return figure
+
+
+def _panel(size: tuple[float, float], across: int = 1) -> Any:
+    """A figure and its panel, or its panels."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(1, across)
+
+
+def picture(figure: Figure) -> bytes:
+    """A figure as a PNG. Letters that the font lacks become boxes, which is not worth a warning."""
+    from aimco.report.device import png
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*[Gg]lyph")
+        return png(figure)

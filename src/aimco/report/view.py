@@ -1,0 +1,216 @@
+"""What a page of a study shows, said in words: names of objectives and points, numbers with units, the verdict."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
+
+from aimco.design import Design
+from aimco.record import Record
+from aimco.report.trial import Trial, comparable, front, knee
+from aimco.units import text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SYMBOLS = {"energy": "J", "latency": "s", "area": "m^2", "training_time": "s"}
+_NAMING = ("rule.kind", "rule", "device", "device.name")  # parts of a point that a sentence begins with
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """How much of the variance of an objective each field causes: alone (first) and with all that it takes part in (total).
+
+    Args:
+        indices: field -> (first, total). intervals: field -> ((low, high) of first, (low, high) of total), 95 %.
+        r2: R^2 of the model that the indices are taken from, where there is one.
+    """
+
+    objective: str
+    indices: Mapping[str, tuple[float, float]]
+    intervals: Mapping[str, tuple[tuple[float, float], tuple[float, float]]] = field(default_factory=dict)
+    r2: float | None = None
+
+
+@dataclass(frozen=True)
+class About:
+    """What a page says beside the trials.
+
+    Args:
+        objectives: name -> "maximize" or "minimize", in order of interest. command: that made the study.
+        task, options: of `aimco run` for a single point ("--data-dir D --limit 500"). constraints: in words ("accuracy >= 0.95").
+        tolerance: rows of one table. sensitivity: one for each objective that was analysed.
+        baseline: what the others are held against, on no front. sentences: to follow the verdict. pictures: to follow it, by title.
+    """
+
+    objectives: Mapping[str, str]
+    title: str = "Study"
+    command: str = "aimco study STUDY.toml"
+    task: str = "digits"
+    options: str = ""
+    constraints: Sequence[str] = ()
+    tolerance: Sequence[Mapping[str, Any]] = ()
+    sensitivity: Sequence[Sensitivity] = ()
+    baseline: Trial | None = None
+    sentences: Sequence[str] = ()
+    pictures: Mapping[str, Figure] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class View:
+    """The trials of a study, sorted out for showing."""
+
+    trials: Sequence[Trial]
+    about: About
+
+    @cached_property
+    def known(self) -> list[Trial]:
+        """Those that can be drawn."""
+        return comparable(self.trials, self.about.objectives)
+
+    @cached_property
+    def front(self) -> list[Trial]:
+        return front(self.trials, self.about.objectives)
+
+    @cached_property
+    def knee(self) -> Trial | None:
+        return knee(self.trials, self.about.objectives)
+
+    @cached_property
+    def fields(self) -> list[str]:
+        """Paths of the points, in the order met."""
+        return list(dict.fromkeys(path for t in self.trials for path in t.point))
+
+    @cached_property
+    def measures(self) -> list[str]:
+        """The objectives, then whatever else trials have values of."""
+        return list(dict.fromkeys([*self.about.objectives, *(name for t in self.trials for name in t.values)]))
+
+    def label(self, name: str) -> str:
+        """An objective in words."""
+        if name == "accuracy" and not self.as_percent:
+            return "minus weight error"
+        return name.replace("_", " ")
+
+    @cached_property
+    def as_percent(self) -> bool:
+        """Whether accuracy is a fraction of samples; for programming a matrix it is minus an error."""
+        return self.about.task != "program"
+
+    def value(self, name: str, value: float | None) -> str:
+        """A value of an objective with its unit."""
+        if value is None:
+            return "-"
+        if name == "accuracy" and self.as_percent and math.isfinite(value):
+            return f"{100 * value:.1f} %"
+        return text(value, SYMBOLS.get(name, ""))
+
+    def name(self, trial: Trial) -> str:
+        """A point in words: rule and device first, then the other choices."""
+        said = names_of(trial)
+        rest = (f"{path} {shown(path, v)}" for path, v in trial.point.items() if path not in _NAMING)
+        return ", ".join([*([" on ".join(said)] if said else []), *rest])
+
+    def brief(self, trial: Trial) -> str:
+        """A point in a few words, for a label in a figure."""
+        return f"trial {trial.number}" + "".join(f": {said}" for said in [" on ".join(names_of(trial))] if said)
+
+    def measured(self, trial: Trial, first: str | None = None) -> str:
+        """Objectives of a trial: "96.1 % at 1.2 uJ"."""
+        order = [first, *(n for n in self.about.objectives if n != first)] if first else list(self.about.objectives)
+        return " at ".join([self.value(order[0], trial.values.get(order[0])), *self._costs(trial, order[1:])])
+
+    def _costs(self, trial: Trial, names: Sequence[str]) -> list[str]:
+        said = [f"{self.value(n, trial.values.get(n))}{'' if n == 'energy' else ' ' + self.label(n)}" for n in names]
+        return [", ".join(said)] if said else []
+
+
+def names_of(trial: Trial) -> list[str]:
+    """Rule and device of a trial: from its point, or from its design where the point leaves them as they are."""
+    made = parsed(trial.design)
+    rule = _named(trial.point.get("rule.kind", trial.point.get("rule")), "kind") or _named(made.get("rule"), "kind")
+    device = _named(trial.point.get("device", trial.point.get("device.name")), "name") or _named(made.get("device"), "name")
+    return [name for name in (rule, device) if name]
+
+
+def _named(part: Any, key: str) -> str:
+    return str(part.get(key, "")) if isinstance(part, Mapping) else "" if part is None else str(part)
+
+
+def parsed(design: str) -> dict[str, Any]:
+    """Plain data of the text of a design, empty where it is none."""
+    try:
+        return tomllib.loads(design)
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def shown(path: str, value: Any) -> str:
+    """A chosen value, with the unit of its field."""
+    if isinstance(value, float):
+        return text(value, unit_of(path), 4) if unit_of(path) else f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+@cache
+def unit_of(path: str) -> str:
+    """Symbol of the unit of a field of a design, by its dotted path; empty where it has none."""
+    record: Any = Design
+    *parents, last = path.split(".")
+    for name in parents:
+        options = [record.model_fields[name].annotation] if name in record.model_fields else []
+        record = next((o for o in options if isinstance(o, type) and issubclass(o, Record)), Record)
+    known = record.model_fields.get(last)
+    extra = known.json_schema_extra if known else None
+    return str(extra.get("unit", "")) if isinstance(extra, dict) else "s" if last.endswith("_s") else ""
+
+
+def verdict(view: View) -> list[str]:
+    """What the study found, in sentences."""
+    if not view.known:
+        return [_counted(view), "no trial ran to the end with finite values, so there is nothing to choose from"]
+    first, *others = view.about.objectives
+    best = _best(view.known, first, view.about.objectives)
+    meets = [t for t in view.known if t.feasible]
+    superlative = "best" if view.about.objectives[first] == "maximize" else "least"
+    but = "" if best.feasible else ", which does not meet the constraints"
+    sentences = [_counted(view), f"the {superlative} {view.label(first)} is {_said(view, best)}{but}"]
+    if not meets:
+        return [*sentences, f"no trial meets the constraints{_listed(view)}"]
+    for name in others[:1] if "energy" not in others else ["energy"]:
+        least = _best(meets, name, view.about.objectives)
+        meeting = f" that meets the constraints{_listed(view)}" if len(meets) < len(view.known) or view.about.constraints else ""
+        word = "cheapest" if name == "energy" else f"best in {view.label(name)}"
+        sentences.append(f"the {word}{meeting} is {_said(view, least)}")
+    if view.knee is not None and others:
+        sentences.append(f"the knee is {_said(view, view.knee)}")
+    return sentences
+
+
+def _listed(view: View) -> str:
+    return f" ({', '.join(view.about.constraints)})" if view.about.constraints else ""
+
+
+def _said(view: View, trial: Trial) -> str:
+    return f"trial {trial.number}: {', '.join(filter(None, [view.name(trial), view.measured(trial)]))}"
+
+
+def _best(trials: Sequence[Trial], name: str, objectives: Mapping[str, str]) -> Trial:
+    """The best trial in one objective; the other objectives settle what is equal."""
+    order = [name, *(n for n in objectives if n != name)]
+    return min(trials, key=lambda t: tuple(-t.values[n] if objectives[n] == "maximize" else t.values[n] for n in order))
+
+
+def _counted(view: View) -> str:
+    states = {state: sum(t.state == state for t in view.trials) for state in ("complete", "failed", "pruned")}
+    said = ", ".join(f"{n} {state}" for state, n in states.items() if n) or "none"
+    meeting = sum(t.feasible for t in view.known)
+    constrained = f"; {meeting} of those with finite values meet the constraints{_listed(view)}" if meeting < len(view.known) else ""
+    lost = states["complete"] - len(view.known)
+    gone = f"; {lost} without finite values" if lost else ""
+    return f"{len(view.trials)} trials: {said}{gone}{constrained}; {len(view.front)} on the front"
