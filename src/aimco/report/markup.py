@@ -131,8 +131,7 @@ def _table(columns: Sequence[str], cells: Sequence[Sequence[tuple[Any, str]]], c
 
 def details(view: View, trial: Trial) -> str:
     """All of one point, folded: the command that repeats it, seeds, notes, costs by part, and the design."""
-    measured = view.measured(trial) if trial.values else ""
-    said = ", ".join(filter(None, [view.name(trial), measured, trial.state if trial.state != "complete" else ""]))
+    said = ", ".join(filter(None, [view.said(trial), trial.state if trial.state != "complete" else ""]))
     head = "Baseline" if trial is view.about.baseline else f"Trial {trial.number}"
     parts = [f"<pre>{text(command(view, trial))}</pre>"]
     parts += [f"<p>{text(trial.state)}: {text(trial.reason)}</p>"] if trial.reason else []

@@ -50,7 +50,7 @@ def parallel_coordinates(view: View) -> dict[str, Figure]:
     _lines(figure, axes, view, coordinates)
     for k, coordinate in enumerate(coordinates):
         _axis(axes, k, coordinate, last=k == len(coordinates) - 1)
-    axes.set(xlim=(-0.35, len(coordinates) - 0.35), ylim=(_ABSENT - 0.06, 1.05))
+    axes.set(xlim=(-0.35, len(coordinates) - 0.8), ylim=(_ABSENT - 0.06, 1.05))
     axes.set_xticks(range(len(coordinates)), [_wrapped(c.name) for c in coordinates], fontsize="small")
     axes.tick_params(axis="x", length=0, pad=6)
     axes.set_yticks([])
@@ -106,7 +106,7 @@ def _choice(view: View, path: str) -> Coordinate:
     if all(_number(v) for v in present) and len(present) > 0:
         return _numeric(path, values, [shown(path, float(v)) for v in _ticks(present)], _ticks(present))
     words = [None if v is None else shown(path, v) for v in values]
-    found = sorted({w for w in words if w is not None})
+    found = list(dict.fromkeys(shown(path, v) for v in sorted(present, key=_order)))
     place = {w: (k / (len(found) - 1) if len(found) > 1 else 0.5) for k, w in enumerate(found)}
     every = -(-len(found) // _MARKED)
     ticks = [(place[w], _short(w)) for w in found[::every]]
@@ -134,8 +134,11 @@ def _numeric(name: str, values: Sequence[Any], words: Sequence[str], marks: Sequ
 def _ticks(values: Sequence[float]) -> list[float]:
     """The ends of a numeric axis and what lies between: the values themselves when they are few."""
     found = sorted({float(v) for v in values})
+    whole = all(v.is_integer() for v in found)
     if len(found) <= 5:
         return found
+    if whole and found[-1] - found[0] <= _MARKED:
+        return [float(v) for v in range(int(found[0]), int(found[-1]) + 1)]
     low, high = found[0], found[-1]
     grid = np.geomspace(low, high, 5) if spans_decades(found) else np.linspace(low, high, 5)
     return [low, *(float(f"{v:.2g}") for v in grid[1:-1]), high]
@@ -156,6 +159,12 @@ def _number(value: Any) -> bool:
 
 def _key(value: Any) -> str:
     return repr(value)
+
+
+def _order(value: Any) -> tuple[list[float], str]:
+    """Numbers and lists of numbers by size, before what is ordered by its letters."""
+    parts = list(value) if isinstance(value, list | tuple) else [value]
+    return ([float(p) for p in parts], "") if all(_number(p) for p in parts) else ([math.inf], str(value))
 
 
 def _short(words: str) -> str:

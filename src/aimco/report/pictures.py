@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _GREY, _FRONT, _KNEE = "0.6", "tab:blue", "tab:red"
 _APART = 16.0  # points of print between the labels of two trials
-_NAMED = 8  # members of a front whose learning curves have a colour each
+_COLORS = [f"C{k}" for k in (0, 1, 2, 3, 4, 5, 6, 8)]  # of the learning curves of the front; C7 is the grey of the others
 _BARS = 24  # fields of a sensitivity, the largest
 
 
@@ -49,10 +49,11 @@ def _pair(view: View, y: str, x: str) -> Figure:
     _mark(axes, view, place)
     if view.about.baseline:
         _baseline(axes, view.about.baseline, {"x": (x, across.unit), "y": (y, up.unit)})
+    axes.margins(0.08)
     across.dress(axes, "x")
     up.dress(axes, "y")
-    _number(figure, axes, view, place)
-    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
+    _number(figure, axes, view, place, (_better(directions[x]), _better(directions[y])))
+    _legend(figure)
     return figure
 
 
@@ -76,7 +77,7 @@ def _values(view: View, name: str) -> Figure:
     up.dress(axes, "y")
     axes.set_xlabel("trial")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
+    _legend(figure)
     return figure
 
 
@@ -109,20 +110,31 @@ def _baseline(axes: Axes, baseline: Trial, sides: Mapping[str, tuple[str, float]
             line(baseline.values[objective] / unit, color="black", linestyle="--", linewidth=1, label=f"baseline, {name}")
 
 
-def _number(figure: Figure, axes: Axes, view: View, place: Place) -> None:
-    """Numbers beside the members of the front, the knee's first, left out where they would lie over each other."""
+def _better(direction: str) -> int:
+    return 1 if direction == "maximize" else -1
+
+
+def _number(figure: Figure, axes: Axes, view: View, place: Place, towards: tuple[int, int]) -> None:
+    """Numbers beside the members of the front, on the side that nothing beats; the knee's first, none over another."""
+    from matplotlib.patheffects import withStroke
+
     first = [view.knee] if view.knee else []
     order = [*first, *(t for t in view.front if t is not view.knee)]
     if not order:
         return
     figure.draw_without_rendering()  # settles the limits
     taken: list[np.ndarray] = []
+    sides = {"ha": ("right", "left")[towards[0] > 0], "va": ("top", "bottom")[towards[1] > 0]}
     for trial, spot in zip(order, axes.transData.transform(np.column_stack(place(order))) * 72 / figure.dpi, strict=True):
         if all(np.abs(spot - other).max() > _APART for other in taken):
             taken.append(spot)
             xy = tuple(float(v[0]) for v in place([trial]))
-            color = _KNEE if trial is view.knee else _FRONT
-            axes.annotate(str(trial.number), xy, (5, -11), textcoords="offset points", fontsize="small", color=color)  # type: ignore[arg-type]
+            style = {
+                "fontsize": "small",
+                "color": _KNEE if trial is view.knee else _FRONT,
+                "path_effects": [withStroke(linewidth=2.5, foreground="white")],
+            }
+            axes.annotate(str(trial.number), xy, (4 * towards[0], 4 * towards[1]), textcoords="offset points", **sides, **style)  # type: ignore[arg-type]
 
 
 def learning_curves(view: View) -> dict[str, Figure]:
@@ -131,19 +143,21 @@ def learning_curves(view: View) -> dict[str, Figure]:
     if not with_curves:
         return {}
     figure, panels = _panel((10.5, 4.2), across=2)
-    marked = _spread_over(view.front, _NAMED)
+    marked = _spread_over(view.front, len(_COLORS))
+    numbers = {t.number for t in marked}
+    faint = min(0.6, max(0.06, 12 / len(with_curves)))
     accuracy = ("test_accuracy", 0.01, "test accuracy (%)") if view.as_percent else ("test_accuracy", 1.0, "minus weight error")
     for axes, (name, unit, label) in zip(panels, (accuracy, ("train_loss", 1.0, "training loss")), strict=True):
         for trial in with_curves:
-            if trial not in marked:
-                _curve(axes, trial, name, unit, color=_GREY, alpha=0.25 if len(with_curves) > 40 else 0.6, linewidth=0.7)
+            if trial.number not in numbers:
+                _curve(axes, trial, name, unit, color=_GREY, alpha=faint, linewidth=0.7)
         for k, trial in enumerate(marked):
-            _curve(axes, trial, name, unit, color=f"C{k}", linewidth=1.6, label=plain(view.brief(trial)) if axes is panels[0] else None)
+            _curve(axes, trial, name, unit, color=_COLORS[k], linewidth=1.6, label=plain(view.brief(trial)) if axes is panels[0] else None)
         if view.about.baseline:
             _curve(axes, view.about.baseline, name, unit, color="black", linestyle="--", label="baseline" if axes is panels[0] else None)
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
+    _legend(figure)
     return {"Learning": figure}
 
 
@@ -182,8 +196,16 @@ def _bars(view: View, found: Sensitivity) -> Figure:
     said = [f"R^2 of the model {found.r2:.3f}"] if found.r2 is not None else []
     said += ["lines: 95 % intervals"] if found.intervals else []
     axes.set_title("; ".join(said), fontsize="medium")
-    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
+    _legend(figure)
     return figure
+
+
+def _legend(figure: Figure) -> None:
+    """Below the panels, what their labels say; nothing where nothing is labelled."""
+    found = [pair for axes in figure.axes for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
+    if found:
+        handles, labels = zip(*found, strict=True)
+        figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize="small")
 
 
 def _panel(size: tuple[float, float], across: int = 1) -> Any:

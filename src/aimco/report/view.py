@@ -108,26 +108,24 @@ class View:
             return "-"
         if name == "accuracy" and self.as_percent and math.isfinite(value):
             return f"{100 * value:.1f} %"
-        return text(value, SYMBOLS.get(name, ""))
+        return text(value, SYMBOLS[name]) if name in SYMBOLS else f"{value:.4g}"
 
-    def name(self, trial: Trial) -> str:
-        """A point in words: rule and device first, then the other choices."""
-        said = names_of(trial)
-        rest = (f"{path} {shown(path, v)}" for path, v in trial.point.items() if path not in _NAMING)
-        return ", ".join([*([" on ".join(said)] if said else []), *rest])
+    def said(self, trial: Trial) -> str:
+        """A point and what it gives, in words: "tiki-taka on ecram, 96.1 % at 1.2 uJ (rule.lr 0.05)"."""
+        others = [f"{path} {shown(path, v)}" for path, v in trial.point.items() if path not in _NAMING]
+        measured = self.measured(trial) if trial.values else ""
+        main = ", ".join(filter(None, [" on ".join(names_of(trial)), measured]))
+        return " ".join(filter(None, [main, f"({', '.join(others)})" if others else ""]))
 
     def brief(self, trial: Trial) -> str:
         """A point in a few words, for a label in a figure."""
         return f"trial {trial.number}" + "".join(f": {said}" for said in [" on ".join(names_of(trial))] if said)
 
-    def measured(self, trial: Trial, first: str | None = None) -> str:
-        """Objectives of a trial: "96.1 % at 1.2 uJ"."""
-        order = [first, *(n for n in self.about.objectives if n != first)] if first else list(self.about.objectives)
-        return " at ".join([self.value(order[0], trial.values.get(order[0])), *self._costs(trial, order[1:])])
-
-    def _costs(self, trial: Trial, names: Sequence[str]) -> list[str]:
-        said = [f"{self.value(n, trial.values.get(n))}{'' if n == 'energy' else ' ' + self.label(n)}" for n in names]
-        return [", ".join(said)] if said else []
+    def measured(self, trial: Trial) -> str:
+        """Objectives of a trial: "96.1 % at 1.2 uJ, 0.3 mm^2 area"."""
+        first, *others = self.about.objectives
+        costs = [f"{self.value(n, trial.values[n])}{'' if n == 'energy' else ' ' + self.label(n)}" for n in others if n in trial.values]
+        return " at ".join(filter(None, [self.value(first, trial.values.get(first)), ", ".join(costs)]))
 
 
 def names_of(trial: Trial) -> list[str]:
@@ -181,36 +179,39 @@ def verdict(view: View) -> list[str]:
     but = "" if best.feasible else ", which does not meet the constraints"
     sentences = [_counted(view), f"the {superlative} {view.label(first)} is {_said(view, best)}{but}"]
     if not meets:
-        return [*sentences, f"no trial meets the constraints{_listed(view)}"]
+        return [*sentences, "no trial meets the constraints"]
+    if not best.feasible:
+        sentences.append(
+            f"the {superlative} {view.label(first)} that meets them is {_said(view, _best(meets, first, view.about.objectives))}"
+        )
     for name in others[:1] if "energy" not in others else ["energy"]:
         least = _best(meets, name, view.about.objectives)
-        meeting = f" that meets the constraints{_listed(view)}" if len(meets) < len(view.known) or view.about.constraints else ""
+        meeting = " that meets the constraints" if len(meets) < len(view.known) or view.about.constraints else ""
         word = "cheapest" if name == "energy" else f"best in {view.label(name)}"
         sentences.append(f"the {word}{meeting} is {_said(view, least)}")
     if view.knee is not None and others:
-        sentences.append(f"the knee is {_said(view, view.knee)}")
+        word = "the knee is" if len(view.front) > 1 else "nothing else is better in any objective than"
+        sentences.append(f"{word} {_said(view, view.knee)}")
     return sentences
 
 
-def _listed(view: View) -> str:
-    return f" ({', '.join(view.about.constraints)})" if view.about.constraints else ""
-
-
 def _said(view: View, trial: Trial) -> str:
-    return f"trial {trial.number}: {', '.join(filter(None, [view.name(trial), view.measured(trial)]))}"
+    return f"trial {trial.number}: {view.said(trial)}"
 
 
 def _best(trials: Sequence[Trial], name: str, objectives: Mapping[str, str]) -> Trial:
-    """The best trial in one objective; the other objectives settle what is equal."""
+    """The best trial in one objective; the other objectives, then the constraints, settle what is equal."""
     order = [name, *(n for n in objectives if n != name)]
-    return min(trials, key=lambda t: tuple(-t.values[n] if objectives[n] == "maximize" else t.values[n] for n in order))
+    signs = [-1.0 if objectives[n] == "maximize" else 1.0 for n in order]
+    return min(trials, key=lambda t: (*(sign * t.values[n] for sign, n in zip(signs, order, strict=True)), not t.feasible))
 
 
 def _counted(view: View) -> str:
     states = {state: sum(t.state == state for t in view.trials) for state in ("complete", "failed", "pruned")}
-    said = ", ".join(f"{n} {state}" for state, n in states.items() if n) or "none"
-    meeting = sum(t.feasible for t in view.known)
-    constrained = f"; {meeting} of those with finite values meet the constraints{_listed(view)}" if meeting < len(view.known) else ""
-    lost = states["complete"] - len(view.known)
-    gone = f"; {lost} without finite values" if lost else ""
-    return f"{len(view.trials)} trials: {said}{gone}{constrained}; {len(view.front)} on the front"
+    said = [", ".join(f"{n} {state}" for state, n in states.items() if n) or "none"]
+    lost, meeting = states["complete"] - len(view.known), sum(t.feasible for t in view.known)
+    said += [f"{lost} without finite values"] if lost else []
+    if meeting < len(view.known) or view.about.constraints:
+        said.append(f"{meeting} meet the constraints" + (f" ({', '.join(view.about.constraints)})" if view.about.constraints else ""))
+    said += [f"{len(view.front)} on the front"] if len(view.about.objectives) > 1 and view.front else []
+    return f"{len(view.trials)} trial{'' if len(view.trials) == 1 else 's'}: {'; '.join(said)}"
