@@ -67,7 +67,7 @@ def _lines(figure: Figure, axes: Axes, view: View, coordinates: Sequence[Coordin
     drawn = scale(view, first, [t.values[first] for t in view.known])
     value = drawn.of([t.values[first] for t in view.known])
     low, high = float(value.min()), float(value.max())
-    norm = LogNorm(low, high) if drawn.log else Normalize(low, high if high > low else low + 1e-12 + abs(low) * 1e-6)
+    norm = LogNorm(low, high) if drawn.log else Normalize(low, high)
     better = value.argsort(kind="stable")
     order = better if view.about.objectives[first] == "maximize" else better[::-1]  # the best lie on top
     rank = np.empty(len(value))
@@ -81,12 +81,8 @@ def _lines(figure: Figure, axes: Axes, view: View, coordinates: Sequence[Coordin
     widths = np.array([2.0 if t.number in members else 0.9 for t in view.known])
     spots = np.stack([np.broadcast_to(np.arange(len(coordinates)), places.shape), places], -1)
     axes.add_collection(LineCollection(list(spots[order]), colors=colors[order], linewidths=list(widths[order])))
-    bar = figure.colorbar(shade, ax=axes, fraction=0.04, pad=0.01)
     if high > low:
-        drawn.dress(bar.ax, "y")
-    else:
-        bar.set_ticks([low], labels=[view.value(first, view.known[0].values[first])])
-        bar.set_label(plain(drawn.label))
+        drawn.dress(figure.colorbar(shade, ax=axes, fraction=0.04, pad=0.01).ax, "y")
 
 
 def _axis(axes: Axes, k: int, coordinate: Coordinate, *, last: bool) -> None:

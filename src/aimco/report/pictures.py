@@ -165,7 +165,7 @@ def _curve(axes: Axes, trial: Trial, name: str, unit: float, **style: Any) -> No
     values = np.array(trial.curves.get(name, ()), dtype=float) / unit
     finite = np.where(np.isfinite(values), values, np.nan)
     if len(values):
-        axes.plot(range(1, len(values) + 1), finite, marker="." if len(values) == 1 else None, **style)
+        axes.plot(range(1, len(values) + 1), finite, marker="." if np.isfinite(values).sum() == 1 else None, **style)
 
 
 def _spread_over(members: Sequence[Trial], count: int) -> list[Trial]:

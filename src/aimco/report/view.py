@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SYMBOLS = {"energy": "J", "latency": "s", "area": "m^2", "training_time": "s"}
 _NAMING = ("rule.kind", "rule", "device", "device.name")  # parts of a point that a sentence begins with
 
+_BRIEF = 44  # letters of a label in a figure
+
 
 @dataclass(frozen=True)
 class Sensitivity:
@@ -119,7 +121,9 @@ class View:
 
     def brief(self, trial: Trial) -> str:
         """A point in a few words, for a label in a figure."""
-        return f"trial {trial.number}" + "".join(f": {said}" for said in [" on ".join(names_of(trial))] if said)
+        said = " on ".join(names_of(trial))
+        short = said if len(said) <= _BRIEF else said[: _BRIEF - 1] + "…"
+        return f"trial {trial.number}: {short}" if said else f"trial {trial.number}"
 
     def measured(self, trial: Trial) -> str:
         """Objectives of a trial: "96.1 % at 1.2 uJ, 0.3 mm^2 area"."""
