@@ -124,7 +124,7 @@ def _table(columns: Sequence[str], cells: Sequence[Sequence[tuple[Any, str]]], c
         for k, (value, words) in enumerate(row):
             said = links[number] if links and k == 0 else text(words)
             made.append(f'<td{" class=n" if right[k] else ""} data-v="{text(_key(value, words))}">{said}</td>')
-        lines.append(f'<tr class="{kind}">' + "".join(made) + "</tr>")
+        lines.append((f'<tr class="{kind}">' if kind else "<tr>") + "".join(made) + "</tr>")
     body = "\n".join(lines)
     return f'<div class="wide"><table class="sorts"><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +100,8 @@ def _choice(view: View, path: str) -> Coordinate:
     values = [t.point.get(path) for t in view.known]
     present = [v for v in values if v is not None]
     if all(_number(v) for v in present) and len(present) > 0:
-        return _numeric(path, values, [shown(path, float(v)) for v in _ticks(present)], _ticks(present))
+        log = spans_decades(present)
+        return _numeric(path, values, _ticks(present, log), lambda v: shown(path, v), log)
     words = [None if v is None else shown(path, v) for v in values]
     found = list(dict.fromkeys(shown(path, v) for v in sorted(present, key=_order)))
     place = {w: (k / (len(found) - 1) if len(found) > 1 else 0.5) for k, w in enumerate(found)}
@@ -111,23 +112,24 @@ def _choice(view: View, path: str) -> Coordinate:
 
 def _objective(view: View, name: str) -> Coordinate:
     values = [t.values[name] for t in view.known]
-    return _numeric(view.label(name), values, [view.value(name, v) for v in _ticks(values)], _ticks(values))
+    log = scale(view, name, values).log
+    return _numeric(view.label(name), values, _ticks(values, log), lambda v: view.value(name, v), log)
 
 
-def _numeric(name: str, values: Sequence[Any], words: Sequence[str], marks: Sequence[float]) -> Coordinate:
+def _numeric(name: str, values: Sequence[Any], marks: Sequence[float], words: Callable[[float], str], log: bool) -> Coordinate:
     present = [float(v) for v in values if v is not None]
-    laid = math.log if spans_decades(present) else float
+    laid = math.log if log else float
     low, high = laid(min(present)), laid(max(present))
 
     def place(value: float) -> float:
         return (laid(value) - low) / (high - low) if high > low else 0.5
 
     places = np.array([_ABSENT if v is None else place(float(v)) for v in values])
-    ticks = _apart([(place(mark), word) for mark, word in zip(marks, words, strict=True)])
+    ticks = _apart([(place(mark), words(mark)) for mark in marks])
     return Coordinate(name, places, ticks, blurred=len(set(present)) <= _MARKED)
 
 
-def _ticks(values: Sequence[float]) -> list[float]:
+def _ticks(values: Sequence[float], log: bool) -> list[float]:
     """The ends of a numeric axis and what lies between: the values themselves when they are few."""
     found = sorted({float(v) for v in values})
     whole = all(v.is_integer() for v in found)
@@ -136,7 +138,7 @@ def _ticks(values: Sequence[float]) -> list[float]:
     if whole and found[-1] - found[0] <= _MARKED:
         return [float(v) for v in range(int(found[0]), int(found[-1]) + 1)]
     low, high = found[0], found[-1]
-    grid = np.geomspace(low, high, 5) if spans_decades(found) else np.linspace(low, high, 5)
+    grid = np.geomspace(low, high, 5) if log else np.linspace(low, high, 5)
     return [low, *(float(f"{v:.2g}") for v in grid[1:-1]), high]
 
 

@@ -64,7 +64,7 @@ def front(trials: Sequence[Trial], objectives: Mapping[str, str]) -> list[Trial]
 def knee(trials: Sequence[Trial], objectives: Mapping[str, str]) -> Trial | None:
     """The member of the front farthest below the line (plane) through its ends; the best for one objective; None without a front.
 
-    Objectives are normalised to 0 (best on the front) .. 1 (worst on it), in logarithms where they are positive and span more than a
+    Objectives are normalised to 0 (best on the front) .. 1 (worst on it), in logarithms where they are costs that span more than a
     decade, so that it is the point that a reader of the figure would take.
     """
     members = front(trials, objectives)
@@ -73,8 +73,7 @@ def knee(trials: Sequence[Trial], objectives: Mapping[str, str]) -> Trial | None
     sums = np.zeros(len(members))
     for name in objectives:
         values = np.array([t.values[name] for t in members])
-        values = np.log(values) if spans_decades(values) else values
-        values = -values if objectives[name] == "maximize" else values
+        values = -values if objectives[name] == "maximize" else np.log(values) if spans_decades(values) else values
         sums += (values - values.min()) / (np.ptp(values) or 1.0)
     return members[int(np.argmin(sums.round(12)))]
 
