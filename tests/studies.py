@@ -9,7 +9,7 @@ import numpy as np
 from aimco.report.trial import Trial
 
 OBJECTIVES = {"accuracy": "maximize", "energy": "minimize", "area": "minimize"}
-DEVICES = ("ecram", "rram-array-om", "igzo-6t1c", "pcm")
+DEVICES = ("ecram", "rram-array-om")
 RULES = ("sgd", "tiki-taka", "tiki-taka-v2")
 
 

@@ -122,7 +122,7 @@ def _number(figure: Figure, axes: Axes, view: View, place: Place, towards: tuple
     order = [*first, *(t for t in view.front if t is not view.knee)]
     if not order:
         return
-    figure.draw_without_rendering()  # settles the limits
+    axes.autoscale_view()  # settles the limits; the layout, which comes later, moves spots by little
     taken: list[np.ndarray] = []
     sides = {"ha": ("right", "left")[towards[0] > 0], "va": ("top", "bottom")[towards[1] > 0]}
     for trial, spot in zip(order, axes.transData.transform(np.column_stack(place(order))) * 72 / figure.dpi, strict=True):
