@@ -60,7 +60,9 @@ def made(trials, about, tmp_path) -> tuple[str, Reader]:
 
 
 def full() -> About:
-    found = Sensitivity("accuracy", {"rule.kind": (0.4, 0.5), "device": (-0.01, 0.1)}, {"device": ((-0.1, 0.1), (0.0, 0.2))}, 0.93)
+    found = Sensitivity(
+        "accuracy", {"rule.kind": 0.4, "device": -0.01}, {"rule.kind": 0.5, "device": 0.1}, {"device": ((-0.1, 0.1), (0.0, 0.2))}, 0.93
+    )
     tolerance = [{"field": "device.cycle_noise", "largest": 1.25}, {"field": "device.retention_s", "largest": "12 s"}]
     return About(TWO, command="aimco study s.toml --workers 2", constraints=["accuracy >= 0.7"], tolerance=tolerance, sensitivity=[found])
 
@@ -198,7 +200,7 @@ def test_words_from_outside_are_escaped(tmp_path):
         for t in studies.study(4)
     ]
     ugly = {"title": UGLY, "command": UGLY, "options": UGLY, "constraints": [UGLY], "sentences": [UGLY], "tolerance": [{UGLY: UGLY}]}
-    text, reader = made(trials, About(TWO, sensitivity=[Sensitivity(UGLY, {UGLY: (0.1, math.nan)})], **ugly), tmp_path)
+    text, reader = made(trials, About(TWO, sensitivity=[Sensitivity(UGLY, {UGLY: 0.1}, {UGLY: math.nan})], **ugly), tmp_path)
     assert reader.scripts == 1
     assert reader.open == []
     assert "<b>" not in text

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from aimco.report.trial import spans_decades
 from aimco.report.view import SYMBOLS, View
 from aimco.units import suited, text
 
@@ -61,6 +61,12 @@ def scale(view: View, name: str, values: Sequence[float]) -> Scale:
         return Scale(label, symbol=symbol, log=True)
     unit = suited(max((abs(v) for v in values), default=1.0), symbol)
     return Scale(f"{label} ({unit.symbol})", unit=float(unit)) if symbol else Scale(label)
+
+
+def spans_decades(values: Sequence[float] | np.ndarray) -> bool:
+    """Whether numbers belong on a logarithmic axis: all positive, and more than a decade apart."""
+    finite = [v for v in values if math.isfinite(v)]
+    return bool(finite) and min(finite) > 0 and max(finite) / min(finite) > 10
 
 
 def plain(words: Any) -> str:

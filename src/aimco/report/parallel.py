@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aimco.report.axes import plain, scale
-from aimco.report.trial import spans_decades
+from aimco.report.axes import plain, scale, spans_decades
 from aimco.report.view import View, shown
 
 if TYPE_CHECKING:
@@ -69,11 +68,11 @@ def _lines(figure: Figure, axes: Axes, view: View, coordinates: Sequence[Coordin
     low, high = float(value.min()), float(value.max())
     norm = LogNorm(low, high) if drawn.log else Normalize(low, high)
     better = value.argsort(kind="stable")
-    order = better if view.about.objectives[first] == "maximize" else better[::-1]  # the best lie on top
+    order = better if view.rises(first) else better[::-1]  # the best lie on top
     rank = np.empty(len(value))
     rank[order] = np.linspace(-0.5, 0.5, len(value)) * _BLUR
     places = np.column_stack([c.places + (rank if c.blurred else 0) for c in coordinates])
-    cmap = "viridis" if view.about.objectives[first] == "maximize" else "viridis_r"
+    cmap = "viridis" if view.rises(first) else "viridis_r"
     shade = ScalarMappable(norm, cmap)
     colors = shade.to_rgba(value)
     colors[:, 3] = [(0.85 if len(value) < 60 else 0.55) if t.feasible else 0.12 for t in view.known]

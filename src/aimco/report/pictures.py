@@ -43,7 +43,7 @@ def _pair(view: View, y: str, x: str) -> Figure:
     _scatter(axes, view, place)
     directions = {n: view.about.objectives[n] for n in (x, y)}
     best = sorted(front(view.known, directions), key=lambda t: t.values[x])
-    style = "steps-post" if directions[x] == "minimize" else "steps-pre"
+    style = "steps-pre" if view.rises(x) else "steps-post"
     if best:
         axes.plot(*place(best), "-", drawstyle=style, color=_FRONT, linewidth=1.2, label="front of these two")
     _mark(axes, view, place)
@@ -52,7 +52,7 @@ def _pair(view: View, y: str, x: str) -> Figure:
     axes.margins(0.08)
     across.dress(axes, "x")
     up.dress(axes, "y")
-    _number(figure, axes, view, place, (_better(directions[x]), _better(directions[y])))
+    _number(figure, axes, view, place, (1 if view.rises(x) else -1, 1 if view.rises(y) else -1))
     _legend(figure)
     return figure
 
@@ -69,7 +69,7 @@ def _values(view: View, name: str) -> Figure:
     meets = sorted((t for t in view.known if t.feasible), key=lambda t: t.number)
     if meets:
         number, value = place(meets)
-        running = np.maximum.accumulate(value) if view.about.objectives[name] == "maximize" else np.minimum.accumulate(value)
+        running = np.maximum.accumulate(value) if view.rises(name) else np.minimum.accumulate(value)
         axes.plot(number, running, drawstyle="steps-post", color=_FRONT, linewidth=1.2, label="best so far")
     _mark(axes, view, place, "best")
     if view.about.baseline:
@@ -108,10 +108,6 @@ def _baseline(axes: Axes, baseline: Trial, sides: Mapping[str, tuple[str, float]
         if objective in baseline.values:
             line = axes.axhline if side == "y" else axes.axvline
             line(baseline.values[objective] / unit, color="black", linestyle="--", linewidth=1, label=f"baseline, {name}")
-
-
-def _better(direction: str) -> int:
-    return 1 if direction == "maximize" else -1
 
 
 def _number(figure: Figure, axes: Axes, view: View, place: Place, towards: tuple[int, int]) -> None:
@@ -176,15 +172,15 @@ def _spread_over(members: Sequence[Trial], count: int) -> list[Trial]:
 
 def sensitivities(view: View) -> dict[str, Figure]:
     """Bars of the first-order and total index of each field, one figure for each objective."""
-    return {f"What {view.label(s.objective)} depends on": _bars(view, s) for s in view.about.sensitivity if s.indices}
+    return {f"What {view.label(s.objective)} depends on": _bars(view, s) for s in view.about.sensitivity if s.total}
 
 
 def _bars(view: View, found: Sensitivity) -> Figure:
-    fields = sorted(found.indices, key=lambda f: found.indices[f][1])[-_BARS:]
+    fields = sorted(found.total, key=lambda f: found.total[f])[-_BARS:]
     figure, axes = _panel((7.0, 1.4 + 0.42 * len(fields)))
     middle = np.arange(len(fields))
     for which, (name, color) in enumerate((("first order", "tab:blue"), ("total", "tab:orange"))):
-        values = np.array([found.indices[f][which] for f in fields])
+        values = np.array([(found.first, found.total)[which].get(f, np.nan) for f in fields])
         axes.barh(middle + (0.2, -0.2)[which], values, 0.38, color=color, label=f"{name}: {('alone', 'with all it takes part in')[which]}")
         known = [(k, *found.intervals[f][which]) for k, f in enumerate(fields) if f in found.intervals]
         for k, low, high in known:

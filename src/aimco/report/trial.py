@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-_DECADE = 10.0  # numbers that span more are compared by their logarithms
+_DECADE = 10.0  # costs that span more are compared by their logarithms
 
 
 @dataclass(frozen=True)
@@ -73,18 +73,13 @@ def knee(trials: Sequence[Trial], objectives: Mapping[str, str]) -> Trial | None
     sums = np.zeros(len(members))
     for name in objectives:
         values = np.array([t.values[name] for t in members])
-        values = -values if objectives[name] == "maximize" else np.log(values) if spans_decades(values) else values
+        wide = values.min() > 0 and values.max() > _DECADE * values.min()
+        values = -values if objectives[name].startswith("max") else np.log(values) if wide else values
         sums += (values - values.min()) / (np.ptp(values) or 1.0)
     return members[int(np.argmin(sums.round(12)))]
 
 
-def spans_decades(values: Sequence[float] | np.ndarray) -> bool:
-    """Whether numbers belong on a logarithmic axis: all positive, and more than a decade apart."""
-    finite = [v for v in values if math.isfinite(v)]
-    return bool(finite) and min(finite) > 0 and max(finite) / min(finite) > _DECADE
-
-
 def _losses(trials: Sequence[Trial], objectives: Mapping[str, str]) -> np.ndarray:
     """Values with the sign that makes less better, (trials, objectives)."""
-    sign = [-1.0 if direction == "maximize" else 1.0 for direction in objectives.values()]
+    sign = [-1.0 if direction.startswith("max") else 1.0 for direction in objectives.values()]
     return np.array([[s * t.values[name] for s, name in zip(sign, objectives, strict=True)] for t in trials]).reshape(-1, len(sign))

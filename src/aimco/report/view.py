@@ -18,7 +18,7 @@ from aimco.units import text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SYMBOLS = {"energy": "J", "latency": "s", "area": "m^2", "training_time": "s"}
+SYMBOLS = {"energy": "J", "energy_sample": "J", "latency": "s", "area": "m^2", "training_time": "s"}
 _NAMING = ("rule.kind", "rule", "device", "device.name")  # parts of a point that a sentence begins with
 
 _BRIEF = 44  # letters of a label in a figure
@@ -29,12 +29,13 @@ class Sensitivity:
     """How much of the variance of an objective each field causes: alone (first) and with all that it takes part in (total).
 
     Args:
-        indices: field -> (first, total). intervals: field -> ((low, high) of first, (low, high) of total), 95 %.
+        first, total: field -> index. intervals: field -> ((low, high) of first, (low, high) of total), 95 %.
         r2: R^2 of the model that the indices are taken from, where there is one.
     """
 
     objective: str
-    indices: Mapping[str, tuple[float, float]]
+    first: Mapping[str, float]
+    total: Mapping[str, float]
     intervals: Mapping[str, tuple[tuple[float, float], tuple[float, float]]] = field(default_factory=dict)
     r2: float | None = None
 
@@ -44,7 +45,7 @@ class About:
     """What a page says beside the trials.
 
     Args:
-        objectives: name -> "maximize" or "minimize", in order of interest. command: that made the study.
+        objectives: name -> "maximize" or "minimize" ("max" or "min"), in order of interest. command: that made the study.
         task, options: of `aimco run` for a single point ("--data-dir D --limit 500"). constraints: in words ("accuracy >= 0.95").
         tolerance: rows of one table. sensitivity: one for each objective that was analysed.
         baseline: what the others are held against, on no front. sentences: to follow the verdict. pictures: to follow it, by title.
@@ -92,6 +93,10 @@ class View:
     def measures(self) -> list[str]:
         """The objectives, then whatever else trials have values of."""
         return list(dict.fromkeys([*self.about.objectives, *(name for t in self.trials for name in t.values)]))
+
+    def rises(self, name: str) -> bool:
+        """Whether more of an objective is better."""
+        return self.about.objectives[name].startswith("max")
 
     def label(self, name: str) -> str:
         """An objective in words."""
@@ -177,19 +182,17 @@ def verdict(view: View) -> list[str]:
     if not view.known:
         return [_counted(view), "no trial ran to the end with finite values, so there is nothing to choose from"]
     first, *others = view.about.objectives
-    best = _best(view.known, first, view.about.objectives)
+    best = _best(view, view.known, first)
     meets = [t for t in view.known if t.feasible]
-    superlative = "best" if view.about.objectives[first] == "maximize" else "least"
+    superlative = "best" if view.rises(first) else "least"
     but = "" if best.feasible else ", which does not meet the constraints"
     sentences = [_counted(view), f"the {superlative} {view.label(first)} is {_said(view, best)}{but}"]
     if not meets:
         return [*sentences, "no trial meets the constraints"]
     if not best.feasible:
-        sentences.append(
-            f"the {superlative} {view.label(first)} that meets them is {_said(view, _best(meets, first, view.about.objectives))}"
-        )
+        sentences.append(f"the {superlative} {view.label(first)} that meets them is {_said(view, _best(view, meets, first))}")
     for name in others[:1] if "energy" not in others else ["energy"]:
-        least = _best(meets, name, view.about.objectives)
+        least = _best(view, meets, name)
         meeting = " that meets the constraints" if len(meets) < len(view.known) or view.about.constraints else ""
         word = "cheapest" if name == "energy" else f"best in {view.label(name)}"
         sentences.append(f"the {word}{meeting} is {_said(view, least)}")
@@ -203,10 +206,10 @@ def _said(view: View, trial: Trial) -> str:
     return f"trial {trial.number}: {view.said(trial)}"
 
 
-def _best(trials: Sequence[Trial], name: str, objectives: Mapping[str, str]) -> Trial:
+def _best(view: View, trials: Sequence[Trial], name: str) -> Trial:
     """The best trial in one objective; the other objectives, then the constraints, settle what is equal."""
-    order = [name, *(n for n in objectives if n != name)]
-    signs = [-1.0 if objectives[n] == "maximize" else 1.0 for n in order]
+    order = [name, *(n for n in view.about.objectives if n != name)]
+    signs = [-1.0 if view.rises(n) else 1.0 for n in order]
     return min(trials, key=lambda t: (*(sign * t.values[n] for sign, n in zip(signs, order, strict=True)), not t.feasible))
 
 
