@@ -24,12 +24,12 @@ _TELL_SHARE = 0.05  # of a reference, from one line of a log to the next
 
 
 def demo(*, out: str = "aimco-report", json: bool = False) -> None:
-    """Devices x rules on embedded digits: a table, a verdict per device, and a page in the folder OUT."""
+    """Devices x rules on embedded digits: a table, a verdict per device, and the page report.html in the folder OUT."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 
-    from aimco import report
     from aimco.demo import DEVICES, RULES, demo_rows
+    from aimco.report import grid
 
     console = Console(stderr=True)
     if not console.is_terminal:  # a bar would only be shown at its end
@@ -41,15 +41,14 @@ def demo(*, out: str = "aimco-report", json: bool = False) -> None:
             progress.update(bar, description=f"{device}, {rule}: {100 * accuracy:.1f} %", advance=1 / epochs)
 
         rows = demo_rows(on_epoch=on_epoch)
-    page = Path(out) / "report.html"
-    report.page(rows, str(page))
+    grid.write(rows, out)
     if json:
         _print_json([{"device": d, "rule": r} | result.as_json() for d, r, result in rows])
         return
-    Console().print(report.table(rows))
-    for sentence in report.verdicts(rows):
+    Console().print(grid.table(rows))
+    for sentence in grid.verdicts(rows):
         print(sentence)
-    print(f"The pictures are in {page}")
+    print(f"The pictures are in {Path(out) / 'report.html'}")
 
 
 def run(
@@ -73,7 +72,7 @@ def run(
 
     from aimco.design import Design
     from aimco.evaluation import evaluate
-    from aimco.report import table
+    from aimco.report.grid import table
 
     chosen = Design.load(design)
     for change in itertools.chain.from_iterable(set):

@@ -45,8 +45,14 @@ def text(value: float, symbol: str = "", digits: int = 3) -> str:
     """
     if value == 0 or value != value or value in (float("inf"), float("-inf")):
         return f"{value:g} {symbol}".rstrip()
+    unit = suited(value, symbol)
+    return f"{value / unit:.{digits}g} {unit.symbol}".rstrip()
+
+
+def suited(value: float, symbol: str) -> Unit:
+    """The multiple of a unit in which `value` is a handy number: `suited(2.5e-05, "S").symbol == "uS"`."""
     power = 2 if symbol == "m^2" else 1
     prefixes = [(scale**power, name) for scale, name in _PREFIXES if power == 1 or scale <= 1]
     smallest = 0.9995 if power == 1 else 0.9995e-3  # areas from a thousandth on, as their prefixes lie a million apart
     scale, name = next(((sc, n) for sc, n in prefixes if abs(value) >= sc * smallest), prefixes[-1])
-    return f"{value / scale:.{digits}g} {name}{symbol}".rstrip()
+    return Unit(scale, f"{name}{symbol}")

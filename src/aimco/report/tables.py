@@ -1,0 +1,89 @@
+"""All trials as files for other programs: CSV always, Parquet where pyarrow is installed."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import importlib.util
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aimco.record import InputError
+from aimco.report.markup import file_of
+from aimco.report.trial import Trial
+from aimco.report.view import View
+
+NO_PARQUET = "trials.parquet was not written: it needs pyarrow, which pip install 'aimco[parquet]' brings"
+
+
+def columns(view: View) -> dict[str, list[Any]]:
+    """One list a column, None where a trial has nothing there.
+
+    number, state, feasible; the paths of the point; the objectives; seeds, wall_s, reason, design (a file); then the numbers of the
+    result by dotted name ("result.energy_J.total") and its notes.
+    """
+    trials = list(view.trials)
+    made: dict[str, list[Any]] = {name: [getattr(t, name) for t in trials] for name in ("number", "state", "feasible")}
+    made |= {path: [_plain(t.point.get(path)) for t in trials] for path in view.fields}
+    made |= {name: [_float(t.values.get(name)) for t in trials] for name in view.measures}
+    made["seeds"] = [" ".join(map(str, t.seeds)) for t in trials]
+    made |= {name: [getattr(t, name) for t in trials] for name in ("wall_s", "reason")}
+    made["design"] = [file_of(view, t) if t.design else None for t in trials]
+    flat = [_flat(t) for t in trials]
+    return made | {name: [row.get(name) for row in flat] for name in dict.fromkeys(n for row in flat for n in row)}
+
+
+def csv_text(view: View) -> str:
+    """The columns as CSV: numbers in full, inf and nan by name, empty where there is nothing."""
+    made = columns(view)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(made)
+    writer.writerows(zip(*made.values(), strict=True))
+    return buffer.getvalue()
+
+
+def has_parquet() -> bool:
+    """Whether Parquet can be written here."""
+    return importlib.util.find_spec("pyarrow") is not None
+
+
+def parquet_bytes(view: View) -> bytes:
+    """The columns as Parquet. Raises InputError without pyarrow."""
+    if not has_parquet():
+        raise InputError(NO_PARQUET)
+    arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    buffer = io.BytesIO()
+    parquet.write_table(arrow.table({name: _uniform(values) for name, values in columns(view).items()}), buffer)
+    return buffer.getvalue()
+
+
+def _flat(trial: Trial) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+
+    def add(name: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                add(f"{name}.{key}", inner)
+        elif isinstance(value, bool | int | float | str):
+            found[name] = float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    for key, value in trial.result.items():
+        add(f"result.{key}", "; ".join(map(str, value)) if key == "notes" else value)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value, default=str)
+
+
+def _float(value: Any) -> Any:
+    return None if value is None else float(value)
+
+
+def _uniform(values: list[Any]) -> list[Any]:
+    """Values of one type: numbers as they are, a mixture as text."""
+    kinds = {float if isinstance(v, int) and not isinstance(v, bool) else type(v) for v in values if v is not None}
+    return values if len(kinds) <= 1 else [None if v is None else str(v) for v in values]
