@@ -1,0 +1,8 @@
+"""Studies: a space of designs, searched, run in parallel, kept in a storage and read back from it."""
+
+from aimco.study.front import front, hypervolume, knee
+from aimco.study.run import run
+from aimco.study.space import Axis, Bound, Objective, Study
+from aimco.study.store import Trial, default_storage, trials
+
+__all__ = ["Axis", "Bound", "Objective", "Study", "Trial", "default_storage", "front", "hypervolume", "knee", "run", "trials"]
