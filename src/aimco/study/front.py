@@ -81,6 +81,4 @@ def _volume(y: np.ndarray, corner: np.ndarray) -> float:
         return float(corner[0] - y[:, 0].min())
     y = y[np.argsort(y[:, -1], kind="stable")]
     tops = [*y[1:, -1], corner[-1]]
-    return math.fsum(
-        (top - y[k, -1]) * _volume(y[: k + 1, :-1], corner[:-1]) for k, top in enumerate(tops) if top > y[k, -1]
-    )
+    return math.fsum((top - y[k, -1]) * _volume(y[: k + 1, :-1], corner[:-1]) for k, top in enumerate(tops) if top > y[k, -1])

@@ -231,7 +231,9 @@ class Study(Record):
     @model_validator(mode="after")
     def _sound(self) -> Self:
         if self.task not in tasks.names():
-            raise at("task", f"must be a task{_meant(self.task, tasks.names())}, got {self.task!r}; the tasks are {', '.join(tasks.names())}")
+            raise at(
+                "task", f"must be a task{_meant(self.task, tasks.names())}, got {self.task!r}; the tasks are {', '.join(tasks.names())}"
+            )
         for field, values in (("seeds", self.seeds), ("objectives", [o.name for o in self.objectives])):
             if len(set(values)) < len(values):
                 raise at(field, f"must differ from each other, got {list(values)}")
@@ -351,13 +353,16 @@ def ordered(study: Study) -> list[str]:
 
 def check_space(study: Study) -> None:
     """Refuse an axis that no design can have: every end and every choice is built as a design."""
+    whole = {path: _check_axis(study, path) for path in study.order}
     for path in study.order:
-        _check_axis(study, path)
+        for value in study.space[path].ends(whole[path]):
+            _check_value(study, path, value)
     if study.sampler == "grid":
         study.grid()
 
 
-def _check_axis(study: Study, path: str) -> None:
+def _check_axis(study: Study, path: str) -> bool:
+    """Refuse an axis that never applies, or of a field that is not there where it does; says whether it holds whole numbers."""
     axis, shown = study.space[path], f"space.{path}"
     for key in axis.when:
         holder = study.space.get(key)
@@ -386,8 +391,7 @@ def _check_axis(study: Study, path: str) -> None:
     fractions = [v for v in (axis.low, axis.high, axis.step) if whole and v is not None and v != int(v)]
     if fractions:
         raise at(shown, f"must have whole numbers for low, high and step, got {fractions[0]:g}")
-    for value in axis.ends(whole):
-        _check_value(study, path, value, whole)
+    return whole
 
 
 def _choices_above(study: Study, path: str) -> Iterator[dict[str, Any]]:
@@ -419,7 +423,7 @@ def _impossible(study: Study, path: str) -> str:
     return "its conditions exclude each other"
 
 
-def _check_value(study: Study, path: str, value: Any, whole: bool) -> None:
+def _check_value(study: Study, path: str, value: Any) -> None:
     """Build designs with this value until one stands; the first complaint about it is the reason when none does."""
     first: tuple[str, str] | None = None
     for fixed in _around(study, path, value):
@@ -435,7 +439,7 @@ def _check_value(study: Study, path: str, value: Any, whole: bool) -> None:
             first = first or ("", str(error))
     if first is not None:
         problem = f"{first[0]} {first[1]}".strip() if first[0] != path else first[1]
-        raise at(f"space.{path}", f"holds {label(int(value) if whole else value)}, of which no design can be made: {problem}")
+        raise at(f"space.{path}", f"holds {label(value)}, of which no design can be made: {problem}")
 
 
 def _around(study: Study, path: str, value: Any) -> Iterator[Point]:

@@ -149,7 +149,9 @@ def _number(study: Study, storage: BaseStorage, url: str, must_be_there: bool) -
         return number
     kept = known[study.name].user_attrs.get("study")
     if kept is None and not storage.get_all_trials(known[study.name]._study_id):  # killed between the two writes above
-        storage.set_study_user_attr(known[study.name]._study_id, "study", {"identity": mine, "toml": study.dumps(), "aimco": aimco.__version__})
+        storage.set_study_user_attr(
+            known[study.name]._study_id, "study", {"identity": mine, "toml": study.dumps(), "aimco": aimco.__version__}
+        )
     elif kept is None or kept["identity"] != mine:
         raise InputError(f"storage {url} holds a different study named {study.name!r}; give this one another name, or another --storage")
     return known[study.name]._study_id
