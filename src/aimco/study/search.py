@@ -17,6 +17,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from scipy.stats import qmc
 
@@ -80,7 +81,7 @@ def distribution(axis: Axis, whole: bool) -> BaseDistribution:
 
 def _asked_of_optuna(study: Study, before: Sequence[FrozenTrial], count: int) -> list[FrozenTrial]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    ways = {"max": "maximize", "min": "minimize"}
+    ways = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
     memory = optuna.create_study(directions=[ways[o.best] for o in study.objectives], sampler=_sampler(study, len(before)))
     memory.add_trials([_remembered(study, record) for record in before])
     records = []

@@ -80,13 +80,13 @@ def _one(study: Study, objective: str, x: np.ndarray, y: np.ndarray) -> Sensitiv
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore")
         found = sobol_indices(func=predicted, n=_SAMPLES, dists=[uniform()] * len(study.order), rng=rng)
-    shuffled = permutation_importance(model, x, z, n_repeats=5, random_state=study.seed)["importances_mean"]
+    shuffled: Any = permutation_importance(model, x, z, n_repeats=5, random_state=study.seed)
     first, total = (np.nan_to_num(np.atleast_1d(index)) for index in (found.first_order, found.total_order))
 
     def by_axis(values: np.ndarray) -> dict[str, float]:
         return {path: float(v) for path, v in zip(study.order, values, strict=True)}
 
-    return Sensitivity(objective, by_axis(first), by_axis(total), by_axis(shuffled), float(r2), name, len(x))
+    return Sensitivity(objective, by_axis(first), by_axis(total), by_axis(shuffled["importances_mean"]), float(r2), name, len(x))
 
 
 def _encoded(study: Study, rows: np.ndarray) -> np.ndarray:

@@ -41,7 +41,7 @@ class Axis(Record):
     log: bool = False
     step: float | None = None
     choices: tuple[Any, ...] | None = Field(default=None, strict=False)
-    when: dict[str, list[Any]] = {}
+    when: dict[str, list[Any]] = Field(default={}, description="other field -> its values under which this axis is searched")
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -191,7 +191,7 @@ class Study(Record):
     seeds: tuple[int, ...] = Field(default=(0,), strict=False, min_length=1, max_length=1000)
     space: dict[str, Axis]
     objectives: tuple[Objective, ...] = Field(default=(Objective(name="accuracy"),), strict=False, min_length=1, max_length=8)
-    constraints: dict[str, Bound] = {}
+    constraints: dict[str, Bound] = Field(default={}, description="metric -> limits of what is feasible")
     sampler: Literal["grid", "random", "sobol", "tpe", "nsga2"] = "tpe"
     trials: int | None = Field(default=None, ge=1, le=1_000_000)
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
@@ -230,10 +230,9 @@ class Study(Record):
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        if self.task not in tasks.names():
-            raise at(
-                "task", f"must be a task{_meant(self.task, tasks.names())}, got {self.task!r}; the tasks are {', '.join(tasks.names())}"
-            )
+        known = tasks.names()
+        if self.task not in known:
+            raise at("task", f"must be a task{_meant(self.task, known)}, got {self.task!r}; the tasks are {', '.join(known)}")
         for field, values in (("seeds", self.seeds), ("objectives", [o.name for o in self.objectives])):
             if len(set(values)) < len(values):
                 raise at(field, f"must differ from each other, got {list(values)}")

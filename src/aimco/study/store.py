@@ -138,23 +138,20 @@ def _storage(url: str) -> BaseStorage:
 
 def _number(study: Study, storage: BaseStorage, url: str, must_be_there: bool) -> int:
     """The storage's number of the study, which is checked to be the same, or made."""
-    known = {s.study_name: s for s in storage.get_all_studies()}
-    mine = study.identity()
-    if study.name not in known:
-        if must_be_there:
-            raise InputError(f"storage {url} has no study {study.name!r} to go on with; leave --resume out to start it")
+    known = {s.study_name: s._study_id for s in storage.get_all_studies()}
+    content = {"identity": study.identity(), "toml": study.dumps(), "aimco": aimco.__version__}
+    number = known.get(study.name)
+    if number is None and must_be_there:
+        raise InputError(f"storage {url} has no study {study.name!r} to go on with; leave --resume out to start it")
+    if number is None:
         ways = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
         number = storage.create_new_study([ways[o.best] for o in study.objectives], study.name)
-        storage.set_study_user_attr(number, "study", {"identity": mine, "toml": study.dumps(), "aimco": aimco.__version__})
-        return number
-    kept = known[study.name].user_attrs.get("study")
-    if kept is None and not storage.get_all_trials(known[study.name]._study_id):  # killed between the two writes above
-        storage.set_study_user_attr(
-            known[study.name]._study_id, "study", {"identity": mine, "toml": study.dumps(), "aimco": aimco.__version__}
-        )
-    elif kept is None or kept["identity"] != mine:
+    kept = storage.get_study_user_attrs(number).get("study")
+    if kept is None and not storage.get_all_trials(number):  # new, or killed before the next line
+        storage.set_study_user_attr(number, "study", content)
+    elif kept is None or kept["identity"] != content["identity"]:
         raise InputError(f"storage {url} holds a different study named {study.name!r}; give this one another name, or another --storage")
-    return known[study.name]._study_id
+    return number
 
 
 @contextlib.contextmanager

@@ -63,19 +63,15 @@ def table(study: Study, trials: Sequence[Trial]) -> Table:
     made.add_column("trial", justify="right")
     for objective in study.objectives:
         made.add_column(f"{objective.name} ({objective.best})", justify="right", no_wrap=True)
-    for path in study.order:
-        made.add_column(path)
+    made.add_column("point")
     for trial in best:
         mark = " knee" if trial is bend and len(best) > 2 else ""
         values = [shown(name, value) for name, value in trial.values.items()]
-        made.add_row(f"{trial.number}{mark}", *values, *(_cell(study, trial, path) for path in study.order))
+        made.add_row(f"{trial.number}{mark}", *values, "  ".join(f"{path} {_cell(value)}" for path, value in trial.point.items()))
     return made
 
 
-def _cell(study: Study, trial: Trial, path: str) -> str:
-    if path not in trial.point:
-        return "-"
-    value = trial.point[path]
+def _cell(value: Any) -> str:
     if isinstance(value, dict):
         return str(value.get("kind", label(value)))
     return f"{value:.4g}" if isinstance(value, float) else label(value)

@@ -1,0 +1,35 @@
+"""Small studies on digits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aimco.study import Study
+
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "base": {"device": "rpu", "network": {"hidden": [8]}, "training": {"epochs": 1, "batch": 10}},
+    "limit": 100,
+    "space": {
+        "rule.lr": {"low": 0.01, "high": 1.0, "log": True},
+        "cell.weight_max": {"low": 0.5, "high": 2.0},
+    },
+    "objectives": ["accuracy", "energy"],
+    "sampler": "random",
+    "trials": 8,
+    "pack": 2,
+    "generation": 4,
+}
+
+
+def small(**changes: Any) -> Study:
+    return Study.of(SMALL | changes)
+
+
+def same(one: list, other: list) -> bool:
+    """Whether two runs of a study found the same, their times aside."""
+
+    def found(trials: list) -> list:
+        return [(t.number, t.point, t.state, t.values, t.feasible, t.design, t.curves, t.reason) for t in trials]
+
+    return found(one) == found(other)
