@@ -2,7 +2,8 @@
 
 from aimco.study.front import front, hypervolume, knee
 from aimco.study.run import run
+from aimco.study.sensitivity import sensitivity
 from aimco.study.space import Axis, Bound, Objective, Study
 from aimco.study.store import Trial, default_storage, trials
 
-__all__ = ["Axis", "Bound", "Objective", "Study", "Trial", "default_storage", "front", "hypervolume", "knee", "run", "trials"]
+__all__ = ["Axis", "Bound", "Objective", "Study", "Trial", "default_storage", "front", "hypervolume", "knee", "run", "sensitivity", "trials"]

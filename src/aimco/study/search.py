@@ -19,7 +19,6 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from scipy.stats import qmc
 
 from aimco.study.space import Axis, Choose, Study, label
 
@@ -40,6 +39,8 @@ def _chosen_by_number(study: Study, first: int, count: int) -> list[Choose]:
 
 
 def _sobol(study: Study, first: int, count: int) -> np.ndarray:
+    from scipy.stats import qmc  # a second and a half
+
     points = qmc.Sobol(len(study.order), scramble=True, rng=np.random.default_rng(study.seed))
     if first:
         points.fast_forward(first)

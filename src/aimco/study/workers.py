@@ -152,7 +152,7 @@ def _on(client: Any, packs: Sequence[Pack]) -> Iterator[tuple[int, list[Outcome]
     from distributed import KilledWorker, as_completed
 
     futures = {client.submit(_alone, pack, pure=False): k for k, pack in enumerate(packs)}
-    for future in as_completed(list(futures)):
+    for future in as_completed(list(futures), loop=client.loop):
         k = futures[future]
         try:
             yield k, future.result()
