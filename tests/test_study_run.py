@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def test_trials_are_read_from_the_storage_alone(tmp_path, serial):
     assert [t.number for t in kept] == list(range(8))
     one = kept[0]
     assert set(one.values) == {"accuracy", "energy"}
-    assert ai.Design.of(__import__("tomllib").loads(one.design)).hash() == small().design(one.point).hash()
+    assert ai.Design.of(tomllib.loads(one.design)).hash() == small().design(one.point).hash()
     assert one.result["energy_J"]["total"] == one.values["energy"] > 0
     assert len(one.curves["test_accuracy"]) == 1
     assert one.wall_s > 0
@@ -189,10 +190,10 @@ def test_workers_end_with_their_coordinator(tmp_path):
         "import multiprocessing, os, signal\n"
         "from studies import small\n"
         "from aimco.study import run\n"
-        "def kill(*_):\n"
+        "def kill(*_):\n"  # after the first trial of the only pack
         "    print(*[c.pid for c in multiprocessing.active_children()], flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"if __name__ == '__main__': run(small(), storage={url(tmp_path)!r}, workers=2, on_trial=kill)\n"
+        f"if __name__ == '__main__': run(small(trials=4, pack=4), storage={url(tmp_path)!r}, workers=2, on_trial=kill)\n"
     )
     script = tmp_path / "script.py"
     script.write_text(code)
