@@ -6,4 +6,17 @@ from aimco.study.sensitivity import sensitivity
 from aimco.study.space import Axis, Bound, Objective, Study
 from aimco.study.store import Trial, default_storage, trials
 
-__all__ = ["Axis", "Bound", "Objective", "Study", "Trial", "default_storage", "front", "hypervolume", "knee", "run", "sensitivity", "trials"]
+__all__ = [
+    "Axis",
+    "Bound",
+    "Objective",
+    "Study",
+    "Trial",
+    "default_storage",
+    "front",
+    "hypervolume",
+    "knee",
+    "run",
+    "sensitivity",
+    "trials",
+]
