@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from aimco.record import InputError
 from aimco.study import Axis, Study, Trial, front, hypervolume, knee
+from aimco.study.axis import label
 from aimco.study.pack import kin, packs
 from aimco.study.search import ask
 from aimco.study.sensitivity import sensitivity
-from aimco.study.space import label
 from studies import SMALL, small
 
 RULES = {"choices": [{"kind": "sgd"}, {"kind": "tiki-taka", "transfer_every": 1}]}

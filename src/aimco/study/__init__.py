@@ -1,9 +1,10 @@
 """Studies: a space of designs, searched, run in parallel, kept in a storage and read back from it."""
 
+from aimco.study.axis import Axis
 from aimco.study.front import front, hypervolume, knee
 from aimco.study.run import run
 from aimco.study.sensitivity import sensitivity
-from aimco.study.space import Axis, Bound, Objective, Study
+from aimco.study.space import Bound, Objective, Study
 from aimco.study.store import Trial, default_storage, trials
 
 __all__ = [

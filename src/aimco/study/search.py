@@ -20,7 +20,8 @@ from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from aimco.study.space import Axis, Choose, Study, label
+from aimco.study.axis import Axis, label
+from aimco.study.space import Choose, Study
 
 
 def ask(study: Study, before: Sequence[FrozenTrial], count: int) -> list[FrozenTrial]:

@@ -23,7 +23,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 import aimco
 from aimco.record import InputError
-from aimco.study.space import Point, Study, label
+from aimco.study.axis import label
+from aimco.study.space import Point, Study
 
 _STATES = {TrialState.COMPLETE: "complete", TrialState.FAIL: "failed"}
 _LOCAL = "sqlite:///"

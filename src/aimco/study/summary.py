@@ -13,10 +13,11 @@ from typing import Any
 from rich.table import Table
 
 from aimco.record import write_atomic
+from aimco.study.axis import label
 from aimco.study.front import front, hypervolume, knee
 from aimco.study.metrics import METRICS
 from aimco.study.sensitivity import sensitivity
-from aimco.study.space import Study, label
+from aimco.study.space import Study
 from aimco.study.store import Trial
 from aimco.units import text
 
