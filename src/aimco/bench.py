@@ -22,6 +22,7 @@ from aimco.design import Design
 from aimco.device.device import Device
 from aimco.device.fit import fit as fit_pulses
 from aimco.device.measurement import Measurement, Trace
+from aimco.evaluation import evaluate, evaluate_many
 from aimco.networks.descent import Descent
 from aimco.networks.layers import Linear
 from aimco.optim import InMemory
@@ -238,4 +239,27 @@ def _each_ramp(measured: Measurement) -> None:
                 optimize.curve_fit(lambda n, a, b, r: a + b * np.exp(-r * n), n, ramp, (ramp[-1], ramp[0] - ramp[-1], 5 / ramp.size))
 
 
-NAMES: dict[str, Callable[[OnCase], list[dict[str, Any]]]] = {"pulse": pulse, "train": train, "hold": hold, "fit": fit}
+def variants(on_case: OnCase, devices: int = 1000, together: int = 50) -> list[dict[str, Any]]:
+    """Variants of a device trained on digits along the ensemble axis, designs per second, beside one design at a time."""
+    network, training = {"hidden": [16]}, {"epochs": 1, "batch": 5}
+    base = Design.of({"device": _device("soft-bounds").as_dict(), "network": network, "training": training})
+    draws = np.random.default_rng(0).uniform(0.05, 0.5, (devices, 2)).tolist()
+    designs = [base.replace("device.spread", {"step": a, "asymmetry": b}) for a, b in draws]
+    case = f"sgd/{devices}-devices/64-16-10/batch5/packs-of-{together}"
+    on_case(case)
+    groups = [designs[k : k + together] for k in range(0, devices, together)]
+    times = []
+    for k, group in enumerate(groups):
+        many = _median(functools.partial(evaluate_many, group, seeds=[0] * len(group)), runs=1, warm=k == 0)
+        times.append((many / len(group), _median(functools.partial(evaluate, group[0]), runs=1, warm=k == 0)))
+    seconds = [statistics.median(t) for t in zip(*times, strict=True)]
+    return [_row(case, 1 / seconds[0], "designs/s", "one design at a time", 1 / seconds[1])]
+
+
+NAMES: dict[str, Callable[[OnCase], list[dict[str, Any]]]] = {
+    "pulse": pulse,
+    "train": train,
+    "hold": hold,
+    "fit": fit,
+    "variants": variants,
+}

@@ -10,6 +10,7 @@ import sys
 import threading
 import tomllib
 import traceback
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -202,7 +203,7 @@ def fit(
 def bench(name: tyro.conf.Positional[str], /, *, out: str | None = None, json: bool = False) -> None:
     """Time a part beside a peer in the same run: medians and ratios.
 
-    NAME is pulse, train, hold or fit. --out DIR keeps them as NAME.json.
+    NAME is pulse, train, hold, fit or variants. --out DIR keeps them as NAME.json.
     """
     from rich.console import Console
     from rich.table import Table
@@ -259,6 +260,72 @@ def reference(
             Console().print(_reference_table(reports[-1]))
     if json:
         _print_json(reports[0] if len(reports) == 1 else reports)
+
+
+def study(
+    file: tyro.conf.Positional[str],
+    /,
+    *,
+    workers: int = 1,
+    cluster: str | None = None,
+    storage: str | None = None,
+    resume: bool = False,
+    data_dir: str | None = None,
+    out: str | None = None,
+    json: bool = False,
+) -> None:
+    """Search a space of designs: the front, its knee, and the command that runs each point of it again.
+
+    The same command goes on with a study that was stopped. --workers: local processes. --cluster: address of a Dask scheduler.
+    --storage: URL of a database; FILE.db beside FILE.toml when absent. --resume: refuse to begin anew. --out: folder of trials.csv and
+    the points' designs, NAME-study when absent.
+    """
+    from rich.console import Console
+
+    from aimco.study import Study, default_storage, front
+    from aimco.study import run as search
+    from aimco.study.summary import commands, document, table, write
+
+    asked = Study.load(file)
+    where, folder = storage or default_storage(file), out or f"{asked.name}-study"
+    with _trials_told(asked) as on_trial:
+        options = {"data_dir": data_dir, "workers": workers, "cluster": cluster, "resume": resume}
+        trials = search(asked, storage=where, on_trial=on_trial, **options)
+    written = write(asked, trials, folder)
+    if json:
+        _print_json(document(asked, trials, where, folder, data_dir))
+        return
+    Console().print(table(asked, trials))
+    for trial in front(trials):
+        for command in commands(asked, trial, folder, data_dir):
+            print(command)
+    for reason, count in Counter(t.reason for t in trials if t.state == "failed").most_common(5):
+        print(f"failed, {count} of {len(trials)}: {reason}")
+    print(f"written: {', '.join(written)}")
+
+
+@contextlib.contextmanager
+def _trials_told(asked: Any) -> Iterator[Any]:
+    """A study's progress: a bar on a terminal, lines in a log."""
+    from rich.console import Console
+    from rich.progress import Progress, TimeElapsedColumn
+
+    from aimco.study.summary import told
+
+    console, seen, logged = Console(stderr=True), [], -1
+    with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(asked.name, total=asked.size())
+
+        def on_trial(trial: Any, done: int, size: int) -> None:
+            nonlocal logged
+            seen.append(trial)
+            progress.update(bar, completed=done, description=f"{asked.name}: {told(asked, seen, done, size)}")
+            now = size if done == size else int(done / size / _TELL_SHARE)
+            if progress.disable and now != logged:
+                logged = now
+                print(f"{asked.name}: {told(asked, seen, done, size)}", file=sys.stderr, flush=True)
+
+        yield on_trial
 
 
 def _run_reference(name: str, settings: Any) -> dict[str, Any]:
@@ -354,7 +421,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words == ["--version"]:
         print(__version__)
         return 0
-    commands = {"demo": demo, "run": run, "devices": devices, "fit": fit, "bench": bench, "reference": reference}
+    commands = {"demo": demo, "run": run, "devices": devices, "fit": fit, "bench": bench, "reference": reference, "study": study}
     try:
         with _heard_interrupts():
             tyro.extras.subcommand_cli_from_dict(

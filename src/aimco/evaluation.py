@@ -170,7 +170,8 @@ class _Checkpoint:
 
     def __init__(self, path: str | None, model: nn.Module, designs: Sequence[Design], task: Task, seeds: Sequence[int]) -> None:
         self.path, self.model = path, model
-        self.run = [[d.hash() for d in designs], list(seeds), task.name, len(task.train_x), aimco.__version__]
+        hashes = [d.hash() for d in designs] if path is not None else []
+        self.run = [hashes, list(seeds), task.name, len(task.train_x), aimco.__version__]
 
     def load(self) -> dict[str, list[np.ndarray]]:
         """Curves so far, the model put to where it was."""

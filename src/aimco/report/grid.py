@@ -11,8 +11,8 @@ from rich.table import Table
 
 from aimco.evaluation import Result
 from aimco.report import study
-from aimco.report.trial import Trial
 from aimco.report.view import About
+from aimco.study.trial import Trial
 from aimco.units import text
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def write(rows: Sequence[Row], folder: str | Path, command: str = "aimco demo") 
     """The page report.html of the grid, a study of accuracy and energy, and the files of a study beside it."""
     points, baseline = trials(rows)
     about = About(
-        {"accuracy": "maximize", "energy": "minimize"},
+        {"accuracy": "max", "energy": "min"},
         title="Devices and rules",
         command=command,
         task=rows[0][2].task,

@@ -9,8 +9,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aimco.report.trial import Trial
 from aimco.report.view import View, shown
+from aimco.study.trial import Trial
 from aimco.units import text as quantity
 
 STYLE = """

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aimco.report.axes import plain, scale
-from aimco.report.trial import Trial, front
 from aimco.report.view import Sensitivity, View
+from aimco.study.front import front
+from aimco.study.trial import Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

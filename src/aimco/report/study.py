@@ -16,8 +16,8 @@ from aimco.report.device import device_figure
 from aimco.report.parallel import parallel_coordinates
 from aimco.report.pictures import fronts, learning_curves, picture, sensitivities
 from aimco.report.tables import NO_PARQUET, csv_text, has_parquet, parquet_bytes
-from aimco.report.trial import Trial
 from aimco.report.view import About, View, verdict
+from aimco.study.trial import Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from aimco.design import Design
 from aimco.record import Record
-from aimco.report.trial import Trial, comparable, front, knee
+from aimco.study.front import comparable, front, knee
+from aimco.study.trial import Trial
 from aimco.units import text
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class About:
     """What a page says beside the trials.
 
     Args:
-        objectives: name -> "maximize" or "minimize" ("max" or "min"), in order of interest. command: that made the study.
+        objectives: name -> "max" or "min", in order of interest. command: that made the study.
         task, options: of `aimco run` for a single point ("--data-dir D --limit 500"). constraints: in words ("accuracy >= 0.95").
         tolerance: rows of one table. sensitivity: one for each objective that was analysed.
         baseline: what the others are held against, on no front. sentences: to follow the verdict. pictures: to follow it, by title.
@@ -82,7 +83,7 @@ class View:
 
     @cached_property
     def knee(self) -> Trial | None:
-        return knee(self.trials, self.about.objectives)
+        return knee(self.front, self.about.objectives)
 
     @cached_property
     def fields(self) -> list[str]:
@@ -96,7 +97,7 @@ class View:
 
     def rises(self, name: str) -> bool:
         """Whether more of an objective is better."""
-        return self.about.objectives[name].startswith("max")
+        return self.about.objectives[name] == "max"
 
     def label(self, name: str) -> str:
         """An objective in words."""
@@ -214,7 +215,7 @@ def _best(view: View, trials: Sequence[Trial], name: str) -> Trial:
 
 
 def _counted(view: View) -> str:
-    states = {state: sum(t.state == state for t in view.trials) for state in ("complete", "failed", "pruned")}
+    states = {state: sum(t.state == state for t in view.trials) for state in ("complete", "failed")}
     said = [", ".join(f"{n} {state}" for state, n in states.items() if n) or "none"]
     lost, meeting = states["complete"] - len(view.known), sum(t.feasible for t in view.known)
     said += [f"{lost} without finite values"] if lost else []

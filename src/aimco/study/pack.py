@@ -1,0 +1,108 @@
+"""Points that differ only in numbers, trained together: what one worker does at a time."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aimco import tasks
+from aimco.design import Design
+from aimco.evaluation import Result, evaluate_many
+from aimco.record import InputError, Record
+from aimco.study.metrics import METRICS
+from aimco.tasks import Task
+
+Outcome = dict[str, Any]  # plain data, as it is kept
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Points to train together, as plain data that any process can read.
+
+    Args:
+        designs: plain data of each point's design. seeds: of its runs; every point is run with all of them.
+        task, limit, data_dir: as of `evaluate`.
+    """
+
+    designs: list[dict[str, Any]]
+    seeds: list[int]
+    task: str
+    limit: int | None
+    data_dir: str | None
+
+
+def kin(value: Any) -> Any:
+    """What must be equal for designs to train together: everything but floats, which lie along the ensemble axis."""
+    if isinstance(value, Record):
+        parts = ((n, getattr(value, n)) for n in type(value).model_fields)
+        return type(value), tuple((n, v if n in value.alike else kin(v)) for n, v in parts)
+    if isinstance(value, Mapping):
+        return tuple((k, kin(v)) for k, v in value.items())
+    return float if isinstance(value, float) else value
+
+
+def packs(designs: Mapping[int, Design], most: int) -> Iterator[list[int]]:
+    """Numbers of the points that train together, at most so many, in the order of their first."""
+    groups: dict[Any, list[int]] = {}
+    for number, design in designs.items():
+        groups.setdefault(kin(design), []).append(number)
+    for numbers in groups.values():
+        for start in range(0, len(numbers), most):
+            yield numbers[start : start + most]
+
+
+def evaluate_pack(pack: Pack) -> list[Outcome]:
+    """Run every point with every seed. A point that no run can be made of fails with its reason, and fails alone."""
+    try:
+        return _together(pack, pack.designs)
+    except Exception as error:
+        if len(pack.designs) == 1:
+            return [failed(str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")]
+    return [evaluate_pack(Pack([design], pack.seeds, pack.task, pack.limit, pack.data_dir))[0] for design in pack.designs]
+
+
+def failed(reason: str) -> Outcome:
+    """The outcome of a point without a result."""
+    return {"state": "failed", "metrics": {}, "curves": {}, "result": {}, "wall_s": 0.0, "reason": reason}
+
+
+def _together(pack: Pack, plain: Sequence[dict[str, Any]]) -> list[Outcome]:
+    designs = [Design.of(data) for data in plain]
+    members = [d for d in designs for _ in pack.seeds]
+    results = evaluate_many(members, _task(pack), seeds=pack.seeds * len(designs))
+    n = len(pack.seeds)
+    return [_outcome(results[k * n : (k + 1) * n]) for k in range(len(designs))]
+
+
+def _task(pack: Pack) -> Task:
+    return _loaded(pack.task, pack.data_dir, pack.seeds[0], pack.limit)
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(name: str, data_dir: str | None, seed: int, limit: int | None) -> Task:
+    return tasks.load(name, data_dir=data_dir, seed=seed, limit=limit)
+
+
+def _outcome(results: Sequence[Result]) -> Outcome:
+    """One point: means over its seeds."""
+    metrics = {name: float(np.mean([metric.of(r) for r in results])) for name, metric in METRICS.items()}
+    broken = [name for name, value in metrics.items() if np.isnan(value) and name != "loss"]
+    if broken:
+        return failed(f"{broken[0]} is not a number; the run diverged")
+    result = {
+        "accuracy": metrics["accuracy"],
+        "accuracy_seeds": [r.accuracy for r in results],
+        "energy_J": {part: float(np.mean([r.energy_J[part] for r in results])) for part in results[0].energy_J},
+        "latency_s": {part: float(np.mean([r.latency_s[part] for r in results])) for part in results[0].latency_s},
+        "area_m2": metrics["area"],
+        "metrics": metrics,
+        "notes": list(dict.fromkeys(note for r in results for note in r.notes)),
+        "versions": results[0].versions,
+    }
+    curves = {name: np.mean([r.curves[name] for r in results], 0).tolist() for name in results[0].curves}
+    wall = sum(r.wall_s for r in results)
+    return {"state": "complete", "metrics": metrics, "curves": curves, "result": result, "wall_s": wall, "reason": ""}

@@ -1,0 +1,102 @@
+"""run(study): ask a generation of points, train them in packs, keep what came of them; and go on from wherever it was left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from aimco import tasks
+from aimco.design import Design
+from aimco.record import InputError
+from aimco.study.pack import Outcome, Pack, failed, packs
+from aimco.study.search import ask
+from aimco.study.space import Study
+from aimco.study.store import Store, alone, opened, point_of
+from aimco.study.trial import Trial
+from aimco.study.workers import Evaluate, evaluator
+
+OnTrial = Callable[[Trial, int, int], None]
+
+
+def run(
+    study: Study,
+    *,
+    storage: str,
+    data_dir: str | None = None,
+    workers: int = 1,
+    cluster: str | None = None,
+    resume: bool = False,
+    on_trial: OnTrial | None = None,
+) -> list[Trial]:
+    """Run a study to its end, from where the storage has it. What is finished there is not run again.
+
+    Points are asked in generations and packed before they are given to workers, so the same study gives the same trials whatever the
+    workers. Points that were asked and not finished are run again in their packs, under their own numbers.
+
+    Args:
+        storage: URL of Optuna, for example `default_storage("study.toml")`. data_dir: folder of the task's files.
+        workers: local processes. cluster: address of a Dask scheduler, instead. resume: refuse to start a study that is not there.
+        on_trial: called with (trial, finished, all) as each trial is finished.
+
+    Returns:
+        All finished trials, by number.
+
+    Raises:
+        InputError: the storage holds a different study of this name or is in use; the task cannot be loaded.
+    """
+    tasks.load(study.task, data_dir=data_dir, seed=study.seeds[0], limit=study.limit)
+    size = study.size()
+    with alone(storage), opened(study, storage, must_be_there=resume) as store, evaluator(workers, cluster) as evaluate:
+        done = sum(record.state.is_finished() for record in store.records())
+        for first in range(0, size, study.generation):
+            records = _generation(study, store, first, min(study.generation, size - first))
+            for trial in _finish(study, store, evaluate, records, data_dir):
+                done += 1
+                if on_trial:
+                    on_trial(trial, done, size)
+        return [store.trial(record) for record in store.records() if record.state.is_finished()][:size]
+
+
+def _generation(study: Study, store: Store, first: int, count: int) -> list[FrozenTrial]:
+    """The records of a generation, asked for where they are not there yet."""
+    records = store.records()
+    if len(records) < first + count:
+        for record in ask(study, records[:first], count)[len(records) - first :]:
+            store.add(record)
+        records = store.records()
+    return records[first : first + count]
+
+
+def _finish(study: Study, store: Store, evaluate: Evaluate, records: list[FrozenTrial], data_dir: str | None) -> Any:
+    """Run what is not finished of a generation; yields each trial as it is kept."""
+    waiting = {r.number: r for r in records if not r.state.is_finished()}
+    if not waiting:
+        return
+    designs: dict[int, Design] = {}
+    for record in records:
+        try:
+            designs[record.number] = study.design(point_of(study, record))
+        except InputError as error:
+            if record.number in waiting:
+                yield store.tell(record, _judged(study, failed(str(error)), None))
+    groups = [g for g in packs(designs, study.pack) if any(n in waiting for n in g)]
+    jobs = [Pack([designs[n].as_dict() for n in g], list(study.seeds), study.task, study.limit, data_dir) for g in groups]
+    for k, outcomes in evaluate(jobs):
+        for number, outcome in zip(groups[k], outcomes, strict=True):
+            if number in waiting:
+                yield store.tell(waiting[number], _judged(study, outcome, designs[number]))
+
+
+def _judged(study: Study, outcome: Outcome, design: Design | None) -> Outcome:
+    """An outcome with its objectives, and how far it is outside of the constraints."""
+    metrics, complete = outcome["metrics"], outcome["state"] == "complete"
+    excess = {n: bound.excess(metrics[n]) for n, bound in study.constraints.items()} if complete else {}
+    return {
+        **outcome,
+        "values": {o.name: metrics[o.name] for o in study.objectives} if complete else {},
+        "excess": excess,
+        "feasible": complete and all(e <= 0 for e in excess.values()),
+        "design": design.dumps() if design else "",
+    }

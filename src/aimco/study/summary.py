@@ -1,0 +1,121 @@
+"""What a study found, as a table, files and one JSON document."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from aimco.record import write_atomic
+from aimco.study.axis import label
+from aimco.study.front import front, hypervolume, knee
+from aimco.study.metrics import METRICS
+from aimco.study.sensitivity import sensitivity
+from aimco.study.space import Study
+from aimco.study.trial import Trial
+from aimco.units import text
+
+KNEE = "the point farthest from the line between the ends of the front, objectives normalised to it"
+
+
+def shown(name: str, value: float) -> str:
+    """A metric's value with its unit."""
+    unit = METRICS[name].unit
+    if name == "accuracy":
+        return f"{100 * value:.2f} %"
+    return text(value, unit.replace("m2", "m^2")) if unit else f"{value:.4g}"
+
+
+def told(study: Study, trials: Sequence[Trial], done: int, size: int) -> str:
+    """How far a study is: counts and the best of each objective so far."""
+    best = front(trials)
+    bad = sum(t.state == "failed" for t in trials)
+    parts = [f"{done} of {size} trials", *([f"{bad} failed"] if bad else [])]
+    if not best:
+        return ", ".join([*parts, "none feasible yet"])
+    if len(study.objectives) > 1:
+        parts.append(f"{len(best)} on the front")
+    for objective in study.objectives:
+        values = [t.values[objective.name] for t in best]
+        parts.append(f"best {objective.name} {shown(objective.name, (max if objective.best == 'max' else min)(values))}")
+    return ", ".join(parts)
+
+
+def commands(study: Study, trial: Trial, out: str, data_dir: str | None) -> list[str]:
+    """What runs a point again, one command for each seed."""
+    words = ["aimco", "run", str(Path(out) / f"point-{trial.number}.toml"), "--task", study.task]
+    words += ["--limit", str(study.limit)] if study.limit is not None else []
+    words += ["--data-dir", data_dir] if data_dir is not None else []
+    return [shlex.join([*words, "--seed", str(seed)]) for seed in trial.seeds]
+
+
+def table(study: Study, trials: Sequence[Trial]) -> Table:
+    """The front, best of the first objective first; the knee is marked."""
+    best = front(trials)
+    bend = knee(best)
+    title = "Pareto front" if len(study.objectives) > 1 else "Best trial"
+    made = Table(title=f"{study.name}: {title}", caption=f"knee: {KNEE}" if len(best) > 2 else None)
+    made.add_column("trial", justify="right")
+    for objective in study.objectives:
+        made.add_column(f"{objective.name} ({objective.best})", justify="right", no_wrap=True)
+    made.add_column("point")
+    for trial in best:
+        mark = " knee" if trial is bend and len(best) > 2 else ""
+        values = [shown(name, value) for name, value in trial.values.items()]
+        made.add_row(f"{trial.number}{mark}", *values, "  ".join(f"{path} {_cell(value)}" for path, value in trial.point.items()))
+    return made
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value.get("kind", label(value)))
+    return f"{value:.4g}" if isinstance(value, float) else label(value)
+
+
+def write(study: Study, trials: Sequence[Trial], out: str) -> list[str]:
+    """trials.csv, and a design point-N.toml for each point of the front. Returns the paths."""
+    files = {"trials.csv": _csv(study, trials)} | {f"point-{t.number}.toml": t.design for t in front(trials)}
+    for name, content in files.items():
+        write_atomic(Path(out) / name, content)
+    return [str(Path(out) / name) for name in files]
+
+
+def _csv(study: Study, trials: Sequence[Trial]) -> str:
+    best = {t.number for t in front(trials)}
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["trial", "state", "feasible", "on_front", *study.order, *METRICS, "seeds", "wall_s", "reason"])
+    for t in trials:
+        point = ["" if p not in t.point else label(t.point[p]) for p in study.order]
+        metrics = [t.result.get("metrics", {}).get(name, "") for name in METRICS]
+        seeds = " ".join(map(str, t.seeds))
+        writer.writerow([t.number, t.state, t.feasible, t.number in best, *point, *metrics, seeds, f"{t.wall_s:.4g}", t.reason])
+    return file.getvalue()
+
+
+def document(study: Study, trials: Sequence[Trial], storage: str, out: str, data_dir: str | None) -> dict[str, Any]:
+    """The study as `aimco study --json` prints it."""
+    best = front(trials)
+    bend = knee(best)
+    points = [
+        {"trial": t.number, "values": t.values, "point": t.point, "knee": t is bend, "run": commands(study, t, out, data_dir)} for t in best
+    ]
+    return {
+        "study": study.name,
+        "storage": storage,
+        "sampler": study.sampler,
+        "objectives": [{"name": o.name, "direction": o.best, "unit": METRICS[o.name].unit} for o in study.objectives],
+        "trials": dict(Counter(t.state for t in trials)),
+        "front": points,
+        "knee": None if bend is None else bend.number,
+        "knee_method": KNEE,
+        "hypervolume": hypervolume(trials),
+        "sensitivity": [s.as_json() for s in sensitivity(study, trials)],
+        "wall_s": sum(t.wall_s for t in trials),
+    }
