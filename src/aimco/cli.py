@@ -10,7 +10,7 @@ import sys
 import threading
 import tomllib
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -262,12 +262,81 @@ def reference(
         _print_json(reports[0] if len(reports) == 1 else reports)
 
 
+def requirements(
+    *,
+    rule: Annotated[list[str], tyro.conf.UseAppendAction] = [],  # noqa: B006
+    task: str = "digits",
+    penalty: float | None = None,
+    data_dir: str | None = None,
+    limit: int | None = None,
+    seeds: int | None = None,
+    line: Annotated[list[str], tyro.conf.UseAppendAction] = [],  # noqa: B006
+    verdict: str | None = None,
+    out: str | None = None,
+    json: bool = False,
+) -> None:
+    """What a device must be: how much of each imperfection a --rule tolerates on a task, alone and all together, by runs.
+
+    --penalty: points of accuracy below the near-ideal device, 0.3 on mnist and 1 on digits when absent. --rule again: rules side by side.
+    --line: only these. --verdict DEVICE judges one. --out DIR keeps tables, picture and requirements, and goes on when stopped.
+    """
+    from rich.console import Console
+
+    from aimco.device.device import Device
+    from aimco.report import requirements as report
+    from aimco.study.requirements import Question, derive
+
+    device = None if verdict is None else Device.named(verdict)
+    question = Question(tuple(dict.fromkeys(rule)), task, penalty, data_dir, limit, seeds, tuple(line), out)
+    question.check()
+    with _steps("requirements") as on_step:
+        answer = derive(question, on_step)
+    verdicts = {} if device is None else answer.verdicts(device)
+    document = answer.as_json() | {"verdicts": {r: [j.as_json() for j in lines] for r, lines in verdicts.items()}}
+    written = [] if out is None else _keep_requirements(out, answer, document)
+    if json:
+        _print_json(document)
+        return
+    tables = [report.specification(answer, derived) for derived in answer.rules]
+    tables += [report.comparison(answer)] if len(answer.rules) > 1 else []
+    tables += [report.verdict_table(verdicts, device.name)] if device is not None else []
+    for table in tables:
+        Console().print(table)
+    for note in dict.fromkeys(note for derived in answer.rules for note in derived.notes):
+        print(f"note: {note}")
+    if written:
+        print(f"written: {', '.join(written)}")
+
+
+def _keep_requirements(folder: str, answer: Any, document: Any) -> list[str]:
+    """The document, the picture, and a requirement of each rule for `fit` and `devices`."""
+    from aimco.report.device import png
+    from aimco.report.requirements import figure
+
+    name = f"requirements-{answer.task}"
+    _keep(folder, name, document)
+    contents: dict[str, str | bytes] = {f"{name}.png": png(figure(answer))}
+    contents |= {
+        f"{d.rule}-{answer.task}.toml": made.dumps() for d in answer.rules if (made := d.requirement(answer.task, answer.penalty)).lines
+    }
+    for file, content in contents.items():
+        write_atomic(Path(folder) / file, content)
+    return [str(Path(folder) / file) for file in (f"{name}.json", *contents)]
+
+
 def _run_reference(name: str, settings: Any) -> dict[str, Any]:
-    """A reference with its progress: a bar on a terminal, lines in a log."""
+    """A reference with its progress."""
+    from aimco import reference as references
+
+    with _steps(name) as on_step:
+        return references.run(name, replace(settings, on_step=on_step))
+
+
+@contextlib.contextmanager
+def _steps(name: str) -> Iterator[Callable[[str, float], None]]:
+    """Progress of something long, told as (what is running, fraction done): a bar on a terminal, lines in a log."""
     from rich.console import Console
     from rich.progress import Progress, TimeElapsedColumn
-
-    from aimco import reference as references
 
     console = Console(stderr=True)
     with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
@@ -281,7 +350,7 @@ def _run_reference(name: str, settings: Any) -> dict[str, Any]:
                 logged = now
                 print(f"{name}, {label}, {100 * done:.0f} % done", file=sys.stderr, flush=True)
 
-        return references.run(name, replace(settings, on_step=on_step))
+        yield on_step
 
 
 def _reference_table(report: dict[str, Any]) -> Any:
@@ -356,6 +425,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(__version__)
         return 0
     commands = {"demo": demo, "run": run, "devices": devices, "fit": fit, "bench": bench, "reference": reference}
+    commands |= {"requirements": requirements}
     try:
         with _heard_interrupts():
             tyro.extras.subcommand_cli_from_dict(
