@@ -20,6 +20,7 @@ import tyro
 from aimco import __version__
 from aimco.record import InputError, write_atomic
 
+_LOG_WIDTH = 150  # columns of wide tables in a file
 _TELL_SHARE = 0.05  # of a reference, from one line of a log to the next
 
 
@@ -300,8 +301,9 @@ def requirements(
     tables = [report.specification(answer, derived) for derived in answer.rules]
     tables += [report.comparison(answer)] if len(answer.rules) > 1 else []
     tables += [report.verdict_table(verdicts, device.name)] if device is not None else []
+    console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
     for table in tables:
-        Console().print(table)
+        console.print(table)
     for note in dict.fromkeys(note for derived in answer.rules for note in derived.notes):
         print(f"note: {note}")
     if written:

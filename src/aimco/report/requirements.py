@@ -10,7 +10,8 @@ from rich.table import Table
 
 from aimco.device.requirement import Judged
 from aimco.study.lines import BOUND, Sweep
-from aimco.study.requirements import Answer, Derived, Finding
+from aimco.study.specification import Answer, Derived, Finding
+from aimco.units import text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +29,7 @@ def shown(sweep: Sweep, value: float | None, sample_s: float | None = None) -> s
     if sweep.key == "step":
         return f"{words} ({2 * BOUND / value:,.0f} states)"
     if sweep.unit == "samples" and sample_s is not None:
-        return f"{words} ({value * sample_s:.2g} s)"
+        return f"{words} ({text(value * sample_s, 's', 2)})"
     return words
 
 

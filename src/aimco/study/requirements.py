@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,102 +16,17 @@ import aimco
 from aimco import tasks
 from aimco.cost.price import sample_latency
 from aimco.design import Design
-from aimco.device.device import Device
-from aimco.device.requirement import Judged, Line, Requirement
 from aimco.evaluation import evaluate_many
 from aimco.record import InputError, write_atomic
-from aimco.study.lines import BOUND, RESTING, Bench, Point, Sweep, bench, design, ideal, known_rule, settles, sweeps, waits
-from aimco.study.threshold import Threshold, closer, penalty, threshold
+from aimco.study.lines import RESTING, Bench, Point, Sweep, bench, design, ideal, known_rule, settles, sweeps, waits
+from aimco.study.specification import Answer, Derived, Finding, Joint
+from aimco.study.threshold import closer, penalty, threshold
 from aimco.tasks import Task
 
 OnStep = Callable[[str, float], None]
 _CLOSER = 3  # values of the second sweep
 _FRACTIONS = (0.08, 0.16, 0.25, 0.35, 0.5, 0.7)
 _MOST_MEMBERS = 64  # of one ensemble
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line under one rule.
-
-    Args:
-        sweep: which. threshold: alone, all else near-ideal. values, accuracy: tried, (V,), and mean accuracy there, %.
-        joint: the value in the joint specification; None where no joint one was found.
-    """
-
-    sweep: Sweep
-    threshold: Threshold
-    values: list[float]
-    accuracy: list[float]
-    joint: float | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain data."""
-        plain = {name: getattr(self.sweep, name) for name in ("key", "name", "unit", "base", "recalled")}
-        return plain | asdict(self.threshold) | {"joint": self.joint, "values": self.values, "accuracy": self.accuracy}
-
-
-@dataclass(frozen=True)
-class Joint:
-    """All lines together, each at one fraction of its tolerated deviation.
-
-    Args:
-        fraction: the largest tried that keeps the allowed penalty; None when none did. accuracy, lost: verified there, % and points.
-        tried: (fraction, points lost) of all runs.
-    """
-
-    fraction: float | None
-    accuracy: float | None
-    lost: float | None
-    tried: list[tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class Derived:
-    """The specification of one rule.
-
-    Args:
-        software, near_ideal: accuracy, %, of the network in floating point and on the near-ideal device, means over seeds.
-        deviation: standard deviation of the near-ideal accuracy over seeds, points. sample_s: time of one sample on the periphery, s.
-    """
-
-    rule: str
-    software: float
-    near_ideal: float
-    deviation: float
-    findings: list[Finding]
-    joint: Joint
-    sample_s: float
-    notes: list[str] = field(default_factory=list)
-
-    def requirement(self, task: str, allowed: float) -> Requirement:
-        """The lines that are of a device, as a table to judge by: jointly verified values, or single tolerances where there are none."""
-        lines = [line for finding in self.findings if (line := _line(finding, self.sample_s)) is not None]
-        how = "each alone" if self.joint.fraction is None else "all together"
-        about = f"derived: {self.rule} on {task} within {allowed:g} points of the near-ideal device, {how}"
-        return Requirement(name=f"{self.rule} on {task}", description=about, source="aimco requirements", lines=tuple(lines))
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain data."""
-        plain = {name: getattr(self, name) for name in ("rule", "software", "near_ideal", "deviation", "sample_s", "notes")}
-        return plain | {"lines": [f.as_json() for f in self.findings], "joint": asdict(self.joint)}
-
-
-def _line(finding: Finding, sample_s: float) -> Line | None:
-    quantity, value = finding.sweep.quantity, finding.joint or finding.threshold.value
-    if quantity is None:
-        return None
-    if quantity == "states":
-        return Line(name="states", quantity=quantity, at_least=_states(finding, value), unit="levels")
-    if quantity == "retention":
-        return Line(name=finding.sweep.name, quantity=quantity, at_least=value * sample_s, unit="s")
-    if quantity == "step_ratio":
-        return Line(name="up/down step, all devices", quantity=quantity, at_most=1 + value)
-    return Line(name=finding.sweep.name, quantity=quantity, at_most=value)
-
-
-def _states(finding: Finding, step: float) -> float:
-    return 2 * BOUND / step
 
 
 class Runs:
@@ -192,46 +107,6 @@ class Question:
                 raise InputError(f"line must be one of {', '.join(sorted(known))}, got {key!r}")
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The specifications of all rules that were asked for. penalty: allowed, points. seeds, samples: trained with."""
-
-    task: str
-    penalty: float
-    seeds: int
-    samples: int
-    bench: Bench
-    rules: list[Derived]
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain data."""
-        plain = {name: getattr(self, name) for name in ("task", "penalty", "seeds", "samples")}
-        return plain | {"bench": asdict(self.bench), "rules": [d.as_json() for d in self.rules], "relaxed": self.relaxed()}
-
-    def relaxed(self) -> list[dict[str, Any]]:
-        """For each line the factor by which each rule relaxes it against the first, > 1 being looser, and whether it is only a bound."""
-        first = {f.sweep.key: f for f in self.rules[0].findings}
-        rows = []
-        for finding in (f for f in self.rules[0].findings):
-            key = finding.sweep.key
-            others = {d.rule: next((f for f in d.findings if f.sweep.key == key), None) for d in self.rules[1:]}
-            factors = {rule: _factor(first[key], other) for rule, other in others.items() if other is not None}
-            rows.append({"line": finding.sweep.name, "key": key, "factors": factors})
-        return rows
-
-    def verdicts(self, device: Device) -> dict[str, list[Judged]]:
-        """A device against the requirement of each rule."""
-        return {d.rule: d.requirement(self.task, self.penalty).verdict(device) for d in self.rules}
-
-
-def _factor(first: Finding, other: Finding) -> dict[str, Any]:
-    a, b = first.threshold, other.threshold
-    factor = b.value / a.value if first.sweep.rises else a.value / b.value
-    at_least = (b.kind == "any" and a.kind != "any") or (a.kind == "none" and b.kind != "none")
-    known = at_least or (a.kind == "crossed" and b.kind == "crossed")
-    return {"factor": factor if known else None, "at_least": at_least}
-
-
 def derive(question: Question, on_step: OnStep | None = None) -> Answer:
     """Derive the specification that each rule asks of a device.
 
@@ -273,7 +148,7 @@ def _derive(rule: str, lines: Sequence[Sweep], runs: Runs, allowed: float, meter
     cls, base = known_rule(rule), ideal(known_rule(rule))
     near = design(runs.made, rule, base)
     meter.start(f"{rule}: software")
-    software = runs.designs([near.replace("rule", {"kind": "digital", "lr": DIGITAL_LR})])
+    software = runs.designs([near.replace("rule", {"kind": "digital", "lr": runs.made.lr})])
     meter.start(f"{rule}: near-ideal device")
     ideal_accuracy = runs.points(rule, [base])
     findings = [_sweep(rule, line, base, runs, ideal_accuracy, allowed, meter) for line in lines]
@@ -286,11 +161,10 @@ def _derive(rule: str, lines: Sequence[Sweep], runs: Runs, allowed: float, meter
     return Derived(rule, float(software.mean()), float(ideal_accuracy.mean()), spread, findings, joint, seconds, _notes(cls))
 
 
-DIGITAL_LR = 0.2
-
-
 def _sweep(rule: str, line: Sweep, base: Point, runs: Runs, near: np.ndarray, allowed: float, meter: _Meter) -> Finding:
     values, accuracy = np.empty(0), np.empty((0, runs.seeds))
+    if line.starts_at_base:
+        values, accuracy = np.array([line.base]), near
     for turn, words in enumerate(("", ", closer")):
         meter.start(f"{rule}: {line.name}{words}")
         more = np.array(line.values) if turn == 0 else closer(values, near - accuracy, allowed, line.rises, _CLOSER)
