@@ -138,7 +138,7 @@ def test_a_derived_requirement_is_one_that_devices_are_judged_by(answered, tmp_p
     ("words", "said"),
     [
         ([], "rule must name at least one"),
-        (["--rule", "sdg"], "rule kind 'sdg' is unknown, did you mean sgd"),
+        (["--rule", "sdg"], "rule kind 'sdg' is unknown (did you mean sgd?)"),
         (["--rule", "digital"], "must learn in arrays"),
         (["--rule", "sgd", "--task", "mnits"], "did you mean mnist"),
         (["--rule", "sgd", "--task", "mnist"], "--data-dir"),

@@ -294,7 +294,9 @@ def requirements(
         answer = derive(question, on_step)
     verdicts = {} if device is None else answer.verdicts(device)
     document = answer.as_json() | {"verdicts": {r: [j.as_json() for j in lines] for r, lines in verdicts.items()}}
-    written = [] if out is None else _keep_requirements(out, answer, document)
+    written = {} if out is None else {f"requirements-{task}.json": _as_json(document, indent=1) + "\n"} | report.files(answer)
+    for name, content in written.items():
+        write_atomic(Path(out or "") / name, content)
     if json:
         _print_json(document)
         return
@@ -307,23 +309,7 @@ def requirements(
     for note in dict.fromkeys(note for derived in answer.rules for note in derived.notes):
         print(f"note: {note}")
     if written:
-        print(f"written: {', '.join(written)}")
-
-
-def _keep_requirements(folder: str, answer: Any, document: Any) -> list[str]:
-    """The document, the picture, and a requirement of each rule for `fit` and `devices`."""
-    from aimco.report.device import png
-    from aimco.report.requirements import figure
-
-    name = f"requirements-{answer.task}"
-    _keep(folder, name, document)
-    contents: dict[str, str | bytes] = {f"{name}.png": png(figure(answer))}
-    contents |= {
-        f"{d.rule}-{answer.task}.toml": made.dumps() for d in answer.rules if (made := d.requirement(answer.task, answer.penalty)).lines
-    }
-    for file, content in contents.items():
-        write_atomic(Path(folder) / file, content)
-    return [str(Path(folder) / file) for file in (f"{name}.json", *contents)]
+        print(f"written to {out}: {', '.join(written)}")
 
 
 def _run_reference(name: str, settings: Any) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.table import Table
 
-from aimco.device.requirement import Judged
+from aimco.device.requirement import Judged, value_text
+from aimco.report.device import png
 from aimco.study.lines import BOUND, Sweep
 from aimco.study.specification import Answer, Derived, Finding
 from aimco.units import text
@@ -71,7 +72,9 @@ def specification(answer: Answer, derived: Derived) -> Table:
 def comparison(answer: Answer) -> Table:
     """Rules beside each other, and how many times looser each line is than under the first."""
     rules = [d.rule for d in answer.rules]
-    table = Table(title=f"Lines alone, {answer.task}, {answer.penalty:g} points; beside them how many times looser than under {rules[0]}")
+    table = Table(
+        title=f"Lines alone, {answer.task}, {answer.penalty:g} points; beside them how many times looser than under the first rule that has the line"
+    )
     for column in ("quantity", *rules):
         table.add_column(column)
     factors = {row["key"]: row["factors"] for row in answer.relaxed()}
@@ -101,7 +104,7 @@ def verdict_table(verdicts: Mapping[str, Sequence[Judged]], device: str) -> Tabl
         table.add_column(column)
     for rule, lines in verdicts.items():
         fails, unknown = ([j for j in lines if j.passes is wanted] for wanted in (False, None))
-        told = [f"{j.line} ({j.limit}, has {j.value:.3g})" for j in fails]
+        told = [f"{j.line} ({j.limit}, has {value_text(j.value, j.unit)})" for j in fails]
         table.add_row(rule, "refused" if fails else "accepted", "; ".join(told) or "-", "; ".join(j.line for j in unknown) or "-")
     return table
 
@@ -131,6 +134,13 @@ def figure(answer: Answer) -> Figure:
     made.legend(lines.values(), list(lines), loc="outside lower center", ncols=4, fontsize="small")
     made.suptitle(f"{answer.task}, {answer.samples} samples, {answer.seeds} seeds; dotted: published threshold")
     return made
+
+
+def files(answer: Answer) -> dict[str, str | bytes]:
+    """The picture, and a requirement of each rule by which `devices` and `fit` judge, by the names of their files."""
+    asked = {derived.rule: derived.requirement(answer.task, answer.penalty) for derived in answer.rules}
+    tables = {f"{rule}-{answer.task}.toml": made.dumps() for rule, made in asked.items() if made.lines}
+    return {f"requirements-{answer.task}.png": png(figure(answer)), **tables}
 
 
 def _curve(axis: Axes, answer: Answer, derived: Derived, finding: Finding, color: str) -> None:

@@ -108,14 +108,15 @@ class Answer:
         return plain | {"bench": asdict(self.bench), "rules": [d.as_json() for d in self.rules], "relaxed": self.relaxed()}
 
     def relaxed(self) -> list[dict[str, Any]]:
-        """For each line the factor by which each rule relaxes it against the first, > 1 being looser, and whether it is only a bound."""
-        first = {f.sweep.key: f for f in self.rules[0].findings}
+        """For each line the factor by which each rule relaxes it against the first rule that has it, > 1 being looser."""
+        having: dict[str, list[tuple[str, Finding]]] = {}
+        for derived in self.rules:
+            for finding in derived.findings:
+                having.setdefault(finding.sweep.key, []).append((derived.rule, finding))
         rows = []
-        for finding in (f for f in self.rules[0].findings):
-            key = finding.sweep.key
-            others = {d.rule: next((f for f in d.findings if f.sweep.key == key), None) for d in self.rules[1:]}
-            factors = {rule: _factor(first[key], other) for rule, other in others.items() if other is not None}
-            rows.append({"line": finding.sweep.name, "key": key, "factors": factors})
+        for key, ((against, first), *others) in having.items():
+            factors = {rule: _factor(first, other) for rule, other in others}
+            rows.append({"line": first.sweep.name, "key": key, "against": against, "factors": factors})
         return rows
 
     def verdicts(self, device: Device) -> dict[str, list[Judged]]:
@@ -124,6 +125,7 @@ class Answer:
 
 
 def _factor(first: Finding, other: Finding) -> dict[str, Any]:
+    """How many times looser the second is; only a least factor, or None, where a threshold is a bound."""
     a, b = first.threshold, other.threshold
     factor = b.value / a.value if first.sweep.rises else a.value / b.value
     at_least = (b.kind == "any" and a.kind != "any") or (a.kind == "none" and b.kind != "none")
