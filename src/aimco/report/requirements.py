@@ -72,9 +72,8 @@ def specification(answer: Answer, derived: Derived) -> Table:
 def comparison(answer: Answer) -> Table:
     """Rules beside each other, and how many times looser each line is than under the first."""
     rules = [d.rule for d in answer.rules]
-    table = Table(
-        title=f"Lines alone, {answer.task}, {answer.penalty:g} points; beside them how many times looser than under the first rule that has the line"
-    )
+    title = f"Lines alone, {answer.task}, {answer.penalty:g} points"
+    table = Table(title=title, caption="in brackets: times looser than under the first rule that has the line", caption_justify="left")
     for column in ("quantity", *rules):
         table.add_column(column)
     factors = {row["key"]: row["factors"] for row in answer.relaxed()}
@@ -94,7 +93,7 @@ def _cell(finding: Finding | None, factor: Mapping[str, float | bool | None] | N
         return "-"
     if factor is None or factor["factor"] is None:
         return tolerance(finding)
-    return f"{tolerance(finding)}, {'at least ' if factor['at_least'] else ''}{factor['factor']:.2g} x"
+    return f"{tolerance(finding)} ({'at least ' if factor['at_least'] else ''}{factor['factor']:.2g} x)"
 
 
 def verdict_table(verdicts: Mapping[str, Sequence[Judged]], device: str) -> Table:
