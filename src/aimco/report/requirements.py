@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ACROSS = 4  # panels beside each other
+_FEW_DECADES = 300.0
 
 
 def shown(sweep: Sweep, value: float | None, sample_s: float | None = None) -> str:
@@ -123,6 +124,7 @@ def figure(answer: Answer) -> Figure:
         if sweep.recalled is not None:
             axis.axvline(sweep.scale * sweep.recalled, color="gray", linestyle=":", linewidth=1)
         axis.set(xscale="log", xlabel=sweep.name + (f" ({sweep.unit})" if sweep.unit else ""))
+        _label_ticks(axis)
     for axis in axes[len(names) :]:
         axis.set_axis_off()
     lowest = min(d.near_ideal for d in answer.rules) - 6 * answer.penalty
@@ -133,6 +135,16 @@ def figure(answer: Answer) -> Figure:
     made.legend(lines.values(), list(lines), loc="outside lower center", ncols=4, fontsize="small")
     made.suptitle(f"{answer.task}, {answer.samples} samples, {answer.seeds} seeds; dotted: published threshold")
     return made
+
+
+def _label_ticks(axis: Axes) -> None:
+    """Numbers at 1, 2 and 5 of each decade where there are few decades, else at 1."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    left, right = axis.get_xlim()
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if right / left < _FEW_DECADES else (1,)))
+    axis.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def files(answer: Answer) -> dict[str, str | bytes]:
