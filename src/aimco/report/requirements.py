@@ -105,7 +105,12 @@ def verdict_table(verdicts: Mapping[str, Sequence[Judged]], device: str) -> Tabl
     for rule, lines in verdicts.items():
         fails, unknown = ([j for j in lines if j.passes is wanted] for wanted in (False, None))
         told = [f"{j.line} ({j.limit}, has {value_text(j.value, j.unit)})" for j in fails]
-        table.add_row(rule, "refused" if fails else "accepted", "; ".join(told) or "-", "; ".join(j.line for j in unknown) or "-")
+        table.add_row(
+            rule,
+            "refused" if fails else "accepted as far as is known" if unknown else "accepted",
+            "; ".join(told) or "-",
+            "; ".join(j.line for j in unknown) or "-",
+        )
     return table
 
 
