@@ -272,6 +272,7 @@ def requirements(
     limit: int | None = None,
     seeds: int | None = None,
     line: Annotated[list[str], tyro.conf.UseAppendAction] = [],  # noqa: B006
+    near: Annotated[list[str], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="LINE=VALUE")] = [],  # noqa: B006
     verdict: str | None = None,
     out: str | None = None,
     json: bool = False,
@@ -279,7 +280,8 @@ def requirements(
     """What a device must be: how much of each imperfection a --rule tolerates on a task, alone and all together, by runs.
 
     --penalty: points of accuracy below the near-ideal device, 0.3 on mnist and 1 on digits when absent. --rule again: rules side by side.
-    --line: only these. --verdict DEVICE judges one. --out DIR keeps tables, picture and requirements, and goes on when stopped.
+    --line: only these. --near: a number of the near-ideal device, as fast_retention=300. --verdict DEVICE judges one.
+    --out DIR keeps tables, picture and requirements, and goes on when stopped.
     """
     from rich.console import Console
 
@@ -288,7 +290,9 @@ def requirements(
     from aimco.study.requirements import Question, derive
 
     device = None if verdict is None else Device.named(verdict)
-    question = Question(tuple(dict.fromkeys(rule)), task, penalty, data_dir, limit, seeds, tuple(line), out)
+    question = Question(
+        tuple(dict.fromkeys(rule)), task, penalty, data_dir, limit, seeds, tuple(line), tuple(_number("near", n) for n in near), out
+    )
     question.check()
     with _steps("requirements") as on_step:
         answer = derive(question, on_step)
@@ -362,6 +366,14 @@ def _assignment(change: str) -> tuple[str, Any]:
         return path.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return path.strip(), value.strip()
+
+
+def _number(option: str, change: str) -> tuple[str, float]:
+    key, _, value = change.partition("=")
+    try:
+        return key.strip(), float(value)
+    except ValueError:
+        raise InputError(f"--{option} {change} must be LINE=NUMBER, for example --{option} fast_retention=300") from None
 
 
 def _print_json(data: Any) -> None:

@@ -17,7 +17,7 @@ from aimco import tasks
 from aimco.cost.price import sample_latency
 from aimco.design import Design
 from aimco.evaluation import evaluate_many
-from aimco.record import InputError, write_atomic
+from aimco.record import InputError, _meant, write_atomic
 from aimco.study.lines import RESTING, Bench, Point, Sweep, bench, design, ideal, known_rule, settles, sweeps, waits
 from aimco.study.specification import Answer, Derived, Finding, Joint
 from aimco.study.threshold import closer, penalty, threshold
@@ -75,7 +75,8 @@ class Question:
     Args:
         rules: learning rules, the first being what the others are compared with. task: digits or mnist. penalty: allowed, points;
             the bench's when absent. data_dir: folder of the task's files. limit: use only the first training samples.
-        seeds: of every point; the bench's when absent. only: keys of the lines, all when absent. out: folder that keeps finished sweeps.
+        seeds: of every point; the bench's when absent. only: keys of the lines, all when absent. near: keys and values, of lines not
+            swept, of a near-ideal device that is not ideal there. out: folder that keeps finished sweeps.
         bench: network and schedule; the task's when absent.
     """
 
@@ -86,6 +87,7 @@ class Question:
     limit: int | None = None
     seeds: int | None = None
     only: tuple[str, ...] = ()
+    near: tuple[tuple[str, float], ...] = ()
     out: str | None = None
     bench: Bench | None = None
 
@@ -102,9 +104,12 @@ class Question:
         if self.seeds is not None and not 1 <= self.seeds <= 100:
             raise InputError(f"seeds must be in 1..100, got {self.seeds}; 5 or more give useful intervals")
         known = {line.key for rule in self.rules for line in sweeps(known_rule(rule))}
-        for key in self.only:
+        for key in (*self.only, *(key for key, _ in self.near)):
             if key not in known:
-                raise InputError(f"line must be one of {', '.join(sorted(known))}, got {key!r}")
+                raise InputError(f"line must be one of {', '.join(sorted(known))}, got {key!r}{_meant(key, list(known))}")
+        for key, value in self.near:
+            if not 0 < value <= 1e12:
+                raise InputError(f"near {key} must be above 0 and at most 1e12, got {value:g}; leave it out for the ideal value")
 
 
 def derive(question: Question, on_step: OnStep | None = None) -> Answer:
@@ -119,13 +124,15 @@ def derive(question: Question, on_step: OnStep | None = None) -> Answer:
     question.check()
     made = question.bench or bench(question.task)
     task = tasks.load(question.task, data_dir=question.data_dir, limit=question.limit)
-    asked = {rule: [s for s in sweeps(known_rule(rule)) if not question.only or s.key in question.only] for rule in question.rules}
+    near = dict(question.near)
+    swept = {rule: [line for line in sweeps(known_rule(rule)) if line.key not in near] for rule in question.rules}
+    asked = {rule: [line for line in lines if not question.only or line.key in question.only] for rule, lines in swept.items()}
     meter = _Meter(on_step, sum(4 + 2 * len(lines) for lines in asked.values()))
     folder = Path(question.out) / "sweeps" if question.out else None
     seeds = made.seeds if question.seeds is None else question.seeds
     runs = Runs(made, task, seeds, folder, meter.share)
     allowed = made.penalty if question.penalty is None else question.penalty
-    derived = [_derive(rule, lines, runs, allowed, meter) for rule, lines in asked.items()]
+    derived = [_derive(rule, lines, near, runs, allowed, meter) for rule, lines in asked.items()]
     return Answer(question.task, allowed, seeds, len(task.train_x), made, derived)
 
 
@@ -144,8 +151,9 @@ class _Meter:
             self.on_step(self.label, (self.done + done) / self.total)
 
 
-def _derive(rule: str, lines: Sequence[Sweep], runs: Runs, allowed: float, meter: _Meter) -> Derived:
-    cls, base = known_rule(rule), ideal(known_rule(rule))
+def _derive(rule: str, lines: Sequence[Sweep], moved: Point, runs: Runs, allowed: float, meter: _Meter) -> Derived:
+    cls = known_rule(rule)
+    base = {key: moved.get(key, value) for key, value in ideal(cls).items()}
     near = design(runs.made, rule, base)
     meter.start(f"{rule}: software")
     software = runs.designs([near.replace("rule", {"kind": "digital", "lr": runs.made.lr})])
@@ -158,7 +166,7 @@ def _derive(rule: str, lines: Sequence[Sweep], runs: Runs, allowed: float, meter
         findings = [Finding(f.sweep, f.threshold, f.values, f.accuracy, f.sweep.eased(f.threshold.value, share)) for f in findings]
     spread = float(ideal_accuracy.std(ddof=1)) if runs.seeds > 1 else math.nan
     seconds = sample_latency(near, [1] * (1 + len(runs.made.hidden)))
-    return Derived(rule, float(software.mean()), float(ideal_accuracy.mean()), spread, findings, joint, seconds, _notes(cls))
+    return Derived(rule, float(software.mean()), float(ideal_accuracy.mean()), spread, findings, joint, seconds, _notes(cls, base))
 
 
 def _sweep(rule: str, line: Sweep, base: Point, runs: Runs, near: np.ndarray, allowed: float, meter: _Meter) -> Finding:
@@ -200,12 +208,13 @@ def _joint(rule: str, findings: Sequence[Finding], base: Point, runs: Runs, near
     return Joint(float(fractions[k]), float(accuracy[k].mean()), float(lost[k]), tried)
 
 
-def _notes(rule: Any) -> list[str]:
+def _notes(rule: Any, base: Point) -> list[str]:
     notes = ["outputs that saturate are not read again, so that the largest output is seen; converters have no levels"]
     if settles(rule):
         notes.append("the response is that of soft bounds: a constant step has no state where unequal steps balance")
     if waits(rule):
         notes.append(
-            f"gradients leak to mid-range, in {RESTING:g} samples unless swept; weights are in the same device without leak unless swept"
+            f"gradients leak to mid-range, in {RESTING:g} samples unless said otherwise; weights are in the same device without leak unless swept"
         )
-    return notes
+    moved = [f"{key} {value:g}" for key, value in base.items() if value != ideal(rule)[key]]
+    return notes + ([f"the near-ideal device has {', '.join(moved)}"] if moved else [])
