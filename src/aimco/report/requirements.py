@@ -119,9 +119,10 @@ def figure(answer: Answer) -> Figure:
     from matplotlib.figure import Figure
 
     names = {f.sweep.key: f.sweep for d in answer.rules for f in d.findings}
-    down = -(-len(names) // _ACROSS)
-    made = Figure(figsize=(3.6 * _ACROSS, 3.0 * down + 0.4), layout="constrained")
-    axes = made.subplots(down, _ACROSS, squeeze=False, sharey=True).ravel()
+    across = min(_ACROSS, max(len(names), 2))
+    down = -(-len(names) // across)
+    made = Figure(figsize=(3.6 * across, 3.0 * down + 0.6), layout="constrained")
+    axes = made.subplots(down, across, squeeze=False, sharey=True).ravel()
     for sweep, axis in zip(names.values(), axes, strict=False):
         for k, derived in enumerate(answer.rules):
             for finding in (f for f in derived.findings if f.sweep.key == sweep.key):
@@ -134,10 +135,10 @@ def figure(answer: Answer) -> Figure:
         axis.set_axis_off()
     lowest = min(d.near_ideal for d in answer.rules) - 6 * answer.penalty
     axes[0].set_ylim(lowest, max(d.near_ideal for d in answer.rules) + 2 * answer.penalty)
-    for axis in axes[: len(names) : _ACROSS]:
+    for axis in axes[: len(names) : across]:
         axis.set_ylabel("test accuracy (%)")
     lines = {str(line.get_label()): line for axis in axes for line in axis.get_lines() if not str(line.get_label()).startswith("_")}
-    made.legend(lines.values(), list(lines), loc="outside lower center", ncols=4, fontsize="small")
+    made.legend(lines.values(), list(lines), loc="outside lower center", ncols=across, fontsize="small")
     made.suptitle(f"{answer.task}, {answer.samples} samples, {answer.seeds} seeds; dotted: published threshold")
     return made
 

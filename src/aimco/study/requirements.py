@@ -213,8 +213,7 @@ def _notes(rule: Any, base: Point) -> list[str]:
     if settles(rule):
         notes.append("the response is that of soft bounds: a constant step has no state where unequal steps balance")
     if waits(rule):
-        notes.append(
-            f"gradients leak to mid-range, in {RESTING:g} samples unless said otherwise; weights are in the same device without leak unless swept"
-        )
+        leak = f"gradients leak to mid-range, in {RESTING:g} samples unless said otherwise"
+        notes.append(f"{leak}; weights are in the same device without leak unless swept")
     moved = [f"{key} {value:g}" for key, value in base.items() if value != ideal(rule)[key]]
     return notes + ([f"the near-ideal device has {', '.join(moved)}"] if moved else [])
