@@ -304,11 +304,8 @@ def requirements(
     if json:
         _print_json(document)
         return
-    tables = [report.specification(answer, derived) for derived in answer.rules]
-    tables += [report.comparison(answer)] if len(answer.rules) > 1 else []
-    tables += [report.verdict_table(verdicts, device.name)] if device is not None else []
     console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
-    for table in tables:
+    for table in report.tables(answer, verdicts, device):
         console.print(table)
     for note in dict.fromkeys(note for derived in answer.rules for note in derived.notes):
         print(f"note: {note}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.table import Table
 
+from aimco.device.device import Device
 from aimco.device.requirement import Judged, value_text
 from aimco.report.device import png
 from aimco.study.lines import BOUND, Sweep
@@ -95,6 +96,13 @@ def _cell(finding: Finding | None, factor: Mapping[str, float | bool | None] | N
     if factor is None or factor["factor"] is None:
         return tolerance(finding)
     return f"{tolerance(finding)} ({'at least ' if factor['at_least'] else ''}{factor['factor']:.2g} x)"
+
+
+def tables(answer: Answer, verdicts: Mapping[str, Sequence[Judged]], device: Device | None) -> list[Table]:
+    """A specification for each rule; the rules beside each other, where there are several; a device that is judged."""
+    made = [specification(answer, derived) for derived in answer.rules]
+    made += [comparison(answer)] if len(answer.rules) > 1 else []
+    return made + ([verdict_table(verdicts, device.name)] if device is not None else [])
 
 
 def verdict_table(verdicts: Mapping[str, Sequence[Judged]], device: str) -> Table:
