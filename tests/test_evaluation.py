@@ -157,3 +157,11 @@ def test_images_too_small_for_a_convolution_are_refused(kernel, pool):
     made = lenet().replace("network.kernel_size", kernel).replace("network.pool", pool)
     with pytest.raises(ai.InputError, match=r"network\.kernel_size must leave pixels of the images of digits"):
         ai.evaluate(made)
+
+
+def test_time_passes_for_a_slow_array_that_alone_leaks():
+    shape = {"g_min": 0.0, "g_max": 2e-6, "response": {"kind": "soft-bounds", "step_up": 1e-8, "step_down": 1e-8}}
+    rule = {"kind": "tiki-taka-v2", "slow_device": shape | {"retention_s": 100.0}}
+    training = {"epochs": 1, "batch": 50, "sample_s": 1.0}
+    design = ai.Design.of({"device": shape, "rule": rule, "network": {"hidden": [8]}, "training": training})
+    assert ai.evaluate(design, "digits", limit=100).counts["hold_s"] >= 100

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import signal
 import sys
 import threading
 import tomllib
 import traceback
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +17,9 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from aimco import __version__
+from aimco.cli_studies import requirements, study
 from aimco.record import InputError, write_atomic
-
-_TELL_SHARE = 0.05  # of a reference, from one line of a log to the next
+from aimco.terminal import keep, print_json, steps
 
 
 def demo(*, out: str = "aimco-report", json: bool = False) -> None:
@@ -44,7 +42,7 @@ def demo(*, out: str = "aimco-report", json: bool = False) -> None:
         rows = demo_rows(on_epoch=on_epoch)
     grid.write(rows, out)
     if json:
-        _print_json([{"device": d, "rule": r} | result.as_json() for d, r, result in rows])
+        print_json([{"device": d, "rule": r} | result.as_json() for d, r, result in rows])
         return
     Console().print(grid.table(rows))
     for sentence in grid.verdicts(rows):
@@ -90,7 +88,7 @@ def run(
         options = {"data_dir": data_dir, "seed": seed, "limit": limit, "checkpoint": checkpoint}
         result = evaluate(chosen, task, on_epoch=on_epoch, on_progress=on_progress, **options)
     if json:
-        _print_json(result.as_json())
+        print_json(result.as_json())
         return
     Console().print(table([(chosen.device.name, chosen.rule.kind, result)]))
     for note in result.notes:
@@ -123,7 +121,7 @@ def devices(
         if out is not None:
             write_atomic(out, report.png(report.verdict_figure(device, verdict)))
         if json:
-            _print_json(device.as_dict() | {"verdict": [line.as_json() for line in verdict]})
+            print_json(device.as_dict() | {"verdict": [line.as_json() for line in verdict]})
             return
         print(device.dumps())
         Console().print(report.verdict_table(verdict, requirement))
@@ -136,7 +134,7 @@ def devices(
     }
     listed = sorted((Device.named(n) for n in catalogue()), key=order[sort])
     if json:
-        _print_json([d.as_dict() | {"states": d.states, "asymmetry": d.asymmetry} for d in listed])
+        print_json([d.as_dict() | {"states": d.states, "asymmetry": d.asymmetry} for d in listed])
         return
     shown = Table(title="Devices (asymmetry of the mean steps, and its spread)")
     for column in ("name", "states", "asymmetry", "retention", "response"):
@@ -190,7 +188,7 @@ def fit(
             write_atomic(path, content)
         progress.update(bar, completed=1.0, description="done")
     if json:
-        _print_json(found.as_json())
+        print_json(found.as_json())
         return
     Console().print(estimates_table(found))
     if found.verdict:
@@ -213,9 +211,9 @@ def bench(name: tyro.conf.Positional[str], /, *, out: str | None = None, json: b
     console = Console(stderr=True)
     measured = benches.run(name, on_case=lambda case: console.print(f"timing {case}"))
     if out is not None:
-        _keep(out, name, measured)
+        keep(out, name, measured)
     if json:
-        _print_json(measured)
+        print_json(measured)
         return
     unit, peers = measured["rows"][0]["unit"], dict.fromkeys(row["peer"] for row in measured["rows"])
     shown = Table(title=f"{measured['bench']}: {unit}, {measured['threads']} threads", caption=f"peer: {'; '.join(peers)}", box=None)
@@ -248,105 +246,25 @@ def reference(
         raise InputError(f"reference run needs a NAME; the references are {', '.join(references.names())}")
     if action == "list":
         listed = [{"reference": name, "source": made.SOURCE, "needs": made.NEEDS} for name, made in found.items()]
-        _print_json(listed) if json else print("\n".join(f"{r['reference']}: {r['source']}" for r in listed))
+        print_json(listed) if json else print("\n".join(f"{r['reference']}: {r['source']}" for r in listed))
         return
     reports = []
     for name in found:
         settings = references.Settings(quick=quick, data_dir=data_dir, seed=seed, limit=limit)
         reports.append(_run_reference(name, settings))
         if out is not None:
-            _keep(out, f"{name}-quick" if quick else name, reports[-1])
+            keep(out, f"{name}-quick" if quick else name, reports[-1])
         if not json:
             Console().print(_reference_table(reports[-1]))
     if json:
-        _print_json(reports[0] if len(reports) == 1 else reports)
-
-
-def study(
-    file: tyro.conf.Positional[str],
-    /,
-    *,
-    workers: int = 1,
-    cluster: str | None = None,
-    storage: str | None = None,
-    resume: bool = False,
-    data_dir: str | None = None,
-    out: str | None = None,
-    json: bool = False,
-) -> None:
-    """Search a space of designs: the front, its knee, and the command that runs each point of it again.
-
-    The same command goes on with a study that was stopped. --workers: local processes. --cluster: address of a Dask scheduler.
-    --storage: URL of a database; FILE.db beside FILE.toml when absent. --resume: refuse to begin anew. --out: folder of trials.csv and
-    the points' designs, NAME-study when absent.
-    """
-    from rich.console import Console
-
-    from aimco.study import Study, default_storage, front
-    from aimco.study import run as search
-    from aimco.study.summary import commands, document, table, write
-
-    asked = Study.load(file)
-    where, folder = storage or default_storage(file), out or f"{asked.name}-study"
-    with _trials_told(asked) as on_trial:
-        options = {"data_dir": data_dir, "workers": workers, "cluster": cluster, "resume": resume}
-        trials = search(asked, storage=where, on_trial=on_trial, **options)
-    written = write(asked, trials, folder)
-    if json:
-        _print_json(document(asked, trials, where, folder, data_dir))
-        return
-    Console().print(table(asked, trials))
-    for trial in front(trials):
-        for command in commands(asked, trial, folder, data_dir):
-            print(command)
-    for reason, count in Counter(t.reason for t in trials if t.state == "failed").most_common(5):
-        print(f"failed, {count} of {len(trials)}: {reason}")
-    print(f"written: {', '.join(written)}")
-
-
-@contextlib.contextmanager
-def _trials_told(asked: Any) -> Iterator[Any]:
-    """A study's progress: a bar on a terminal, lines in a log."""
-    from rich.console import Console
-    from rich.progress import Progress, TimeElapsedColumn
-
-    from aimco.study.summary import told
-
-    console, seen, logged = Console(stderr=True), [], -1
-    with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(asked.name, total=asked.size())
-
-        def on_trial(trial: Any, done: int, size: int) -> None:
-            nonlocal logged
-            seen.append(trial)
-            progress.update(bar, completed=done, description=f"{asked.name}: {told(asked, seen, done, size)}")
-            now = size if done == size else int(done / size / _TELL_SHARE)
-            if progress.disable and now != logged:
-                logged = now
-                print(f"{asked.name}: {told(asked, seen, done, size)}", file=sys.stderr, flush=True)
-
-        yield on_trial
+        print_json(reports[0] if len(reports) == 1 else reports)
 
 
 def _run_reference(name: str, settings: Any) -> dict[str, Any]:
-    """A reference with its progress: a bar on a terminal, lines in a log."""
-    from rich.console import Console
-    from rich.progress import Progress, TimeElapsedColumn
-
+    """A reference with its progress."""
     from aimco import reference as references
 
-    console = Console(stderr=True)
-    with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
-        bar, logged = progress.add_task(name, total=1.0), ("", 0)
-
-        def on_step(label: str, done: float) -> None:
-            nonlocal logged
-            progress.update(bar, completed=done, description=f"{name}, {label}")
-            now = label, int(done / _TELL_SHARE)
-            if progress.disable and now != logged:
-                logged = now
-                print(f"{name}, {label}, {100 * done:.0f} % done", file=sys.stderr, flush=True)
-
+    with steps(name) as on_step:
         return references.run(name, replace(settings, on_step=on_step))
 
 
@@ -371,28 +289,6 @@ def _assignment(change: str) -> tuple[str, Any]:
         return path.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return path.strip(), value.strip()
-
-
-def _print_json(data: Any) -> None:
-    print(_as_json(data))
-
-
-def _keep(folder: str, name: str, data: Any) -> None:
-    """A document in a folder, whole or not at all."""
-    write_atomic(Path(folder) / f"{name}.json", _as_json(data, indent=1) + "\n")
-
-
-def _as_json(data: Any, indent: int | None = None) -> str:
-    return json.dumps(_without_infinities(data), default=float, indent=indent)
-
-
-def _without_infinities(data: Any) -> Any:
-    """JSON has no infinity: unlimited numbers become the text "inf"."""
-    if isinstance(data, dict):
-        return {k: _without_infinities(v) for k, v in data.items()}
-    if isinstance(data, list):
-        return [_without_infinities(v) for v in data]
-    return str(data) if isinstance(data, float) and data in (float("inf"), float("-inf")) else data
 
 
 @contextlib.contextmanager
@@ -422,6 +318,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(__version__)
         return 0
     commands = {"demo": demo, "run": run, "devices": devices, "fit": fit, "bench": bench, "reference": reference, "study": study}
+    commands |= {"requirements": requirements}
     try:
         with _heard_interrupts():
             tyro.extras.subcommand_cli_from_dict(

@@ -19,6 +19,7 @@ import aimco
 from aimco import tasks
 from aimco.cost.price import price, sample_latency
 from aimco.design import Design
+from aimco.device.device import Device
 from aimco.ensemble import stack
 from aimco.ledger import Counts
 from aimco.networks.build import build
@@ -221,7 +222,7 @@ def _train(
     """Train in place; curves (epochs, E)."""
     members, training, analog = len(seeds), designs[0].training, analog_layers(model)
     descent = descent_of(model, "cross-entropy" if task.kind == "classify" else "squared")
-    leaks = bool(analog) and any(device.leaks for d in designs for device in d.cell.devices(d.device))
+    leaks = bool(analog) and any(device.leaks for d in designs for made_of in _made_of(d) for device in d.cell.devices(made_of))
     vectors = [m.vectors for m in model.children() if isinstance(m, AnalogLayer)]
     sample_s = np.array([d.training.sample_s or sample_latency(d, vectors) for d in designs])
     curves = checkpoint.load()
@@ -242,6 +243,11 @@ def _train(
         if on_epoch:
             on_epoch(epoch + 1, training.epochs, float(curves["test_accuracy"][-1].mean()))
     return {n: np.stack(v) for n, v in curves.items()}
+
+
+def _made_of(design: Design) -> list[Device]:
+    """The devices of all arrays that the rule asks for."""
+    return [needs.device or design.device for needs in design.rule.arrays().values()]
 
 
 @torch.no_grad()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +10,6 @@ from typing import Any
 
 from rich.table import Table
 
-from aimco.record import write_atomic
 from aimco.study.axis import label
 from aimco.study.front import front, hypervolume, knee
 from aimco.study.metrics import METRICS
@@ -21,7 +18,8 @@ from aimco.study.space import Study
 from aimco.study.trial import Trial
 from aimco.units import text
 
-KNEE = "the point farthest from the line between the ends of the front, objectives normalised to it"
+_SIDES = {"at_least": "at least", "at_most": "at most"}
+KNEE = "the point farthest from the line between the ends of the front, objectives normalised to it, wide costs as logarithms"
 
 
 def shown(name: str, value: float) -> str:
@@ -47,12 +45,22 @@ def told(study: Study, trials: Sequence[Trial], done: int, size: int) -> str:
     return ", ".join(parts)
 
 
+def options(study: Study, data_dir: str | None) -> list[str]:
+    """Of `aimco run` for any of its points."""
+    words = ["--limit", str(study.limit)] if study.limit is not None else []
+    return words + (["--data-dir", data_dir] if data_dir is not None else [])
+
+
 def commands(study: Study, trial: Trial, out: str, data_dir: str | None) -> list[str]:
     """What runs a point again, one command for each seed."""
-    words = ["aimco", "run", str(Path(out) / f"point-{trial.number}.toml"), "--task", study.task]
-    words += ["--limit", str(study.limit)] if study.limit is not None else []
-    words += ["--data-dir", data_dir] if data_dir is not None else []
+    words = ["aimco", "run", str(Path(out) / "designs" / f"trial-{trial.number}.toml"), "--task", study.task, *options(study, data_dir)]
     return [shlex.join([*words, "--seed", str(seed)]) for seed in trial.seeds]
+
+
+def bounds(study: Study) -> list[str]:
+    """The constraints in words."""
+    sides = ((name, word, getattr(bound, side)) for name, bound in study.constraints.items() for side, word in _SIDES.items())
+    return [f"{name} {word} {shown(name, limit)}" for name, word, limit in sides if limit is not None]
 
 
 def table(study: Study, trials: Sequence[Trial]) -> Table:
@@ -76,27 +84,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, dict):
         return str(value.get("kind", label(value)))
     return f"{value:.4g}" if isinstance(value, float) else label(value)
-
-
-def write(study: Study, trials: Sequence[Trial], out: str) -> list[str]:
-    """trials.csv, and a design point-N.toml for each point of the front. Returns the paths."""
-    files = {"trials.csv": _csv(study, trials)} | {f"point-{t.number}.toml": t.design for t in front(trials)}
-    for name, content in files.items():
-        write_atomic(Path(out) / name, content)
-    return [str(Path(out) / name) for name in files]
-
-
-def _csv(study: Study, trials: Sequence[Trial]) -> str:
-    best = {t.number for t in front(trials)}
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["trial", "state", "feasible", "on_front", *study.order, *METRICS, "seeds", "wall_s", "reason"])
-    for t in trials:
-        point = ["" if p not in t.point else label(t.point[p]) for p in study.order]
-        metrics = [t.result.get("metrics", {}).get(name, "") for name in METRICS]
-        seeds = " ".join(map(str, t.seeds))
-        writer.writerow([t.number, t.state, t.feasible, t.number in best, *point, *metrics, seeds, f"{t.wall_s:.4g}", t.reason])
-    return file.getvalue()
 
 
 def document(study: Study, trials: Sequence[Trial], storage: str, out: str, data_dir: str | None) -> dict[str, Any]:

@@ -1,0 +1,162 @@
+"""Commands that run many designs: `study` searches a space, `requirements` asks what a device must be."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from aimco.record import InputError, write_atomic
+from aimco.terminal import TELL_SHARE, as_json, print_json, steps
+
+_LOG_WIDTH = 150  # columns of wide tables in a file
+
+
+def study(
+    file: tyro.conf.Positional[str],
+    /,
+    *,
+    workers: int = 1,
+    cluster: str | None = None,
+    storage: str | None = None,
+    resume: bool = False,
+    data_dir: str | None = None,
+    out: str | None = None,
+    json: bool = False,
+) -> None:
+    """Search a space of designs: the front, its knee, and the command that runs each point of it again.
+
+    The same command goes on with a study that was stopped. --workers: local processes. --cluster: address of a Dask scheduler.
+    --storage: URL of a database; FILE.db beside FILE.toml when absent. --resume: refuse to begin anew. --out: folder of trials.csv and
+    the points' designs, NAME-study when absent.
+    """
+    from rich.console import Console
+
+    from aimco.report.study import write
+    from aimco.study import Study, default_storage, front
+    from aimco.study import run as search
+    from aimco.study.summary import commands, document, table
+
+    asked = Study.load(file)
+    where, folder = storage or default_storage(file), out or f"{asked.name}-study"
+    with _trials_told(asked) as on_trial:
+        options = {"data_dir": data_dir, "workers": workers, "cluster": cluster, "resume": resume}
+        trials = search(asked, storage=where, on_trial=on_trial, **options)
+    missing = write(trials, folder, _about(asked, trials, file, data_dir))
+    if json:
+        print_json(document(asked, trials, where, folder, data_dir))
+        return
+    Console().print(table(asked, trials))
+    for trial in front(trials):
+        for command in commands(asked, trial, folder, data_dir):
+            print(command)
+    for reason, count in Counter(t.reason for t in trials if t.state == "failed").most_common(5):
+        print(f"failed, {count} of {len(trials)}: {reason}")
+    for sentence in missing:
+        print(sentence)
+    print(f"The page of the study is {Path(folder) / 'report.html'}")
+
+
+def _about(asked: Any, trials: list[Any], file: str, data_dir: str | None) -> Any:
+    """What the page of a study says beside its trials."""
+    from aimco.report.view import About, Sensitivity
+    from aimco.study import sensitivity
+    from aimco.study.summary import bounds, options
+
+    return About(
+        {o.name: o.best for o in asked.objectives},
+        title=asked.name,
+        command=shlex.join(["aimco", "study", file, *(["--data-dir", data_dir] if data_dir is not None else [])]),
+        task=asked.task,
+        options=shlex.join(options(asked, data_dir)),
+        constraints=bounds(asked),
+        sensitivity=[Sensitivity(s.objective, s.first, s.total, r2=s.r2) for s in sensitivity(asked, trials)],
+    )
+
+
+@contextlib.contextmanager
+def _trials_told(asked: Any) -> Iterator[Any]:
+    """A study's progress: a bar on a terminal, lines in a log."""
+    from rich.console import Console
+    from rich.progress import Progress, TimeElapsedColumn
+
+    from aimco.study.summary import told
+
+    console, seen, logged = Console(stderr=True), [], -1
+    with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(asked.name, total=asked.size())
+
+        def on_trial(trial: Any, done: int, size: int) -> None:
+            nonlocal logged
+            seen.append(trial)
+            progress.update(bar, completed=done, description=f"{asked.name}: {told(asked, seen, done, size)}")
+            now = size if done == size else int(done / size / TELL_SHARE)
+            if progress.disable and now != logged:
+                logged = now
+                print(f"{asked.name}: {told(asked, seen, done, size)}", file=sys.stderr, flush=True)
+
+        yield on_trial
+
+
+def requirements(
+    *,
+    rule: Annotated[list[str], tyro.conf.UseAppendAction] = [],  # noqa: B006
+    task: str = "digits",
+    penalty: float | None = None,
+    data_dir: str | None = None,
+    limit: int | None = None,
+    seeds: int | None = None,
+    line: Annotated[list[str], tyro.conf.UseAppendAction] = [],  # noqa: B006
+    near: Annotated[list[str], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="LINE=VALUE")] = [],  # noqa: B006
+    verdict: str | None = None,
+    out: str | None = None,
+    json: bool = False,
+) -> None:
+    """What a device must be: how much of each imperfection a --rule tolerates on a task, alone and all together, by runs.
+
+    --penalty: points of accuracy below the near-ideal device, 0.3 on mnist and 1 on digits when absent. --rule again: rules side by side.
+    --line: only these. --near: a number of the near-ideal device, as fast_retention=300. --verdict DEVICE judges one.
+    --out DIR keeps tables, picture and requirements, and goes on when stopped.
+    """
+    from rich.console import Console
+
+    from aimco.device.device import Device
+    from aimco.report import requirements as report
+    from aimco.study.requirements import Question, derive
+
+    device = None if verdict is None else Device.named(verdict)
+    question = Question(
+        tuple(dict.fromkeys(rule)), task, penalty, data_dir, limit, seeds, tuple(line), tuple(_number("near", n) for n in near), out
+    )
+    question.check()
+    with steps("requirements") as on_step:
+        answer = derive(question, on_step)
+    verdicts = {} if device is None else answer.verdicts(device)
+    document = answer.as_json() | {"verdicts": {r: [j.as_json() for j in lines] for r, lines in verdicts.items()}}
+    written = {} if out is None else {f"requirements-{task}.json": as_json(document, indent=1) + "\n"} | report.files(answer)
+    for name, content in written.items():
+        write_atomic(Path(out or "") / name, content)
+    if json:
+        print_json(document)
+        return
+    console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
+    for table in report.tables(answer, verdicts, device):
+        console.print(table)
+    for note in dict.fromkeys(note for derived in answer.rules for note in derived.notes):
+        print(f"note: {note}")
+    if written:
+        print(f"written to {out}: {', '.join(written)}")
+
+
+def _number(option: str, change: str) -> tuple[str, float]:
+    key, _, value = change.partition("=")
+    try:
+        return key.strip(), float(value)
+    except ValueError:
+        raise InputError(f"--{option} {change} must be LINE=NUMBER, for example --{option} fast_retention=300") from None

@@ -1,0 +1,219 @@
+"""What a device must be: the tolerance of each of its numbers under a learning rule, and all of them together, verified by a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import aimco
+from aimco import tasks
+from aimco.cost.price import sample_latency
+from aimco.design import Design
+from aimco.evaluation import evaluate_many
+from aimco.record import InputError, _meant, write_atomic
+from aimco.study.lines import RESTING, Bench, Point, Sweep, bench, design, ideal, known_rule, settles, sweeps, waits
+from aimco.study.specification import Answer, Derived, Finding, Joint
+from aimco.study.threshold import closer, penalty, threshold
+from aimco.tasks import Task
+
+OnStep = Callable[[str, float], None]
+_CLOSER = 3  # values of the second sweep
+_FRACTIONS = (0.08, 0.16, 0.25, 0.35, 0.5, 0.7)
+_MOST_MEMBERS = 64  # of one ensemble
+
+
+class Runs:
+    """Accuracies of points under a rule, in ensembles, each kept in a file when done so that a stopped derivation goes on.
+
+    Args:
+        made: the bench. task: loaded. seeds: of every point, the same for all, so that differences share their draws.
+        limit: of training samples. folder: where finished ensembles are kept. tell: told the share of the current ensemble.
+    """
+
+    def __init__(self, made: Bench, task: Task, seeds: int, folder: Path | None, tell: Callable[[float], None]) -> None:
+        self.made, self.task, self.seeds, self.folder, self.tell = made, task, seeds, folder, tell
+
+    def points(self, rule: str, points: Sequence[Point]) -> np.ndarray:
+        """Test accuracy, %, (points, seeds): the mean of the last epochs."""
+        return self.designs([design(self.made, rule, point) for point in points])
+
+    def designs(self, designs: Sequence[Design]) -> np.ndarray:
+        """The same for whole designs, which differ in numbers only."""
+        members = [(d, seed) for d in designs for seed in range(self.seeds)]
+        parts = -(-len(members) // _MOST_MEMBERS)
+        size = -(-len(members) // parts)
+        found: list[float] = []
+        for k in range(parts):
+            found += self._ensemble(members[k * size : (k + 1) * size], lambda done, k=k: self.tell((k + done) / parts))
+        return np.array(found).reshape(len(designs), self.seeds)
+
+    def _ensemble(self, members: Sequence[tuple[Design, int]], tell: Callable[[float], None]) -> list[float]:
+        said = [[d.hash(), seed] for d, seed in members], self.task.name, len(self.task.train_x), self.made.last, aimco.__version__
+        key = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:20]
+        path = None if self.folder is None else self.folder / f"{key}.json"
+        if path is not None and path.exists():
+            return json.loads(path.read_text())
+        designs, seeds = zip(*members, strict=True)
+        results = evaluate_many(designs, self.task, seeds=seeds, on_progress=tell)
+        found = [100 * float(np.mean(r.curves["test_accuracy"][-self.made.last :])) for r in results]
+        if path is not None:
+            write_atomic(path, json.dumps(found))
+        return found
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked.
+
+    Args:
+        rules: learning rules, the first being what the others are compared with. task: digits or mnist. penalty: allowed, points;
+            the bench's when absent. data_dir: folder of the task's files. limit: use only the first training samples.
+        seeds: of every point; the bench's when absent. only: keys of the lines, all when absent. near: keys and values, of lines not
+            swept, of a near-ideal device that is not ideal there. out: folder that keeps finished sweeps.
+        bench: network and schedule; the task's when absent.
+    """
+
+    rules: tuple[str, ...]
+    task: str = "digits"
+    penalty: float | None = None
+    data_dir: str | None = None
+    limit: int | None = None
+    seeds: int | None = None
+    only: tuple[str, ...] = ()
+    near: tuple[tuple[str, float], ...] = ()
+    out: str | None = None
+    bench: Bench | None = None
+
+    def check(self) -> None:
+        """Refuse what cannot be asked: raises InputError."""
+        if not self.rules:
+            raise InputError("rule must name at least one learning rule, got none; give for example --rule sgd")
+        for rule in self.rules:
+            known_rule(rule)
+        if self.bench is None:
+            bench(self.task)
+        if self.penalty is not None and not 0 < self.penalty <= 50:
+            raise InputError(f"penalty must be in points of accuracy above 0 and at most 50, got {self.penalty:g}; give for example 0.3")
+        if self.seeds is not None and not 1 <= self.seeds <= 100:
+            raise InputError(f"seeds must be in 1..100, got {self.seeds}; 5 or more give useful intervals")
+        known = {line.key for rule in self.rules for line in sweeps(known_rule(rule))}
+        for key in (*self.only, *(key for key, _ in self.near)):
+            if key not in known:
+                raise InputError(f"line must be one of {', '.join(sorted(known))}, got {key!r}{_meant(key, list(known))}")
+        for key, value in self.near:
+            if not 0 < value <= 1e12:
+                raise InputError(f"near {key} must be above 0 and at most 1e12, got {value:g}; leave it out for the ideal value")
+
+
+def derive(question: Question, on_step: OnStep | None = None) -> Answer:
+    """Derive the specification that each rule asks of a device.
+
+    Each line is swept alone around the near-ideal device, first coarsely, then between the neighbours of the crossing; all values and
+    seeds of a line are one ensemble. The penalty is against the near-ideal device of the same seed.
+
+    Args:
+        question: what is asked. on_step: called with (what is running, fraction of all that is done).
+    """
+    question.check()
+    made = question.bench or bench(question.task)
+    task = tasks.load(question.task, data_dir=question.data_dir, limit=question.limit)
+    near = dict(question.near)
+    swept = {rule: [line for line in sweeps(known_rule(rule)) if line.key not in near] for rule in question.rules}
+    asked = {rule: [line for line in lines if not question.only or line.key in question.only] for rule, lines in swept.items()}
+    meter = _Meter(on_step, sum(4 + 2 * len(lines) for lines in asked.values()))
+    folder = Path(question.out) / "sweeps" if question.out else None
+    seeds = made.seeds if question.seeds is None else question.seeds
+    runs = Runs(made, task, seeds, folder, meter.share)
+    allowed = made.penalty if question.penalty is None else question.penalty
+    derived = [_derive(rule, lines, near, runs, allowed, meter) for rule, lines in asked.items()]
+    return Answer(question.task, allowed, seeds, len(task.train_x), made, derived)
+
+
+class _Meter:
+    """How much of a derivation is done: ensembles, and the share of the current one."""
+
+    def __init__(self, on_step: OnStep | None, total: int) -> None:
+        self.on_step, self.total, self.done, self.label = on_step, total, -1, ""
+
+    def start(self, label: str) -> None:
+        self.done, self.label = self.done + 1, label
+        self.share(0.0)
+
+    def share(self, done: float) -> None:
+        if self.on_step:
+            self.on_step(self.label, (self.done + done) / self.total)
+
+
+def _derive(rule: str, lines: Sequence[Sweep], moved: Point, runs: Runs, allowed: float, meter: _Meter) -> Derived:
+    cls = known_rule(rule)
+    base = {key: moved.get(key, value) for key, value in ideal(cls).items()}
+    near = design(runs.made, rule, base)
+    meter.start(f"{rule}: software")
+    software = runs.designs([near.replace("rule", {"kind": "digital", "lr": runs.made.lr})])
+    meter.start(f"{rule}: near-ideal device")
+    ideal_accuracy = runs.points(rule, [base])
+    findings = [_sweep(rule, line, base, runs, ideal_accuracy, allowed, meter) for line in lines]
+    joint = _joint(rule, findings, base, runs, ideal_accuracy, allowed, meter)
+    if joint.fraction is not None:
+        share = joint.fraction
+        findings = [Finding(f.sweep, f.threshold, f.values, f.accuracy, f.sweep.eased(f.threshold.value, share)) for f in findings]
+    spread = float(ideal_accuracy.std(ddof=1)) if runs.seeds > 1 else math.nan
+    seconds = sample_latency(near, [1] * (1 + len(runs.made.hidden)))
+    return Derived(rule, float(software.mean()), float(ideal_accuracy.mean()), spread, findings, joint, seconds, _notes(cls, base))
+
+
+def _sweep(rule: str, line: Sweep, base: Point, runs: Runs, near: np.ndarray, allowed: float, meter: _Meter) -> Finding:
+    values, accuracy = np.empty(0), np.empty((0, runs.seeds))
+    if line.starts_at_base:
+        values, accuracy = np.array([line.base]), near
+    for turn, words in enumerate(("", ", closer")):
+        meter.start(f"{rule}: {line.name}{words}")
+        more = np.array(line.values) if turn == 0 else closer(values, near - accuracy, allowed, line.rises, _CLOSER)
+        if len(more) == 0:
+            continue
+        found = runs.points(rule, [{**base, line.key: float(value)} for value in more])
+        values, accuracy = np.concatenate([values, more]), np.concatenate([accuracy, found])
+    order = np.argsort(values if line.rises else -values)
+    values, accuracy = values[order], accuracy[order]
+    found = threshold(values, near - accuracy, allowed, line.rises)
+    return Finding(line, found, values.tolist(), accuracy.mean(1).tolist())
+
+
+def _joint(rule: str, findings: Sequence[Finding], base: Point, runs: Runs, near: np.ndarray, allowed: float, meter: _Meter) -> Joint:
+    """The largest fraction whose own run keeps the penalty: tried coarsely, then between the neighbours of the crossing."""
+    fractions, accuracy = np.empty(0), np.empty((0, runs.seeds))
+    for turn, words in enumerate(("", ", closer")):
+        meter.start(f"{rule}: all lines together{words}")
+        more = np.array(_FRACTIONS) if turn == 0 else closer(fractions, near - accuracy, allowed, True, _CLOSER)
+        if len(more) == 0:
+            continue
+        eased = [{**base, **{f.sweep.key: f.sweep.eased(f.threshold.value, float(s)) for f in findings}} for s in more]
+        fractions = np.concatenate([fractions, more])
+        accuracy = np.concatenate([accuracy, runs.points(rule, eased)])
+    order = np.argsort(fractions)
+    fractions, accuracy = fractions[order], accuracy[order]
+    lost, smooth = (near - accuracy).mean(1), penalty(fractions, near - accuracy, True)
+    tried = [(float(f), float(p)) for f, p in zip(fractions, lost, strict=True)]
+    within = np.flatnonzero((lost <= allowed) & (smooth <= allowed))
+    if len(within) == 0:
+        return Joint(None, None, None, tried)
+    k = int(within[-1])
+    return Joint(float(fractions[k]), float(accuracy[k].mean()), float(lost[k]), tried)
+
+
+def _notes(rule: Any, base: Point) -> list[str]:
+    notes = ["outputs that saturate are not read again, so that the largest output is seen; converters have no levels"]
+    if settles(rule):
+        notes.append("the response is that of soft bounds: a constant step has no state where unequal steps balance")
+    if waits(rule):
+        leak = f"gradients leak to mid-range, in {RESTING:g} samples unless said otherwise"
+        notes.append(f"{leak}; weights are in the same device without leak unless swept")
+    moved = [f"{key} {value:g}" for key, value in base.items() if value != ideal(rule)[key]]
+    return notes + ([f"the near-ideal device has {', '.join(moved)}"] if moved else [])

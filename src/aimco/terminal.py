@@ -1,0 +1,59 @@
+"""What commands share: progress on a terminal or in a log, and JSON on standard output."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from aimco.record import write_atomic
+
+TELL_SHARE = 0.05  # of something long, from one line of a log to the next
+
+
+@contextlib.contextmanager
+def steps(name: str) -> Iterator[Callable[[str, float], None]]:
+    """Progress of something long, told as (what is running, fraction done): a bar on a terminal, lines in a log."""
+    from rich.console import Console
+    from rich.progress import Progress, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
+        bar, logged = progress.add_task(name, total=1.0), ("", 0)
+
+        def on_step(label: str, done: float) -> None:
+            nonlocal logged
+            progress.update(bar, completed=done, description=f"{name}, {label}")
+            now = label, int(done / TELL_SHARE)
+            if progress.disable and now != logged:
+                logged = now
+                print(f"{name}, {label}, {100 * done:.0f} % done", file=sys.stderr, flush=True)
+
+        yield on_step
+
+
+def print_json(data: Any) -> None:
+    """One document on standard output."""
+    print(as_json(data))
+
+
+def keep(folder: str, name: str, data: Any) -> None:
+    """A document in a folder, whole or not at all."""
+    write_atomic(Path(folder) / f"{name}.json", as_json(data, indent=1) + "\n")
+
+
+def as_json(data: Any, indent: int | None = None) -> str:
+    """A document as text."""
+    return json.dumps(_without_infinities(data), default=float, indent=indent)
+
+
+def _without_infinities(data: Any) -> Any:
+    """JSON has no infinity: unlimited numbers become the text "inf"."""
+    if isinstance(data, dict):
+        return {k: _without_infinities(v) for k, v in data.items()}
+    if isinstance(data, list):
+        return [_without_infinities(v) for v in data]
+    return str(data) if isinstance(data, float) and data in (float("inf"), float("-inf")) else data
