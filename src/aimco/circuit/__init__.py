@@ -1,0 +1,1 @@
+"""Nonlinear resistive networks: their elements, their operating points, and netlists for ngspice."""

@@ -1,0 +1,50 @@
+"""Exact gradients of what is read at the outputs of a settled network: one linear solve with the Jacobian, which is symmetric."""
+
+from __future__ import annotations
+
+import torch
+
+from aimco.circuit import newton
+from aimco.circuit.elements import Ideal
+from aimco.circuit.network import Layered, Settled
+from aimco.record import InputError
+
+_HELD = 1e30  # slope, S, of an ideal diode that conducts
+
+
+def gradients(
+    net: Layered, sources: torch.Tensor, settled: Settled, at_outputs: torch.Tensor, *, relative: float = 1e-12
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Gradients at the conductances, summed over samples, and at the sources, of a cost C of the output voltages.
+
+    With J the Jacobian of Kirchhoff's law in the coordinates x and J lambda = dC/dx, dC/dG_ij = sum (lambda_j - lambda_i)(x_i - x_j).
+
+    Args:
+        sources: V, (B, inputs). settled: the operating point there. at_outputs: dC/du at the outputs, (B, outputs).
+        relative: what conjugate gradients leave of the residual.
+
+    Returns:
+        dC/dG of each crossbar, in units of C per S, and dC/dV at the sources, (B, inputs).
+    """
+    if not net.reciprocal:
+        raise InputError("gain must be one number for each layer for the adjoint: with others the network is not reciprocal")
+    scales = net.scales
+    right = [torch.zeros_like(u) for u in settled.nodes[:-1]] + [scales[-1] * at_outputs]
+    size = sum(u.shape[1] for u in settled.nodes)
+    adjoint, _ = newton.solve(net, right, _slopes(net, settled), relative=relative, steps=2 * size + 100)
+    before = [torch.zeros_like(sources), *adjoint[:-1]]
+    found = []
+    for (p, u), scale, at_row, at_column in zip(net.drops(sources, settled), scales, before, adjoint, strict=True):
+        ends = (at_column * u).sum(0) + (at_row * p).sum(0)[:, None] - at_row.T @ u
+        found.append((p.T @ at_column - ends) / scale)
+    return found, adjoint[0] @ net.conductances[0].T
+
+
+def _slopes(net: Layered, settled: Settled) -> list[torch.Tensor]:
+    slopes = []
+    for pair, u in zip(net.diodes, settled.nodes, strict=False):
+        if isinstance(pair, Ideal):
+            slopes.append(torch.where(pair.free(u), 0.0, _HELD).to(u.dtype))
+        else:
+            slopes.append(pair.current(u)[1])
+    return [*slopes, torch.zeros_like(settled.nodes[-1])]

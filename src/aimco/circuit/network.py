@@ -1,0 +1,201 @@
+"""Layered resistive networks: crossbars, diodes and amplifiers in turn, and their operating points.
+
+u_l are the voltages of the nodes of layer l on the side of crossbar l, and p_l = A_l u_l + o_l what the amplifiers drive into crossbar
+l + 1; p_0 are the sources. With the conductances G_l, Kirchhoff's current law at the nodes of a hidden layer is
+
+    p_(l-1) G_l - a_l u_l - I_d(u_l) + (1/A_l) G_(l+1) (u_(l+1) - o_l) = 0,    a_l = sum_i G_l + sum_k G_(l+1)
+
+since an amplifier of the gain A forward passes 1/A of the current back. At the outputs it is p_(L-1) G_L - a_L u_L + I = 0. Where each
+layer has one gain, x_l = u_l/(A_1 ... A_(l-1)) makes it a reciprocal network of resistors and diodes, whose strictly convex content
+has one minimum. Source: Kendall 2020 (arXiv 2006.01981).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from aimco.circuit import descent, newton
+from aimco.circuit.elements import DiodePair, Ideal, Shockley
+from aimco.record import InputError
+
+Method = Literal["descent", "newton"]
+_DIODES = Shockley()
+_ROUNDING = 4  # roundings of the largest voltage that its error is at least
+
+
+@dataclass(frozen=True)
+class Settled:
+    """An operating point.
+
+    Args:
+        nodes: voltages u_l of each layer, V, (B, nodes). error: estimated largest error of a voltage of each sample, V, (B,).
+        residual: largest current that is left over at a node of each sample, A, (B,). steps: sweeps or Newton steps.
+    """
+
+    nodes: list[torch.Tensor]
+    error: torch.Tensor
+    residual: torch.Tensor
+    steps: int
+
+    @property
+    def outputs(self) -> torch.Tensor:
+        """Voltages of the last layer."""
+        return self.nodes[-1]
+
+
+class Layered:
+    """A resistive network whose conductances are programmed: what solvers need of it, made once.
+
+    Args:
+        conductances: of each crossbar, S, (nodes before, nodes after), above 0 or 0; each node must have one above 0 on its input side.
+        diodes: of the hidden layers, one pair or one for each. gain: A_l of the amplifiers, one number, or for each hidden layer a
+            number or (nodes,). offset: o_l, V, likewise.
+
+    Raises:
+        InputError: negative conductance, a node that nothing is connected to, a gain of 0, shapes that do not follow each other.
+    """
+
+    def __init__(
+        self, conductances: Sequence[torch.Tensor], diodes: DiodePair | Sequence[DiodePair] = _DIODES, gain: Any = 4.0, offset: Any = 0.0
+    ) -> None:
+        self.conductances = list(conductances)
+        hidden = len(self.conductances) - 1
+        self.diodes = [diodes] * hidden if isinstance(diodes, DiodePair) else list(diodes)
+        self.gain, self.offset = _each(gain, hidden, "gain"), _each(offset, hidden, "offset")
+        self._check()
+        g, first = self.conductances, self.conductances[0]
+        self.gain = [torch.as_tensor(v, dtype=first.dtype, device=first.device) for v in self.gain]
+        self.offset = [torch.as_tensor(v, dtype=first.dtype, device=first.device) for v in self.offset]
+        self.into = [own.sum(0) for own in g]
+        self.out_of = [own.sum(1) for own in g[1:]]
+        self.a = [self.into[k] + self.out_of[k] for k in range(hidden)] + [self.into[-1]]
+        self.back = [own.T / gain for own, gain in zip(g[1:], self.gain, strict=True)]
+        self.shift = [o / a * out for o, a, out in zip(self.offset, self.gain, self.out_of, strict=True)]
+
+    def _check(self) -> None:
+        for k, g in enumerate(self.conductances):
+            if not bool((g >= 0).all()):
+                raise InputError(f"conductances of crossbar {k + 1} must be at least 0 S, got {float(g.min()):g} S")
+            if k and g.shape[0] != self.conductances[k - 1].shape[1]:
+                raise InputError(
+                    f"crossbar {k + 1} must have {self.conductances[k - 1].shape[1]} rows, the nodes before it, got {g.shape[0]}"
+                )
+            floating = torch.nonzero(g.sum(0) == 0)
+            if len(floating):
+                raise InputError(f"node {int(floating[0])} of layer {k + 1} is floating: no conductance of crossbar {k + 1} leads to it")
+        if len(self.diodes) != len(self.conductances) - 1:
+            raise InputError(f"diodes must be one pair for each of the {len(self.conductances) - 1} hidden layers, got {len(self.diodes)}")
+        for k, gain in enumerate(self.gain):
+            if not bool((torch.as_tensor(gain) > 0).all()):
+                raise InputError(f"gain of the amplifiers of layer {k + 1} must be above 0, got {float(torch.as_tensor(gain).min()):g}")
+
+    @property
+    def layers(self) -> int:
+        """Crossbars, and layers of nodes."""
+        return len(self.conductances)
+
+    @property
+    def reciprocal(self) -> bool:
+        """Whether each layer has one gain, so that the network has a content to minimise."""
+        return all(gain.numel() == 1 for gain in self.gain)
+
+    @property
+    def scales(self) -> list[float]:
+        """u_l over x_l, for each layer: the product of the gains before it."""
+        scales = [1.0]
+        for gain in self.gain:
+            scales.append(scales[-1] * float(gain))
+        return scales
+
+    def driven(self, k: int, u: torch.Tensor) -> torch.Tensor:
+        """p: what the amplifiers of hidden layer k, counted from 0, drive into the next crossbar, V."""
+        return self.gain[k] * u + self.offset[k]
+
+    def settle(
+        self,
+        sources: torch.Tensor,
+        injected: torch.Tensor | None = None,
+        *,
+        start: Settled | None = None,
+        tolerance: float = 1e-6,
+        method: Method | None = None,
+        steps: int | None = None,
+    ) -> Settled:
+        """The operating point with voltages at the inputs and currents into the outputs.
+
+        Args:
+            sources: V, (B, inputs). injected: A, (B, outputs); 0 when absent. start: a near operating point.
+            tolerance: of every voltage, V. method: descent by layers (one hidden layer, ideal diodes, gains that differ within a layer),
+                or Newton with conjugate gradients (depth); chosen by the network when absent. steps: give up after so many.
+
+        Raises:
+            InputError: shapes. RuntimeError: not settled to the tolerance, with the sample and by how much.
+        """
+        self._check_sources(sources, injected)
+        chosen = method or self.method
+        solver = descent.settle if chosen == "descent" else newton.settle
+        if chosen == "newton" and not self.newtonian:
+            raise InputError("method must be descent where diodes are ideal or gains differ within a layer, got newton")
+        options = {} if steps is None else {"steps": steps}
+        fixed = self.forced(sources)
+        nodes, error, taken = solver(self, fixed, injected, None if start is None else start.nodes, tolerance, **options)
+        error = error + _ROUNDING * torch.finfo(error.dtype).eps * torch.stack([u.abs().amax(1) for u in nodes]).amax(0)
+        if not bool((error <= tolerance).all()):
+            worst = int(torch.nan_to_num(error, nan=torch.inf).argmax())
+            raise RuntimeError(
+                f"not settled: sample {worst} is {float(error[worst]):.2g} V off after {taken} steps of {chosen}, asked {tolerance:g} V; "
+                "allow more steps, or use method newton or float64"
+            )
+        return Settled(nodes, error, self.residual(fixed, injected, nodes), taken)
+
+    def _check_sources(self, sources: torch.Tensor, injected: torch.Tensor | None) -> None:
+        inputs, outputs = self.conductances[0].shape[0], self.conductances[-1].shape[1]
+        if sources.ndim != 2 or sources.shape[1] != inputs:
+            raise InputError(f"sources must be (samples, {inputs}) voltages, got {tuple(sources.shape)}")
+        if injected is not None and injected.shape != (len(sources), outputs):
+            raise InputError(f"injected must be ({len(sources)}, {outputs}) currents, got {tuple(injected.shape)}")
+
+    @property
+    def newtonian(self) -> bool:
+        """Whether Newton's method applies: smooth diodes and one gain for each layer."""
+        return self.reciprocal and not any(isinstance(d, Ideal) for d in self.diodes)
+
+    @property
+    def method(self) -> Method:
+        """What `settle` takes when not told."""
+        return "newton" if self.layers > 2 and self.newtonian else "descent"
+
+    def forced(self, sources: torch.Tensor) -> torch.Tensor:
+        """Currents that the sources alone send into the first layer, A: the one large product, the same for all phases."""
+        return sources @ self.conductances[0]
+
+    def residual(self, fixed: torch.Tensor, injected: torch.Tensor | None, nodes: list[torch.Tensor]) -> torch.Tensor:
+        """Largest current left over at a node, A, (B,); nodes held by an ideal diode have none."""
+        most = []
+        for k, u in enumerate(nodes):
+            b = descent.inflow(self, k, fixed, injected, nodes)
+            left = b - self.a[k] * u
+            pair = self.diodes[k] if k < len(self.diodes) else None
+            if isinstance(pair, Ideal):
+                left = left * pair.free(u)
+            elif pair is not None:
+                left = left - pair.current(u)[0]
+            most.append(left.abs().amax(1))
+        return torch.stack(most).amax(0)
+
+    def drops(self, sources: torch.Tensor, settled: Settled) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Voltages at the two ends of the conductances of each crossbar, (B, before) and (B, after)."""
+        before = [sources, *(self.driven(k, u) for k, u in enumerate(settled.nodes[:-1]))]
+        return list(zip(before, settled.nodes, strict=True))
+
+
+def _each(value: Any, hidden: int, name: str) -> list[Any]:
+    if not isinstance(value, list | tuple):
+        return [value] * hidden
+    if len(value) != hidden:
+        raise InputError(f"{name} must be one number or one for each of the {hidden} hidden layers, got {len(value)}")
+    return list(value)
