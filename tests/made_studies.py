@@ -30,7 +30,7 @@ def trial(number: int, rng: np.random.Generator) -> Trial:
     energy = 1e-6 * hidden[0] / 16 * (1 + 0.6 * RULES.index(rule)) * float(10 ** rng.uniform(-0.5, 0.8))
     area = 1e-9 * hidden[0] * (1 + DEVICES.index(device)) * (2 if rule != "sgd" else 1)
     curve = [accuracy * (1 - math.exp(-(e + 1) / 3)) for e in range(10)]
-    state = "failed" if rng.random() < 0.09 else "complete"
+    state = "failed" if rng.random() < 0.2 else "complete"
     done = state == "complete"
     return Trial(
         number=number,
