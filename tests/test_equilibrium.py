@@ -7,7 +7,7 @@ import torch
 
 from aimco import tasks
 from aimco.circuit.elements import Ideal, Shockley
-from aimco.learning.equilibrium import EquilibriumPropagation
+from aimco.equilibrium import EquilibriumPropagation
 from aimco.networks.resistive import Resistive
 from aimco.record import InputError
 
