@@ -162,6 +162,9 @@ def shown(path: str, value: Any) -> str:
     """A chosen value, with the unit of its field."""
     if isinstance(value, float):
         return text(value, unit_of(path), 4) if unit_of(path) else f"{value:.4g}"
+    if isinstance(value, Mapping) and "kind" in value:
+        rest = {name: inner for name, inner in value.items() if name != "kind"}
+        return " ".join([str(value["kind"]), *([json.dumps(rest, default=str)] if rest else [])])
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
