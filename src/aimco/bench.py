@@ -18,13 +18,17 @@ from torch import nn
 
 from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.pulses import Pulses
+from aimco.circuit.elements import Ideal, Shockley
+from aimco.circuit.spice import operating_point
 from aimco.design import Design
 from aimco.device.device import Device
 from aimco.device.fit import fit as fit_pulses
 from aimco.device.measurement import Measurement, Trace
+from aimco.equilibrium import EquilibriumPropagation, Phases
 from aimco.evaluation import evaluate, evaluate_many
 from aimco.networks.descent import Descent
 from aimco.networks.layers import Linear
+from aimco.networks.resistive import Resistive
 from aimco.optim import InMemory
 from aimco.record import InputError, _meant
 
@@ -256,10 +260,43 @@ def variants(on_case: OnCase, devices: int = 1000, together: int = 50) -> list[d
     return [_row(case, 1 / seconds[0], "designs/s", "one design at a time", 1 / seconds[1])]
 
 
+def circuit(on_case: OnCase) -> list[dict[str, Any]]:
+    """Resistive networks settled to 1e-6 V, ms per sample: an operating point beside ngspice's, and steps of equilibrium propagation."""
+    rows, draws = [], torch.Generator().manual_seed(0)
+    for diodes, hidden, outputs, batch in ((Shockley(as_ngspice=True), 100, 10, 64), (Ideal(), 100, 5, 32), (Ideal(), 1024, 5, 32)):
+        name = "shockley" if isinstance(diodes, Shockley) else "ideal"
+        case = f"{name}/1568-{hidden}-{2 * outputs}/batch{batch}"
+        network = Resistive([784, hidden, outputs], diodes)
+        x = torch.rand(batch, 784, generator=draws) * (torch.rand(batch, 784, generator=draws) < 0.2)
+        target = torch.nn.functional.one_hot(torch.arange(batch) % outputs, outputs).double()
+        if isinstance(diodes, Shockley):
+            on_case(f"operating-point/{case}")
+            made, sources = network.circuit(), network.sources(x)
+            ours = _median(functools.partial(made.settle, sources, tolerance=1e-6)) * 1e3 / batch
+            theirs = statistics.median(operating_point(made, sources[k], folded=True)[1] for k in range(5)) * 1e3
+            rows.append(_row(f"operating-point/{case}", ours, "ms/sample", "ngspice, folded deck", theirs))
+        on_case(f"equilibrium-propagation/{case}")
+        rule = EquilibriumPropagation([1e-3, 1e-3])
+        ours = _median(functools.partial(rule.step, network, x, target)) * 1e3 / batch
+        phases = rule.settle(network, x, target)
+        theirs = _median(functools.partial(_every_drop, network, phases), runs=3, warm=1) * 1e3 / batch
+        peer = "the gradient alone, by the drops of every device in every sample"
+        rows.append(_row(f"equilibrium-propagation/{case}", ours, "ms/sample", peer, theirs))
+    return rows
+
+
+def _every_drop(network: Resistive, phases: Phases) -> list[torch.Tensor]:
+    """The gradient as it is often written: the voltage across each device in each sample, squared, differences summed."""
+    circuit = network.circuit()
+    pairs = zip(circuit.drops(phases.sources, phases.towards), circuit.drops(phases.sources, phases.away), strict=True)
+    return [((p[:, :, None] - u[:, None]) ** 2 - (q[:, :, None] - w[:, None]) ** 2).sum(0) for (p, u), (q, w) in pairs]
+
+
 NAMES: dict[str, Callable[[OnCase], list[dict[str, Any]]]] = {
     "pulse": pulse,
     "train": train,
     "hold": hold,
     "fit": fit,
+    "circuit": circuit,
     "variants": variants,
 }

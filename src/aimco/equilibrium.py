@@ -67,9 +67,11 @@ class EquilibriumPropagation:
         scales, found = circuit.scales, []
         ends = zip(circuit.drops(phases.sources, phases.towards), circuit.drops(phases.sources, phases.away), scales, strict=True)
         for k, ((p, u), (q, w), scale) in enumerate(ends):
-            square = (u * u - w * w).sum(0) - 2 * (q.T @ (u - w) if k == 0 else p.T @ u - q.T @ w)
-            square = square if k == 0 else square + (p * p - q * q).sum(0)[:, None]
-            found.append(square * (scales[-1] / scale) ** 2 / (phases.span * phases.beta))
+            rate = (scales[-1] / scale) ** 2 / (phases.span * phases.beta)
+            squares = rate * (u * u - w * w).sum(0)  # of (p - u)^2 - (q - w)^2, all but the products
+            start = squares.expand(p.shape[1], -1) if k == 0 else squares + rate * (p * p - q * q).sum(0)[:, None]
+            slope = torch.addmm(start, q.T, u - w, alpha=-2 * rate)
+            found.append(slope if k == 0 else slope.addmm_((p - q).T, u, alpha=-2 * rate))
         return found
 
     @torch.no_grad()
