@@ -92,7 +92,9 @@ def _axis(axes: Axes, k: int, coordinate: Coordinate, *, last: bool) -> None:
         style = "italic" if place == _ABSENT else "normal"
         axes.plot([k - 0.02, k + 0.02], [place, place], color="black", linewidth=1)
         side, shift = ("right", -0.05) if last else ("left", 0.05)
-        axes.text(k + shift, place, plain(words), ha=side, va="center", fontsize="x-small", fontstyle=style, bbox=box, zorder=4)
+        axes.text(
+            k + shift, place, plain(words), ha=side, va="center", fontsize="x-small", fontstyle=style, bbox=box, zorder=4, in_layout=False
+        )
 
 
 def _choice(view: View, path: str) -> Coordinate:
