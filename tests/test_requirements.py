@@ -46,6 +46,7 @@ def test_a_threshold_outside_the_values_is_a_bound_and_no_number(allowed, kind, 
     assert (found.kind, found.value, found.low, found.high) == (kind, value, None, None)
 
 
+@pytest.mark.slow
 def test_nine_intervals_of_ten_hold_the_true_threshold():
     """95 % are meant; of 100 fewer than 88 happen once in 300 times."""
     held = 0

@@ -184,6 +184,7 @@ def test_a_study_killed_often_goes_on_with_nothing_lost_and_nothing_twice(tmp_pa
     _check_nothing_lost_or_twice(tmp_path, 4, random.Random(seed))
 
 
+@pytest.mark.slow
 def test_workers_end_with_their_coordinator(tmp_path):
     """The coordinator is killed in mid-run; its workers are gone seconds later."""
     code = (
