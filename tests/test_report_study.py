@@ -21,8 +21,9 @@ from aimco.evaluation import Result
 from aimco.report import grid, tables
 from aimco.report.pictures import fronts
 from aimco.report.study import page, write
-from aimco.report.view import About, Sensitivity, View, shown, verdict
+from aimco.report.view import About, View, shown, verdict
 from aimco.study.front import front, knee
+from aimco.study.sensitivity import Sensitivity
 from aimco.study.trial import Trial
 
 TWO = {"accuracy": "max", "energy": "min"}
@@ -61,9 +62,8 @@ def made(trials, about, tmp_path) -> tuple[str, Reader]:
 
 
 def full() -> About:
-    found = Sensitivity(
-        "accuracy", {"rule.kind": 0.4, "device": -0.01}, {"rule.kind": 0.5, "device": 0.1}, {"device": ((-0.1, 0.1), (0.0, 0.2))}, 0.93
-    )
+    first, total = {"rule.kind": 0.4, "device": -0.01}, {"rule.kind": 0.5, "device": 0.1}
+    found = Sensitivity("accuracy", first, total, total, 0.93, "quadratic", 14)
     tolerance = [{"field": "device.cycle_noise", "largest": 1.25}, {"field": "device.retention_s", "largest": "12 s"}]
     return About(TWO, command="aimco study s.toml --workers 2", constraints=["accuracy >= 0.7"], tolerance=tolerance, sensitivity=[found])
 
@@ -201,7 +201,9 @@ def test_words_from_outside_are_escaped(tmp_path):
         for t in made_studies.study(4)
     ]
     ugly = {"title": UGLY, "command": UGLY, "options": UGLY, "constraints": [UGLY], "sentences": [UGLY], "tolerance": [{UGLY: UGLY}]}
-    text, reader = made(trials, About(TWO, sensitivity=[Sensitivity(UGLY, {UGLY: 0.1}, {UGLY: math.nan})], **ugly), tmp_path)
+    text, reader = made(
+        trials, About(TWO, sensitivity=[Sensitivity(UGLY, {UGLY: 0.1}, {UGLY: math.nan}, {}, math.nan, UGLY, 4)], **ugly), tmp_path
+    )
     assert reader.scripts == 1
     assert reader.open == []
     assert "<b>" not in text

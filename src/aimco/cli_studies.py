@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from aimco.record import InputError, write_atomic
-from aimco.terminal import TELL_SHARE, as_json, print_json, steps
+from aimco.terminal import as_json, print_json, steps
 
 _LOG_WIDTH = 150  # columns of wide tables in a file
 
@@ -41,11 +39,17 @@ def study(
     from aimco.report.study import write
     from aimco.study import Study, default_storage, front
     from aimco.study import run as search
-    from aimco.study.summary import commands, document, table
+    from aimco.study.summary import commands, document, table, told
 
     asked = Study.load(file)
     where, folder = storage or default_storage(file), out or f"{asked.name}-study"
-    with _trials_told(asked) as on_trial:
+    with steps(asked.name, by_label=False) as on_step:
+        seen: list[Any] = []
+
+        def on_trial(trial: Any, done: int, size: int) -> None:
+            seen.append(trial)
+            on_step(told(asked, seen, done, size), done / size)
+
         options = {"data_dir": data_dir, "workers": workers, "cluster": cluster, "resume": resume}
         trials = search(asked, storage=where, on_trial=on_trial, **options)
     missing = write(trials, folder, _about(asked, trials, file, data_dir))
@@ -65,7 +69,7 @@ def study(
 
 def _about(asked: Any, trials: list[Any], file: str, data_dir: str | None) -> Any:
     """What the page of a study says beside its trials."""
-    from aimco.report.view import About, Sensitivity
+    from aimco.report.view import About
     from aimco.study import sensitivity
     from aimco.study.summary import bounds, options
 
@@ -76,32 +80,8 @@ def _about(asked: Any, trials: list[Any], file: str, data_dir: str | None) -> An
         task=asked.task,
         options=shlex.join(options(asked, data_dir)),
         constraints=bounds(asked),
-        sensitivity=[Sensitivity(s.objective, s.first, s.total, r2=s.r2) for s in sensitivity(asked, trials)],
+        sensitivity=sensitivity(asked, trials),
     )
-
-
-@contextlib.contextmanager
-def _trials_told(asked: Any) -> Iterator[Any]:
-    """A study's progress: a bar on a terminal, lines in a log."""
-    from rich.console import Console
-    from rich.progress import Progress, TimeElapsedColumn
-
-    from aimco.study.summary import told
-
-    console, seen, logged = Console(stderr=True), [], -1
-    with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(asked.name, total=asked.size())
-
-        def on_trial(trial: Any, done: int, size: int) -> None:
-            nonlocal logged
-            seen.append(trial)
-            progress.update(bar, completed=done, description=f"{asked.name}: {told(asked, seen, done, size)}")
-            now = size if done == size else int(done / size / TELL_SHARE)
-            if progress.disable and now != logged:
-                logged = now
-                print(f"{asked.name}: {told(asked, seen, done, size)}", file=sys.stderr, flush=True)
-
-        yield on_trial
 
 
 def requirements(
@@ -124,10 +104,7 @@ def requirements(
     --line: only these. --near: a number of the near-ideal device, as fast_retention=300. --verdict DEVICE judges one.
     --out DIR keeps tables, picture and requirements, and goes on when stopped.
     """
-    from rich.console import Console
-
     from aimco.device.device import Device
-    from aimco.report import requirements as report
     from aimco.study.requirements import Question, derive
 
     device = None if verdict is None else Device.named(verdict)
@@ -137,9 +114,18 @@ def requirements(
     question.check()
     with steps("requirements") as on_step:
         answer = derive(question, on_step)
+    _answered(answer, device, out, json)
+
+
+def _answered(answer: Any, device: Any, out: str | None, json: bool) -> None:
+    """Keep and tell what requirements were derived, and what they say of a device."""
+    from rich.console import Console
+
+    from aimco.report import requirements as report
+
     verdicts = {} if device is None else answer.verdicts(device)
     document = answer.as_json() | {"verdicts": {r: [j.as_json() for j in lines] for r, lines in verdicts.items()}}
-    written = {} if out is None else {f"requirements-{task}.json": as_json(document, indent=1) + "\n"} | report.files(answer)
+    written = {} if out is None else {f"requirements-{answer.task}.json": as_json(document, indent=1) + "\n"} | report.files(answer)
     for name, content in written.items():
         write_atomic(Path(out or "") / name, content)
     if json:

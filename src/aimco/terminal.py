@@ -11,12 +11,16 @@ from typing import Any
 
 from aimco.record import write_atomic
 
-TELL_SHARE = 0.05  # of something long, from one line of a log to the next
+_TELL_SHARE = 0.05  # of something long, from one line of a log to the next
 
 
 @contextlib.contextmanager
-def steps(name: str) -> Iterator[Callable[[str, float], None]]:
-    """Progress of something long, told as (what is running, fraction done): a bar on a terminal, lines in a log."""
+def steps(name: str, *, by_label: bool = True) -> Iterator[Callable[[str, float], None]]:
+    """Progress of something long, told as (what is running, fraction done): a bar on a terminal, lines in a log.
+
+    Args:
+        by_label: whether a log gets a line for each new label, besides one every so often.
+    """
     from rich.console import Console
     from rich.progress import Progress, TimeElapsedColumn
 
@@ -27,7 +31,7 @@ def steps(name: str) -> Iterator[Callable[[str, float], None]]:
         def on_step(label: str, done: float) -> None:
             nonlocal logged
             progress.update(bar, completed=done, description=f"{name}, {label}")
-            now = label, int(done / TELL_SHARE)
+            now = label if by_label else "", int(done / _TELL_SHARE)
             if progress.disable and now != logged:
                 logged = now
                 print(f"{name}, {label}, {100 * done:.0f} % done", file=sys.stderr, flush=True)

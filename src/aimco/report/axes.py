@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,18 +37,23 @@ class Scale:
 
     def dress(self, axes: Axes, which: Literal["x", "y"]) -> None:
         """Give the x or y axis of a panel, whose points are drawn, its label, scale and ticks."""
-        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
         axis = axes.xaxis if which == "x" else axes.yaxis
         axis.set_label_text(plain(self.label))
         if not self.log:
             axes.locator_params(axis=which, nbins=6)
             return
         (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-        low, high = axis.get_view_interval()
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < _FEW else (1.0,), numticks=10))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: text(value, self.symbol) if self.symbol else f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
+        label_decades(axis, lambda value: text(value, self.symbol) if self.symbol else f"{value:g}")
+
+
+def label_decades(axis: Any, words: Callable[[float], str] = "{:g}".format, few: float = _FEW) -> None:
+    """Numbers along a logarithmic axis: at 1, 2 and 5 of each decade where there are few, else at 1."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < few else (1.0,), numticks=10))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def scale(view: View, name: str, values: Sequence[float]) -> Scale:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aimco.report.axes import plain, scale
-from aimco.report.view import Sensitivity, View
+from aimco.report.view import View
 from aimco.study.front import front
+from aimco.study.sensitivity import Sensitivity
 from aimco.study.trial import Trial
 
 if TYPE_CHECKING:
@@ -183,16 +184,11 @@ def _bars(view: View, found: Sensitivity) -> Figure:
     for which, (name, color) in enumerate((("first order", "tab:blue"), ("total", "tab:orange"))):
         values = np.array([(found.first, found.total)[which].get(f, np.nan) for f in fields])
         axes.barh(middle + (0.2, -0.2)[which], values, 0.38, color=color, label=f"{name}: {('alone', 'with all it takes part in')[which]}")
-        known = [(k, *found.intervals[f][which]) for k, f in enumerate(fields) if f in found.intervals]
-        for k, low, high in known:
-            axes.plot([low, high], [middle[k] + (0.2, -0.2)[which]] * 2, color="black", linewidth=1)
     axes.set_yticks(middle, [plain(f) for f in fields])
     axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
     axes.axvline(0, color="black", linewidth=0.6)
     axes.set_xlabel(f"share of the variance of {plain(view.label(found.objective))}")
-    said = [f"R^2 of the model {found.r2:.3f}"] if found.r2 is not None else []
-    said += ["lines: 95 % intervals"] if found.intervals else []
-    axes.set_title("; ".join(said), fontsize="medium")
+    axes.set_title(f"R^2 of the model {found.r2:.3f}", fontsize="medium")
     _legend(figure)
     return figure
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from aimco.device.device import Device
 from aimco.device.requirement import Judged, value_text
+from aimco.report.axes import label_decades
 from aimco.report.device import png
 from aimco.study.lines import BOUND, Sweep
 from aimco.study.specification import Answer, Derived, Finding
@@ -138,7 +139,7 @@ def figure(answer: Answer) -> Figure:
         if sweep.recalled is not None:
             axis.axvline(sweep.scale * sweep.recalled, color="gray", linestyle=":", linewidth=1)
         axis.set(xscale="log", xlabel=sweep.name + (f" ({sweep.unit})" if sweep.unit else ""))
-        _label_ticks(axis)
+        label_decades(axis.xaxis, few=_FEW_DECADES)
     for axis in axes[len(names) :]:
         axis.set_axis_off()
     lowest = min(d.near_ideal for d in answer.rules) - 6 * answer.penalty
@@ -149,16 +150,6 @@ def figure(answer: Answer) -> Figure:
     made.legend(lines.values(), list(lines), loc="outside lower center", ncols=across, fontsize="small")
     made.suptitle(f"{answer.task}, {answer.samples} samples, {answer.seeds} seeds; dotted: published threshold")
     return made
-
-
-def _label_ticks(axis: Axes) -> None:
-    """Numbers at 1, 2 and 5 of each decade where there are few decades, else at 1."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    left, right = axis.get_xlim()
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if right / left < _FEW_DECADES else (1,)))
-    axis.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
-    axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def files(answer: Answer) -> dict[str, str | bytes]:

@@ -13,32 +13,18 @@ from typing import TYPE_CHECKING, Any
 from aimco.design import Design
 from aimco.record import Record
 from aimco.study.front import comparable, front, knee
+from aimco.study.metrics import METRICS
+from aimco.study.sensitivity import Sensitivity
 from aimco.study.trial import Trial
 from aimco.units import text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SYMBOLS = {"energy": "J", "energy_sample": "J", "latency": "s", "area": "m^2", "training_time": "s"}
+SYMBOLS = {name: metric.unit for name, metric in METRICS.items() if metric.unit}
 _NAMING = ("rule.kind", "rule", "device", "device.name")  # parts of a point that a sentence begins with
 
 _BRIEF = 44  # letters of a label in a figure
-
-
-@dataclass(frozen=True)
-class Sensitivity:
-    """How much of the variance of an objective each field causes: alone (first) and with all that it takes part in (total).
-
-    Args:
-        first, total: field -> index. intervals: field -> ((low, high) of first, (low, high) of total), 95 %.
-        r2: R^2 of the model that the indices are taken from, where there is one.
-    """
-
-    objective: str
-    first: Mapping[str, float]
-    total: Mapping[str, float]
-    intervals: Mapping[str, tuple[tuple[float, float], tuple[float, float]]] = field(default_factory=dict)
-    r2: float | None = None
 
 
 @dataclass(frozen=True)

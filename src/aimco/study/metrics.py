@@ -29,6 +29,6 @@ METRICS: dict[str, Metric] = {
     "energy_sample": Metric("min", "J", lambda r: r.energy_J["training_sample"], "energy per training sample"),
     "latency": Metric("min", "s", lambda r: r.latency_s["training_sample"], "time per training sample"),
     "training_time": Metric("min", "s", lambda r: r.latency_s["total"], "time of the training run on the hardware"),
-    "area": Metric("min", "m2", lambda r: r.area_m2, "area of arrays and converters"),
+    "area": Metric("min", "m^2", lambda r: r.area_m2, "area of arrays and converters"),
     "loss": Metric("min", "", lambda r: r.curves["train_loss"][-1], "training loss of the last epoch"),
 }

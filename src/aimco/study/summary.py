@@ -27,7 +27,7 @@ def shown(name: str, value: float) -> str:
     unit = METRICS[name].unit
     if name == "accuracy":
         return f"{100 * value:.2f} %"
-    return text(value, unit.replace("m2", "m^2")) if unit else f"{value:.4g}"
+    return text(value, unit) if unit else f"{value:.4g}"
 
 
 def told(study: Study, trials: Sequence[Trial], done: int, size: int) -> str:
