@@ -50,10 +50,11 @@ def test_nodes_are_those_of_ngspice(ngspice, sizes, diodes, nearest, method):
     hidden=st.lists(st.integers(1, 9), min_size=1, max_size=3),
     seed=st.integers(0, 10_000),
     spread=st.booleans(),
+    paired=st.booleans(),
 )
 @settings(max_examples=12, deadline=None)
-def test_random_networks_are_those_of_ngspice(ngspice, hidden, seed, spread):
-    """Any depth, offsets of amplifiers, and gains and diodes that differ from node to node."""
+def test_random_networks_are_those_of_ngspice(ngspice, hidden, seed, spread, paired):
+    """Any depth, offsets of amplifiers, gains and diodes that differ from node to node, and pairs with lines of both signs."""
     sizes, draws = (5, *hidden, 3), torch.Generator().manual_seed(seed)
 
     def around(mean: float, n: int) -> torch.Tensor:
@@ -62,11 +63,27 @@ def test_random_networks_are_those_of_ngspice(ngspice, hidden, seed, spread):
     high = [around(0.3, n) for n in hidden]
     diodes = [Shockley(high=h, low=-h, as_ngspice=True) for h in high] if spread else Shockley(as_ngspice=True)
     gains = [around(4.0, n) for n in hidden] if spread else 4.0
-    net = Layered(crossbars(sizes, seed), diodes, gains, [around(0.01, n) for n in hidden])
+    inverted = crossbars(sizes, seed + 1) if paired else None
+    net = Layered(crossbars(sizes, seed), diodes, gains, [around(0.01, n) for n in hidden], inverted=inverted)
     volts, amperes = driven(sizes, 1, seed)
     ours = net.settle(volts, amperes, tolerance=1e-12, steps=20_000)
     theirs, _ = spice.operating_point(net, volts[0], amperes[0])
     assert farthest([u[0] for u in ours.nodes], theirs) <= 1e-11
+
+
+def test_power_taken_is_power_brought():
+    """Resistors and diodes take what sources, amplifiers and currents bring (Tellegen), also with lines of both signs."""
+    sizes = (6, 5, 4)
+    net = Layered(crossbars(sizes), Shockley(), 4.0, inverted=[None, crossbars(sizes, 1)[1]])
+    volts, amperes = driven(sizes, 3)
+    found = net.settle(volts, amperes, tolerance=1e-12)
+    u, y = found.nodes
+    p = net.driven(0, u)
+    from_sources = (volts * (volts * net.plus[0].sum(1) - u @ net.plus[0].T)).sum(1)
+    out_of_amplifiers = (p * (p * (net.plus[1] + net.inverted[1]).sum(1) - y @ net.conductances[1].T)).sum(1)
+    into_amplifiers = (u * (p * (net.plus[1] + net.inverted[1]).sum(1) - y @ net.conductances[1].T)).sum(1) / 4.0
+    brought = from_sources + out_of_amplifiers - into_amplifiers + (amperes * y).sum(1)
+    assert net.dissipation(volts, found).tolist() == pytest.approx(brought.tolist(), rel=1e-9)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-6)])

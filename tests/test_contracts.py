@@ -12,10 +12,9 @@ import aimco as ai
 from aimco.arrays.crossbar import Crossbar
 from aimco.device.device import Device, catalogue
 from aimco.device.response import Response
-from aimco.learning import Rule
-from designs import design
+from designs import LAYER_RULES, design
 
-RULES = [kind for kind in Rule.kinds() if kind != "digital"]
+RULES = [kind for kind in LAYER_RULES if kind != "digital"]
 
 
 def devices() -> dict[str, Device]:
@@ -219,7 +218,7 @@ class Last(torch.nn.Module):
 
 
 @pytest.mark.parametrize("layer", ["linear", "conv2d", "lstm"])
-@pytest.mark.parametrize("rule", Rule.kinds())
+@pytest.mark.parametrize("rule", LAYER_RULES)
 def test_a_rule_learns_in_a_layer(rule, layer):
     """Noisy copies of four patterns, arrays cut in parts, 60 batches: the loss falls by a fifth, or by a tenth where weights are shared."""
     made = design(rule, array={"rows": 7, "cols": 3}).replace("rule.lr", 0.3)

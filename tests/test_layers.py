@@ -8,9 +8,8 @@ import pytest
 import torch
 
 import aimco as ai
-from aimco.learning import Rule
 from aimco.networks.descent import Descent
-from designs import design
+from designs import LAYER_RULES, design
 
 
 def float_twin(layer: ai.nn.Linear) -> torch.nn.Linear:
@@ -70,7 +69,7 @@ def test_zero_grad_forgets_what_backward_left():
     assert torch.equal(layer.matrices["W"].weights, before)
 
 
-@pytest.mark.parametrize("rule", Rule.kinds())
+@pytest.mark.parametrize("rule", LAYER_RULES)
 def test_descent_written_out_equals_autograd(rule):
     """The same draws: states to float32 rounding after 20 steps, in an ensemble; bias in the array, or beside it with a learned scale."""
     x = torch.rand(20, 2, 10, 16, generator=torch.Generator().manual_seed(0))

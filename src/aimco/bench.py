@@ -24,8 +24,8 @@ from aimco.design import Design
 from aimco.device.device import Device
 from aimco.device.fit import fit as fit_pulses
 from aimco.device.measurement import Measurement, Trace
-from aimco.equilibrium import EquilibriumPropagation, Phases
 from aimco.evaluation import evaluate, evaluate_many
+from aimco.learning.equilibrium import Equilibrium, Phases
 from aimco.networks.descent import Descent
 from aimco.networks.layers import Linear
 from aimco.networks.resistive import Resistive
@@ -276,7 +276,7 @@ def circuit(on_case: OnCase) -> list[dict[str, Any]]:
             theirs = statistics.median(operating_point(made, sources[k], folded=True)[1] for k in range(5)) * 1e3
             rows.append(_row(f"operating-point/{case}", ours, "ms/sample", "ngspice, folded deck", theirs))
         on_case(f"equilibrium-propagation/{case}")
-        rule = EquilibriumPropagation([1e-3, 1e-3])
+        rule = Equilibrium(lr=1e-3, layer_lr=(1.0,))
         ours = _median(functools.partial(rule.step, network, x, target)) * 1e3 / batch
         phases = rule.settle(network, x, target)
         theirs = _median(functools.partial(_every_drop, network, phases), runs=3, warm=1) * 1e3 / batch

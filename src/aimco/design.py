@@ -13,6 +13,7 @@ from aimco.device.device import Device
 from aimco.learning import Rule
 from aimco.learning.sgd import Sgd
 from aimco.mapping import Array
+from aimco.networks.end_to_end import Circuit
 from aimco.periphery import Periphery
 from aimco.record import InputError, PathError, Record, at
 
@@ -21,8 +22,9 @@ class Network(Record):
     """The network to train.
 
     Args:
-        kind: "mlp", fully connected; or "lenet", for images: convolution, activation, max-pooling in turn, then fully connected
-            (LeCun 1998; channels, kernels and pools as Gokmen 2017, Front. Neurosci. 11:538).
+        kind: "mlp", fully connected; "lenet", for images: convolution, activation, max-pooling in turn, then fully connected
+            (LeCun 1998; channels, kernels and pools as Gokmen 2017, Front. Neurosci. 11:538); or "resistive", one circuit of crossbars,
+            diodes and amplifiers (Kendall 2020), of which `circuit` tells, and to which of the rest only `hidden` applies.
         hidden: sizes of the hidden fully connected layers, (32,) when absent, (128,) for lenet.
         activation: after each hidden layer and convolution, sigmoid when absent, tanh for lenet.
         channels, kernel_size, pool: of lenet: outputs of each convolution, size of its square kernel, size of the squares pooled.
@@ -31,7 +33,7 @@ class Network(Record):
             makes the initial weights fill .6 of the range of the cells whatever the "fan-in".
     """
 
-    kind: Literal["mlp", "lenet"] = "mlp"
+    kind: Literal["mlp", "lenet", "resistive"] = "mlp"
     hidden: tuple[int, ...] = Field(default=(32,), strict=False, max_length=32, description="sizes of the hidden layers")
     activation: Literal["sigmoid", "tanh", "relu"] = "sigmoid"
     bias: Literal["array", "digital", "none"] = "array"
@@ -39,12 +41,20 @@ class Network(Record):
     channels: tuple[int, ...] = Field(default=(16, 32), strict=False, min_length=1, max_length=8, description="outputs of convolutions")
     kernel_size: int = Field(default=5, ge=1, le=1000, description="size of the kernels")
     pool: int = Field(default=2, ge=1, le=1000, description="size of the squares pooled")
+    circuit: Circuit | None = Field(default=None, description="diodes and amplifiers of a resistive network")
 
     @model_validator(mode="before")
     @classmethod
     def _as_published(cls, data: Any) -> Any:
-        own = isinstance(data, Mapping) and data.get("kind") == "lenet"
-        return {"hidden": (128,), "activation": "tanh"} | dict(data) if own else data
+        kind = data.get("kind") if isinstance(data, Mapping) else None
+        own: dict[Any, dict[str, Any]] = {"lenet": {"hidden": (128,), "activation": "tanh"}, "resistive": {"circuit": {}}}
+        return own[kind] | dict(data) if kind in own else data
+
+    @model_validator(mode="after")
+    def _one_circuit(self) -> Self:
+        if self.circuit is not None and self.kind != "resistive":
+            raise at("circuit", f"must be absent in a network of kind {self.kind}; set network.kind = 'resistive'")
+        return self
 
     @field_validator("hidden", "channels")
     @classmethod
@@ -121,6 +131,10 @@ class Design(Record):
             self.rule.check(self)
         except PathError as error:
             raise at(error.path, error.problem) from None
+        if self.network.kind == "resistive" and not self.rule.settles:
+            raise at("rule.kind", f"must be equilibrium in a resistive network, got {self.rule.kind}: the others need converters")
+        if self.network.kind == "resistive" and not self.network.hidden:
+            raise at("network.hidden", "must hold at least one layer in a resistive network, got none")
         return self
 
     @field_validator("cell", "array", "periphery", "network", "rule", "training", mode="before")

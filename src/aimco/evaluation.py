@@ -23,6 +23,7 @@ from aimco.device.device import Device
 from aimco.ensemble import stack
 from aimco.ledger import Counts
 from aimco.networks.build import build
+from aimco.networks.end_to_end import EndToEnd
 from aimco.networks.layers import AnalogLayer, analog_layers
 from aimco.optim import descent_of
 from aimco.periphery import across
@@ -139,9 +140,14 @@ def evaluate_many(
     on_progress: OnProgress | None = None,
     checkpoint: str | None = None,
 ) -> list[Result]:
-    """Train designs that differ only in numbers together, along the ensemble axis; each gets the draws of its own run."""
+    """Train designs that differ only in numbers together, along the ensemble axis; each gets the draws of its own run.
+
+    Resistive networks are trained one after the other.
+    """
     if len(designs) != len(seeds) or not designs:
         raise InputError(f"seeds must be one per design, got {len(seeds)} for {len(designs)} designs")
+    if len(designs) > 1 and designs[0].network.kind == "resistive":
+        return _one_by_one(designs, task, seeds, data_dir, limit, on_epoch, on_progress, checkpoint)
     started = time.perf_counter()
     loaded = tasks.load(task, data_dir=data_dir, seed=seeds[0], limit=limit) if isinstance(task, str) else task
     together = stack(list(designs))
@@ -152,6 +158,30 @@ def evaluate_many(
         )
     wall = time.perf_counter() - started
     return [_result(model, d, loaded, s, e, curves, wall / len(designs)) for e, (d, s) in enumerate(zip(designs, seeds, strict=True))]
+
+
+def _one_by_one(
+    designs: Sequence[Design],
+    task: str | Task,
+    seeds: Sequence[int],
+    data_dir: str | None,
+    limit: int | None,
+    on_epoch: OnEpoch | None,
+    on_progress: OnProgress | None,
+    checkpoint: str | None,
+) -> list[Result]:
+    """Runs of their own for designs that cannot share one."""
+
+    def run(k: int) -> Result:
+        def part(done: float) -> None:
+            if on_progress is not None:
+                on_progress((k + done) / len(designs))
+
+        kept = None if checkpoint is None else f"{checkpoint}.{k}"
+        options = {"data_dir": data_dir, "limit": limit, "on_epoch": on_epoch, "on_progress": part, "checkpoint": kept}
+        return evaluate_many([designs[k]], task, seeds=[seeds[k]], **options)[0]
+
+    return [run(k) for k in range(len(designs))]
 
 
 class _Meter:
@@ -202,7 +232,8 @@ class _Checkpoint:
 def _threads_for(model: nn.Sequential, batch: int) -> Iterator[None]:
     """One thread for products too small to share: waking others costs as much, and far more beside another program."""
     threads = torch.get_num_threads()
-    largest = max(m.members * m.vectors * m.inputs * m.outputs for m in model.children() if isinstance(m, AnalogLayer))
+    layers = [m for m in model.children() if isinstance(m, AnalogLayer)]
+    largest = max((m.members * m.vectors * m.inputs * m.outputs for m in layers), default=_SHARED_ABOVE)
     torch.set_num_threads(1 if batch * largest < _SHARED_ABOVE else threads)
     try:
         yield
@@ -223,8 +254,7 @@ def _train(
     members, training, analog = len(seeds), designs[0].training, analog_layers(model)
     descent = descent_of(model, "cross-entropy" if task.kind == "classify" else "squared")
     leaks = bool(analog) and any(device.leaks for d in designs for made_of in _made_of(d) for device in d.cell.devices(made_of))
-    vectors = [m.vectors for m in model.children() if isinstance(m, AnalogLayer)]
-    sample_s = np.array([d.training.sample_s or sample_latency(d, vectors) for d in designs])
+    sample_s = np.array([d.training.sample_s or _sample_s(model, d) for d in designs]) if leaks else None
     curves = checkpoint.load()
     for epoch in range(len(curves["train_loss"]), training.epochs):
         lr = across([d.rule.lr * d.training.lr_factor(epoch) for d in designs], members)
@@ -234,7 +264,7 @@ def _train(
             meter.tell((epoch + k * training.batch / len(task.train_x)) / training.epochs)
             picked = torch.from_numpy(index)
             total += descent.step(task.train_x[picked], task.train_y[picked], lr) * index.shape[1]
-            if leaks:
+            if sample_s is not None:
                 for layer in analog.values():
                     layer.hold(sample_s * index.shape[1])
         curves["train_loss"].append((total / len(task.train_x)).numpy())
@@ -243,6 +273,14 @@ def _train(
         if on_epoch:
             on_epoch(epoch + 1, training.epochs, float(curves["test_accuracy"][-1].mean()))
     return {n: np.stack(v) for n, v in curves.items()}
+
+
+def _sample_s(model: nn.Sequential, design: Design) -> float:
+    """Time of one training sample: reads and updates of layers, or operating points of a circuit."""
+    first = model[0]
+    if isinstance(first, EndToEnd):
+        return first.rule.phases * first.settle_s
+    return sample_latency(design, [m.vectors for m in model.children() if isinstance(m, AnalogLayer)])
 
 
 def _made_of(design: Design) -> list[Device]:
@@ -268,16 +306,18 @@ def accuracy(model: nn.Sequential, task: Task, members: int = 1, batch: int = 10
 def _result(model: nn.Sequential, design: Design, task: Task, seed: int, e: int, curves: dict[str, np.ndarray], wall: float) -> Result:
     layers = analog_layers(model)
     counts = {name: {array: c.member(e) for array, c in layer.counts.items()} for name, layer in layers.items()}
-    shapes = {name: {array: matrix.shape[1:] for array, matrix in layer.matrices.items()} for name, layer in layers.items()}
+    shapes = {name: layer.shapes for name, layer in layers.items()}
     samples = len(task.train_x) * design.training.epochs
     cost = price(design, counts, samples=samples, shapes=shapes)
     total = Counts.total(c for arrays in counts.values() for c in arrays.values())
     notes = list(design.rule.notes())
+    if any(isinstance(layer, EndToEnd) for layer in layers.values()):
+        notes.append("circuits settle at once: energy is their power at the operating point times the time of their slowest mode")
     if layers and design.device.response.one_sided and not design.cell.rises_only:
         notes.append("the device is one-sided: weights can only rise; a cell of two, as cell.kind = 'pair', would let them fall")
     if layers and design.cell.transfers and not design.rule.transfers:
         notes.append("the pairs of the cells keep the first weights: rule.kind = 'weight-transfer' would move to them what is learned")
-    if layers and any(m.arrays > 1 for layer in layers.values() for m in layer.matrices.values()):
+    if design.network.kind != "resistive" and any(m.arrays > 1 for layer in layers.values() for m in layer.matrices.values()):
         notes.append("matrices larger than the array are cut; partial sums are added digitally")
     return Result(
         accuracy=float(curves["test_accuracy"][-1, e]),

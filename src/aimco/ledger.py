@@ -25,8 +25,16 @@ FIELDS = {
     "program_rounds": "rounds of write-and-verify, all rows",
     "resets": "devices reset",
     "hold_s": "seconds that passed",
+    "settles": "operating points that a circuit settled to",
+    "settle_s": "seconds in which it did",
+    "dissipated_W": "power that conductances and diodes took, summed over the operating points",
+    "amplified": "amplifiers at work, one per amplifier and operating point",
+    "source_drives": "voltages that sources were set to",
     "digital_ops": "additions and multiplications outside the arrays",
 }
+
+
+_REAL = ("hold_s", "settle_s", "dissipated_W")  # the others are whole numbers
 
 
 class Counts(dict[str, Any]):
@@ -56,7 +64,7 @@ class Counts(dict[str, Any]):
     def member(self, e: int) -> Counts:
         """The counts of one ensemble member as plain numbers."""
         values = {n: (v if np.ndim(v) == 0 else np.asarray(v)[e]) for n, v in self.items()}
-        return Counts({n: float(v) if n == "hold_s" else int(v) for n, v in values.items()})
+        return Counts({n: float(v) if n in _REAL else int(v) for n, v in values.items()})
 
     @classmethod
     def total(cls, parts: Iterable[Mapping[str, Any]]) -> Counts:

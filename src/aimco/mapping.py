@@ -223,6 +223,11 @@ class AnalogMatrix:
         pairs = zip(self.row_spans, self.tiles, strict=True)
         return [(r, c, tile) for r, line in pairs for c, tile in zip(self.column_spans, line, strict=True)]
 
+    def conductances(self) -> list[torch.Tensor]:
+        """Of each device of the cells, S, (E, rows, columns) float64: what a circuit made of them sees, lines of pieces joined."""
+        held = [[tile.conductances() for tile in line] for line in self.tiles]
+        return [torch.cat([torch.cat([tile[k] for tile in line], 2) for line in held], 1) for k in range(len(held[0][0]))]
+
     @property
     def weights(self) -> torch.Tensor:
         """The stored weights, (E, rows, columns): for tests and plots."""

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from aimco.networks.descent import ERRORS, SLOPE, Descent, Loss
+from aimco.networks.end_to_end import EndToEnd
 from aimco.networks.layers import AnalogParameter, Linear
 
 
@@ -75,7 +76,21 @@ class DescentByTorch:
         return loss
 
 
-def descent_of(model: nn.Sequential, loss: Loss) -> Descent | DescentByTorch:
+class BySettling:
+    """Trains an end-to-end network in place, by the operating points of its circuit; otherwise as `Descent`."""
+
+    def __init__(self, network: EndToEnd) -> None:
+        self.network = network
+
+    def step(self, x: torch.Tensor, y: torch.Tensor, lr: Any) -> torch.Tensor:
+        """Learn from one batch; see `Descent.step`."""
+        return self.network.learn_from(x[0], y[0], float(lr))[None]
+
+
+def descent_of(model: nn.Sequential, loss: Loss) -> Descent | DescentByTorch | BySettling:
     """What trains a network: written out where it is a chain of layers and activations."""
+    first = model[0]
+    if isinstance(first, EndToEnd):
+        return BySettling(first)
     plain = all(isinstance(m, Linear) or type(m) in SLOPE for m in model)
     return (Descent if plain else DescentByTorch)(model, loss)

@@ -255,6 +255,10 @@ class Tile:
         for crossbar in self.crossbars:
             crossbar.hold(seconds)
 
+    def conductances(self) -> list[torch.Tensor]:
+        """Of each device of the cells, S, (E, rows, columns) float64: what a circuit made of them sees."""
+        return [crossbar.conductances() for crossbar in self.crossbars]
+
     @property
     def weights(self) -> torch.Tensor:
         """The stored weights, (E, rows, columns): for tests and plots; a chip cannot see them without reading."""

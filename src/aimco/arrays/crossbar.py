@@ -133,6 +133,11 @@ class Crossbar:
         """Currents of the columns when row k alone is driven at full voltage, (E, C); not counted."""
         return self._seen()[:, k]
 
+    def conductances(self) -> torch.Tensor:
+        """What a circuit made of the devices sees, S, (E, R, C) float64; not counted."""
+        half, mid = self._each(self.device.half_range), self._each(self.device.mid_range)
+        return ((self._seen() + self.origin).double() * half + mid).clamp_(min=0)
+
     def _seen(self) -> torch.Tensor:
         """The states as reads see them: with the noise that the last `hold`, `program` or `reset` left."""
         if self._noise is None:

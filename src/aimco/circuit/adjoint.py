@@ -24,7 +24,7 @@ def gradients(
         relative: what conjugate gradients leave of the residual.
 
     Returns:
-        dC/dG of each crossbar, in units of C per S, and dC/dV at the sources, (B, inputs).
+        dC/dG of each crossbar, then of the devices on inverted lines, in units of C per S; and dC/dV at the sources, (B, inputs).
     """
     if not net.reciprocal:
         raise InputError("gain must be one number for each layer for the adjoint: with others the network is not reciprocal")
@@ -33,11 +33,14 @@ def gradients(
     size = sum(u.shape[1] for u in settled.nodes)
     adjoint, _ = newton.solve(net, right, _slopes(net, settled), relative=relative, steps=2 * size + 100)
     before = [torch.zeros_like(sources), *adjoint[:-1]]
-    found = []
-    for (p, u), scale, at_row, at_column in zip(net.drops(sources, settled), scales, before, adjoint, strict=True):
-        ends = (at_column * u).sum(0) + (at_row * p).sum(0)[:, None] - at_row.T @ u
-        found.append((p.T @ at_column - ends) / scale)
-    return found, adjoint[0] @ net.conductances[0].T
+    found, inverted = [], []
+    for k, ((p, u), scale) in enumerate(zip(net.drops(sources, settled), scales, strict=True)):
+        squares = (adjoint[k] * u).sum(0) + (before[k] * p).sum(0)[:, None]
+        products = p.T @ adjoint[k] + before[k].T @ u
+        found.append((products - squares) / scale)
+        if net.inverted[k] is not None:
+            inverted.append((-products - squares) / scale)
+    return [*found, *inverted], adjoint[0] @ net.conductances[0].T
 
 
 def _slopes(net: Layered, settled: Settled) -> list[torch.Tensor]:

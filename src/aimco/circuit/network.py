@@ -34,12 +34,14 @@ class Settled:
     Args:
         nodes: voltages u_l of each layer, V, (B, nodes). error: estimated largest error of a voltage of each sample, V, (B,).
         residual: largest current that is left over at a node of each sample, A, (B,). steps: sweeps or Newton steps.
+        fixed: currents that the sources alone send into the first layer, A, (B, nodes).
     """
 
     nodes: list[torch.Tensor]
     error: torch.Tensor
     residual: torch.Tensor
     steps: int
+    fixed: torch.Tensor
 
     @property
     def outputs(self) -> torch.Tensor:
@@ -52,6 +54,8 @@ class Layered:
 
     Args:
         conductances: of each crossbar, S, (nodes before, nodes after), above 0 or 0; each node must have one above 0 on its input side.
+        inverted: of crossbars whose lines also go with the sign turned, the devices there, S, (nodes before, nodes after): a pair then
+            weighs by its difference, and loads both of its nodes by its sum. None for crossbars without.
         diodes: of the hidden layers, one pair or one for each. gain: A_l of the amplifiers, one number, or for each hidden layer a
             number or (nodes,). offset: o_l, V, likewise.
 
@@ -60,31 +64,47 @@ class Layered:
     """
 
     def __init__(
-        self, conductances: Sequence[torch.Tensor], diodes: DiodePair | Sequence[DiodePair] = _DIODES, gain: Any = 4.0, offset: Any = 0.0
+        self,
+        conductances: Sequence[torch.Tensor],
+        diodes: DiodePair | Sequence[DiodePair] = _DIODES,
+        gain: Any = 4.0,
+        offset: Any = 0.0,
+        *,
+        inverted: Sequence[torch.Tensor | None] | None = None,
     ) -> None:
         self.conductances = list(conductances)
+        self.inverted = list(inverted) if inverted is not None else [None] * len(self.conductances)
         hidden = len(self.conductances) - 1
         self.diodes = [diodes] * hidden if isinstance(diodes, DiodePair) else list(diodes)
         self.gain, self.offset = _each(gain, hidden, "gain"), _each(offset, hidden, "offset")
         self._check()
+        self.plus = self.conductances
+        total = [g if m is None else g + m for g, m in zip(self.conductances, self.inverted, strict=True)]
+        self.conductances = [g if m is None else g - m for g, m in zip(self.conductances, self.inverted, strict=True)]
         g, first = self.conductances, self.conductances[0]
         self.gain = [torch.as_tensor(v, dtype=first.dtype, device=first.device) for v in self.gain]
         self.offset = [torch.as_tensor(v, dtype=first.dtype, device=first.device) for v in self.offset]
-        self.into = [own.sum(0) for own in g]
-        self.out_of = [own.sum(1) for own in g[1:]]
+        self.into = [own.sum(0) for own in total]
+        self.out_of = [own.sum(1) for own in total[1:]]
+        self._first = total[0]
         self.a = [self.into[k] + self.out_of[k] for k in range(hidden)] + [self.into[-1]]
         self.back = [own.T / gain for own, gain in zip(g[1:], self.gain, strict=True)]
         self.shift = [o / a * out for o, a, out in zip(self.offset, self.gain, self.out_of, strict=True)]
 
     def _check(self) -> None:
-        for k, g in enumerate(self.conductances):
-            if not bool((g >= 0).all()):
-                raise InputError(f"conductances of crossbar {k + 1} must be at least 0 S, got {float(g.min()):g} S")
+        if len(self.inverted) != len(self.conductances):
+            raise InputError(f"inverted must be one or None for each of the {len(self.conductances)} crossbars, got {len(self.inverted)}")
+        for k, (g, m) in enumerate(zip(self.conductances, self.inverted, strict=True)):
+            if m is not None and m.shape != g.shape:
+                raise InputError(f"inverted of crossbar {k + 1} must be {tuple(g.shape)} as its conductances, got {tuple(m.shape)}")
+            for own in (g,) if m is None else (g, m):
+                if not bool((own >= 0).all()):
+                    raise InputError(f"conductances of crossbar {k + 1} must be at least 0 S, got {float(own.min()):g} S")
             if k and g.shape[0] != self.conductances[k - 1].shape[1]:
                 raise InputError(
                     f"crossbar {k + 1} must have {self.conductances[k - 1].shape[1]} rows, the nodes before it, got {g.shape[0]}"
                 )
-            floating = torch.nonzero(g.sum(0) == 0)
+            floating = torch.nonzero((g if m is None else g + m).sum(0) == 0)
             if len(floating):
                 raise InputError(f"node {int(floating[0])} of layer {k + 1} is floating: no conductance of crossbar {k + 1} leads to it")
         if len(self.diodes) != len(self.conductances) - 1:
@@ -105,10 +125,10 @@ class Layered:
 
     @property
     def scales(self) -> list[float]:
-        """u_l over x_l, for each layer: the product of the gains before it."""
+        """u_l over x_l, for each layer: the product of the (mean) gains before it."""
         scales = [1.0]
         for gain in self.gain:
-            scales.append(scales[-1] * float(gain))
+            scales.append(scales[-1] * float(gain.mean()))
         return scales
 
     def driven(self, k: int, u: torch.Tensor) -> torch.Tensor:
@@ -128,7 +148,7 @@ class Layered:
         """The operating point with voltages at the inputs and currents into the outputs.
 
         Args:
-            sources: V, (B, inputs). injected: A, (B, outputs); 0 when absent. start: a near operating point.
+            sources: V, (B, inputs). injected: A, (B, outputs); 0 when absent. start: a near operating point with the same sources.
             tolerance: of every voltage, V. method: descent by layers (one hidden layer, ideal diodes, gains that differ within a layer),
                 or Newton with conjugate gradients (depth); chosen by the network when absent. steps: give up after so many.
 
@@ -141,7 +161,7 @@ class Layered:
         if chosen == "newton" and not self.newtonian:
             raise InputError("method must be descent where diodes are ideal or gains differ within a layer, got newton")
         options = {} if steps is None else {"steps": steps}
-        fixed = self.forced(sources)
+        fixed = self.forced(sources) if start is None else start.fixed
         nodes, error, taken = solver(self, fixed, injected, None if start is None else start.nodes, tolerance, **options)
         error = error + _ROUNDING * torch.finfo(error.dtype).eps * torch.stack([u.abs().amax(1) for u in nodes]).amax(0)
         if not bool((error <= tolerance).all()):
@@ -150,7 +170,7 @@ class Layered:
                 f"not settled: sample {worst} is {float(error[worst]):.2g} V off after {taken} steps of {chosen}, asked {tolerance:g} V; "
                 "allow more steps, or use method newton or float64"
             )
-        return Settled(nodes, error, self.residual(fixed, injected, nodes), taken)
+        return Settled(nodes, error, self.residual(fixed, injected, nodes), taken, fixed)
 
     def _check_sources(self, sources: torch.Tensor, injected: torch.Tensor | None) -> None:
         inputs, outputs = self.conductances[0].shape[0], self.conductances[-1].shape[1]
@@ -186,6 +206,22 @@ class Layered:
                 left = left - pair.current(u)[0]
             most.append(left.abs().amax(1))
         return torch.stack(most).amax(0)
+
+    def dissipation(self, sources: torch.Tensor, settled: Settled) -> torch.Tensor:
+        """Power that conductances and diodes with their sources take at an operating point, W, (B,): sum g (p - u)^2 + sum I_d u."""
+        power = sources.square() @ self._first.sum(1)
+        for k, u in enumerate(settled.nodes):
+            into = settled.fixed if k == 0 else self.driven(k - 1, settled.nodes[k - 1]) @ self.conductances[k]
+            power = power + ((self.into[k] * u - 2 * into) * u).sum(1)
+            if k < len(self.diodes):
+                p = self.driven(k, u)
+                power = power + (p.square() * self.out_of[k]).sum(1) + self._in_diodes(k, u, into, settled.nodes)
+        return power
+
+    def _in_diodes(self, k: int, u: torch.Tensor, into: torch.Tensor, nodes: list[torch.Tensor]) -> torch.Tensor:
+        """What the diodes of hidden layer k take: whatever the law of current, what the conductances bring to a node goes into them."""
+        current = into - self.a[k] * u + nodes[k + 1] @ self.back[k] - self.shift[k]
+        return (current * u).sum(1)
 
     def drops(self, sources: torch.Tensor, settled: Settled) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Voltages at the two ends of the conductances of each crossbar, (B, before) and (B, after)."""

@@ -31,9 +31,7 @@ def netlist(net: Layered, sources: torch.Tensor, injected: torch.Tensor | None =
     """
     lines = ["* layered resistive network, made by aimco", _OPTIONS, *_first(net, sources, folded)]
     for k in range(net.layers - 1):
-        lines += _hidden(net, k)
-        rows = net.conductances[k + 1].tolist()
-        lines += [f"R{k + 2}_{i}_{j} p{k + 1}_{i} u{k + 2}_{j} {1 / g:.17g}" for i, row in enumerate(rows) for j, g in enumerate(row) if g]
+        lines += [*_hidden(net, k), *_resistors(net, k + 1)]
     if injected is not None:
         lines += [f"I{j} 0 u{net.layers}_{j} {value:.17g}" for j, value in enumerate(injected.tolist())]
     prints = [f"print v({name})" for name in _names(net)]
@@ -45,14 +43,22 @@ def _names(net: Layered) -> list[str]:
 
 
 def _first(net: Layered, sources: torch.Tensor, folded: bool) -> Iterator[str]:
-    g = net.conductances[0]
     if folded:
-        for j, (current, into) in enumerate(zip((sources @ g).tolist(), net.into[0].tolist(), strict=True)):
+        for j, (current, into) in enumerate(zip(net.forced(sources).tolist(), net.into[0].tolist(), strict=True)):
             yield f"V1_{j} s{j} 0 {current / into:.17g}\nR1_{j} s{j} u1_{j} {1 / into:.17g}"
         return
-    for i, (volts, row) in enumerate(zip(sources.tolist(), g.tolist(), strict=True)):
+    for i, volts in enumerate(sources.tolist()):
         yield f"V1_{i} p0_{i} 0 {volts:.17g}"
-        yield from (f"R1_{i}_{j} p0_{i} u1_{j} {1 / own:.17g}" for j, own in enumerate(row) if own)
+        if net.inverted[0] is not None:
+            yield f"Vn1_{i} n0_{i} 0 {-volts:.17g}"
+    yield from _resistors(net, 0)
+
+
+def _resistors(net: Layered, k: int) -> Iterator[str]:
+    """Conductances of crossbar k, counted from 0, from its lines p and those with the sign turned, n."""
+    for line, g in (("p", net.plus[k]), ("n", net.inverted[k])):
+        for i, row in enumerate([] if g is None else g.tolist()):
+            yield from (f"R{line}{k + 1}_{i}_{j} {line}{k}_{i} u{k + 1}_{j} {1 / own:.17g}" for j, own in enumerate(row) if own)
 
 
 def _hidden(net: Layered, k: int) -> Iterator[str]:
@@ -65,6 +71,9 @@ def _hidden(net: Layered, k: int) -> Iterator[str]:
         yield f"Vo{layer}_{j} o{layer}_{j} 0 {offset[j]:.17g}"
         yield f"Vs{layer}_{j} e{layer}_{j} p{layer}_{j} 0"
         yield f"F{layer}_{j} u{layer}_{j} 0 Vs{layer}_{j} {1 / gain[j]:.17g}"
+        if net.inverted[layer] is not None:
+            yield f"En{layer}_{j} m{layer}_{j} 0 p{layer}_{j} 0 -1\nVt{layer}_{j} m{layer}_{j} n{layer}_{j} 0"
+            yield f"Fn{layer}_{j} u{layer}_{j} 0 Vt{layer}_{j} {-1 / gain[j]:.17g}"
 
 
 def _pair(pair: DiodePair, name: str, j: int, nodes: int) -> Iterator[str]:

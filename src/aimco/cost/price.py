@@ -24,7 +24,8 @@ class Technology(Listed):
         pitch_m: distance of two cross-points. node_nm: process of the converters. mean_square_input: mean of (input / full scale)^2.
         line_capacitance_F: of the wire of one cell. adc_J, dac_J: per conversion. adc_m2, dac_m2: area of one converter.
         digital_J, digital_per_s: energy and rate of digital operations. array_static_W: power that one array draws while
-            the network works, whatever it does. sources: where each number comes from, or "assumed".
+            the network works, whatever it does. amplifier_W, node_m2: power of one bidirectional amplifier, and area of one node with
+            its amplifier and diodes, in resistive networks. sources: where each number comes from, or "assumed".
     """
 
     listed_in: ClassVar[Path] = Path(__file__).parent / "technology"
@@ -41,10 +42,12 @@ class Technology(Listed):
     digital_J: float = quantity(J, ge=0, doc="energy of one digital operation")
     digital_per_s: float = quantity(Unit(1.0, "1/s"), gt=0, doc="digital operations per second")
     array_static_W: float = quantity(W, 0.0, ge=0, doc="power of one array whatever it does")
+    amplifier_W: float = quantity(W, ge=0, doc="power of one bidirectional amplifier")
+    node_m2: float = quantity(m2, ge=0, doc="area of a node with its amplifier and diodes")
     sources: dict[str, str] = Field(default={}, description="where each number comes from")
 
 
-PARTS: tuple[str, ...] = ("read", "update", "program", "dac", "adc", "digital", "static")
+PARTS: tuple[str, ...] = ("read", "update", "program", "circuit", "amplifier", "dac", "adc", "digital", "static")
 
 
 @dataclass(frozen=True)
@@ -92,13 +95,14 @@ def price(
         read = cell_reads V_r^2 G <u^2> read_s
         update = (row_pulses columns + column_pulses rows) C V_u^2 / 4 + coincidences V_u^2 G pulse_s
         program = (program_pulses + resets) (V_u^2 G pulse_s + (rows + columns) C V_u^2 / 4)
+        circuit = dissipated_W settle_s / settles; amplifier = amplified amplifier_W settle_s / settles: of resistive networks
         dac, adc, digital = their number times the energy of one
         static = array_static_W (number of arrays) time.
     Matrices work one after the other; the pieces of one matrix cut over several arrays work at once. Time, s:
-        (mvm + mvm_t) read_s adc.lines + slots pulse_s + program_rounds rows (pulse_s + read_s) + digital_ops / digital_per_s.
+        (mvm + mvm_t) read_s adc.lines + slots pulse_s + program_rounds rows (pulse_s + read_s) + digital_ops / digital_per_s + settle_s.
     A read of a single row is a vector like any other, already among mvm.
     Area, m^2: pitch^2 per device, an ADC and a DAC for every line of both sides over the lines that share one, since
-    the transposed read needs them on either side.
+    the transposed read needs them on either side. A resistive network has no converters: node_m2 for every column.
 
     Args:
         design: device, periphery and technology. counts: layer -> array -> ledger of one ensemble member.
@@ -158,7 +162,10 @@ def _energy(design: Design, technology: Technology, n: Mapping[str, float], cut:
     step = p.update_voltage**2 * conductance * p.pulse_s
     cells_charged = n.get("row_pulses", 0) * cut.columns + n.get("column_pulses", 0) * cut.rows
     written = n.get("program_pulses", 0) + n.get("resets", 0)
+    settle_s = n["settle_s"] / n["settles"] if n.get("settles") else 0.0
     return {
+        "circuit": n.get("dissipated_W", 0) * settle_s,
+        "amplifier": n.get("amplified", 0) * technology.amplifier_W * settle_s,
         "read": n.get("cell_reads", 0) * read,
         "update": cells_charged * per_cell + n.get("coincidences", 0) * step,
         "program": written * (step + per_cell * (cut.rows + cut.columns)),
@@ -173,13 +180,15 @@ def _seconds(design: Design, technology: Technology, n: Mapping[str, float], cut
     reads = (n.get("mvm", 0) + n.get("mvm_t", 0)) * p.read_s * p.adc.lines
     program = n.get("program_rounds", 0) * cut.rows * (p.pulse_s + p.read_s)
     in_arrays = reads + n.get("slots", 0) * p.pulse_s + program
-    return in_arrays / cut.arrays + n.get("digital_ops", 0) / technology.digital_per_s
+    return n.get("settle_s", 0) + in_arrays / cut.arrays + n.get("digital_ops", 0) / technology.digital_per_s
 
 
 def _area(design: Design, technology: Technology, cut: _Cut) -> float:
     p = design.periphery
     adcs, dacs = (sum(ceil(side / c.lines) for side in (cut.rows, cut.columns)) for c in (p.adc, p.dac))
     devices = cut.rows * cut.columns * len(design.cell.signs)
+    if design.network.kind == "resistive":
+        return cut.arrays * (devices * technology.pitch_m**2 + cut.columns * technology.node_m2)
     return cut.arrays * (devices * technology.pitch_m**2 + adcs * technology.adc_m2 + dacs * technology.dac_m2)
 
 

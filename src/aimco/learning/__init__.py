@@ -47,6 +47,7 @@ class Rule(Kinded):
 
     kinds_in: ClassVar[str] = "aimco.learning"
     transfers: ClassVar[bool] = False  # whether it asks cells for transfers
+    settles: ClassVar[bool] = False  # whether it teaches a circuit, by its operating points
 
     lr: float = Field(default=0.1, ge=0, le=1000, description="learning rate")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from aimco.networks.end_to_end import EndToEnd
 from aimco.networks.layers import Conv2d, Linear
 from aimco.record import InputError
 
@@ -45,9 +46,12 @@ def build(designs: Any, task: Task, seeds: Sequence[int]) -> nn.Sequential:
     """The network of a design (possibly `stack`ed) for a task, one ensemble member per seed.
 
     Raises:
-        InputError: a convolutional network for samples that are no images, or too small.
+        InputError: a convolutional network for samples that are no images, or too small; a resistive one for a task without classes,
+            or for several members.
     """
     network, classify = designs.network, task.kind == "classify"
+    if network.kind == "resistive":
+        return nn.Sequential(_end_to_end(designs, task, seeds))
     layers = _convolutions(designs, task, seeds) if classify and network.kind == "lenet" else []
     inputs = layers.pop() if layers else task.inputs
     sizes = [inputs, *(network.hidden if classify else ()), task.outputs]
@@ -55,6 +59,14 @@ def build(designs: Any, task: Task, seeds: Sequence[int]) -> nn.Sequential:
         layers.append(Linear(size, outputs, classify, design=designs, name=f"layer {k}", seeds=seeds))
         layers.append(_ACTIVATION[network.activation]())
     return nn.Sequential(*layers[:-1])
+
+
+def _end_to_end(design: Any, task: Task, seeds: Sequence[int]) -> EndToEnd:
+    if task.kind != "classify":
+        raise InputError(f"network.kind resistive needs classes to tell apart, and task {task.name} has none; take digits or mnist")
+    if len(seeds) > 1:
+        raise InputError(f"network.kind resistive must be built for one member at a time, got {len(seeds)}; evaluate_many does so")
+    return EndToEnd(design, task.inputs, task.outputs, seeds[0])
 
 
 def _convolutions(designs: Any, task: Task, seeds: Sequence[int]) -> list[Any]:

@@ -58,7 +58,47 @@ class _Product(torch.autograd.Function):
         return layer.as_inputs(z, ctx.shape), None, None
 
 
-class AnalogLayer(nn.Module):
+class Arrays(nn.Module):
+    """A part of a network that holds matrices in arrays: what evaluation, cost and checkpoints ask of it (abstract)."""
+
+    matrices: dict[str, AnalogMatrix]
+    rule_state: dict[str, torch.Tensor]
+
+    @property
+    def analog(self) -> bool:
+        """Whether it does anything that is counted."""
+        return bool(self.matrices)
+
+    @property
+    def counts(self) -> dict[str, Counts]:
+        """Ledger of each array."""
+        return {name: matrix.counts for name, matrix in self.matrices.items()}
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """Rows and columns of each array."""
+        return {name: matrix.shape[1:] for name, matrix in self.matrices.items()}
+
+    def hold(self, seconds: Any) -> None:
+        """Let time pass in the arrays."""
+        for matrix in self.matrices.values():
+            matrix.hold(seconds)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Arrays and rule state: what a checkpoint needs beside the parameters, to go on bit for bit."""
+        if not self.matrices:
+            return {}
+        saved = {name: matrix.checkpoint() for name, matrix in self.matrices.items()}
+        return {"matrices": saved, "rule": {n: t.clone() for n, t in self.rule_state.items()}}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        for name, saved in state.get("matrices", {}).items():
+            self.matrices[name].restore(saved)
+        for name, tensor in state.get("rule", {}).items():
+            self.rule_state[name].copy_(tensor)
+
+
+class AnalogLayer(Arrays):
     """A matrix of weights held in arrays and taught by a rule: what `Linear` and `Conv2d` share.
 
     Args:
@@ -195,29 +235,6 @@ class AnalogLayer(nn.Module):
         for x, d in pending:
             self.rule.update(self.matrices, self.rule_state, x, d, lr)
 
-    def hold(self, seconds: Any) -> None:
-        """Let time pass in the arrays."""
-        for matrix in self.matrices.values():
-            matrix.hold(seconds)
-
-    @property
-    def counts(self) -> dict[str, Counts]:
-        """Ledger of each array of the layer."""
-        return {name: matrix.counts for name, matrix in self.matrices.items()}
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """Arrays and rule state: what a checkpoint needs beside the parameters, to go on bit for bit."""
-        if not self.matrices:
-            return {}
-        saved = {name: matrix.checkpoint() for name, matrix in self.matrices.items()}
-        return {"matrices": saved, "rule": {n: t.clone() for n, t in self.rule_state.items()}}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        for name, saved in state.get("matrices", {}).items():
-            self.matrices[name].restore(saved)
-        for name, tensor in state.get("rule", {}).items():
-            self.rule_state[name].copy_(tensor)
-
 
 class Linear(AnalogLayer):
     """y = x W + b with W in arrays: `torch.nn.Linear` for analog hardware.
@@ -283,9 +300,9 @@ class Conv2d(AnalogLayer):
         return f"{self.inputs}, {self.outputs}, {size}, rule={self.rule.kind}"
 
 
-def analog_layers(model: nn.Module) -> dict[str, AnalogLayer]:
-    """The layers of a model that live in arrays, by their name in the model."""
-    return {name: m for name, m in model.named_modules() if isinstance(m, AnalogLayer) and m.matrices}
+def analog_layers(model: nn.Module) -> dict[str, Arrays]:
+    """The parts of a model that live in arrays, by their name in the model."""
+    return {name: m for name, m in model.named_modules() if isinstance(m, Arrays) and m.analog}
 
 
 def counts(model: nn.Module) -> dict[str, dict[str, Counts]]:

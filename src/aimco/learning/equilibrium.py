@@ -1,0 +1,119 @@
+"""Equilibrium propagation: a resistive network learns from two states that it settles to by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+
+from aimco.circuit.network import Layered, Settled
+from aimco.learning import Rule
+from aimco.networks.resistive import Resistive
+from aimco.record import PathError, quantity
+from aimco.units import S, V
+
+
+@dataclass(frozen=True)
+class Phases:
+    """What one batch settled to: free, and nudged towards and away from the target. `away` is the free state when one-sided."""
+
+    sources: torch.Tensor
+    free: Settled
+    towards: Settled
+    away: Settled
+    span: float
+
+
+class Equilibrium(Rule):
+    """Local learning by the difference of two operating points.
+
+    1. free phase: the sources drive the inputs, the outputs float at y
+    2. nudged phases: currents -+beta dC/du flow into the outputs, C = sum (y - t)^2/2
+    3. dC/dG_ij = ((dV_ij towards)^2 - (dV_ij away)^2)/(4 beta), dV the voltage across the device itself, times the square of the gains
+       between its layer and the outputs: a rate for each layer
+    4. G -= lr unit^2 dC/dG, the mean over the batch: exactly, or by pulses of each device, within what the devices have
+
+    Source: Scellier & Bengio 2017 (Front. Comput. Neurosci. 11:24); Kendall 2020 (arXiv 2006.01981) for resistive networks; Laborieux 2021
+    (Front. Neurosci. 15:633674) for the centred form. Digital work per sample: none; each device sees its own voltage.
+
+    Args:
+        lr: rate, 1/V^2. layer_lr: part of it for each crossbar, the last for all that follow. beta: current per error, S.
+        centred: nudge both ways; else towards the target only, which is biased by order beta. target_V: wanted of the output of the
+            right class, 0 V of the others.
+        moves: "ideal" changes conductances exactly; "proportional" sends the number of pulses that makes the change on average,
+            rounded at random, at most `most_pulses`; "fixed" sends one pulse to each device whose change is above `threshold` pulses.
+    """
+
+    settles: ClassVar[bool] = True
+
+    lr: float = Field(default=10.0, ge=0, le=1e6, description="learning rate, 1/V^2")
+    layer_lr: tuple[float, ...] = Field(default=(1.0, 0.5), strict=False, min_length=1, description="part of the rate for each crossbar")
+    beta: float = quantity(S, 1e-6, gt=0, le=1, doc="nudging current per error")
+    centred: bool = True
+    target_V: float = quantity(V, 0.3, gt=0, le=10, doc="wanted voltage of the right output")
+    moves: Literal["ideal", "proportional", "fixed"] = "proportional"
+    most_pulses: int = Field(default=31, ge=1, le=10_000, description="most pulses of one update")
+    threshold: float = Field(default=0.1, ge=0, le=1e6, description="change, in pulses, above which a fixed pulse is sent")
+
+    @property
+    def phases(self) -> int:
+        """Operating points of one training sample."""
+        return 3 if self.centred else 2
+
+    def arrays(self):
+        return {} if self.moves == "ideal" else super().arrays()
+
+    def check(self, design):
+        if design.network.kind != "resistive":
+            raise PathError("network.kind", f"must be resistive for the rule equilibrium, got {design.network.kind}")
+        if design.cell.signs not in ((1,), (1, -1)):
+            raise PathError("cell.kind", f"must be reference or pair in a resistive network, got {design.cell.kind}")
+
+    def settle(self, network: Resistive, x: torch.Tensor, target: torch.Tensor) -> Phases:
+        """The phases of a batch: x (B, inputs), target (B, outputs) in V."""
+        sources = network.sources(x)
+        free = network.settle(sources)
+        error = network.read(free) - target
+        nudge = self.beta * torch.cat((error, -error), 1)
+        towards = network.settle(sources, -nudge, free)
+        if not self.centred:
+            return Phases(sources, free, towards, free, 2 * self.beta)
+        return Phases(sources, free, towards, network.settle(sources, nudge, free), 4 * self.beta)
+
+    def gradients(self, circuit: Layered, phases: Phases) -> list[torch.Tensor]:
+        """dC/dG of each crossbar, then of the devices on inverted lines, V^2/S, summed over the batch: from the voltages across them."""
+        scales, found, inverted = circuit.scales, [], []
+        ends = zip(circuit.drops(phases.sources, phases.towards), circuit.drops(phases.sources, phases.away), scales, strict=True)
+        for k, ((p, u), (q, w), scale) in enumerate(ends):
+            rate = (scales[-1] / scale) ** 2 / phases.span
+            squares = rate * (u * u - w * w).sum(0)  # of (p - u)^2 - (q - w)^2, all but the products
+            squares = squares if k == 0 else squares + rate * (p * p - q * q).sum(0)[:, None]
+            products = q.T @ (u - w) if k == 0 else torch.addmm(q.T @ (u - w), (p - q).T, u)
+            found.append(squares - 2 * rate * products)
+            if circuit.inverted[k] is not None:
+                inverted.append(squares + 2 * rate * products)
+        return [*found, *inverted]
+
+    @torch.no_grad()
+    def step(self, network: Resistive, x: torch.Tensor, target: torch.Tensor, lr: float | None = None) -> torch.Tensor:
+        """Learn from one batch at a rate, that of the rule when absent; returns its mean cost before."""
+        phases = self.settle(network, x, target)
+        found, layers = self.gradients(network.circuit(), phases), len(network.conductances)
+        mean = (self.lr if lr is None else lr) / len(x)
+        rates = [mean * own * unit**2 for own, unit in zip(self._parts(layers), network.units, strict=True)]
+        network.move([slope.mul_(-rates[k % layers]) for k, slope in enumerate(found)], self)
+        return (network.read(phases.free) - target).square().sum(1).mean() / 2
+
+    def _parts(self, layers: int) -> list[float]:
+        return [self.layer_lr[min(k, len(self.layer_lr) - 1)] for k in range(layers)]
+
+    def pulses(self, wanted: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+        """Pulses for changes that are wanted in units of one pulse: whole numbers, those above 0 up; draws uniform in (0, 1)."""
+        if self.moves == "fixed":
+            return torch.sign(wanted) * (wanted.abs() > self.threshold)
+        return torch.floor(wanted + draws).clamp_(-self.most_pulses, self.most_pulses)
+
+    def notes(self):
+        return ["each device is pulsed by its own voltage; circuits that measure it are not priced"] if self.arrays() else []

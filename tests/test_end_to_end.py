@@ -1,0 +1,140 @@
+"""End-to-end analog networks of designs: devices in the circuit, pulses by the rule, counts and cost."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import aimco as ai
+from aimco import tasks
+from aimco.circuit import adjoint
+from aimco.design import Design
+from aimco.learning.equilibrium import Equilibrium
+from aimco.networks.end_to_end import EndToEnd, slowest
+from aimco.record import InputError
+
+
+def design(**parts) -> Design:
+    network = {"kind": "resistive", "hidden": [20]}
+    return Design.of({"device": "ideal", "network": network, "rule": {"kind": "equilibrium"}, "training": {"epochs": 1}} | parts)
+
+
+def digits(samples: int = 30) -> tuple[torch.Tensor, torch.Tensor]:
+    task = tasks.load("digits", limit=samples)
+    return task.train_x, task.train_y
+
+
+DEVICES = [{"device": "rpu"}, {"device": "igzo-6t1c"}, {"device": "pcm", "cell": {"kind": "pair"}}]
+
+
+@pytest.mark.parametrize("parts", DEVICES)
+def test_pulses_move_conductances_as_ideal_moves_would(parts):
+    """Over the same batch the change that pulses made points the way of the gradient, device by device in the mean."""
+    network, (x, y) = EndToEnd(design(**parts), 64, 10), digits()
+    before = [g.detach().clone() for g in network.conductances]
+    rule = Equilibrium(moves="proportional")
+    target = 0.3 * torch.nn.functional.one_hot(y, 10).double()
+    slopes = rule.gradients(network.circuit(), rule.settle(network, x, target))
+    network.learn_from(x, y, 200.0)
+    for k, (now, old) in enumerate(zip(network.conductances, before, strict=True)):
+        moved, wanted = now.detach() - old, -slopes[k]
+        if network.paired:
+            moved, wanted = moved.clamp(min=0), (wanted + slopes[k + 2]).clamp(min=0)
+        assert float(torch.cosine_similarity(moved.flatten(), wanted.flatten(), dim=0)) > 0.4
+
+
+def test_conductances_are_those_of_the_devices_and_stay_within_their_range():
+    network, (x, y) = EndToEnd(design(device="rpu"), 64, 10), digits()
+    network.learn_from(x, y, 1000.0)
+    held = network.matrices["crossbar 1"].conductances()[0][0]
+    assert torch.equal(network.conductances[0].detach(), held)
+    assert float(held.min()) > 0
+
+
+def test_the_gradient_of_pairs_is_that_of_the_adjoint():
+    """Lines of both signs: both devices of a pair, cosine .99999 and 1 % in length."""
+    parts = {"device": "pcm", "cell": {"kind": "pair"}, "rule": {"kind": "equilibrium", "moves": "ideal", "beta": 1e-7}}
+    network, (x, y) = EndToEnd(design(**parts).replace("network.circuit.tolerance_V", 1e-13), 64, 10), digits()
+    target = 0.3 * torch.nn.functional.one_hot(y, 10).double()
+    phases = network.rule.settle(network, x, target)
+    error = network.read(phases.free) - target
+    exact, _ = adjoint.gradients(network.circuit(), phases.sources, phases.free, torch.cat((error, -error), 1))
+    for ours, theirs in zip(network.rule.gradients(network.circuit(), phases), exact, strict=True):
+        assert float(torch.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0)) >= 0.99999
+        assert float(ours.norm() / theirs.norm()) == pytest.approx(1, abs=0.01)
+
+
+def test_spread_and_noise_come_from_the_seed():
+    """The same seed gives the same circuit and the same run; another gives others; noise is new at each sample."""
+    spread = dict.fromkeys(("diode_spread", "gain_spread", "conductance_spread"), 0.1) | {"source_noise_V": 0.01, "readout_noise_V": 0.01}
+    made = design(network={"kind": "resistive", "hidden": [20], "circuit": spread | {"offset_spread_V": 0.01}})
+    x, _ = digits()
+    first, again, other = (EndToEnd(made, 64, 10, seed)(x) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    network = EndToEnd(made, 64, 10)
+    assert not torch.equal(network(x), network(x))
+    assert len(network.gain[0]) == len(network.diodes[0].high) == 20
+
+
+def test_a_stopped_run_goes_on_bit_for_bit(tmp_path):
+    made = design(device="rpu", training={"epochs": 2, "batch": 50})
+    whole = ai.evaluate(made, "digits", seed=1, limit=300)
+    kept = str(tmp_path / "run.pt")
+
+    def stop(epoch: int, epochs: int, accuracy: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ai.evaluate(made, "digits", seed=1, limit=300, checkpoint=kept, on_epoch=stop)
+    resumed = ai.evaluate(made, "digits", seed=1, limit=300, checkpoint=kept)
+    assert resumed.curves == whole.curves
+    assert resumed.counts == whole.counts
+
+
+def test_energy_is_the_power_of_the_operating_points_times_their_time():
+    """No converter works; a tenth of the time takes a tenth of the energy of the circuit."""
+    made = design(rule={"kind": "equilibrium", "moves": "ideal"}).replace("network.circuit.settle_s", 1e-7)
+    slow = ai.evaluate(made, "digits", limit=100)
+    fast = ai.evaluate(made.replace("network.circuit.settle_s", 1e-8), "digits", limit=100)
+    assert slow.energy_J["adc"] == slow.energy_J["dac"] == 0
+    assert slow.energy_J["circuit"] == pytest.approx(10 * fast.energy_J["circuit"])
+    assert slow.counts["settles"] == 300 + 360  # three phases for each training sample, one for each test sample
+    assert slow.latency_s["total"] == pytest.approx(660e-7)
+    assert slow.area_m2 > 0
+
+
+def test_the_slowest_mode_is_that_of_the_matrices():
+    """Against the eigenvalues of a dense Jacobian."""
+    network = EndToEnd(design(network={"kind": "resistive", "hidden": [6, 5]}), 4, 2)
+    net = network.circuit()
+    sizes = [g.shape[1] for g in net.conductances]
+    jacobian, at = torch.diag(torch.cat(net.a)), [0, 6, 11]
+    for k, g in enumerate(net.conductances[1:]):
+        rows, columns = slice(at[k], at[k] + g.shape[0]), slice(at[k + 1], at[k + 1] + g.shape[1])
+        jacobian[rows, columns], jacobian[columns, rows] = -g, -g.T
+    lines = torch.cat([torch.full((n,), float(rows + after)) for n, rows, after in zip(sizes, (9, 6, 5), (5, 4, 0), strict=True)])
+    values = torch.linalg.eigvals(torch.diag(1e-15 * lines.double()) @ torch.linalg.inv(jacobian)).real
+    assert slowest(net, 1e-15) == pytest.approx(float(values.max()), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"rule": {"kind": "sgd"}}, "rule.kind must be equilibrium"),
+        ({"network": {"kind": "mlp"}}, "network.kind must be resistive"),
+        ({"cell": {"kind": "capacitor-pcm"}}, "cell.kind must be reference or pair"),
+        ({"network": {"kind": "resistive", "hidden": []}}, "network.hidden must hold"),
+        ({"network": {"kind": "resistive", "circuit": {"gain": 0.0}}}, "network.circuit.gain must be"),
+        ({"network": {"kind": "resistive", "circuit": {"low_V": 0.5}}}, "network.circuit.low_V must be at most"),
+        ({"network": {"kind": "mlp", "circuit": {}}, "rule": {"kind": "sgd"}}, "network.circuit must be absent"),
+    ],
+)
+def test_what_is_no_circuit_is_refused_when_the_design_is_read(change, said):
+    with pytest.raises(InputError, match=said):
+        design(**change)
+
+
+def test_a_task_without_classes_is_refused():
+    with pytest.raises(InputError, match="needs classes"):
+        ai.evaluate(design(), "program", limit=10)
