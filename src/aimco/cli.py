@@ -60,17 +60,22 @@ def run(
     data_dir: str | None = None,
     limit: int | None = None,
     checkpoint: str | None = None,
+    out: str | None = None,
     json: bool = False,
 ) -> None:
     """Train and price one design. --set changes fields of it; LIMIT uses only the first training samples.
+
+    --out DIR writes report.html, the result, the design and its pictures there.
 
     --checkpoint FILE keeps the state after each epoch; the same command goes on from there when it was stopped.
     """
     from rich.console import Console
     from rich.progress import Progress
 
+    from aimco import tasks
     from aimco.design import Design
     from aimco.evaluation import evaluate
+    from aimco.report import run as report
     from aimco.report.grid import table
 
     chosen = Design.load(design)
@@ -85,14 +90,26 @@ def run(
         def on_progress(done: float) -> None:
             progress.update(bar, completed=done * chosen.training.epochs)
 
-        options = {"data_dir": data_dir, "seed": seed, "limit": limit, "checkpoint": checkpoint}
-        result = evaluate(chosen, task, on_epoch=on_epoch, on_progress=on_progress, **options)
+        loaded, trained = tasks.load(task, data_dir=data_dir, seed=seed, limit=limit), []
+        options = {"seed": seed, "checkpoint": checkpoint, "on_trained": trained.append}
+        result = evaluate(chosen, loaded, on_epoch=on_epoch, on_progress=on_progress, **options)
+    if out is not None:
+        keep(out, "result", result.as_json())
+        page = report.write(result, out, _again(out, task, seed, data_dir, limit), report.pictures(trained[0], loaded))
+        print(f"written: {page}", file=sys.stderr)
     if json:
         print_json(result.as_json())
         return
     Console().print(table([(chosen.device.name, chosen.rule.kind, result)]))
     for note in result.notes:
         print(f"note: {note}")
+
+
+def _again(out: str, task: str, seed: int, data_dir: str | None, limit: int | None) -> str:
+    """The command that makes a run again from the design beside its page."""
+    options = {"--task": task, "--seed": seed, "--data-dir": data_dir, "--limit": limit}
+    given = [f"{name} {value}" for name, value in options.items() if value is not None]
+    return " ".join(["aimco run", str(Path(out) / "design.toml"), *given])
 
 
 def devices(

@@ -9,7 +9,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,9 +30,13 @@ from aimco.periphery import across
 from aimco.record import InputError, write_atomic
 from aimco.tasks import Task
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _SHARED_ABOVE = 4_000_000  # multiplications of the largest product of a batch from which torch's threads pay
 OnEpoch = Callable[[int, int, float], None]
 OnProgress = Callable[[float], None]
+OnTrained = Callable[[nn.Sequential], None]
 _TELL_EVERY = 0.25  # s
 
 
@@ -82,6 +86,10 @@ class Result:
 
     def plot(self, path: str) -> None:
         """Learning curve as a picture: test accuracy (%) and training loss against epochs."""
+        self.figure().savefig(path, dpi=150)
+
+    def figure(self) -> Figure:
+        """What `plot` draws."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(6, 4), layout="constrained")
@@ -93,7 +101,7 @@ class Result:
         loss.plot(epochs, self.curves["train_loss"], color="tab:orange", label="training loss")
         loss.set_ylabel("training loss")
         figure.legend(loc="outside lower center", ncols=2)
-        figure.savefig(path, dpi=150)
+        return figure
 
 
 def evaluate(
@@ -106,6 +114,7 @@ def evaluate(
     on_epoch: OnEpoch | None = None,
     on_progress: OnProgress | None = None,
     checkpoint: str | None = None,
+    on_trained: OnTrained | None = None,
 ) -> Result:
     """Train the network of a design on a task and price what it did.
 
@@ -115,6 +124,7 @@ def evaluate(
         limit: use only the first training samples. on_epoch: called with (epoch, epochs, test accuracy).
         on_progress: called with the fraction of the run that is done, a few times a second.
         checkpoint: file that is written after each epoch; a run that finds its own there goes on from it, bit for bit.
+        on_trained: called with the network at the end.
 
     Raises:
         InputError: unknown task, missing or broken data, impossible limit.
@@ -124,9 +134,8 @@ def evaluate(
         >>> evaluate(design, seed=1).task
         'digits'
     """
-    return evaluate_many(
-        [design], task, seeds=[seed], data_dir=data_dir, limit=limit, on_epoch=on_epoch, on_progress=on_progress, checkpoint=checkpoint
-    )[0]
+    options = {"on_epoch": on_epoch, "on_progress": on_progress, "checkpoint": checkpoint, "on_trained": on_trained}
+    return evaluate_many([design], task, seeds=[seed], data_dir=data_dir, limit=limit, **options)[0]
 
 
 def evaluate_many(
@@ -139,6 +148,7 @@ def evaluate_many(
     on_epoch: OnEpoch | None = None,
     on_progress: OnProgress | None = None,
     checkpoint: str | None = None,
+    on_trained: OnTrained | None = None,
 ) -> list[Result]:
     """Train designs that differ only in numbers together, along the ensemble axis; each gets the draws of its own run.
 
@@ -147,7 +157,8 @@ def evaluate_many(
     if len(designs) != len(seeds) or not designs:
         raise InputError(f"seeds must be one per design, got {len(seeds)} for {len(designs)} designs")
     if len(designs) > 1 and designs[0].network.kind == "resistive":
-        return _one_by_one(designs, task, seeds, data_dir, limit, on_epoch, on_progress, checkpoint)
+        options = {"data_dir": data_dir, "limit": limit, "on_epoch": on_epoch, "on_trained": on_trained}
+        return _one_by_one(designs, task, seeds, on_progress, checkpoint, options)
     started = time.perf_counter()
     loaded = tasks.load(task, data_dir=data_dir, seed=seeds[0], limit=limit) if isinstance(task, str) else task
     together = stack(list(designs))
@@ -157,6 +168,8 @@ def evaluate_many(
             model, designs, loaded, list(seeds), on_epoch, _Meter(on_progress), _Checkpoint(checkpoint, model, designs, loaded, seeds)
         )
     wall = time.perf_counter() - started
+    if on_trained:
+        on_trained(model)
     return [_result(model, d, loaded, s, e, curves, wall / len(designs)) for e, (d, s) in enumerate(zip(designs, seeds, strict=True))]
 
 
@@ -164,11 +177,9 @@ def _one_by_one(
     designs: Sequence[Design],
     task: str | Task,
     seeds: Sequence[int],
-    data_dir: str | None,
-    limit: int | None,
-    on_epoch: OnEpoch | None,
     on_progress: OnProgress | None,
     checkpoint: str | None,
+    options: dict[str, Any],
 ) -> list[Result]:
     """Runs of their own for designs that cannot share one."""
 
@@ -178,8 +189,7 @@ def _one_by_one(
                 on_progress((k + done) / len(designs))
 
         kept = None if checkpoint is None else f"{checkpoint}.{k}"
-        options = {"data_dir": data_dir, "limit": limit, "on_epoch": on_epoch, "on_progress": part, "checkpoint": kept}
-        return evaluate_many([designs[k]], task, seeds=[seeds[k]], **options)[0]
+        return evaluate_many([designs[k]], task, seeds=[seeds[k]], on_progress=part, checkpoint=kept, **options)[0]
 
     return [run(k) for k in range(len(designs))]
 

@@ -34,7 +34,8 @@ class Circuit(Record):
         diodes: "shockley", exponential; "ideal", held between two voltages; "piecewise-linear", measured points of one diode.
         low_V, high_V: of the sources behind the diodes, V. saturation_A, ideality: of shockley diodes, I_s (A) and n.
         volts, amperes: points of a measured diode, V and A.
-        gain: A of the amplifiers. start: part of the range of the devices that initial conductances fill.
+        input_V: what a source drives for an input of 1, and for the bias, V. gain: A of the amplifiers.
+        start: part of the range of the devices that initial conductances fill.
         diode_spread, gain_spread, conductance_spread: standard deviation from part to part, relative: of saturation currents and
             source voltages, of gains, and of the conductance that a device has in the circuit. offset_spread_V: of amplifiers, V.
         source_noise_V: standard deviation of what a source drives, new for each sample, V. readout_noise_V: of each reading of
@@ -50,6 +51,7 @@ class Circuit(Record):
     ideality: float = Field(default=1.752, gt=0, le=10, description="ideality factor of the diodes")
     volts: tuple[float, ...] = Field(default=(0.0, 0.6, 0.7), strict=False, description="voltages of a measured diode, V")
     amperes: tuple[float, ...] = Field(default=(0.0, 1e-6, 1e-3), strict=False, description="currents of a measured diode, A")
+    input_V: float = quantity(V, 1.0, gt=0, le=100, doc="voltage of an input of 1")
     gain: float = Field(default=4.0, gt=0, le=1e6, description="voltage gain of the amplifiers")
     start: float = Field(default=0.5, gt=0, le=1, description="part of the range that initial conductances fill")
     diode_spread: float = Field(default=0.0, ge=0, le=1, description="relative spread of the diodes")
@@ -178,7 +180,7 @@ class EndToEnd(Resistive):
         return every[: len(plus)], every[len(plus) :] or None
 
     def sources(self, x):
-        clean = super().sources(x)
+        clean = super().sources(x) * self.record.input_V
         return self._noisy(clean, self.record.source_noise_V, "sources")
 
     def read(self, settled):
