@@ -51,7 +51,7 @@ class Circuit(Record):
     ideality: float = Field(default=1.752, gt=0, le=10, description="ideality factor of the diodes")
     volts: tuple[float, ...] = Field(default=(0.0, 0.6, 0.7), strict=False, description="voltages of a measured diode, V")
     amperes: tuple[float, ...] = Field(default=(0.0, 1e-6, 1e-3), strict=False, description="currents of a measured diode, A")
-    input_V: float = quantity(V, 1.0, gt=0, le=100, doc="voltage of an input of 1")
+    input_V: float = quantity(V, 1.0, gt=0, le=10_000, doc="voltage of an input of 1")
     gain: float = Field(default=4.0, gt=0, le=1e6, description="voltage gain of the amplifiers")
     start: float = Field(default=0.5, gt=0, le=1, description="part of the range that initial conductances fill")
     diode_spread: float = Field(default=0.0, ge=0, le=1, description="relative spread of the diodes")
