@@ -8,20 +8,25 @@ from dataclasses import dataclass
 import torch
 
 from aimco.circuit.network import Layered, Settled
-from aimco.networks.resistive import Resistive
+from aimco.networks.resistive import Doubled, Resistive, doubled
 from aimco.record import InputError
 
 
 @dataclass(frozen=True)
 class Phases:
-    """What one batch settled to: free, and nudged towards and away from the target. `away` is the free state when one-sided."""
+    """What one batch x settled to: free, and nudged towards and away from the target. `away` is the free state when one-sided."""
 
-    sources: torch.Tensor
+    x: torch.Tensor
     free: Settled
     towards: Settled
     away: Settled
     beta: float
     span: float
+
+    @property
+    def sources(self) -> torch.Tensor:
+        """Voltages at the inputs, (B, 2 inputs + 1)."""
+        return doubled(self.x)
 
 
 @dataclass(frozen=True)
@@ -52,27 +57,36 @@ class EquilibriumPropagation:
 
     def settle(self, network: Resistive, x: torch.Tensor, target: torch.Tensor) -> Phases:
         """The phases of a batch: x (B, inputs), target (B, outputs) in V."""
-        circuit, sources = network.circuit(), network.sources(x)
-        free = circuit.settle(sources, tolerance=network.tolerance)
+        circuit, x, fixed = network.circuit(), network.inputs(x), network.forced(x)
+        free = circuit.relax(fixed, tolerance=network.tolerance)
         error = network.read(free) - target
         nudge = self.beta * torch.cat((error, -error), 1)
-        towards = circuit.settle(sources, -nudge, start=free, tolerance=network.tolerance)
+        towards = circuit.relax(fixed, -nudge, start=free, tolerance=network.tolerance)
         if not self.centred:
-            return Phases(sources, free, towards, free, self.beta, 2.0)
-        away = circuit.settle(sources, nudge, start=free, tolerance=network.tolerance)
-        return Phases(sources, free, towards, away, self.beta, 4.0)
+            return Phases(x, free, towards, free, self.beta, 2.0)
+        away = circuit.relax(fixed, nudge, start=free, tolerance=network.tolerance)
+        return Phases(x, free, towards, away, self.beta, 4.0)
 
     def gradients(self, circuit: Layered, phases: Phases) -> list[torch.Tensor]:
         """dC/dG of each crossbar, V^2/S, summed over the batch, from the voltages across its devices in the two states."""
-        scales, found = circuit.scales, []
-        ends = zip(circuit.drops(phases.sources, phases.towards), circuit.drops(phases.sources, phases.away), scales, strict=True)
-        for k, ((p, u), (q, w), scale) in enumerate(ends):
-            rate = (scales[-1] / scale) ** 2 / (phases.span * phases.beta)
-            squares = rate * (u * u - w * w).sum(0)  # of (p - u)^2 - (q - w)^2, all but the products
-            start = squares.expand(p.shape[1], -1) if k == 0 else squares + rate * (p * p - q * q).sum(0)[:, None]
-            slope = torch.addmm(start, q.T, u - w, alpha=-2 * rate)
-            found.append(slope if k == 0 else slope.addmm_((p - q).T, u, alpha=-2 * rate))
-        return found
+        first, others = self._slopes(circuit, phases)
+        return [first.whole(), *others]
+
+    def _slopes(self, circuit: Layered, phases: Phases) -> tuple[Doubled, list[torch.Tensor]]:
+        """`gradients`, the first crossbar as the product of x alone. With p, u before and after a device towards, q, w away,
+
+        (p - u)^2 - (q - w)^2 = p^2 - q^2 + u^2 - w^2 - 2 (q (u - w) + (p - q) u).
+        """
+        towards, away, scales = phases.towards.nodes, phases.away.nodes, circuit.scales
+        rates = [(scales[-1] / scale) ** 2 / (phases.span * phases.beta) for scale in scales]
+        moves = [u - w for u, w in zip(towards, away, strict=True)]
+        sums = [rate * ((u + w) * d).sum(0) for rate, u, w, d in zip(rates, towards, away, moves, strict=True)]
+        first, others = Doubled(sums[0], phases.x.T @ moves[0], moves[0].sum(0), -2 * rates[0]), []
+        for k in range(1, circuit.layers):
+            p, q = circuit.driven(k - 1, towards[k - 1]), circuit.driven(k - 1, away[k - 1])
+            start = sums[k] + rates[k] * ((p + q) * (p - q)).sum(0)[:, None]
+            others.append(torch.addmm(start, q.T, moves[k], alpha=-2 * rates[k]).addmm_((p - q).T, towards[k], alpha=-2 * rates[k]))
+        return first, others
 
     @torch.no_grad()
     def step(self, network: Resistive, x: torch.Tensor, target: torch.Tensor, factor: float = 1.0) -> torch.Tensor:
@@ -80,7 +94,6 @@ class EquilibriumPropagation:
         if len(self.lr) != len(network.conductances):
             raise InputError(f"lr must be one number for each of the {len(network.conductances)} crossbars, got {len(self.lr)}")
         phases = self.settle(network, x, target)
-        for g, slope, lr in zip(network.conductances, self.gradients(network.circuit(), phases), self.lr, strict=True):
-            g.sub_(slope, alpha=factor * lr * network.unit**2 / len(x))
-        network.window()
+        steps = [factor * lr * network.unit**2 / len(x) for lr in self.lr]
+        network.learn(*self._slopes(network.circuit(), phases), steps)
         return (network.read(phases.free) - target).square().sum(1).mean() / 2

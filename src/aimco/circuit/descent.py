@@ -32,8 +32,8 @@ def settle(
     start: list[torch.Tensor] | None,
     tolerance: float,
     steps: int = _STEPS,
-) -> tuple[list[torch.Tensor], torch.Tensor, int]:
-    """Voltages of all layers, estimated error of each sample (B,), and sweeps.
+) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor, int]:
+    """Voltages of all layers, estimated error and residual of each sample (B,), and sweeps.
 
     Sweeps shrink the error by a factor q that the last two moves m tell; what is left is then below q m/(1 - q).
     """
@@ -54,7 +54,7 @@ def settle(
         if step > 1 and bool((error <= tolerance).all()):
             break
         before = torch.clamp(moved, min=torch.finfo(moved.dtype).tiny)
-    return nodes, error, step
+    return nodes, error, net.residual(fixed, injected, nodes), step
 
 
 def forward(net: Layered, fixed: torch.Tensor) -> list[torch.Tensor]:

@@ -12,13 +12,14 @@ has one minimum. Source: Kendall 2020 (arXiv 2006.01981).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
-from aimco.circuit import descent, newton
+from aimco.circuit import compiled, descent, newton
 from aimco.circuit.elements import DiodePair, Ideal, Shockley
 from aimco.record import InputError
 
@@ -53,40 +54,47 @@ class Layered:
     Args:
         conductances: of each crossbar, S, (nodes before, nodes after), above 0 or 0; each node must have one above 0 on its input side.
         diodes: of the hidden layers, one pair or one for each. gain: A_l of the amplifiers, one number, or for each hidden layer a
-            number or (nodes,). offset: o_l, V, likewise.
+            number or (nodes,). offset: o_l, V, likewise. into: sums of the columns of the first crossbar, S, where known: all of its
+            conductances are then within a window above 0.
 
     Raises:
         InputError: negative conductance, a node that nothing is connected to, a gain of 0, shapes that do not follow each other.
     """
 
     def __init__(
-        self, conductances: Sequence[torch.Tensor], diodes: DiodePair | Sequence[DiodePair] = _DIODES, gain: Any = 4.0, offset: Any = 0.0
+        self,
+        conductances: Sequence[torch.Tensor],
+        diodes: DiodePair | Sequence[DiodePair] = _DIODES,
+        gain: Any = 4.0,
+        offset: Any = 0.0,
+        *,
+        into: torch.Tensor | None = None,
     ) -> None:
         self.conductances = list(conductances)
         hidden = len(self.conductances) - 1
         self.diodes = [diodes] * hidden if isinstance(diodes, DiodePair) else list(diodes)
         self.gain, self.offset = _each(gain, hidden, "gain"), _each(offset, hidden, "offset")
-        self._check()
+        self.into = [g.sum(0) if k or into is None else into for k, g in enumerate(self.conductances)]
+        self._check(into is None)
         g, first = self.conductances, self.conductances[0]
         self.gain = [torch.as_tensor(v, dtype=first.dtype, device=first.device) for v in self.gain]
         self.offset = [torch.as_tensor(v, dtype=first.dtype, device=first.device) for v in self.offset]
-        self.into = [own.sum(0) for own in g]
         self.out_of = [own.sum(1) for own in g[1:]]
         self.a = [self.into[k] + self.out_of[k] for k in range(hidden)] + [self.into[-1]]
         self.back = [own.T / gain for own, gain in zip(g[1:], self.gain, strict=True)]
         self.shift = [o / a * out for o, a, out in zip(self.offset, self.gain, self.out_of, strict=True)]
 
-    def _check(self) -> None:
+    def _check(self, first: bool) -> None:
         for k, g in enumerate(self.conductances):
-            if not bool((g >= 0).all()):
+            if not float(g.min() if k or first else self.into[0].min()) >= 0:  # NaN is not
                 raise InputError(f"conductances of crossbar {k + 1} must be at least 0 S, got {float(g.min()):g} S")
             if k and g.shape[0] != self.conductances[k - 1].shape[1]:
                 raise InputError(
                     f"crossbar {k + 1} must have {self.conductances[k - 1].shape[1]} rows, the nodes before it, got {g.shape[0]}"
                 )
-            floating = torch.nonzero(g.sum(0) == 0)
-            if len(floating):
-                raise InputError(f"node {int(floating[0])} of layer {k + 1} is floating: no conductance of crossbar {k + 1} leads to it")
+            if not bool(self.into[k].all()):
+                node = int(torch.nonzero(self.into[k] == 0)[0])
+                raise InputError(f"node {node} of layer {k + 1} is floating: no conductance of crossbar {k + 1} leads to it")
         if len(self.diodes) != len(self.conductances) - 1:
             raise InputError(f"diodes must be one pair for each of the {len(self.conductances) - 1} hidden layers, got {len(self.diodes)}")
         for k, gain in enumerate(self.gain):
@@ -135,14 +143,32 @@ class Layered:
         Raises:
             InputError: shapes. RuntimeError: not settled to the tolerance, with the sample and by how much.
         """
-        self._check_sources(sources, injected)
+        inputs = self.conductances[0].shape[0]
+        if sources.ndim != 2 or sources.shape[1] != inputs:
+            raise InputError(f"sources must be (samples, {inputs}) voltages, got {tuple(sources.shape)}")
+        return self.relax(self.forced(sources), injected, start=start, tolerance=tolerance, method=method, steps=steps)
+
+    def relax(
+        self,
+        fixed: torch.Tensor,
+        injected: torch.Tensor | None = None,
+        *,
+        start: Settled | None = None,
+        tolerance: float = 1e-6,
+        method: Method | None = None,
+        steps: int | None = None,
+    ) -> Settled:
+        """`settle` where the currents that the sources alone send into the first layer are known, A, (B, nodes): see `forced`."""
+        outputs = self.conductances[-1].shape[1]
+        if injected is not None and injected.shape != (len(fixed), outputs):
+            raise InputError(f"injected must be ({len(fixed)}, {outputs}) currents, got {tuple(injected.shape)}")
         chosen = method or self.method
-        solver = descent.settle if chosen == "descent" else newton.settle
+        one_by_one = compiled.settle if self.compiled else descent.settle
+        solver = one_by_one if chosen == "descent" else newton.settle
         if chosen == "newton" and not self.newtonian:
             raise InputError("method must be descent where diodes are ideal or gains differ within a layer, got newton")
         options = {} if steps is None else {"steps": steps}
-        fixed = self.forced(sources)
-        nodes, error, taken = solver(self, fixed, injected, None if start is None else start.nodes, tolerance, **options)
+        nodes, error, residual, taken = solver(self, fixed, injected, None if start is None else start.nodes, tolerance, **options)
         error = error + _ROUNDING * torch.finfo(error.dtype).eps * torch.stack([u.abs().amax(1) for u in nodes]).amax(0)
         if not bool((error <= tolerance).all()):
             worst = int(torch.nan_to_num(error, nan=torch.inf).argmax())
@@ -150,14 +176,12 @@ class Layered:
                 f"not settled: sample {worst} is {float(error[worst]):.2g} V off after {taken} steps of {chosen}, asked {tolerance:g} V; "
                 "allow more steps, or use method newton or float64"
             )
-        return Settled(nodes, error, self.residual(fixed, injected, nodes), taken)
+        return Settled(nodes, error, residual, taken)
 
-    def _check_sources(self, sources: torch.Tensor, injected: torch.Tensor | None) -> None:
-        inputs, outputs = self.conductances[0].shape[0], self.conductances[-1].shape[1]
-        if sources.ndim != 2 or sources.shape[1] != inputs:
-            raise InputError(f"sources must be (samples, {inputs}) voltages, got {tuple(sources.shape)}")
-        if injected is not None and injected.shape != (len(sources), outputs):
-            raise InputError(f"injected must be ({len(sources)}, {outputs}) currents, got {tuple(injected.shape)}")
+    @functools.cached_property
+    def compiled(self) -> compiled.State | None:
+        """What the compiled descent needs, made once; absent where it does not apply."""
+        return compiled.state(self)
 
     @property
     def newtonian(self) -> bool:

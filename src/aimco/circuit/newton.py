@@ -77,8 +77,8 @@ def settle(
     start: Blocks | None,
     tolerance: float,
     steps: int = _STEPS,
-) -> tuple[Blocks, torch.Tensor, int]:
-    """Voltages of all layers, the last step of each sample as the estimate of its error (B,), and Newton steps.
+) -> tuple[Blocks, torch.Tensor, torch.Tensor, int]:
+    """Voltages of all layers, the last step of each sample as the estimate of its error (B,), its residual, and Newton steps.
 
     Near the solution the error after a step is far below the step itself, up to what conjugate gradients left of it.
     """
@@ -97,4 +97,4 @@ def settle(
         error = torch.stack([move.abs().amax(1) for move in moves]).amax(0)
         if bool((error <= tolerance).all()):
             break
-    return nodes, error, taken
+    return nodes, error, net.residual(fixed, injected, nodes), taken

@@ -9,8 +9,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -18,6 +20,7 @@ from aimco import rng
 from aimco.circuit import adjoint
 from aimco.circuit.elements import DiodePair, Shockley
 from aimco.circuit.network import Layered, Settled
+from aimco.kernels import circuits
 from aimco.record import InputError
 
 _DIODES = Shockley()
@@ -39,6 +42,33 @@ class _Settle(torch.autograd.Function):
         (sources,) = ctx.saved_tensors
         slopes, at_sources = adjoint.gradients(ctx.circuit, sources, ctx.settled, at_outputs)
         return at_sources, None, *slopes
+
+
+@dataclass(frozen=True)
+class Doubled:
+    """What is summed over samples at a crossbar driven by x, -x and 1: common + scale x^T d in the rows of x, and so on.
+
+    Args:
+        common: (columns,). product: x^T d, (inputs, columns). bias: sum of d, (columns,).
+    """
+
+    common: torch.Tensor
+    product: torch.Tensor
+    bias: torch.Tensor
+    scale: float
+
+    def whole(self) -> torch.Tensor:
+        """For each device, (2 inputs + 1, columns)."""
+        return self.common + self.scale * torch.cat((self.product, -self.product, self.bias[None]))
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The circuit of conductances as they were at `stamp`, and G+ - G- of its doubled inputs."""
+
+    stamp: tuple[int, ...]
+    circuit: Layered
+    difference: torch.Tensor
 
 
 class Resistive(nn.Module):
@@ -82,7 +112,7 @@ class Resistive(nn.Module):
         self.conductances = nn.ParameterList(
             nn.Parameter(self._first(rows, columns, seed, k)) for k, (rows, columns) in enumerate(itertools.pairwise(nodes))
         )
-        self._made: tuple[tuple[int, ...], Layered] | None = None
+        self._made: _Made | None = None
 
     def _first(self, rows: int, columns: int, seed: int, k: int) -> torch.Tensor:
         draws = rng.uniform(rng.stream_keys((seed,), "resistive", k), 0, rows * columns)[0]
@@ -91,15 +121,34 @@ class Resistive(nn.Module):
 
     def circuit(self) -> Layered:
         """The circuit with its present conductances; made again only when they changed."""
-        stamp = tuple(g._version for g in self.conductances)
-        if self._made is None or self._made[0] != stamp:
-            self._made = (stamp, Layered([g.detach() for g in self.conductances], self.diodes, self.gain, self.offset))
-        return self._made[1]
+        return self._present().circuit
+
+    def _present(self) -> _Made:
+        stamp = self._stamp()
+        if self._made is None or self._made.stamp != stamp:
+            half = len(self.conductances[0]) // 2
+            difference = (self.conductances[0][:half] - self.conductances[0][half : 2 * half]).detach()
+            self._made = _Made(stamp, self._circuit(), difference)
+        return self._made
+
+    def _stamp(self) -> tuple[int, ...]:
+        return tuple(g._version for g in self.conductances)
+
+    def _circuit(self, into: torch.Tensor | None = None) -> Layered:
+        return Layered([g.detach() for g in self.conductances], self.diodes, self.gain, self.offset, into=into)
 
     def sources(self, x: torch.Tensor) -> torch.Tensor:
         """Voltages at the inputs: x, -x and the bias of 1 V, (B, 2 inputs + 1)."""
-        x = x.flatten(1).to(self.dtype)
-        return torch.cat((x, -x, torch.ones(len(x), 1, dtype=self.dtype, device=x.device)), 1)
+        return doubled(self.inputs(x))
+
+    def inputs(self, x: torch.Tensor) -> torch.Tensor:
+        """x as it drives the circuit, (B, inputs)."""
+        return x.flatten(1).to(self.dtype)
+
+    def forced(self, x: torch.Tensor) -> torch.Tensor:
+        """`Layered.forced` of the sources, as one product of x with G+ - G-, A, (B, nodes)."""
+        made = self._present()
+        return torch.addmm(made.circuit.conductances[0][-1], self.inputs(x), made.difference)
 
     @staticmethod
     def read(settled: Settled) -> torch.Tensor:
@@ -110,10 +159,38 @@ class Resistive(nn.Module):
         return _difference(_Settle.apply(self.sources(x), self, *self.conductances))
 
     @torch.no_grad()
+    def learn(self, first: Doubled, others: Sequence[torch.Tensor], steps: Sequence[float]) -> None:
+        """G <- G - step x slope of each crossbar, within the window of the devices; steps in S^2/V^2."""
+        difference = self._present().difference
+        for g, slope, step in zip(self.conductances[1:], others, steps[1:], strict=True):
+            g.sub_(slope, alpha=step).clamp_(self.g_min, self.g_max)
+        if self.conductances[0].is_cpu and self.conductances[0].is_contiguous():
+            self._learn_compiled(first, steps[0], difference)
+        else:
+            self.conductances[0].sub_(first.whole(), alpha=steps[0]).clamp_(self.g_min, self.g_max)
+
+    def _learn_compiled(self, first: Doubled, step: float, difference: torch.Tensor) -> None:
+        """The same in one pass over the first crossbar, which also finds the sums of its columns and G+ - G-."""
+        g = self.conductances[0].detach()
+        sums = np.empty((circuits.BLOCKS, g.shape[1]))
+        common, bias = step * first.common, step * (first.common + first.scale * first.bias)
+        circuits.learn_doubled(
+            g.numpy(), first.product.numpy(), common.numpy(), bias.numpy(), -step * first.scale, self.g_min, self.g_max, difference.numpy(), sums
+        )  # fmt: skip
+        torch.autograd.graph.increment_version(self.conductances[0])
+        into = torch.from_numpy(sums.sum(0)).to(self.dtype)
+        self._made = _Made(self._stamp(), self._circuit(into), difference)
+
+    @torch.no_grad()
     def window(self) -> None:
         """Keep the conductances within what the devices have."""
         for g in self.conductances:
             g.clamp_(self.g_min, self.g_max)
+
+
+def doubled(x: torch.Tensor) -> torch.Tensor:
+    """x, -x and a bias of 1, (B, 2 inputs + 1)."""
+    return torch.cat((x, -x, torch.ones(len(x), 1, dtype=x.dtype, device=x.device)), 1)
 
 
 def _difference(outputs: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,75 @@
+"""Descent of networks with one hidden layer of Shockley or ideal diodes as compiled code: `descent`, each sample until it has settled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from aimco.circuit.elements import Ideal, Shockley
+from aimco.kernels import circuits
+
+if TYPE_CHECKING:
+    from aimco.circuit.network import Layered
+
+_STEPS = 2000
+
+
+@dataclass(frozen=True)
+class State:
+    """Arguments of `aimco.kernels.circuits.settle` that the conductances tell."""
+
+    law: int
+    known: np.ndarray
+    back: np.ndarray
+    a: np.ndarray
+    contraction: tuple[float, float]
+
+
+def state(net: Layered) -> State | None:
+    """None where descent stays with torch: depth, other diodes, other processors."""
+    if net.layers != 2 or type(net.diodes[0]) not in (Shockley, Ideal) or not net.conductances[0].is_cpu:
+        return None
+    pair, known = net.diodes[0], np.zeros((circuits.FIELDS, len(net.a[0])))
+    fields = {circuits.A: net.a[0], circuits.LOW: pair.low, circuits.HIGH: pair.high, circuits.GAIN: net.gain[0]}
+    fields |= {circuits.OFFSET: net.offset[0], circuits.SHIFT: net.shift[0], circuits.THERMAL: 1.0}
+    law = circuits.IDEAL
+    if isinstance(pair, Shockley):
+        law = circuits.NGSPICE if pair.as_ngspice else circuits.SHOCKLEY
+        fields |= {circuits.SATURATION: pair.saturation, circuits.THERMAL: pair.thermal}
+    for k, value in fields.items():
+        known[k] = value
+    if law == circuits.SHOCKLEY and np.any(known[circuits.HIGH] - known[circuits.LOW] > 2 * circuits.WIDEST * known[circuits.THERMAL]):
+        return None
+    back, a = np.ascontiguousarray(net.back[0].numpy(), np.float64), net.a[1].numpy().astype(np.float64)
+    into = back.sum(0) / known[circuits.A]  # of a hidden node, for a volt more at all outputs
+    gathered = back @ (known[circuits.GAIN] ** 2 * into)
+    return State(law, known, back, a, (float((gathered / a).max()), float(into.max())))
+
+
+def settle(
+    net: Layered,
+    fixed: torch.Tensor,
+    injected: torch.Tensor | None,
+    start: list[torch.Tensor] | None,
+    tolerance: float,
+    steps: int = _STEPS,
+) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor, int]:
+    """As `descent.settle`; the error is bounded by how much a sweep shrinks it at least."""
+    made = net.compiled
+    assert made is not None
+    samples, outputs = len(fixed), len(made.a)
+    nodes = [torch.empty_like(fixed), torch.zeros(samples, outputs, dtype=fixed.dtype)]
+    if start is not None:
+        nodes = [u.clone() for u in start]
+    into = torch.zeros_like(nodes[1]) if injected is None else injected
+    found = torch.empty(3, samples, dtype=torch.float64)
+    arrays = [t.detach().contiguous().numpy() for t in (fixed, into, *nodes, found)]
+    circuits.settle(
+        made.law, made.known, made.back, made.a, arrays[0], arrays[1], start is not None, *arrays[2:4], made.contraction,
+        tolerance, steps, arrays[4],
+    )  # fmt: skip
+    error, residual, sweeps = found
+    return nodes, error.to(fixed.dtype), residual.to(fixed.dtype), int(sweeps.max())

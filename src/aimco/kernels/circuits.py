@@ -1,0 +1,255 @@
+"""Resistive networks as compiled loops: operating points of one hidden layer, sample by sample, and one pass that learns.
+
+The definitions are `aimco.circuit.descent` with the laws of `aimco.circuit.elements`, and the plain torch form of
+`aimco.networks.resistive.Resistive.learn`; tests hold both equal.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic
+
+SHOCKLEY, NGSPICE, IDEAL = 0, 1, 2
+A, LOW, HIGH, SATURATION, THERMAL, GAIN, OFFSET, SHIFT, FIELDS = range(9)  # rows of what is known of the hidden nodes
+WIDEST = 300  # n V_t between the middle and the sources of a pair of diodes, that one exponential reaches
+_REACH, _LIMIT = 40.0, 3.0  # n V_t beyond the source: of a start, and of a Newton step
+_NEWTON = 100
+BLOCKS = 16  # of rows, whose sums are added in order whatever the number of threads
+_flags = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+_F64, _I64 = ir.DoubleType(), ir.IntType(64)
+
+
+@intrinsic
+def _two_to(typing, t):
+    """Nearest whole number k to t and 2^k, |t| < 1000, without a conversion, for which there is no vector code."""
+
+    def code(context, builder, signature, args):
+        magic = ir.Constant(_F64, 1.5 * 2.0**52)
+        moved = builder.fadd(args[0], magic)
+        bits = builder.shl(builder.bitcast(moved, _I64), ir.Constant(_I64, 52))
+        power = builder.bitcast(builder.add(bits, ir.Constant(_I64, 1023 << 52)), _F64)
+        return context.make_tuple(builder, signature.return_type, (builder.fsub(moved, magic), power))
+
+    return nb.types.UniTuple(nb.float64, 2)(nb.float64), code
+
+
+@nb.njit(inline="always")
+def _exp(x):
+    """e^x in double precision, |x| < 690, relative error below 4e-16 by its series on half a power of two."""
+    k, power = _two_to(x * 1.4426950408889634)
+    f = (x - k * 0.6931471803691238) - k * 1.9082149292705877e-10
+    series = 1 / 479001600 + f * (1 / 6227020800)
+    series = 1 / 39916800 + f * series
+    series = 1 / 3628800 + f * series
+    series = 1 / 362880 + f * series
+    series = 1 / 40320 + f * series
+    series = 1 / 5040 + f * series
+    series = 1 / 720 + f * series
+    series = 1 / 120 + f * series
+    series = 1 / 24 + f * series
+    series = 1 / 6 + f * series
+    series = 0.5 + f * series
+    series = 1.0 + f * series
+    return (1.0 + f * series) * power
+
+
+@nb.njit(**_flags)
+def _shockley(u, known, most, current, slope):
+    """Currents of the diodes over I_s exp(-half/(n V_t)), half of the distance of their sources, and slopes."""
+    for j in range(u.size):
+        e = _exp((u[j] - 0.5 * (known[LOW, j] + known[HIGH, j])) / known[THERMAL, j])
+        up, down = most[j] * e, most[j] / e
+        current[j] = up - down
+        slope[j] = (up + down) / known[THERMAL, j]
+
+
+@nb.njit(inline="always")
+def _one_of_ngspice(v, saturation, thermal):
+    forward = _exp(min(max(v / thermal, -5.0), 600.0))
+    reverse = v < -3 * thermal
+    safe = v if reverse else -3 * thermal
+    cubed = 3 * thermal / (safe * 2.718281828459045)
+    cubed = cubed * cubed * cubed
+    current = -(1 + cubed) if reverse else forward - 1
+    slope = 3 * cubed / safe if reverse else forward / thermal
+    return saturation * current, saturation * slope
+
+
+@nb.njit(**_flags)
+def _ngspice(u, known, most, current, slope):
+    for j in range(u.size):
+        up, rise = _one_of_ngspice(u[j] - known[HIGH, j], known[SATURATION, j], known[THERMAL, j])
+        down, fall = _one_of_ngspice(known[LOW, j] - u[j], known[SATURATION, j], known[THERMAL, j])
+        current[j] = up - down
+        slope[j] = rise + fall
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+def _weighted(row, p):
+    """sum_j row_j p_j."""
+    total = 0.0
+    for j in range(p.size):
+        total += row[j] * p[j]
+    return total
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+def _largest(v):
+    most = v[0]
+    for j in range(v.size):
+        most = max(most, v[j])
+    return most
+
+
+@nb.njit(**_flags)
+def _inflow(fixed, y, back, shift, b):
+    """b = what does not depend on the hidden voltages themselves, A."""
+    for j in range(b.size):
+        b[j] = fixed[j] - shift[j]
+    for k in range(y.size):
+        row, v = back[k], y[k]
+        for j in range(b.size):
+            b[j] += row[j] * v
+
+
+@nb.njit(**_flags)
+def _newton(law, u, b, known, most, current, slope, tolerance):
+    """a u + I(u) = b for each node; a step beyond a source is limited. Returns a bound of the error left.
+
+    |I''| < 2 I'/(n V_t), so that a Newton step s leaves less than s^2/(n V_t).
+    """
+    left = np.inf
+    for _ in range(_NEWTON):
+        if law == NGSPICE:
+            _ngspice(u, known, most, current, slope)
+        else:
+            _shockley(u, known, most, current, slope)
+        for j in range(u.size):
+            a, limit = known[A, j], _LIMIT * known[THERMAL, j]
+            step = -(a * u[j] + current[j] - b[j]) / (a + slope[j])
+            new = u[j] + step
+            new = min(new, max(u[j], known[HIGH, j]) + limit)
+            u[j] = max(new, min(u[j], known[LOW, j]) - limit)
+            current[j] = step * step / known[THERMAL, j]
+        left = _largest(current)
+        if left <= tolerance:
+            break
+    return left
+
+
+@nb.njit(**_flags)
+def _solve(law, u, b, known, most, current, slope, tolerance):
+    if law != IDEAL:
+        return _newton(law, u, b, known, most, current, slope, tolerance)
+    for j in range(u.size):
+        u[j] = min(max(b[j] / known[A, j], known[LOW, j]), known[HIGH, j])
+    return 0.0
+
+
+@nb.njit(**_flags)
+def _start(law, fixed, known, u):
+    """A first guess, as if nothing followed, kept where the exponential is not too steep."""
+    for j in range(u.size):
+        u[j] = min(max(fixed[j] / known[A, j], known[LOW, j] - 0.4), known[HIGH, j] + 0.4)
+
+
+@nb.njit(**_flags)
+def _outputs(u, known, back, injected, a, p, y):
+    """Voltages of the outputs; returns the largest move."""
+    for j in range(u.size):
+        gain = known[GAIN, j]
+        p[j] = gain * (gain * u[j] + known[OFFSET, j])
+    moved = 0.0
+    for k in range(y.size):
+        new = (_weighted(back[k], p) + injected[k]) / a[k]
+        moved = max(moved, abs(new - y[k]))
+        y[k] = new
+    return moved
+
+
+@nb.njit(**_flags)
+def _left_over(law, u, b, known, most, current, slope):
+    """Largest current left over at a hidden node, A; nodes held by an ideal diode have none."""
+    if law == NGSPICE:
+        _ngspice(u, known, most, current, slope)
+    elif law == SHOCKLEY:
+        _shockley(u, known, most, current, slope)
+    for j in range(u.size):
+        rest = b[j] - known[A, j] * u[j]
+        if law != IDEAL:
+            rest -= current[j]
+        elif u[j] <= known[LOW, j] or u[j] >= known[HIGH, j]:
+            rest = 0.0
+        current[j] = abs(rest)
+    return _largest(current)
+
+
+@nb.njit(parallel=True, **_flags)
+def settle(law, known, back, a, fixed, injected, warm, hidden, outputs, contraction, tolerance, steps, found):
+    """Operating points of one hidden layer by descent, each sample until it has settled.
+
+    A sweep shrinks the largest error of the outputs by `contraction` q at least, so that a sweep that moved them by m leaves q m/(1 - q).
+    No node of the hidden layer is farther off than the outputs were.
+
+    Args:
+        law: of the diodes. known: (FIELDS, nodes). back: G_2 over the gains, transposed, (outputs, nodes). a: of the outputs, S.
+        fixed: A, (B, nodes). injected: A, (B, outputs). warm: whether `hidden` and `outputs`, in place, hold a start.
+        contraction: q, and the largest move of a hidden node for one of an output. steps: most sweeps.
+        found: error, V, residual, A, and sweeps of each sample, (3, B).
+    """
+    samples, nodes = fixed.shape
+    most = known[SATURATION] * np.exp(-0.5 * (known[HIGH] - known[LOW]) / known[THERMAL])
+    q, follows = contraction
+    exact = 0.1 * tolerance * (1 - q) / (1 + np.max(known[GAIN]))
+    for n in nb.prange(samples):
+        work = np.empty((4, nodes))
+        b, current, slope, p = work[0], work[1], work[2], work[3]
+        u, y = np.empty(nodes), np.empty(a.size)
+        y[:] = outputs[n]
+        if warm:
+            for j in range(nodes):
+                reach = _REACH * known[THERMAL, j]
+                u[j] = min(max(hidden[n, j], known[LOW, j] - reach), known[HIGH, j] + reach)
+        else:
+            _start(law, fixed[n], known, u)
+            _outputs(u, known, back, injected[n], a, p, y)
+        error, sweep = np.inf, 0
+        while sweep < steps and not error <= tolerance:
+            sweep += 1
+            _inflow(fixed[n], y, back, known[SHIFT], b)
+            rest = _solve(law, u, b, known, most, current, slope, exact)
+            moved = _outputs(u, known, back, injected[n], a, p, y)
+            off = moved / (1 - q)
+            error = max(q, follows) * off + (0.1 * tolerance if rest <= exact else np.inf)
+        _inflow(fixed[n], y, back, known[SHIFT], b)
+        found[0, n], found[1, n], found[2, n] = error, _left_over(law, u, b, known, most, current, slope), sweep
+        hidden[n] = u
+        outputs[n] = y
+
+
+@nb.njit(parallel=True, **_flags)
+def learn_doubled(g, product, common, bias, scale, low, high, difference, sums):
+    """One pass over a crossbar whose rows are driven by x, -x and a bias: G <- G - common + scale x^T d, within the window.
+
+    Args:
+        g: S, (2 n + 1, columns), in place. product: x^T d, (n, columns). common: step of all rows of a column, S. bias: step of the last
+            row alone. low, high: window, S. difference: G+ - G- afterwards, (n, columns). sums: of columns, in BLOCKS parts, S.
+    """
+    n, columns = product.shape
+    for block in nb.prange(BLOCKS):
+        sums[block] = 0
+        for i in range(block * n // BLOCKS, (block + 1) * n // BLOCKS):
+            for j in range(columns):
+                move = scale * product[i, j]
+                up, down = g[i, j] - common[j] + move, g[n + i, j] - common[j] - move
+                up = low if up < low else (high if up > high else up)
+                down = low if down < low else (high if down > high else down)
+                g[i, j], g[n + i, j], difference[i, j] = up, down, up - down
+                sums[block, j] += up + down
+    for j in range(columns):
+        last = g[2 * n, j] - bias[j]
+        last = low if last < low else (high if last > high else last)
+        g[2 * n, j] = last
+        sums[0, j] += last
