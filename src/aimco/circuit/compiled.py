@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from aimco.circuit import descent
 from aimco.circuit.elements import Ideal, Shockley
 from aimco.kernels import circuits
 
@@ -32,9 +33,10 @@ def state(net: Layered) -> State | None:
     """None where descent stays with torch: depth, other diodes, other processors."""
     if net.layers != 2 or type(net.diodes[0]) not in (Shockley, Ideal) or not net.conductances[0].is_cpu:
         return None
-    pair, known = net.diodes[0], np.zeros((circuits.FIELDS, len(net.a[0])))
-    fields = {circuits.A: net.a[0], circuits.LOW: pair.low, circuits.HIGH: pair.high, circuits.GAIN: net.gain[0]}
-    fields |= {circuits.OFFSET: net.offset[0], circuits.SHIFT: net.shift[0], circuits.THERMAL: 1.0}
+    second = net.conductances[1].numpy()
+    pair, known = net.diodes[0], np.zeros((circuits.FIELDS, len(second)))
+    fields = {circuits.LOW: pair.low, circuits.HIGH: pair.high, circuits.GAIN: net.gain[0], circuits.OFFSET: net.offset[0]}
+    fields[circuits.THERMAL] = 1.0
     law = circuits.IDEAL
     if isinstance(pair, Shockley):
         law = circuits.NGSPICE if pair.as_ngspice else circuits.SHOCKLEY
@@ -43,10 +45,8 @@ def state(net: Layered) -> State | None:
         known[k] = value
     if law == circuits.SHOCKLEY and np.any(known[circuits.HIGH] - known[circuits.LOW] > 2 * circuits.WIDEST * known[circuits.THERMAL]):
         return None
-    back, a = np.ascontiguousarray(net.back[0].numpy(), np.float64), net.a[1].numpy().astype(np.float64)
-    into = back.sum(0) / known[circuits.A]  # of a hidden node, for a volt more at all outputs
-    gathered = back @ (known[circuits.GAIN] ** 2 * into)
-    return State(law, known, back, a, (float((gathered / a).max()), float(into.max())))
+    back, a = np.empty(second.shape[::-1]), np.empty(second.shape[1])
+    return State(law, known, back, a, circuits.program(second, net.into[0].numpy(), known, back, a))
 
 
 def settle(
@@ -69,7 +69,7 @@ def settle(
     arrays = [t.detach().contiguous().numpy() for t in (fixed, into, *nodes, found)]
     circuits.settle(
         made.law, made.known, made.back, made.a, arrays[0], arrays[1], start is not None, *arrays[2:4], made.contraction,
-        tolerance, steps, arrays[4],
+        tolerance, descent.ROUNDING * torch.finfo(fixed.dtype).eps, steps, arrays[4],
     )  # fmt: skip
     error, residual, sweeps = found
     return nodes, error.to(fixed.dtype), residual.to(fixed.dtype), int(sweeps.max())

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aimco.circuit.network import Layered
 
 _STEPS = 2000
+ROUNDING = 4  # roundings of the largest voltage that its error is at least
 
 
 def inflow(net: Layered, k: int, fixed: torch.Tensor, injected: torch.Tensor | None, nodes: list[torch.Tensor]) -> torch.Tensor:
@@ -54,7 +55,12 @@ def settle(
         if step > 1 and bool((error <= tolerance).all()):
             break
         before = torch.clamp(moved, min=torch.finfo(moved.dtype).tiny)
-    return nodes, error, net.residual(fixed, injected, nodes), step
+    return nodes, rounded(error, nodes), net.residual(fixed, injected, nodes), step
+
+
+def rounded(error: torch.Tensor, nodes: list[torch.Tensor]) -> torch.Tensor:
+    """The error with what rounding adds to it, (B,)."""
+    return error + ROUNDING * torch.finfo(error.dtype).eps * torch.stack([u.abs().amax(1) for u in nodes]).amax(0)
 
 
 def forward(net: Layered, fixed: torch.Tensor) -> list[torch.Tensor]:

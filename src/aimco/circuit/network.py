@@ -12,6 +12,7 @@ has one minimum. Source: Kendall 2020 (arXiv 2006.01981).
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +26,6 @@ from aimco.record import InputError
 
 Method = Literal["descent", "newton"]
 _DIODES = Shockley()
-_ROUNDING = 4  # roundings of the largest voltage that its error is at least
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,7 @@ class Layered:
     Args:
         conductances: of each crossbar, S, (nodes before, nodes after), above 0 or 0; each node must have one above 0 on its input side.
         diodes: of the hidden layers, one pair or one for each. gain: A_l of the amplifiers, one number, or for each hidden layer a
-            number or (nodes,). offset: o_l, V, likewise. into: sums of the columns of the first crossbar, S, where known: all of its
-            conductances are then within a window above 0.
+            number or (nodes,). offset: o_l, V, likewise.
 
     Raises:
         InputError: negative conductance, a node that nothing is connected to, a gain of 0, shapes that do not follow each other.
@@ -67,39 +66,66 @@ class Layered:
         diodes: DiodePair | Sequence[DiodePair] = _DIODES,
         gain: Any = 4.0,
         offset: Any = 0.0,
-        *,
-        into: torch.Tensor | None = None,
     ) -> None:
         self.conductances = list(conductances)
         hidden = len(self.conductances) - 1
         self.diodes = [diodes] * hidden if isinstance(diodes, DiodePair) else list(diodes)
         self.gain, self.offset = _each(gain, hidden, "gain"), _each(offset, hidden, "offset")
-        self.into = [g.sum(0) if k or into is None else into for k, g in enumerate(self.conductances)]
-        self._check(into is None)
-        g, first = self.conductances, self.conductances[0]
+        self.into = [g.sum(0) for g in self.conductances]
+        self._check()
+        self._check_conductances(self.conductances)
+        first = self.conductances[0]
         self.gain = [torch.as_tensor(v, dtype=first.dtype, device=first.device) for v in self.gain]
         self.offset = [torch.as_tensor(v, dtype=first.dtype, device=first.device) for v in self.offset]
-        self.out_of = [own.sum(1) for own in g[1:]]
-        self.a = [self.into[k] + self.out_of[k] for k in range(hidden)] + [self.into[-1]]
-        self.back = [own.T / gain for own, gain in zip(g[1:], self.gain, strict=True)]
-        self.shift = [o / a * out for o, a, out in zip(self.offset, self.gain, self.out_of, strict=True)]
 
-    def _check(self, first: bool) -> None:
+    def reprogrammed(self, into: torch.Tensor) -> Layered:
+        """The same network after its conductances were changed in place, those of the first crossbar within a window above 0.
+
+        Args:
+            into: sums of the columns of the first crossbar, S.
+        """
+        new = copy.copy(self)
+        for made in ("a", "back", "shift", "compiled"):
+            new.__dict__.pop(made, None)
+        new.into = [into, *(g.sum(0) for g in self.conductances[1:])]
+        new._check_conductances([into, *self.conductances[1:]])
+        return new
+
+    def _check_conductances(self, crossbars: Sequence[torch.Tensor]) -> None:
+        for k, (g, into) in enumerate(zip(crossbars, self.into, strict=True)):
+            least = float(g.min())
+            if not least >= 0:  # NaN is not
+                raise InputError(f"conductances of crossbar {k + 1} must be at least 0 S, got {least:g} S")
+            if not bool(into.all()):
+                node = int(torch.nonzero(into == 0)[0])
+                raise InputError(f"node {node} of layer {k + 1} is floating: no conductance of crossbar {k + 1} leads to it")
+
+    def _check(self) -> None:
         for k, g in enumerate(self.conductances):
-            if not float(g.min() if k or first else self.into[0].min()) >= 0:  # NaN is not
-                raise InputError(f"conductances of crossbar {k + 1} must be at least 0 S, got {float(g.min()):g} S")
             if k and g.shape[0] != self.conductances[k - 1].shape[1]:
                 raise InputError(
                     f"crossbar {k + 1} must have {self.conductances[k - 1].shape[1]} rows, the nodes before it, got {g.shape[0]}"
                 )
-            if not bool(self.into[k].all()):
-                node = int(torch.nonzero(self.into[k] == 0)[0])
-                raise InputError(f"node {node} of layer {k + 1} is floating: no conductance of crossbar {k + 1} leads to it")
         if len(self.diodes) != len(self.conductances) - 1:
             raise InputError(f"diodes must be one pair for each of the {len(self.conductances) - 1} hidden layers, got {len(self.diodes)}")
         for k, gain in enumerate(self.gain):
             if not bool((torch.as_tensor(gain) > 0).all()):
                 raise InputError(f"gain of the amplifiers of layer {k + 1} must be above 0, got {float(torch.as_tensor(gain).min()):g}")
+
+    @functools.cached_property
+    def a(self) -> list[torch.Tensor]:
+        """a_l of each layer, S."""
+        return [into + g.sum(1) for into, g in zip(self.into, self.conductances[1:], strict=False)] + [self.into[-1]]
+
+    @functools.cached_property
+    def back(self) -> list[torch.Tensor]:
+        """What takes voltages after each crossbar but the first to currents before it, S, (nodes after, nodes before)."""
+        return [g.T / gain for g, gain in zip(self.conductances[1:], self.gain, strict=True)]
+
+    @functools.cached_property
+    def shift(self) -> list[torch.Tensor]:
+        """Currents that the offsets take from the hidden layers, A."""
+        return [o / gain * g.sum(1) for o, gain, g in zip(self.offset, self.gain, self.conductances[1:], strict=True)]
 
     @property
     def layers(self) -> int:
@@ -169,7 +195,6 @@ class Layered:
             raise InputError("method must be descent where diodes are ideal or gains differ within a layer, got newton")
         options = {} if steps is None else {"steps": steps}
         nodes, error, residual, taken = solver(self, fixed, injected, None if start is None else start.nodes, tolerance, **options)
-        error = error + _ROUNDING * torch.finfo(error.dtype).eps * torch.stack([u.abs().amax(1) for u in nodes]).amax(0)
         if not bool((error <= tolerance).all()):
             worst = int(torch.nan_to_num(error, nan=torch.inf).argmax())
             raise RuntimeError(

@@ -97,4 +97,4 @@ def settle(
         error = torch.stack([move.abs().amax(1) for move in moves]).amax(0)
         if bool((error <= tolerance).all()):
             break
-    return nodes, error, net.residual(fixed, injected, nodes), taken
+    return nodes, descent.rounded(error, nodes), net.residual(fixed, injected, nodes), taken

@@ -56,6 +56,35 @@ def _exp(x):
 
 
 @nb.njit(**_flags)
+def program(g, into, known, back, a):
+    """What `settle` needs of the second crossbar, with GAIN and OFFSET known: A, SHIFT, back and a.
+
+    Args:
+        g: S, (nodes, outputs). into: sums of columns of the first crossbar, S.
+
+    Returns:
+        How much of a move of the outputs is left after a sweep at most, and how far hidden nodes follow it at most.
+    """
+    a[:] = 0
+    for j in range(into.size):
+        gain, out = known[GAIN, j], 0.0
+        for k in range(a.size):
+            out += g[j, k]
+            a[k] += g[j, k]
+            back[k, j] = g[j, k] / gain
+        known[A, j], known[SHIFT, j] = into[j] + out, known[OFFSET, j] / gain * out
+    q, follows = 0.0, 0.0
+    for k in range(a.size):
+        left = 0.0
+        for j in range(into.size):
+            left += back[k, j] * known[GAIN, j] * (1 - into[j] / known[A, j])
+        q = max(q, left / a[k])
+    for j in range(into.size):
+        follows = max(follows, (1 - into[j] / known[A, j]) / known[GAIN, j])
+    return q, follows
+
+
+@nb.njit(**_flags)
 def _shockley(u, known, most, current, slope):
     """Currents of the diodes over I_s exp(-half/(n V_t)), half of the distance of their sources, and slopes."""
     for j in range(u.size):
@@ -171,7 +200,7 @@ def _outputs(u, known, back, injected, a, p, y):
 
 @nb.njit(**_flags)
 def _left_over(law, u, b, known, most, current, slope):
-    """Largest current left over at a hidden node, A; nodes held by an ideal diode have none."""
+    """Largest current left over at a hidden node, A, and slopes of the diodes; nodes held by an ideal one have none left over."""
     if law == NGSPICE:
         _ngspice(u, known, most, current, slope)
     elif law == SHOCKLEY:
@@ -180,14 +209,16 @@ def _left_over(law, u, b, known, most, current, slope):
         rest = b[j] - known[A, j] * u[j]
         if law != IDEAL:
             rest -= current[j]
-        elif u[j] <= known[LOW, j] or u[j] >= known[HIGH, j]:
-            rest = 0.0
+        else:
+            free = known[LOW, j] < u[j] < known[HIGH, j]
+            rest = rest if free else 0.0
+            slope[j] = 0.0 if free else np.inf
         current[j] = abs(rest)
     return _largest(current)
 
 
 @nb.njit(parallel=True, **_flags)
-def settle(law, known, back, a, fixed, injected, warm, hidden, outputs, contraction, tolerance, steps, found):
+def settle(law, known, back, a, fixed, injected, warm, hidden, outputs, contraction, tolerance, rounding, steps, found):
     """Operating points of one hidden layer by descent, each sample until it has settled.
 
     A sweep shrinks the largest error of the outputs by `contraction` q at least, so that a sweep that moved them by m leaves q m/(1 - q).
@@ -196,8 +227,8 @@ def settle(law, known, back, a, fixed, injected, warm, hidden, outputs, contract
     Args:
         law: of the diodes. known: (FIELDS, nodes). back: G_2 over the gains, transposed, (outputs, nodes). a: of the outputs, S.
         fixed: A, (B, nodes). injected: A, (B, outputs). warm: whether `hidden` and `outputs`, in place, hold a start.
-        contraction: q, and the largest move of a hidden node for one of an output. steps: most sweeps.
-        found: error, V, residual, A, and sweeps of each sample, (3, B).
+        contraction: q, and the largest move of a hidden node for one of an output. rounding: of a number.
+        steps: most sweeps. found: error, V, residual, A, and sweeps of each sample, (3, B).
     """
     samples, nodes = fixed.shape
     most = known[SATURATION] * np.exp(-0.5 * (known[HIGH] - known[LOW]) / known[THERMAL])
@@ -224,32 +255,35 @@ def settle(law, known, back, a, fixed, injected, warm, hidden, outputs, contract
             off = moved / (1 - q)
             error = max(q, follows) * off + (0.1 * tolerance if rest <= exact else np.inf)
         _inflow(fixed[n], y, back, known[SHIFT], b)
-        found[0, n], found[1, n], found[2, n] = error, _left_over(law, u, b, known, most, current, slope), sweep
+        found[1, n], found[2, n] = _left_over(law, u, b, known, most, current, slope), sweep
+        for j in range(nodes):
+            b[j] = max(abs(u[j]), abs(fixed[n, j]) / (known[A, j] + slope[j]))
+        found[0, n] = error + rounding * max(_largest(b), np.max(np.abs(y)))
         hidden[n] = u
         outputs[n] = y
 
 
 @nb.njit(parallel=True, **_flags)
-def learn_doubled(g, product, common, bias, scale, low, high, difference, sums):
-    """One pass over a crossbar whose rows are driven by x, -x and a bias: G <- G - common + scale x^T d, within the window.
+def learn_doubled(g, difference, product, common, bias, step, twist, low, high, sums):
+    """One pass over a crossbar whose rows are driven by x, -x and 1: G <- G - (step common +- twist x^T d), within the window.
 
     Args:
-        g: S, (2 n + 1, columns), in place. product: x^T d, (n, columns). common: step of all rows of a column, S. bias: step of the last
-            row alone. low, high: window, S. difference: G+ - G- afterwards, (n, columns). sums: of columns, in BLOCKS parts, S.
+        g: S, (2 n + 1, columns), in place. difference: G+ - G-, made anew, (n, columns). product: x^T d, (n, columns).
+        common, bias: of each column; bias is the sum of d, for the last row. low, high: window, S. sums: of columns, in BLOCKS parts, S.
     """
     n, columns = product.shape
     for block in nb.prange(BLOCKS):
         sums[block] = 0
         for i in range(block * n // BLOCKS, (block + 1) * n // BLOCKS):
             for j in range(columns):
-                move = scale * product[i, j]
-                up, down = g[i, j] - common[j] + move, g[n + i, j] - common[j] - move
+                move = twist * product[i, j]
+                up, down = g[i, j] - (step * common[j] + move), g[n + i, j] - (step * common[j] - move)
                 up = low if up < low else (high if up > high else up)
                 down = low if down < low else (high if down > high else down)
                 g[i, j], g[n + i, j], difference[i, j] = up, down, up - down
                 sums[block, j] += up + down
     for j in range(columns):
-        last = g[2 * n, j] - bias[j]
+        last = g[2 * n, j] - (step * common[j] + twist * bias[j])
         last = low if last < low else (high if last > high else last)
         g[2 * n, j] = last
         sums[0, j] += last
