@@ -58,19 +58,21 @@ class EquilibriumPropagation:
     def settle(self, network: Resistive, x: torch.Tensor, target: torch.Tensor) -> Phases:
         """The phases of a batch: x (B, inputs), target (B, outputs) in V."""
         circuit, x, fixed = network.circuit(), network.inputs(x), network.forced(x)
+        if circuit.compiled:  # differences of voltages ask for more digits than conductances do
+            fixed = fixed.double()
         free = circuit.relax(fixed, tolerance=network.tolerance)
         error = network.read(free) - target
-        nudge = self.beta * torch.cat((error, -error), 1)
-        towards = circuit.relax(fixed, -nudge, start=free, tolerance=network.tolerance)
+        nudge = self.beta * torch.cat((-error, error), 1)
         if not self.centred:
+            towards = circuit.relax(fixed, nudge, start=free, tolerance=network.tolerance)
             return Phases(x, free, towards, free, self.beta, 2.0)
-        away = circuit.relax(fixed, nudge, start=free, tolerance=network.tolerance)
-        return Phases(x, free, towards, away, self.beta, 4.0)
+        nudged = circuit.relax(fixed, torch.cat((nudge, -nudge)), start=free, tolerance=network.tolerance)
+        return Phases(x, free, *nudged.phases(2), self.beta, 4.0)
 
     def gradients(self, circuit: Layered, phases: Phases) -> list[torch.Tensor]:
         """dC/dG of each crossbar, V^2/S, summed over the batch, from the voltages across its devices in the two states."""
         first, others = self._slopes(circuit, phases)
-        return [first.whole(), *others]
+        return [slope.to(g.dtype) for slope, g in zip((first.whole(), *others), circuit.conductances, strict=True)]
 
     def _slopes(self, circuit: Layered, phases: Phases) -> tuple[Doubled, list[torch.Tensor]]:
         """`gradients`, the first crossbar as the product of x alone. With p, u before and after a device towards, q, w away,
@@ -81,7 +83,7 @@ class EquilibriumPropagation:
         rates = [(scales[-1] / scale) ** 2 / (phases.span * phases.beta) for scale in scales]
         moves = [u - w for u, w in zip(towards, away, strict=True)]
         sums = [rate * ((u + w) * d).sum(0) for rate, u, w, d in zip(rates, towards, away, moves, strict=True)]
-        first, others = Doubled(sums[0], phases.x.T @ moves[0], moves[0].sum(0), -2 * rates[0]), []
+        first, others = Doubled(sums[0], phases.x.T @ moves[0].to(phases.x.dtype), moves[0].sum(0), -2 * rates[0]), []
         for k in range(1, circuit.layers):
             p, q = circuit.driven(k - 1, towards[k - 1]), circuit.driven(k - 1, away[k - 1])
             start = sums[k] + rates[k] * ((p + q) * (p - q)).sum(0)[:, None]

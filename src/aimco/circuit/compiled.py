@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aimco.circuit.network import Layered
 
 _STEPS = 2000
+_NONE = np.empty((0, 0))
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,13 @@ def settle(
     """As `descent.settle`; the error is bounded by how much a sweep shrinks it at least."""
     made = net.compiled
     assert made is not None
-    samples, outputs = len(fixed), len(made.a)
-    nodes = [torch.empty_like(fixed), torch.zeros(samples, outputs, dtype=fixed.dtype)]
-    if start is not None:
-        nodes = [u.clone() for u in start]
-    into = torch.zeros_like(nodes[1]) if injected is None else injected
-    found = torch.empty(3, samples, dtype=torch.float64)
-    arrays = [t.detach().contiguous().numpy() for t in (fixed, into, *nodes, found)]
+    into = np.zeros((len(fixed), len(made.a))) if injected is None else injected.contiguous().numpy()
+    first = tuple(_NONE if start is None else start[k].contiguous().numpy().astype(np.float64, copy=False) for k in (0, 1))
+    nodes = [torch.empty(len(into), n, dtype=fixed.dtype) for n in (fixed.shape[1], len(made.a))]
+    rounding = tuple(descent.ROUNDING * torch.finfo(dtype).eps for dtype in (fixed.dtype, net.conductances[0].dtype))
+    found = np.empty((3, len(into)))
     circuits.settle(
-        made.law, made.known, made.back, made.a, arrays[0], arrays[1], start is not None, *arrays[2:4], made.contraction,
-        tolerance, descent.ROUNDING * torch.finfo(fixed.dtype).eps, steps, arrays[4],
+        made.law, made.known, made.back, made.a, fixed.contiguous().numpy(), into, first, made.contraction,
+        tolerance, rounding, steps, nodes[0].numpy(), nodes[1].numpy(), found,
     )  # fmt: skip
-    error, residual, sweeps = found
-    return nodes, error.to(fixed.dtype), residual.to(fixed.dtype), int(sweeps.max())
+    return nodes, torch.from_numpy(found[0]).to(fixed.dtype), torch.from_numpy(found[1]).to(fixed.dtype), int(found[2].max())

@@ -47,6 +47,12 @@ class Settled:
         """Voltages of the last layer."""
         return self.nodes[-1]
 
+    def phases(self, number: int) -> list[Settled]:
+        """Those of phases that settled together."""
+        parts = zip(*(u.chunk(number) for u in self.nodes), strict=True)
+        states = zip(parts, self.error.chunk(number), self.residual.chunk(number), strict=True)
+        return [Settled(list(nodes), error, residual, self.steps) for nodes, error, residual in states]
+
 
 class Layered:
     """A resistive network whose conductances are programmed: what solvers need of it, made once.
@@ -184,21 +190,32 @@ class Layered:
         method: Method | None = None,
         steps: int | None = None,
     ) -> Settled:
-        """`settle` where the currents that the sources alone send into the first layer are known, A, (B, nodes): see `forced`."""
-        outputs = self.conductances[-1].shape[1]
-        if injected is not None and injected.shape != (len(fixed), outputs):
-            raise InputError(f"injected must be ({len(fixed)}, {outputs}) currents, got {tuple(injected.shape)}")
+        """`settle` where the currents that the sources alone send into the first layer are known: see `forced`.
+
+        Args:
+            fixed: A, (B, nodes). In double precision, so are the voltages of compiled descent, whatever the conductances are kept in.
+            injected: A, (B, outputs), or of several phases one after the other, (phases B, outputs); so are the voltages then.
+            start: a near operating point for all phases, (B, ...). Others as in `settle`.
+        """
+        outputs, phases = self.conductances[-1].shape[1], 1
+        if injected is not None:
+            phases = len(injected) // max(len(fixed), 1)
+            if not phases or injected.shape != (phases * len(fixed), outputs):
+                raise InputError(f"injected must be ({len(fixed)}, {outputs}) currents, got {tuple(injected.shape)}")
         chosen = method or self.method
-        one_by_one = compiled.settle if self.compiled else descent.settle
-        solver = one_by_one if chosen == "descent" else newton.settle
+        solver, guess = descent.settle if chosen == "descent" else newton.settle, None if start is None else start.nodes
+        if chosen == "descent" and self.compiled:
+            solver = compiled.settle
+        elif phases > 1:
+            fixed, guess = fixed.repeat(phases, 1), None if guess is None else [u.repeat(phases, 1) for u in guess]
         if chosen == "newton" and not self.newtonian:
             raise InputError("method must be descent where diodes are ideal or gains differ within a layer, got newton")
         options = {} if steps is None else {"steps": steps}
-        nodes, error, residual, taken = solver(self, fixed, injected, None if start is None else start.nodes, tolerance, **options)
+        nodes, error, residual, taken = solver(self, fixed, injected, guess, tolerance, **options)
         if not bool((error <= tolerance).all()):
             worst = int(torch.nan_to_num(error, nan=torch.inf).argmax())
             raise RuntimeError(
-                f"not settled: sample {worst} is {float(error[worst]):.2g} V off after {taken} steps of {chosen}, asked {tolerance:g} V; "
+                f"not settled: sample {worst % (len(error) // phases)} is {float(error[worst]):.2g} V off after {taken} steps of {chosen}, asked {tolerance:g} V; "
                 "allow more steps, or use method newton or float64"
             )
         return Settled(nodes, error, residual, taken)

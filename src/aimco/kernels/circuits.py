@@ -178,7 +178,7 @@ def _solve(law, u, b, known, most, current, slope, tolerance):
 
 
 @nb.njit(**_flags)
-def _start(law, fixed, known, u):
+def _start(fixed, known, u):
     """A first guess, as if nothing followed, kept where the exponential is not too steep."""
     for j in range(u.size):
         u[j] = min(max(fixed[j] / known[A, j], known[LOW, j] - 0.4), known[HIGH, j] + 0.4)
@@ -218,7 +218,7 @@ def _left_over(law, u, b, known, most, current, slope):
 
 
 @nb.njit(parallel=True, **_flags)
-def settle(law, known, back, a, fixed, injected, warm, hidden, outputs, contraction, tolerance, rounding, steps, found):
+def settle(law, known, back, a, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found):
     """Operating points of one hidden layer by descent, each sample until it has settled.
 
     A sweep shrinks the largest error of the outputs by `contraction` q at least, so that a sweep that moved them by m leaves q m/(1 - q).
@@ -226,39 +226,45 @@ def settle(law, known, back, a, fixed, injected, warm, hidden, outputs, contract
 
     Args:
         law: of the diodes. known: (FIELDS, nodes). back: G_2 over the gains, transposed, (outputs, nodes). a: of the outputs, S.
-        fixed: A, (B, nodes). injected: A, (B, outputs). warm: whether `hidden` and `outputs`, in place, hold a start.
-        contraction: q, and the largest move of a hidden node for one of an output. rounding: of a number.
-        steps: most sweeps. found: error, V, residual, A, and sweeps of each sample, (3, B).
+        fixed: A, (B, nodes). injected: A, of one phase after the other, (phases x B, outputs). start: voltages of both layers, (B, ...),
+            for all phases; empty ones when there is none.
+        contraction: q, and the largest move of a hidden node for one of an output. rounding: of
+            a voltage, and of what is fixed. steps: most sweeps. hidden, outputs: voltages found, (phases x B, ...). found: error, V,
+            residual, A, and sweeps of each, (3, phases x B).
     """
     samples, nodes = fixed.shape
+    first, last = start
+    own, given = rounding
     most = known[SATURATION] * np.exp(-0.5 * (known[HIGH] - known[LOW]) / known[THERMAL])
     q, follows = contraction
     exact = 0.1 * tolerance * (1 - q) / (1 + np.max(known[GAIN]))
-    for n in nb.prange(samples):
+    for n in nb.prange(len(injected)):
+        s = n % samples
         work = np.empty((4, nodes))
         b, current, slope, p = work[0], work[1], work[2], work[3]
         u, y = np.empty(nodes), np.empty(a.size)
-        y[:] = outputs[n]
-        if warm:
+        y[:] = 0.0
+        if len(first):
+            y[:] = last[s]
             for j in range(nodes):
                 reach = _REACH * known[THERMAL, j]
-                u[j] = min(max(hidden[n, j], known[LOW, j] - reach), known[HIGH, j] + reach)
+                u[j] = min(max(first[s, j], known[LOW, j] - reach), known[HIGH, j] + reach)
         else:
-            _start(law, fixed[n], known, u)
+            _start(fixed[s], known, u)
             _outputs(u, known, back, injected[n], a, p, y)
         error, sweep = np.inf, 0
         while sweep < steps and not error <= tolerance:
             sweep += 1
-            _inflow(fixed[n], y, back, known[SHIFT], b)
+            _inflow(fixed[s], y, back, known[SHIFT], b)
             rest = _solve(law, u, b, known, most, current, slope, exact)
             moved = _outputs(u, known, back, injected[n], a, p, y)
             off = moved / (1 - q)
             error = max(q, follows) * off + (0.1 * tolerance if rest <= exact else np.inf)
-        _inflow(fixed[n], y, back, known[SHIFT], b)
+        _inflow(fixed[s], y, back, known[SHIFT], b)
         found[1, n], found[2, n] = _left_over(law, u, b, known, most, current, slope), sweep
         for j in range(nodes):
-            b[j] = max(abs(u[j]), abs(fixed[n, j]) / (known[A, j] + slope[j]))
-        found[0, n] = error + rounding * max(_largest(b), np.max(np.abs(y)))
+            b[j] = own * abs(u[j]) + given * abs(fixed[s, j]) / (known[A, j] + slope[j])
+        found[0, n] = error + max(_largest(b), own * np.max(np.abs(y)))
         hidden[n] = u
         outputs[n] = y
 

@@ -133,7 +133,7 @@ class Resistive(nn.Module):
         return self._made
 
     def _stamp(self) -> tuple[int, ...]:
-        return tuple(g._version for g in self.conductances)
+        return tuple(g._version for g in self.conductances._parameters.values() if g is not None)
 
     def sources(self, x: torch.Tensor) -> torch.Tensor:
         """Voltages at the inputs: x, -x and the bias of 1 V, (B, 2 inputs + 1)."""
