@@ -75,19 +75,22 @@ class EquilibriumPropagation:
         return [slope.to(g.dtype) for slope, g in zip((first.whole(), *others), circuit.conductances, strict=True)]
 
     def _slopes(self, circuit: Layered, phases: Phases) -> tuple[Doubled, list[torch.Tensor]]:
-        """`gradients`, the first crossbar as the product of x alone. With p, u before and after a device towards, q, w away,
+        """`gradients`, the first crossbar as the product of x alone.
 
-        (p - u)^2 - (q - w)^2 = p^2 - q^2 + u^2 - w^2 - 2 (q (u - w) + (p - q) u).
+        With P, p the sum and the difference of both states before a device, and U, u after it, the difference of the squares of the
+        voltages across it is (P - U)(p - u) = P p + U u - P u - p U.
         """
         towards, away, scales = phases.towards.nodes, phases.away.nodes, circuit.scales
         rates = [(scales[-1] / scale) ** 2 / (phases.span * phases.beta) for scale in scales]
-        moves = [u - w for u, w in zip(towards, away, strict=True)]
-        sums = [rate * ((u + w) * d).sum(0) for rate, u, w, d in zip(rates, towards, away, moves, strict=True)]
-        first, others = Doubled(sums[0], phases.x.T @ moves[0].to(phases.x.dtype), moves[0].sum(0), -2 * rates[0]), []
+        pairs = [(u + w, u - w) for u, w in zip(towards, away, strict=True)]
+        own = [rate * (both * move).sum(0) for rate, (both, move) in zip(rates, pairs, strict=True)]
+        move = pairs[0][1]
+        first, others = Doubled(own[0], phases.x.T @ move.to(phases.x.dtype), move.sum(0), -2 * rates[0]), []
         for k in range(1, circuit.layers):
             p, q = circuit.driven(k - 1, towards[k - 1]), circuit.driven(k - 1, away[k - 1])
-            start = sums[k] + rates[k] * ((p + q) * (p - q)).sum(0)[:, None]
-            others.append(torch.addmm(start, q.T, moves[k], alpha=-2 * rates[k]).addmm_((p - q).T, towards[k], alpha=-2 * rates[k]))
+            both, move = p + q, p - q
+            start = own[k] + rates[k] * (both * move).sum(0)[:, None]
+            others.append(torch.addmm(start, both.T, pairs[k][1], alpha=-rates[k]).addmm_(move.T, pairs[k][0], alpha=-rates[k]))
         return first, others
 
     @torch.no_grad()

@@ -28,14 +28,21 @@ class State:
     back: np.ndarray
     a: np.ndarray
     contraction: tuple[float, float]
+    rounding: float
+
+    def again(self, net: Layered) -> State:
+        """The same for other conductances."""
+        second, known = net.conductances[1].numpy(), self.known.copy()
+        back, a = np.empty(second.shape[::-1]), np.empty(second.shape[1])
+        contraction = circuits.program(second, net.into[0].numpy(), known, back, a)
+        return State(self.law, known, back, a, contraction, self.rounding)
 
 
 def state(net: Layered) -> State | None:
     """None where descent stays with torch: depth, other diodes, other processors."""
     if net.layers != 2 or type(net.diodes[0]) not in (Shockley, Ideal) or not net.conductances[0].is_cpu:
         return None
-    second = net.conductances[1].numpy()
-    pair, known = net.diodes[0], np.zeros((circuits.FIELDS, len(second)))
+    pair, known = net.diodes[0], np.zeros((circuits.FIELDS, len(net.conductances[1])))
     fields = {circuits.LOW: pair.low, circuits.HIGH: pair.high, circuits.GAIN: net.gain[0], circuits.OFFSET: net.offset[0]}
     fields[circuits.THERMAL] = 1.0
     law = circuits.IDEAL
@@ -46,8 +53,8 @@ def state(net: Layered) -> State | None:
         known[k] = value
     if law == circuits.SHOCKLEY and np.any(known[circuits.HIGH] - known[circuits.LOW] > 2 * circuits.WIDEST * known[circuits.THERMAL]):
         return None
-    back, a = np.empty(second.shape[::-1]), np.empty(second.shape[1])
-    return State(law, known, back, a, circuits.program(second, net.into[0].numpy(), known, back, a))
+    rounding = descent.ROUNDING * torch.finfo(net.conductances[0].dtype).eps
+    return State(law, known, _NONE, _NONE, (1.0, 1.0), rounding).again(net)
 
 
 def settle(
@@ -64,10 +71,10 @@ def settle(
     into = np.zeros((len(fixed), len(made.a))) if injected is None else injected.contiguous().numpy()
     first = tuple(_NONE if start is None else start[k].contiguous().numpy().astype(np.float64, copy=False) for k in (0, 1))
     nodes = [torch.empty(len(into), n, dtype=fixed.dtype) for n in (fixed.shape[1], len(made.a))]
-    rounding = tuple(descent.ROUNDING * torch.finfo(dtype).eps for dtype in (fixed.dtype, net.conductances[0].dtype))
+    rounding = descent.ROUNDING * torch.finfo(fixed.dtype).eps, made.rounding
     found = np.empty((3, len(into)))
     circuits.settle(
         made.law, made.known, made.back, made.a, fixed.contiguous().numpy(), into, first, made.contraction,
         tolerance, rounding, steps, nodes[0].numpy(), nodes[1].numpy(), found,
     )  # fmt: skip
-    return nodes, torch.from_numpy(found[0]).to(fixed.dtype), torch.from_numpy(found[1]).to(fixed.dtype), int(found[2].max())
+    return nodes, torch.from_numpy(found[0]).to(fixed.dtype), torch.from_numpy(found[1]).to(fixed.dtype), int(found[2].max(initial=0))

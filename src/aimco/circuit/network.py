@@ -91,10 +91,11 @@ class Layered:
             into: sums of the columns of the first crossbar, S.
         """
         new = copy.copy(self)
-        for made in ("a", "back", "shift", "compiled"):
+        for made in ("a", "back", "shift"):
             new.__dict__.pop(made, None)
         new.into = [into, *(g.sum(0) for g in self.conductances[1:])]
         new._check_conductances([into, *self.conductances[1:]])
+        new.compiled = None if self.compiled is None else self.compiled.again(new)
         return new
 
     def _check_conductances(self, crossbars: Sequence[torch.Tensor]) -> None:
@@ -212,7 +213,7 @@ class Layered:
             raise InputError("method must be descent where diodes are ideal or gains differ within a layer, got newton")
         options = {} if steps is None else {"steps": steps}
         nodes, error, residual, taken = solver(self, fixed, injected, guess, tolerance, **options)
-        if not bool((error <= tolerance).all()):
+        if len(error) and not float(error.max()) <= tolerance:  # NaN is not
             worst = int(torch.nan_to_num(error, nan=torch.inf).argmax())
             raise RuntimeError(
                 f"not settled: sample {worst % (len(error) // phases)} is {float(error[worst]):.2g} V off after {taken} steps of {chosen}, asked {tolerance:g} V; "

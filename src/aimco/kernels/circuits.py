@@ -16,6 +16,8 @@ A, LOW, HIGH, SATURATION, THERMAL, GAIN, OFFSET, SHIFT, FIELDS = range(9)  # row
 WIDEST = 300  # n V_t between the middle and the sources of a pair of diodes, that one exponential reaches
 _REACH, _LIMIT = 40.0, 3.0  # n V_t beyond the source: of a start, and of a Newton step
 _NEWTON = 100
+_LAW = 40  # outputs whose product with a hidden node takes as long as its diodes
+_TOGETHER_ABOVE, _PASS_TOGETHER_ABOVE = 250_000, 200_000  # products, devices: from here waking the other threads pays
 BLOCKS = 16  # of rows, whose sums are added in order whatever the number of threads
 _flags = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 _F64, _I64 = ir.DoubleType(), ir.IntType(64)
@@ -55,6 +57,15 @@ def _exp(x):
     return (1.0 + f * series) * power
 
 
+@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+def _weighted(row, p):
+    """sum_j row_j p_j."""
+    total = 0.0
+    for j in range(p.size):
+        total += row[j] * p[j]
+    return total
+
+
 @nb.njit(**_flags)
 def program(g, into, known, back, a):
     """What `settle` needs of the second crossbar, with GAIN and OFFSET known: A, SHIFT, back and a.
@@ -66,21 +77,19 @@ def program(g, into, known, back, a):
         How much of a move of the outputs is left after a sweep at most, and how far hidden nodes follow it at most.
     """
     a[:] = 0
+    passed, follows = np.empty(into.size), 0.0
     for j in range(into.size):
-        gain, out = known[GAIN, j], 0.0
+        turned, out = 1 / known[GAIN, j], 0.0
         for k in range(a.size):
             out += g[j, k]
             a[k] += g[j, k]
-            back[k, j] = g[j, k] / gain
-        known[A, j], known[SHIFT, j] = into[j] + out, known[OFFSET, j] / gain * out
-    q, follows = 0.0, 0.0
+            back[k, j] = g[j, k] * turned
+        known[A, j], known[SHIFT, j] = into[j] + out, known[OFFSET, j] * turned * out
+        passed[j] = known[GAIN, j] * out / known[A, j]
+        follows = max(follows, turned * out / known[A, j])
+    q = 0.0
     for k in range(a.size):
-        left = 0.0
-        for j in range(into.size):
-            left += back[k, j] * known[GAIN, j] * (1 - into[j] / known[A, j])
-        q = max(q, left / a[k])
-    for j in range(into.size):
-        follows = max(follows, (1 - into[j] / known[A, j]) / known[GAIN, j])
+        q = max(q, _weighted(back[k], passed) / a[k])
     return q, follows
 
 
@@ -113,15 +122,6 @@ def _ngspice(u, known, most, current, slope):
         down, fall = _one_of_ngspice(known[LOW, j] - u[j], known[SATURATION, j], known[THERMAL, j])
         current[j] = up - down
         slope[j] = rise + fall
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
-def _weighted(row, p):
-    """sum_j row_j p_j."""
-    total = 0.0
-    for j in range(p.size):
-        total += row[j] * p[j]
-    return total
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
@@ -217,59 +217,95 @@ def _left_over(law, u, b, known, most, current, slope):
     return _largest(current)
 
 
+@nb.njit(**_flags)
+def _settle_one(n, law, known, back, a, most, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found):
+    """Phase and sample n of `settle`; most: currents of diodes in the middle between their sources."""
+    samples, nodes = fixed.shape
+    s, (first, last), (own, given), (q, follows) = n % samples, start, rounding, contraction
+    exact = 0.1 * tolerance * (1 - q) / (1 + _largest(known[GAIN]))
+    work = np.empty((5, nodes))
+    u, b, current, slope, p = work[0], work[1], work[2], work[3], work[4]
+    y = np.zeros(a.size)
+    if len(first):
+        y[:] = last[s]
+        for j in range(nodes):
+            reach = _REACH * known[THERMAL, j]
+            u[j] = min(max(first[s, j], known[LOW, j] - reach), known[HIGH, j] + reach)
+    else:
+        _start(fixed[s], known, u)
+        _outputs(u, known, back, injected[n], a, p, y)
+    error, sweep = np.inf, 0
+    while sweep < steps and not error <= tolerance:
+        sweep += 1
+        _inflow(fixed[s], y, back, known[SHIFT], b)
+        rest = _solve(law, u, b, known, most, current, slope, exact)
+        moved = _outputs(u, known, back, injected[n], a, p, y)
+        error = max(q, follows) * moved / (1 - q) + (0.1 * tolerance if rest <= exact else np.inf)
+    _inflow(fixed[s], y, back, known[SHIFT], b)
+    found[1, n], found[2, n] = _left_over(law, u, b, known, most, current, slope), sweep
+    for j in range(nodes):
+        b[j] = own * abs(u[j]) + given * abs(fixed[s, j]) / (known[A, j] + slope[j])
+    found[0, n] = error + max(_largest(b), own * np.max(np.abs(y)))
+    hidden[n] = u
+    outputs[n] = y
+
+
 @nb.njit(parallel=True, **_flags)
+def _settle_together(count, known, back, a, most, law, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found):
+    for n in nb.prange(count):
+        _settle_one(
+            n, law, known, back, a, most, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found
+        )  # fmt: skip
+
+
+@nb.njit(**_flags)
 def settle(law, known, back, a, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found):
     """Operating points of one hidden layer by descent, each sample until it has settled.
 
     A sweep shrinks the largest error of the outputs by `contraction` q at least, so that a sweep that moved them by m leaves q m/(1 - q).
-    No node of the hidden layer is farther off than the outputs were.
+    No node of the hidden layer is farther off than the outputs were, times how far it follows them.
 
     Args:
         law: of the diodes. known: (FIELDS, nodes). back: G_2 over the gains, transposed, (outputs, nodes). a: of the outputs, S.
         fixed: A, (B, nodes). injected: A, of one phase after the other, (phases x B, outputs). start: voltages of both layers, (B, ...),
             for all phases; empty ones when there is none.
-        contraction: q, and the largest move of a hidden node for one of an output. rounding: of
-            a voltage, and of what is fixed. steps: most sweeps. hidden, outputs: voltages found, (phases x B, ...). found: error, V,
-            residual, A, and sweeps of each, (3, phases x B).
+        contraction: q, and the largest move of a hidden node for one of an output. rounding: of a voltage, and of what is fixed.
+        steps: most sweeps. hidden, outputs: voltages found, (phases x B, ...). found: error, V, residual, A, and sweeps of each,
+            (3, phases x B).
     """
-    samples, nodes = fixed.shape
-    first, last = start
-    own, given = rounding
-    most = known[SATURATION] * np.exp(-0.5 * (known[HIGH] - known[LOW]) / known[THERMAL])
-    q, follows = contraction
-    exact = 0.1 * tolerance * (1 - q) / (1 + np.max(known[GAIN]))
-    for n in nb.prange(len(injected)):
-        s = n % samples
-        work = np.empty((4, nodes))
-        b, current, slope, p = work[0], work[1], work[2], work[3]
-        u, y = np.empty(nodes), np.empty(a.size)
-        y[:] = 0.0
-        if len(first):
-            y[:] = last[s]
-            for j in range(nodes):
-                reach = _REACH * known[THERMAL, j]
-                u[j] = min(max(first[s, j], known[LOW, j] - reach), known[HIGH, j] + reach)
-        else:
-            _start(fixed[s], known, u)
-            _outputs(u, known, back, injected[n], a, p, y)
-        error, sweep = np.inf, 0
-        while sweep < steps and not error <= tolerance:
-            sweep += 1
-            _inflow(fixed[s], y, back, known[SHIFT], b)
-            rest = _solve(law, u, b, known, most, current, slope, exact)
-            moved = _outputs(u, known, back, injected[n], a, p, y)
-            off = moved / (1 - q)
-            error = max(q, follows) * off + (0.1 * tolerance if rest <= exact else np.inf)
-        _inflow(fixed[s], y, back, known[SHIFT], b)
-        found[1, n], found[2, n] = _left_over(law, u, b, known, most, current, slope), sweep
-        for j in range(nodes):
-            b[j] = own * abs(u[j]) + given * abs(fixed[s, j]) / (known[A, j] + slope[j])
-        found[0, n] = error + max(_largest(b), own * np.max(np.abs(y)))
-        hidden[n] = u
-        outputs[n] = y
+    most, count = known[SATURATION] * np.exp(-0.5 * (known[HIGH] - known[LOW]) / known[THERMAL]), len(injected)
+    if count * known.shape[1] * (a.size + (0 if law == IDEAL else _LAW)) > _TOGETHER_ABOVE:
+        _settle_together(
+            count, known, back, a, most, law, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found
+        )  # fmt: skip
+        return
+    for n in range(count):
+        _settle_one(
+            n, law, known, back, a, most, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found
+        )  # fmt: skip
+
+
+@nb.njit(**_flags)
+def _learn_block(block, g, difference, product, common, step, twist, low, high, sums):
+    n, columns = product.shape
+    sums[block] = 0
+    for i in range(block * n // BLOCKS, (block + 1) * n // BLOCKS):
+        for j in range(columns):
+            move = twist * product[i, j]
+            up, down = g[i, j] - (step * common[j] + move), g[n + i, j] - (step * common[j] - move)
+            up = low if up < low else (high if up > high else up)
+            down = low if down < low else (high if down > high else down)
+            g[i, j], g[n + i, j], difference[i, j] = up, down, up - down
+            sums[block, j] += up + down
 
 
 @nb.njit(parallel=True, **_flags)
+def _learn_together(g, difference, product, common, step, twist, low, high, sums):
+    for block in nb.prange(BLOCKS):
+        _learn_block(block, g, difference, product, common, step, twist, low, high, sums)
+
+
+@nb.njit(**_flags)
 def learn_doubled(g, difference, product, common, bias, step, twist, low, high, sums):
     """One pass over a crossbar whose rows are driven by x, -x and 1: G <- G - (step common +- twist x^T d), within the window.
 
@@ -277,19 +313,13 @@ def learn_doubled(g, difference, product, common, bias, step, twist, low, high, 
         g: S, (2 n + 1, columns), in place. difference: G+ - G-, made anew, (n, columns). product: x^T d, (n, columns).
         common, bias: of each column; bias is the sum of d, for the last row. low, high: window, S. sums: of columns, in BLOCKS parts, S.
     """
-    n, columns = product.shape
-    for block in nb.prange(BLOCKS):
-        sums[block] = 0
-        for i in range(block * n // BLOCKS, (block + 1) * n // BLOCKS):
-            for j in range(columns):
-                move = twist * product[i, j]
-                up, down = g[i, j] - (step * common[j] + move), g[n + i, j] - (step * common[j] - move)
-                up = low if up < low else (high if up > high else up)
-                down = low if down < low else (high if down > high else down)
-                g[i, j], g[n + i, j], difference[i, j] = up, down, up - down
-                sums[block, j] += up + down
-    for j in range(columns):
-        last = g[2 * n, j] - (step * common[j] + twist * bias[j])
+    if product.size > _PASS_TOGETHER_ABOVE:
+        _learn_together(g, difference, product, common, step, twist, low, high, sums)
+    else:
+        for block in range(BLOCKS):
+            _learn_block(block, g, difference, product, common, step, twist, low, high, sums)
+    for j in range(product.shape[1]):
+        last = g[len(g) - 1, j] - (step * common[j] + twist * bias[j])
         last = low if last < low else (high if last > high else last)
-        g[2 * n, j] = last
+        g[len(g) - 1, j] = last
         sums[0, j] += last
