@@ -68,13 +68,18 @@ def settle(
     """As `descent.settle`; the error is bounded by how much a sweep shrinks it at least."""
     made = net.compiled
     assert made is not None
-    into = np.zeros((len(fixed), len(made.a))) if injected is None else injected.contiguous().numpy()
-    first = tuple(_NONE if start is None else start[k].contiguous().numpy().astype(np.float64, copy=False) for k in (0, 1))
-    nodes = [torch.empty(len(into), n, dtype=fixed.dtype) for n in (fixed.shape[1], len(made.a))]
+    into = np.zeros((len(fixed), len(made.a))) if injected is None else _double(injected)
+    first = (_NONE, _NONE) if start is None else (_double(start[0]), _double(start[1]))
+    nodes = [np.empty((len(into), n)) for n in (fixed.shape[1], len(made.a))]
     rounding = descent.ROUNDING * torch.finfo(fixed.dtype).eps, made.rounding
     found = np.empty((3, len(into)))
     circuits.settle(
-        made.law, made.known, made.back, made.a, fixed.contiguous().numpy(), into, first, made.contraction,
-        tolerance, rounding, steps, nodes[0].numpy(), nodes[1].numpy(), found,
+        made.law, made.known, made.back, made.a, _double(fixed), into, first, made.contraction,
+        tolerance, rounding, steps, *nodes, found,
     )  # fmt: skip
-    return nodes, torch.from_numpy(found[0]).to(fixed.dtype), torch.from_numpy(found[1]).to(fixed.dtype), int(found[2].max(initial=0))
+    voltages, error, residual = ([torch.from_numpy(v).to(fixed.dtype) for v in values] for values in (nodes, found[:1], found[1:2]))
+    return voltages, error[0], residual[0], int(found[2].max(initial=0))
+
+
+def _double(values: torch.Tensor) -> np.ndarray:
+    return values.detach().to(torch.float64).contiguous().numpy()

@@ -251,7 +251,9 @@ def _settle_one(n, law, known, back, a, most, fixed, injected, start, contractio
 
 
 @nb.njit(parallel=True, **_flags)
-def _settle_together(count, known, back, a, most, law, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found):
+def _settle_together(
+    count, known, back, a, most, law, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found
+):
     for n in nb.prange(count):
         _settle_one(
             n, law, known, back, a, most, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found
