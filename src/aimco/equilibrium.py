@@ -67,7 +67,8 @@ class EquilibriumPropagation:
             towards = circuit.relax(fixed, nudge, start=free, tolerance=network.tolerance)
             return Phases(x, free, towards, free, self.beta, 2.0)
         nudged = circuit.relax(fixed, torch.cat((nudge, -nudge)), start=free, tolerance=network.tolerance)
-        return Phases(x, free, *nudged.phases(2), self.beta, 4.0)
+        towards, away = nudged.phases(2)
+        return Phases(x, free, towards, away, self.beta, 4.0)
 
     def gradients(self, circuit: Layered, phases: Phases) -> list[torch.Tensor]:
         """dC/dG of each crossbar, V^2/S, summed over the batch, from the voltages across its devices in the two states."""

@@ -75,7 +75,7 @@ def settle(
     found = np.empty((3, len(into)))
     circuits.settle(
         made.law, made.known, made.back, made.a, _double(fixed), into, first, made.contraction,
-        tolerance, rounding, steps, *nodes, found,
+        tolerance, rounding, steps, nodes[0], nodes[1], found,
     )  # fmt: skip
     voltages, error, residual = ([torch.from_numpy(v).to(fixed.dtype) for v in values] for values in (nodes, found[:1], found[1:2]))
     return voltages, error[0], residual[0], int(found[2].max(initial=0))

@@ -52,7 +52,7 @@ def settle(
         if before is not None:
             rate = torch.clamp(moved / before, max=0.999)
             error = torch.where(moved == 0, 0.0, moved * rate / (1 - rate)) + tolerance / 10
-        if step > 1 and bool((error <= tolerance).all()):
+        if step > 1 and bool((rounded(error, nodes) <= tolerance).all()):
             break
         before = torch.clamp(moved, min=torch.finfo(moved.dtype).tiny)
     return nodes, rounded(error, nodes), net.residual(fixed, injected, nodes), step

@@ -216,8 +216,8 @@ class Layered:
         if len(error) and not float(error.max()) <= tolerance:  # NaN is not
             worst = int(torch.nan_to_num(error, nan=torch.inf).argmax())
             raise RuntimeError(
-                f"not settled: sample {worst % (len(error) // phases)} is {float(error[worst]):.2g} V off after {taken} steps of {chosen}, asked {tolerance:g} V; "
-                "allow more steps, or use method newton or float64"
+                f"not settled: sample {worst % (len(error) // phases)} is {float(error[worst]):.2g} V off after {taken} steps of {chosen}, "
+                f"asked {tolerance:g} V; allow more steps, or use method newton or float64"
             )
         return Settled(nodes, error, residual, taken)
 

@@ -95,6 +95,6 @@ def settle(
         limited = [pair.limited(u, move) for pair, u, move in zip(net.diodes, nodes, moves, strict=False)] + [moves[-1]]
         nodes = [u + move for u, move in zip(nodes, limited, strict=True)]
         error = torch.stack([move.abs().amax(1) for move in moves]).amax(0)
-        if bool((error <= tolerance).all()):
+        if bool((descent.rounded(error, nodes) <= tolerance).all()):
             break
     return nodes, descent.rounded(error, nodes), net.residual(fixed, injected, nodes), taken

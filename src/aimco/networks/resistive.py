@@ -174,8 +174,9 @@ class Resistive(nn.Module):
     def _learn_compiled(self, first: Doubled, step: float, made: _Made) -> None:
         """The same in one pass over the first crossbar, which also finds the sums of its columns and G+ - G-."""
         sums = np.empty((circuits.BLOCKS, first.product.shape[1]))
-        tensors = made.circuit.conductances[0], made.difference, first.product, first.common, first.bias
-        circuits.learn_doubled(*(t.numpy() for t in tensors), step, step * first.scale, self.g_min, self.g_max, sums)
+        g, difference, product = (v.numpy() for v in (made.circuit.conductances[0], made.difference, first.product))
+        common, bias = (v.double().numpy() for v in (first.common, first.bias))
+        circuits.learn_doubled(g, difference, product, common, bias, step, step * first.scale, self.g_min, self.g_max, sums)
         torch.autograd.graph.increment_version(self._crossbars[0])
         into = torch.from_numpy(np.add.reduce(sums)).to(self.dtype)
         self._made = _Made(self._stamp(), made.circuit.reprogrammed(into), made.difference)
