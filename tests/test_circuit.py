@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimco.circuit import adjoint, spice
+from aimco.circuit import adjoint, descent, spice
 from aimco.circuit.elements import DiodePair, Ideal, PiecewiseLinear, Shockley
 from aimco.circuit.network import Layered
 from aimco.record import InputError
@@ -83,7 +83,7 @@ def test_power_taken_is_power_brought():
     out_of_amplifiers = (p * (p * (net.plus[1] + net.inverted[1]).sum(1) - y @ net.conductances[1].T)).sum(1)
     into_amplifiers = (u * (p * (net.plus[1] + net.inverted[1]).sum(1) - y @ net.conductances[1].T)).sum(1) / 4.0
     brought = from_sources + out_of_amplifiers - into_amplifiers + (amperes * y).sum(1)
-    assert net.dissipation(volts, found).tolist() == pytest.approx(brought.tolist(), rel=1e-9)
+    assert net.dissipation(volts, net.forced(volts), found.nodes).tolist() == pytest.approx(brought.tolist(), rel=1e-9)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-6)])
@@ -182,3 +182,45 @@ def test_what_does_not_settle_is_an_error_that_says_where_and_by_how_much():
     net, (volts, _) = Layered(crossbars((8, 12, 10, 4))), driven((8, 12, 10, 4), 3)
     with pytest.raises(RuntimeError, match=r"not settled: sample \d is .* V off after 2 steps of descent, asked 1e-12 V"):
         net.settle(volts, tolerance=1e-12, method="descent", steps=2)
+
+
+@pytest.mark.parametrize("diodes", [Shockley(), Shockley(high=0.2, low=-0.4, as_ngspice=True), Ideal()])
+@pytest.mark.parametrize("drive", [0.1, 1.0, 30.0])
+def test_compiled_descent_is_that_of_torch_and_within_the_error_it_tells(diodes, drive):
+    """Gains and offsets that differ from node to node, two phases at once from a common start, each within its own estimate."""
+    sizes, draws = (41, 30, 6), torch.Generator().manual_seed(0)
+    gain = 2 + 4 * torch.rand(30, generator=draws, dtype=torch.float64)
+    net, (volts, amperes) = Layered(crossbars(sizes), diodes, [gain], 0.01 * gain), driven(sizes, 4)
+    fixed, injected = net.forced(drive * volts), torch.cat((amperes, -amperes))
+    free = net.relax(fixed)
+    exact, *_ = descent.settle(net, fixed.repeat(2, 1), injected, None, 1e-14, 200)
+    for tolerance in (1e-3, 1e-6, 1e-12):
+        found = net.relax(fixed, injected, start=free, tolerance=tolerance)
+        for ours, reference in zip(found.nodes, exact, strict=True):
+            assert bool(((ours - reference).abs().amax(1) <= found.error).all()) and float(found.error.max()) <= tolerance
+    towards, away = found.phases(2)
+    assert torch.equal(towards.outputs, found.outputs[:4]) and torch.equal(away.nodes[0], found.nodes[0][4:])
+    assert float(found.residual.max()) < 1e-15 * max(1, drive)
+
+
+def test_compiled_descent_tells_the_sample_that_does_not_settle():
+    net, (volts, amperes) = Layered(crossbars((8, 12, 4))), driven((8, 12, 4), 3)
+    with pytest.raises(RuntimeError, match=r"not settled: sample [0-2] is .* V off after 1 steps of descent, asked 1e-12 V"):
+        net.relax(net.forced(volts), torch.cat((amperes, -amperes)), tolerance=1e-12, steps=1)
+    volts[1, 2] = math.nan
+    with pytest.raises(RuntimeError, match="sample 1 is"):
+        net.settle(volts)
+
+
+@pytest.mark.parametrize("diodes", [Shockley(), Ideal()])
+def test_conductances_in_single_precision_tell_their_rounding(diodes):
+    """Within the error told, of a float64 reference with the same conductances; what rounding hides is refused."""
+    sizes = (301, 50, 10)
+    exact, (volts, _) = Layered([g.float().double() for g in crossbars(sizes)], diodes), driven(sizes, 64)
+    volts = volts.float().double()
+    net = Layered([g.float() for g in exact.conductances], diodes)
+    found, reference = net.settle(volts.float(), tolerance=2e-6), exact.settle(volts, tolerance=1e-12)
+    for ours, true in zip(found.nodes, reference.nodes, strict=True):
+        assert bool(((ours.double() - true).abs().amax(1) <= found.error).all())
+    with pytest.raises(RuntimeError, match="or float64"):
+        net.settle(volts.float(), tolerance=1e-8)

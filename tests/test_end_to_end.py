@@ -58,7 +58,7 @@ def test_the_gradient_of_pairs_is_that_of_the_adjoint():
     target = 0.3 * torch.nn.functional.one_hot(y, 10).double()
     phases = network.rule.settle(network, x, target)
     error = network.read(phases.free) - target
-    exact, _ = adjoint.gradients(network.circuit(), phases.sources, phases.free, torch.cat((error, -error), 1))
+    exact, _ = adjoint.gradients(network.circuit(), network.lines(phases.x), phases.free, torch.cat((error, -error), 1))
     for ours, theirs in zip(network.rule.gradients(network.circuit(), phases), exact, strict=True):
         assert float(torch.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0)) >= 0.99999
         assert float(ours.norm() / theirs.norm()) == pytest.approx(1, abs=0.01)

@@ -7,6 +7,7 @@ import torch
 
 from aimco import tasks
 from aimco.circuit.elements import Ideal, Shockley
+from aimco.circuit.network import Layered
 from aimco.learning.equilibrium import Equilibrium
 from aimco.networks.resistive import Resistive
 from aimco.record import InputError
@@ -47,6 +48,40 @@ def test_nudging_one_way_is_biased_by_order_beta():
         found = rule.gradients(network.circuit(), rule.settle(network, x, target))
         bias.append(float((found[1] - exact[1]).norm()))
     assert bias[1] / bias[0] == pytest.approx(10, rel=0.1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("diodes", [Shockley(), Ideal()])
+def test_one_pass_over_the_first_crossbar_is_the_gradient_step_within_the_window(diodes, dtype):
+    """`step` against G - lr dC/dG cut to the window, and what is kept of the circuit against one made anew: to rounding."""
+    network, (x, target) = Resistive([20, 12, 3], diodes, g_max=2e-5, dtype=dtype), batch(20, 3)
+    rule, x, target = Equilibrium(lr=3e5, layer_lr=(1.0,), beta=1e-5), x.to(dtype), target.to(dtype)
+    phases = rule.settle(network, x, target)
+    slopes = rule.gradients(network.circuit(), phases)
+    wanted = [
+        (g.detach() - 3e5 * 1e-8 / 8 * s).clamp(network.g_min, network.g_max) for g, s in zip(network.conductances, slopes, strict=True)
+    ]
+    version = network.conductances[0]._version
+    rule.step(network, x, target)
+    near = {"rtol": 1e-12 if dtype == torch.float64 else 1e-5, "atol": 1e-18 if dtype == torch.float64 else 1e-12}
+    for g, expected in zip(network.conductances, wanted, strict=True):
+        torch.testing.assert_close(g.detach(), expected, **near)
+    assert network.conductances[0]._version > version
+    assert bool((network.conductances[0] == network.g_min).any()) and bool((network.conductances[0] == network.g_max).any())
+    kept, anew = network.circuit(), Layered([g.detach() for g in network.conductances], diodes)
+    torch.testing.assert_close(kept.a, anew.a, rtol=near["rtol"], atol=0)
+    fixed = anew.forced(network.sources(x))
+    torch.testing.assert_close(network.forced(x), fixed, rtol=near["rtol"], atol=1e-5 * near["rtol"])
+
+
+def test_gradients_of_conductances_in_single_precision_are_those_of_double():
+    """784-100-10 at beta 1e-6 S, settled to 1e-6 V: cosine at least .9999 with the adjoint in float64."""
+    single, double = (Resistive([784, 100, 10], dtype=dtype, tolerance=t) for dtype, t in ((torch.float32, 1e-6), (torch.float64, 1e-10)))
+    x, target = batch(784, 10)
+    rule = Equilibrium()
+    found = rule.gradients(single.circuit(), rule.settle(single, x, target))
+    for ours, exact in zip(found, adjoint_slopes(double, x, target), strict=True):
+        assert float(torch.cosine_similarity(ours.double().flatten(), exact.flatten(), dim=0)) >= 0.9999
 
 
 @pytest.mark.parametrize("diodes", [Shockley(), Ideal()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import platform
 import statistics
@@ -34,6 +35,7 @@ from aimco.record import InputError, _meant
 
 OnCase = Callable[[str], None]
 _LR = 0.05
+_DRIVE = 60.0  # V, that brings about a third of the diodes of a network that has not learned to conduct
 
 
 def run(name: str, on_case: OnCase | None = None) -> dict[str, Any]:
@@ -263,21 +265,26 @@ def variants(on_case: OnCase, devices: int = 1000, together: int = 50) -> list[d
 def circuit(on_case: OnCase) -> list[dict[str, Any]]:
     """Resistive networks settled to 1e-6 V, ms per sample: an operating point beside ngspice's, and steps of equilibrium propagation."""
     rows, draws = [], torch.Generator().manual_seed(0)
-    for diodes, hidden, outputs, batch in ((Shockley(as_ngspice=True), 100, 10, 64), (Ideal(), 100, 5, 32), (Ideal(), 1024, 5, 32)):
-        name = "shockley" if isinstance(diodes, Shockley) else "ideal"
-        case = f"{name}/1568-{hidden}-{2 * outputs}/batch{batch}"
-        network = Resistive([784, hidden, outputs], diodes)
-        x = torch.rand(batch, 784, generator=draws) * (torch.rand(batch, 784, generator=draws) < 0.2)
-        target = torch.nn.functional.one_hot(torch.arange(batch) % outputs, outputs).double()
-        if isinstance(diodes, Shockley):
+    sizes = ((Shockley(as_ngspice=True), 100, 10, 64), (Shockley(), 100, 10, 64), (Ideal(), 100, 5, 32), (Ideal(), 1024, 5, 32))
+    for (diodes, hidden, outputs, batch), dtype in itertools.product(sizes, (torch.float64, torch.float32)):
+        name = "ideal" if isinstance(diodes, Ideal) else "shockley"
+        case = f"{name}/1568-{hidden}-{2 * outputs}/batch{batch}/{str(dtype).removeprefix('torch.')}"
+        network = Resistive([784, hidden, outputs], diodes, dtype=dtype)
+        lit = torch.rand(batch, 784, generator=draws) < 0.2
+        x = (_DRIVE * torch.rand(batch, 784, generator=draws) * lit).to(dtype)
+        target = torch.nn.functional.one_hot(torch.arange(batch) % outputs, outputs).to(dtype)
+        if isinstance(diodes, Shockley) and diodes.as_ngspice:
+            if dtype == torch.float32:
+                continue
             on_case(f"operating-point/{case}")
             made, sources = network.circuit(), network.sources(x)
             ours = _median(functools.partial(made.settle, sources, tolerance=1e-6)) * 1e3 / batch
             theirs = statistics.median(operating_point(made, sources[k], folded=True)[1] for k in range(5)) * 1e3
             rows.append(_row(f"operating-point/{case}", ours, "ms/sample", "ngspice, folded deck", theirs))
+            continue
         on_case(f"equilibrium-propagation/{case}")
-        rule = Equilibrium(lr=1e-3, layer_lr=(1.0,))
-        ours = _median(functools.partial(rule.step, network, x, target)) * 1e3 / batch
+        rule = Equilibrium(lr=1.0, layer_lr=(1.0,))
+        ours = _median(functools.partial(rule.step, network, x, target), runs=51) * 1e3 / batch
         phases = rule.settle(network, x, target)
         theirs = _median(functools.partial(_every_drop, network, phases), runs=3, warm=1) * 1e3 / batch
         peer = "the gradient alone, by the drops of every device in every sample"
@@ -287,8 +294,8 @@ def circuit(on_case: OnCase) -> list[dict[str, Any]]:
 
 def _every_drop(network: Resistive, phases: Phases) -> list[torch.Tensor]:
     """The gradient as it is often written: the voltage across each device in each sample, squared, differences summed."""
-    circuit = network.circuit()
-    pairs = zip(circuit.drops(phases.sources, phases.towards), circuit.drops(phases.sources, phases.away), strict=True)
+    circuit, sources = network.circuit(), network.lines(phases.x)
+    pairs = zip(circuit.drops(sources, phases.towards), circuit.drops(sources, phases.away), strict=True)
     return [((p[:, :, None] - u[:, None]) ** 2 - (q[:, :, None] - w[:, None]) ** 2).sum(0) for (p, u), (q, w) in pairs]
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aimco.circuit.network import Layered
 
 _STEPS = 2000
+ROUNDING = 4  # roundings of the largest voltage that its error is at least
 
 
 def inflow(net: Layered, k: int, fixed: torch.Tensor, injected: torch.Tensor | None, nodes: list[torch.Tensor]) -> torch.Tensor:
@@ -32,8 +33,8 @@ def settle(
     start: list[torch.Tensor] | None,
     tolerance: float,
     steps: int = _STEPS,
-) -> tuple[list[torch.Tensor], torch.Tensor, int]:
-    """Voltages of all layers, estimated error of each sample (B,), and sweeps.
+) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor, int]:
+    """Voltages of all layers, estimated error and residual of each sample (B,), and sweeps.
 
     Sweeps shrink the error by a factor q that the last two moves m tell; what is left is then below q m/(1 - q).
     """
@@ -51,10 +52,15 @@ def settle(
         if before is not None:
             rate = torch.clamp(moved / before, max=0.999)
             error = torch.where(moved == 0, 0.0, moved * rate / (1 - rate)) + tolerance / 10
-        if step > 1 and bool((error <= tolerance).all()):
+        if step > 1 and bool((rounded(error, nodes) <= tolerance).all()):
             break
         before = torch.clamp(moved, min=torch.finfo(moved.dtype).tiny)
-    return nodes, error, step
+    return nodes, rounded(error, nodes), net.residual(fixed, injected, nodes), step
+
+
+def rounded(error: torch.Tensor, nodes: list[torch.Tensor]) -> torch.Tensor:
+    """The error with what rounding adds to it, (B,)."""
+    return error + ROUNDING * torch.finfo(error.dtype).eps * torch.stack([u.abs().amax(1) for u in nodes]).amax(0)
 
 
 def forward(net: Layered, fixed: torch.Tensor) -> list[torch.Tensor]:

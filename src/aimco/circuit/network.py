@@ -12,19 +12,20 @@ has one minimum. Source: Kendall 2020 (arXiv 2006.01981).
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
-from aimco.circuit import descent, newton
+from aimco.circuit import compiled, descent, newton
 from aimco.circuit.elements import DiodePair, Ideal, Shockley
 from aimco.record import InputError
 
 Method = Literal["descent", "newton"]
 _DIODES = Shockley()
-_ROUNDING = 4  # roundings of the largest voltage that its error is at least
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,23 @@ class Settled:
     Args:
         nodes: voltages u_l of each layer, V, (B, nodes). error: estimated largest error of a voltage of each sample, V, (B,).
         residual: largest current that is left over at a node of each sample, A, (B,). steps: sweeps or Newton steps.
-        fixed: currents that the sources alone send into the first layer, A, (B, nodes).
     """
 
     nodes: list[torch.Tensor]
     error: torch.Tensor
     residual: torch.Tensor
     steps: int
-    fixed: torch.Tensor
 
     @property
     def outputs(self) -> torch.Tensor:
         """Voltages of the last layer."""
         return self.nodes[-1]
+
+    def phases(self, number: int) -> list[Settled]:
+        """Those of phases that settled together."""
+        parts = zip(*(u.chunk(number) for u in self.nodes), strict=True)
+        states = zip(parts, self.error.chunk(number), self.residual.chunk(number), strict=True)
+        return [Settled(list(nodes), error, residual, self.steps) for nodes, error, residual in states]
 
 
 class Layered:
@@ -72,46 +77,85 @@ class Layered:
         *,
         inverted: Sequence[torch.Tensor | None] | None = None,
     ) -> None:
-        self.conductances = list(conductances)
-        self.inverted = list(inverted) if inverted is not None else [None] * len(self.conductances)
+        self.plus = list(conductances)
+        self.inverted = [None] * len(self.plus) if inverted is None else list(inverted)
+        self._check_pairs()
+        pairs = list(zip(self.plus, self.inverted, strict=True))
+        self.conductances = [g if m is None else g - m for g, m in pairs]
+        self.loads = [g if m is None else g + m for g, m in pairs]
         hidden = len(self.conductances) - 1
         self.diodes = [diodes] * hidden if isinstance(diodes, DiodePair) else list(diodes)
         self.gain, self.offset = _each(gain, hidden, "gain"), _each(offset, hidden, "offset")
+        self.into = [g.sum(0) for g in self.loads]
         self._check()
-        self.plus = self.conductances
-        total = [g if m is None else g + m for g, m in zip(self.conductances, self.inverted, strict=True)]
-        self.conductances = [g if m is None else g - m for g, m in zip(self.conductances, self.inverted, strict=True)]
-        g, first = self.conductances, self.conductances[0]
+        self._check_conductances(self.plus)
+        first = self.conductances[0]
         self.gain = [torch.as_tensor(v, dtype=first.dtype, device=first.device) for v in self.gain]
         self.offset = [torch.as_tensor(v, dtype=first.dtype, device=first.device) for v in self.offset]
-        self.into = [own.sum(0) for own in total]
-        self.out_of = [own.sum(1) for own in total[1:]]
-        self._first = total[0]
-        self.a = [self.into[k] + self.out_of[k] for k in range(hidden)] + [self.into[-1]]
-        self.back = [own.T / gain for own, gain in zip(g[1:], self.gain, strict=True)]
-        self.shift = [o / a * out for o, a, out in zip(self.offset, self.gain, self.out_of, strict=True)]
 
-    def _check(self) -> None:
-        if len(self.inverted) != len(self.conductances):
-            raise InputError(f"inverted must be one or None for each of the {len(self.conductances)} crossbars, got {len(self.inverted)}")
-        for k, (g, m) in enumerate(zip(self.conductances, self.inverted, strict=True)):
+    def reprogrammed(self, into: torch.Tensor) -> Layered:
+        """The same network, of no inverted lines, after its conductances were changed in place, those of the first within a window above 0.
+
+        Args:
+            into: sums of the columns of the first crossbar, S.
+        """
+        new = copy.copy(self)
+        for made in ("a", "back", "shift", "out_of_sources"):
+            new.__dict__.pop(made, None)
+        new.into = [into, *(g.sum(0) for g in self.conductances[1:])]
+        new._check_conductances([into, *self.conductances[1:]])
+        new.compiled = None if self.compiled is None else self.compiled.again(new)
+        return new
+
+    def _check_conductances(self, crossbars: Sequence[torch.Tensor]) -> None:
+        for k, (g, into) in enumerate(zip(crossbars, self.into, strict=True)):
+            least = float(g.min())
+            if not least >= 0:  # NaN is not
+                raise InputError(f"conductances of crossbar {k + 1} must be at least 0 S, got {least:g} S")
+            if not bool(into.all()):
+                node = int(torch.nonzero(into == 0)[0])
+                raise InputError(f"node {node} of layer {k + 1} is floating: no conductance of crossbar {k + 1} leads to it")
+
+    def _check_pairs(self) -> None:
+        if len(self.inverted) != len(self.plus):
+            raise InputError(f"inverted must be one or None for each of the {len(self.plus)} crossbars, got {len(self.inverted)}")
+        for k, (g, m) in enumerate(zip(self.plus, self.inverted, strict=True)):
             if m is not None and m.shape != g.shape:
                 raise InputError(f"inverted of crossbar {k + 1} must be {tuple(g.shape)} as its conductances, got {tuple(m.shape)}")
-            for own in (g,) if m is None else (g, m):
-                if not bool((own >= 0).all()):
-                    raise InputError(f"conductances of crossbar {k + 1} must be at least 0 S, got {float(own.min()):g} S")
+            if m is not None and not float(m.min()) >= 0:
+                raise InputError(f"inverted of crossbar {k + 1} must be at least 0 S, got {float(m.min()):g} S")
+
+    def _check(self) -> None:
+        for k, g in enumerate(self.conductances):
             if k and g.shape[0] != self.conductances[k - 1].shape[1]:
                 raise InputError(
                     f"crossbar {k + 1} must have {self.conductances[k - 1].shape[1]} rows, the nodes before it, got {g.shape[0]}"
                 )
-            floating = torch.nonzero((g if m is None else g + m).sum(0) == 0)
-            if len(floating):
-                raise InputError(f"node {int(floating[0])} of layer {k + 1} is floating: no conductance of crossbar {k + 1} leads to it")
         if len(self.diodes) != len(self.conductances) - 1:
             raise InputError(f"diodes must be one pair for each of the {len(self.conductances) - 1} hidden layers, got {len(self.diodes)}")
         for k, gain in enumerate(self.gain):
             if not bool((torch.as_tensor(gain) > 0).all()):
                 raise InputError(f"gain of the amplifiers of layer {k + 1} must be above 0, got {float(torch.as_tensor(gain).min()):g}")
+
+    @functools.cached_property
+    def a(self) -> list[torch.Tensor]:
+        """a_l of each layer, S."""
+        return [into + g.sum(1) for into, g in zip(self.into, self.loads[1:], strict=False)] + [self.into[-1]]
+
+    @functools.cached_property
+    def back(self) -> list[torch.Tensor]:
+        """What takes voltages after each crossbar but the first to currents before it, S, (nodes after, nodes before)."""
+        return [g.T / gain for g, gain in zip(self.conductances[1:], self.gain, strict=True)]
+
+    @functools.cached_property
+    def shift(self) -> list[torch.Tensor]:
+        """Currents that the offsets take from the hidden layers, A."""
+        return [o / gain * g.sum(1) for o, gain, g in zip(self.offset, self.gain, self.loads[1:], strict=True)]
+
+    @functools.cached_property
+    def out_of_sources(self) -> torch.Tensor:
+        """Sums of the rows of the first crossbar, S, (inputs,)."""
+        return self.loads[0].sum(1)
 
     @property
     def layers(self) -> int:
@@ -148,36 +192,62 @@ class Layered:
         """The operating point with voltages at the inputs and currents into the outputs.
 
         Args:
-            sources: V, (B, inputs). injected: A, (B, outputs); 0 when absent. start: a near operating point with the same sources.
+            sources: V, (B, inputs). injected: A, (B, outputs); 0 when absent. start: a near operating point.
             tolerance: of every voltage, V. method: descent by layers (one hidden layer, ideal diodes, gains that differ within a layer),
                 or Newton with conjugate gradients (depth); chosen by the network when absent. steps: give up after so many.
 
         Raises:
             InputError: shapes. RuntimeError: not settled to the tolerance, with the sample and by how much.
         """
-        self._check_sources(sources, injected)
+        inputs = self.conductances[0].shape[0]
+        if sources.ndim != 2 or sources.shape[1] != inputs:
+            raise InputError(f"sources must be (samples, {inputs}) voltages, got {tuple(sources.shape)}")
+        return self.relax(self.forced(sources), injected, start=start, tolerance=tolerance, method=method, steps=steps)
+
+    def relax(
+        self,
+        fixed: torch.Tensor,
+        injected: torch.Tensor | None = None,
+        *,
+        start: Settled | None = None,
+        tolerance: float = 1e-6,
+        method: Method | None = None,
+        steps: int | None = None,
+    ) -> Settled:
+        """`settle` where the currents that the sources alone send into the first layer are known: see `forced`.
+
+        Args:
+            fixed: A, (B, nodes). In double precision, so are the voltages of compiled descent, whatever the conductances are kept in.
+            injected: A, (B, outputs), or of several phases one after the other, (phases B, outputs); so are the voltages then.
+            start: a near operating point for all phases, (B, ...). Others as in `settle`.
+        """
+        outputs, phases = self.conductances[-1].shape[1], 1
+        if injected is not None:
+            phases = len(injected) // max(len(fixed), 1)
+            if not phases or injected.shape != (phases * len(fixed), outputs):
+                raise InputError(f"injected must be ({len(fixed)}, {outputs}) currents, got {tuple(injected.shape)}")
         chosen = method or self.method
-        solver = descent.settle if chosen == "descent" else newton.settle
+        solver, guess = descent.settle if chosen == "descent" else newton.settle, None if start is None else start.nodes
+        if chosen == "descent" and self.compiled:
+            solver = compiled.settle
+        elif phases > 1:
+            fixed, guess = fixed.repeat(phases, 1), None if guess is None else [u.repeat(phases, 1) for u in guess]
         if chosen == "newton" and not self.newtonian:
             raise InputError("method must be descent where diodes are ideal or gains differ within a layer, got newton")
         options = {} if steps is None else {"steps": steps}
-        fixed = self.forced(sources) if start is None else start.fixed
-        nodes, error, taken = solver(self, fixed, injected, None if start is None else start.nodes, tolerance, **options)
-        error = error + _ROUNDING * torch.finfo(error.dtype).eps * torch.stack([u.abs().amax(1) for u in nodes]).amax(0)
-        if not bool((error <= tolerance).all()):
+        nodes, error, residual, taken = solver(self, fixed, injected, guess, tolerance, **options)
+        if len(error) and not float(error.max()) <= tolerance:  # NaN is not
             worst = int(torch.nan_to_num(error, nan=torch.inf).argmax())
             raise RuntimeError(
-                f"not settled: sample {worst} is {float(error[worst]):.2g} V off after {taken} steps of {chosen}, asked {tolerance:g} V; "
-                "allow more steps, or use method newton or float64"
+                f"not settled: sample {worst % (len(error) // phases)} is {float(error[worst]):.2g} V off after {taken} steps of {chosen}, "
+                f"asked {tolerance:g} V; allow more steps, or use method newton or float64"
             )
-        return Settled(nodes, error, self.residual(fixed, injected, nodes), taken, fixed)
+        return Settled(nodes, error, residual, taken)
 
-    def _check_sources(self, sources: torch.Tensor, injected: torch.Tensor | None) -> None:
-        inputs, outputs = self.conductances[0].shape[0], self.conductances[-1].shape[1]
-        if sources.ndim != 2 or sources.shape[1] != inputs:
-            raise InputError(f"sources must be (samples, {inputs}) voltages, got {tuple(sources.shape)}")
-        if injected is not None and injected.shape != (len(sources), outputs):
-            raise InputError(f"injected must be ({len(sources)}, {outputs}) currents, got {tuple(injected.shape)}")
+    @functools.cached_property
+    def compiled(self) -> compiled.State | None:
+        """What the compiled descent needs, made once; absent where it does not apply."""
+        return compiled.state(self)
 
     @property
     def newtonian(self) -> bool:
@@ -207,21 +277,20 @@ class Layered:
             most.append(left.abs().amax(1))
         return torch.stack(most).amax(0)
 
-    def dissipation(self, sources: torch.Tensor, settled: Settled) -> torch.Tensor:
-        """Power that conductances and diodes with their sources take at an operating point, W, (B,): sum g (p - u)^2 + sum I_d u."""
-        power = sources.square() @ self._first.sum(1)
-        for k, u in enumerate(settled.nodes):
-            into = settled.fixed if k == 0 else self.driven(k - 1, settled.nodes[k - 1]) @ self.conductances[k]
-            power = power + ((self.into[k] * u - 2 * into) * u).sum(1)
-            if k < len(self.diodes):
-                p = self.driven(k, u)
-                power = power + (p.square() * self.out_of[k]).sum(1) + self._in_diodes(k, u, into, settled.nodes)
-        return power
+    def dissipation(self, sources: torch.Tensor, fixed: torch.Tensor, nodes: list[torch.Tensor]) -> torch.Tensor:
+        """Power that conductances and diodes with their sources take at an operating point, W, (B,): sum g (p - u)^2 + sum I_d u.
 
-    def _in_diodes(self, k: int, u: torch.Tensor, into: torch.Tensor, nodes: list[torch.Tensor]) -> torch.Tensor:
-        """What the diodes of hidden layer k take: whatever the law of current, what the conductances bring to a node goes into them."""
-        current = into - self.a[k] * u + nodes[k + 1] @ self.back[k] - self.shift[k]
-        return (current * u).sum(1)
+        Args:
+            sources: V, (B, inputs). fixed: `forced` of them. nodes: voltages of each layer.
+        """
+        power = sources.square() @ self.out_of_sources
+        for k, u in enumerate(nodes):
+            into = fixed if k == 0 else self.driven(k - 1, nodes[k - 1]).to(u.dtype) @ self.conductances[k].to(u.dtype)
+            power = power + ((self.into[k] * u - 2 * into) * u).sum(1)
+            if k < len(self.diodes):  # what the conductances bring to a node goes into its diodes, whatever their law
+                in_diodes = into - self.a[k] * u + nodes[k + 1] @ self.back[k].to(u.dtype) - self.shift[k]
+                power = power + (self.driven(k, u).square() * self.loads[k + 1].sum(1) + in_diodes * u).sum(1)
+        return power
 
     def drops(self, sources: torch.Tensor, settled: Settled) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Voltages at the two ends of the conductances of each crossbar, (B, before) and (B, after)."""

@@ -77,8 +77,8 @@ def settle(
     start: Blocks | None,
     tolerance: float,
     steps: int = _STEPS,
-) -> tuple[Blocks, torch.Tensor, int]:
-    """Voltages of all layers, the last step of each sample as the estimate of its error (B,), and Newton steps.
+) -> tuple[Blocks, torch.Tensor, torch.Tensor, int]:
+    """Voltages of all layers, the last step of each sample as the estimate of its error (B,), its residual, and Newton steps.
 
     Near the solution the error after a step is far below the step itself, up to what conjugate gradients left of it.
     """
@@ -95,6 +95,6 @@ def settle(
         limited = [pair.limited(u, move) for pair, u, move in zip(net.diodes, nodes, moves, strict=False)] + [moves[-1]]
         nodes = [u + move for u, move in zip(nodes, limited, strict=True)]
         error = torch.stack([move.abs().amax(1) for move in moves]).amax(0)
-        if bool((error <= tolerance).all()):
+        if bool((descent.rounded(error, nodes) <= tolerance).all()):
             break
-    return nodes, error, taken
+    return nodes, descent.rounded(error, nodes), net.residual(fixed, injected, nodes), taken

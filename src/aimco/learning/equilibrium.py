@@ -10,16 +10,16 @@ from pydantic import Field
 
 from aimco.circuit.network import Layered, Settled
 from aimco.learning import Rule
-from aimco.networks.resistive import Resistive
+from aimco.networks.resistive import Resistive, Slopes
 from aimco.record import PathError, quantity
 from aimco.units import S, V
 
 
 @dataclass(frozen=True)
 class Phases:
-    """What one batch settled to: free, and nudged towards and away from the target. `away` is the free state when one-sided."""
+    """What inputs x settled to: free, and nudged towards and away from the target. `away` is the free state when one-sided."""
 
-    sources: torch.Tensor
+    x: torch.Tensor
     free: Settled
     towards: Settled
     away: Settled
@@ -73,37 +73,50 @@ class Equilibrium(Rule):
 
     def settle(self, network: Resistive, x: torch.Tensor, target: torch.Tensor) -> Phases:
         """The phases of a batch: x (B, inputs), target (B, outputs) in V."""
-        sources = network.sources(x)
-        free = network.settle(sources)
+        x = network.inputs(x)
+        fixed = network.forced(x)
+        if network.circuit().compiled:  # differences of voltages ask for more digits than conductances do
+            fixed = fixed.double()
+        free = network.relax(x, fixed)
         error = network.read(free) - target
-        nudge = self.beta * torch.cat((error, -error), 1)
-        towards = network.settle(sources, -nudge, free)
+        nudge = self.beta * torch.cat((-error, error), 1)
         if not self.centred:
-            return Phases(sources, free, towards, free, 2 * self.beta)
-        return Phases(sources, free, towards, network.settle(sources, nudge, free), 4 * self.beta)
+            return Phases(x, free, network.relax(x, fixed, nudge, free), free, 2 * self.beta)
+        towards, away = network.relax(x, fixed, torch.cat((nudge, -nudge)), free).phases(2)
+        return Phases(x, free, towards, away, 4 * self.beta)
 
     def gradients(self, circuit: Layered, phases: Phases) -> list[torch.Tensor]:
         """dC/dG of each crossbar, then of the devices on inverted lines, V^2/S, summed over the batch: from the voltages across them."""
-        scales, found, inverted = circuit.scales, [], []
-        ends = zip(circuit.drops(phases.sources, phases.towards), circuit.drops(phases.sources, phases.away), scales, strict=True)
-        for k, ((p, u), (q, w), scale) in enumerate(ends):
-            rate = (scales[-1] / scale) ** 2 / phases.span
-            squares = rate * (u * u - w * w).sum(0)  # of (p - u)^2 - (q - w)^2, all but the products
-            squares = squares if k == 0 else squares + rate * (p * p - q * q).sum(0)[:, None]
-            products = q.T @ (u - w) if k == 0 else torch.addmm(q.T @ (u - w), (p - q).T, u)
-            found.append(squares - 2 * rate * products)
+        return [slope.to(circuit.conductances[0].dtype) for slope in self.slopes(circuit, phases).each()]
+
+    def slopes(self, circuit: Layered, phases: Phases) -> Slopes:
+        """`gradients`, those of the first crossbar by the product with x alone.
+
+        With P, p the sum and the difference of both states before a device, and U, u after it, the difference of the squares of the
+        voltages across it is (P - U)(p - u) = P p + U u - P u - p U; across one on an inverted line it is P p + U u + P u + p U.
+        """
+        towards, away, scales = phases.towards.nodes, phases.away.nodes, circuit.scales
+        rates = [(scales[-1] / scale) ** 2 / phases.span for scale in scales]
+        pairs = [(u + w, u - w) for u, w in zip(towards, away, strict=True)]
+        own = [rate * (both * move).sum(0) for rate, (both, move) in zip(rates, pairs, strict=True)]
+        others, inverted = [], []
+        for k in range(1, circuit.layers):
+            p, q = circuit.driven(k - 1, towards[k - 1]), circuit.driven(k - 1, away[k - 1])
+            both, move = p + q, p - q
+            squares = own[k] + rates[k] * (both * move).sum(0)[:, None]
+            others.append(torch.addmm(squares, both.T, pairs[k][1], alpha=-rates[k]).addmm_(move.T, pairs[k][0], alpha=-rates[k]))
             if circuit.inverted[k] is not None:
-                inverted.append(squares + 2 * rate * products)
-        return [*found, *inverted]
+                inverted.append(2 * squares - others[-1])
+        move = pairs[0][1]
+        return Slopes(own[0], phases.x.T @ move.to(phases.x.dtype), move.sum(0), -2 * rates[0], others, inverted)
 
     @torch.no_grad()
     def step(self, network: Resistive, x: torch.Tensor, target: torch.Tensor, lr: float | None = None) -> torch.Tensor:
         """Learn from one batch at a rate, that of the rule when absent; returns its mean cost before."""
         phases = self.settle(network, x, target)
-        found, layers = self.gradients(network.circuit(), phases), len(network.conductances)
         mean = (self.lr if lr is None else lr) / len(x)
-        rates = [mean * own * unit**2 for own, unit in zip(self._parts(layers), network.units, strict=True)]
-        network.move([slope.mul_(-rates[k % layers]) for k, slope in enumerate(found)], self)
+        steps = [mean * own * unit**2 for own, unit in zip(self._parts(len(network.units)), network.units, strict=True)]
+        network.learn(self.slopes(network.circuit(), phases), steps)
         return (network.read(phases.free) - target).square().sum(1).mean() / 2
 
     def _parts(self, layers: int) -> list[float]:

@@ -16,12 +16,11 @@ from aimco.circuit.elements import DiodePair, Ideal, PiecewiseLinear, Shockley
 from aimco.circuit.network import Layered
 from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
-from aimco.networks.resistive import Resistive
+from aimco.networks.resistive import START, Resistive
 from aimco.record import PathError, Record, quantity
 from aimco.units import A, F, V, s
 
 _SETTLED = math.log(1000)  # time constants until .1 % of the way is left
-_AS_UNIT = 2.8  # initial conductances reach this over the root of rows and columns, in units (Kendall 2020)
 _POWER_STEPS = 30  # of the iteration for the slowest mode
 _LEAST = 0.05  # of a value, that spread leaves
 _LEAST_G = 1e-6  # of the largest conductance, that ideal moves leave
@@ -113,7 +112,7 @@ class EndToEnd(Resistive):
 
     def __init__(self, design: Any, inputs: int, outputs: int, seed: int = 0) -> None:
         made, device, hidden = design.network.circuit, design.device, design.network.hidden
-        self.record, self.seed = made, seed
+        self.record, self.seed, self.bias_V = made, seed, made.input_V
         super().__init__(
             [inputs, *hidden, outputs],
             [made.pair(n, k, seed) for k, n in enumerate(hidden)],
@@ -128,7 +127,7 @@ class EndToEnd(Resistive):
         )
         self.rule, shapes = design.rule, [(int(g.shape[0]), int(g.shape[1])) for g in self.conductances]
         top = self.g_min + made.start * (self.g_max - self.g_min)
-        self.units = [top * math.sqrt(rows * (1 + self.paired) + columns) / _AS_UNIT for rows, columns in shapes]
+        self.units = [top * math.sqrt(rows * (1 + self.paired) + columns) / START for rows, columns in shapes]
         self.spread: list[torch.Tensor | None] = [self._spread_of(k, shape) for k, shape in enumerate(shapes * (1 + self.paired))]
         self.pulse_S = float(np.mean(device.step))
         parts = (design.cell, design.array, design.periphery)
@@ -179,9 +178,8 @@ class EndToEnd(Resistive):
         every = [g if factor is None else g * factor for g, factor in zip(held, self.spread, strict=True)]
         return every[: len(plus)], every[len(plus) :] or None
 
-    def sources(self, x):
-        clean = super().sources(x) * self.record.input_V
-        return self._noisy(clean, self.record.source_noise_V, "sources")
+    def inputs(self, x):
+        return self._noisy(super().inputs(x) * self.record.input_V, self.record.source_noise_V, "sources")
 
     def read(self, settled):
         return self._noisy(super().read(settled), self.record.readout_noise_V, "reads")
@@ -194,17 +192,22 @@ class EndToEnd(Resistive):
         self.rule_state[name] += 1
         return volts + sigma * z.to(volts.dtype)
 
-    def settle(self, sources, injected=None, start=None):
-        settled = super().settle(sources, injected, start)
-        done = (len(sources), sources.numel(), float(self.circuit().dissipation(sources, settled).sum()))
-        for total, amount in zip(self._ledger.values(), done, strict=True):
+    def relax(self, driven, fixed, injected=None, start=None):
+        settled = super().relax(driven, fixed, injected, start)
+        points, lines = len(settled.outputs), self.lines(driven)
+        power = 0.0
+        for k in range(points // len(driven)):
+            nodes = [u[k * len(driven) : (k + 1) * len(driven)] for u in settled.nodes]
+            power += float(self.circuit().dissipation(lines, fixed, nodes).sum())
+        for total, amount in zip(self._ledger.values(), (points, points * lines.shape[1], power), strict=True):
             total += amount
         return settled
 
     @torch.no_grad()
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Differences of the outputs as they are read, V, (B, outputs)."""
-        return self.read(self.settle(self.sources(x)))
+        driven = self.inputs(x)
+        return self.read(self.relax(driven, self.forced(driven)))
 
     def learn_from(self, x: torch.Tensor, labels: torch.Tensor, lr: float) -> torch.Tensor:
         """One step of the rule on samples (B, inputs) and labels (B,); returns the mean cost before."""
@@ -212,14 +215,16 @@ class EndToEnd(Resistive):
         return self.rule.step(self, x, target, lr)
 
     @torch.no_grad()
-    def move(self, wanted, rule):
+    def learn(self, slopes, steps):
+        """By pulses of the devices, where there are such; of a pair the difference is moved, by one of its devices."""
         if not self.matrices:
-            super().move(wanted, rule)
+            super().learn(slopes, steps)
             return
-        step = int(self.rule_state["updates"])
+        every, layers, update = slopes.each(), len(steps), int(self.rule_state["updates"])
         for k, matrix in enumerate(self.matrices.values()):
-            change = wanted[k] - wanted[k + len(self.conductances)] if self.paired else wanted[k]
-            pulses = rule.pulses(change.double() / self.pulse_S, self._draw(tuple(change.shape), step, "pulses", k))
+            change = every[k] - every[k + layers] if self.paired else every[k]
+            wanted = change.double() * (-steps[k] / self.pulse_S)
+            pulses = self.rule.pulses(wanted, self._draw(tuple(change.shape), update, "pulses", k))
             matrix.pulse_rows(pulses.to(torch.int32)[None])
         self.rule_state["updates"] += 1
         self._take()

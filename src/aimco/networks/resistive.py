@@ -9,8 +9,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -18,11 +20,12 @@ from aimco import rng
 from aimco.circuit import adjoint
 from aimco.circuit.elements import DiodePair, Shockley
 from aimco.circuit.network import Layered, Settled
+from aimco.kernels import circuits
 from aimco.networks.layers import Arrays
 from aimco.record import InputError
 
 _DIODES = Shockley()
-_START = 2.8  # initial conductances reach this over the root of a crossbar's rows and columns, in units (Kendall 2020)
+START = 2.8  # initial conductances reach this over the root of a crossbar's rows and columns, in units (Kendall 2020)
 
 
 class _Settle(torch.autograd.Function):
@@ -31,7 +34,7 @@ class _Settle(torch.autograd.Function):
     @staticmethod
     def forward(ctx, sources, network, *conductances):
         ctx.circuit = network.circuit()
-        ctx.settled = network.settle(sources)
+        ctx.settled = ctx.circuit.settle(sources, tolerance=network.tolerance)
         ctx.save_for_backward(sources)
         return ctx.settled.outputs.clone()
 
@@ -40,6 +43,40 @@ class _Settle(torch.autograd.Function):
         (sources,) = ctx.saved_tensors
         slopes, at_sources = adjoint.gradients(ctx.circuit, sources, ctx.settled, at_outputs)
         return at_sources, None, *slopes
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """dC/dG summed over samples, V^2/S. Of the first crossbar: common + scale x^T d in the rows of x, common - scale x^T d in those of -x.
+
+    Args:
+        common: (columns,). product: x^T d, (inputs, columns). bias: of the row of the bias, as one of product, (columns,).
+        others: of the crossbars that follow. inverted: of the devices on their inverted lines, where they have such.
+    """
+
+    common: torch.Tensor
+    product: torch.Tensor
+    bias: torch.Tensor
+    scale: float
+    others: list[torch.Tensor]
+    inverted: list[torch.Tensor]
+
+    def each(self) -> list[torch.Tensor]:
+        """Of each crossbar, then of the devices on inverted lines."""
+        if not self.inverted:
+            rows = torch.cat((self.product, -self.product, self.bias[None]))
+            return [self.common + self.scale * rows, *self.others]
+        rows = self.scale * torch.cat((self.product, self.bias[None]))
+        return [self.common + rows, *self.others, self.common - rows, *self.inverted]
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The circuit of conductances as they were at `stamp`, and what x weighs by in it."""
+
+    stamp: tuple[int, ...]
+    circuit: Layered
+    difference: torch.Tensor
 
 
 class Resistive(Arrays):
@@ -58,6 +95,8 @@ class Resistive(Arrays):
         >>> network(torch.rand(3, 4)).shape
         torch.Size([3, 2])
     """
+
+    bias_V = 1.0  # what drives the line of the bias
 
     def __init__(
         self,
@@ -87,35 +126,64 @@ class Resistive(Arrays):
         self.conductances = nn.ParameterList(nn.Parameter(self._first(*shape, seed, k)) for k, shape in shapes)
         again = shapes if paired else []
         self.inverted = nn.ParameterList(nn.Parameter(self._first(*shape, seed, k, "inverted")) for k, shape in again)
-        self._made: tuple[tuple[int, ...], Layered] | None = None
+        self._made: _Made | None = None
 
     def _first(self, rows: int, columns: int, seed: int, *names: str | int) -> torch.Tensor:
         draws = rng.uniform(rng.stream_keys((seed,), "resistive", *names), 0, rows * columns)[0]
-        top = min(_START * self.units[0] / math.sqrt(rows + columns), self.g_max)
+        top = min(START * self.units[0] / math.sqrt(rows + columns), self.g_max)
         return (self.g_min + (top - self.g_min) * torch.from_numpy(draws)).to(self.dtype).reshape(rows, columns)
 
     def circuit(self) -> Layered:
         """The circuit with its present conductances; made again only when they changed."""
-        stamp = tuple(g._version for g in (*self.conductances, *self.inverted))
-        if self._made is None or self._made[0] != stamp:
+        return self._present().circuit
+
+    def _present(self) -> _Made:
+        stamp = self._stamp()
+        if self._made is None or self._made.stamp != stamp:
             plus, inverted = self.seen()
-            self._made = (stamp, Layered(plus, self.diodes, self.gain, self.offset, inverted=inverted))
-        return self._made[1]
+            circuit = Layered(plus, self.diodes, self.gain, self.offset, inverted=inverted)
+            first = circuit.conductances[0]
+            half = len(first) // 2
+            self._made = _Made(stamp, circuit, first[:-1] if self.paired else first[:half] - first[half : 2 * half])
+        return self._made
 
     def seen(self) -> tuple[list[torch.Tensor], list[torch.Tensor] | None]:
         """Conductances as they are in the circuit, S, and those on inverted lines."""
-        plus, inverted = ([g.detach() for g in own] for own in (self.conductances, self.inverted))
-        return plus, inverted or None
+        held = [g.detach() for g in self._held]
+        layers = len(held) // (1 + self.paired)
+        return held[:layers], held[layers:] or None
+
+    def _stamp(self) -> tuple[int, ...]:
+        return tuple(g._version for g in self._held)
+
+    @property
+    def _held(self) -> list[torch.Tensor]:
+        lists = (self.conductances, self.inverted)  # whose own iterators take 5 us for each element
+        return [g for own in lists for g in own._parameters.values() if g is not None]
+
+    def inputs(self, x: torch.Tensor) -> torch.Tensor:
+        """x as it drives the circuit, V, (B, inputs)."""
+        return x.flatten(1).to(self.dtype)
+
+    def lines(self, driven: torch.Tensor) -> torch.Tensor:
+        """Voltages of all lines for the inputs, V: x, -x and the bias, (B, 2 inputs + 1); x and bias where each has an inverted line."""
+        bias = torch.full((len(driven), 1), self.bias_V, dtype=driven.dtype, device=driven.device)
+        return torch.cat((driven, bias) if self.paired else (driven, -driven, bias), 1)
 
     def sources(self, x: torch.Tensor) -> torch.Tensor:
-        """Voltages at the inputs, V: x, -x and a bias of 1, (B, 2 inputs + 1); or x and 1, (B, inputs + 1), where inverted lines are."""
-        x = x.flatten(1).to(self.dtype)
-        one = torch.ones(len(x), 1, dtype=self.dtype, device=x.device)
-        return torch.cat((x, one) if self.paired else (x, -x, one), 1)
+        """Voltages of all lines for samples x, V."""
+        return self.lines(self.inputs(x))
 
-    def settle(self, sources: torch.Tensor, injected: torch.Tensor | None = None, start: Settled | None = None) -> Settled:
-        """An operating point; see `aimco.circuit.network.Layered.settle`."""
-        return self.circuit().settle(sources, injected, start=start, tolerance=self.tolerance)
+    def forced(self, driven: torch.Tensor) -> torch.Tensor:
+        """`Layered.forced` of the lines, as one product of the inputs with what they weigh by, A, (B, nodes)."""
+        made = self._present()
+        return torch.addmm(self.bias_V * made.circuit.conductances[0][-1], driven, made.difference)
+
+    def relax(
+        self, driven: torch.Tensor, fixed: torch.Tensor, injected: torch.Tensor | None = None, start: Settled | None = None
+    ) -> Settled:
+        """Operating points for inputs that force the currents `fixed`; see `aimco.circuit.network.Layered.relax`."""
+        return self.circuit().relax(fixed, injected, start=start, tolerance=self.tolerance)
 
     def read(self, settled: Settled) -> torch.Tensor:
         """Differences of the two nodes of each output, V, (B, outputs)."""
@@ -125,10 +193,27 @@ class Resistive(Arrays):
         return _difference(_Settle.apply(self.sources(x), self, *self.conductances, *self.inverted))
 
     @torch.no_grad()
-    def move(self, wanted: Sequence[torch.Tensor], rule: Any) -> None:
-        """Change conductances by what is wanted, S, within their window: those of each crossbar, then those on inverted lines."""
-        for g, own in zip((*self.conductances, *self.inverted), wanted, strict=True):
-            g.add_(own).clamp_(self.g_min, self.g_max)
+    def learn(self, slopes: Slopes, steps: Sequence[float]) -> None:
+        """G <- G - step x slope of each crossbar, within the window of the devices; steps in S^2/V^2."""
+        made, held = self._present(), self._held
+        first = made.circuit.conductances[0]
+        if first.data_ptr() == held[0].data_ptr() and first.is_cpu and first.is_contiguous():
+            for g, slope, step in zip(held[1:], slopes.others, steps[1:], strict=True):
+                g.sub_(slope, alpha=step).clamp_(self.g_min, self.g_max)
+            self._learn_compiled(slopes, steps[0], made)
+            return
+        for k, (g, slope) in enumerate(zip(held, slopes.each(), strict=True)):
+            g.sub_(slope, alpha=steps[k % len(steps)]).clamp_(self.g_min, self.g_max)
+
+    def _learn_compiled(self, slopes: Slopes, step: float, made: _Made) -> None:
+        """The same in one pass over the first crossbar, which also finds the sums of its columns and G+ - G-."""
+        sums = np.empty((circuits.BLOCKS, slopes.product.shape[1]))
+        g, difference, product = (v.numpy() for v in (made.circuit.conductances[0], made.difference, slopes.product))
+        common, bias = (v.double().numpy() for v in (slopes.common, slopes.bias))
+        circuits.learn_doubled(g, difference, product, common, bias, step, step * slopes.scale, self.g_min, self.g_max, sums)
+        torch.autograd.graph.increment_version(self._held[0])
+        into = torch.from_numpy(np.add.reduce(sums)).to(self.dtype)
+        self._made = _Made(self._stamp(), made.circuit.reprogrammed(into), made.difference)
 
 
 def _difference(outputs: torch.Tensor) -> torch.Tensor:
