@@ -1,0 +1,209 @@
+"""Wired crossbars: reads against ngspice and plain nodal analysis, gradients, and networks on arrays whose wires drop voltage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from scipy.sparse import linalg
+
+from aimco.arrays.wires import Wired, Wires
+from aimco.circuit import spice
+from aimco.record import InputError
+
+EVERY = Wires(word_ohm=3.0, bit_ohm=1.5, driver_ohm=200.0, sense_ohm=50.0, tolerance=1e-12)
+LINES = {
+    "every": EVERY,
+    "both sides": EVERY.replace("both_sides", True),
+    "wires alone": Wires(word_ohm=1.0, bit_ohm=2.0, tolerance=1e-12),
+    "wires, both sides": Wires(word_ohm=5.0, bit_ohm=5.0, both_sides=True, tolerance=1e-12),
+    "word lines alone": Wires(word_ohm=5.0, tolerance=1e-12),
+    "bit lines alone": Wires(bit_ohm=5.0, tolerance=1e-12),
+    "ends alone": Wires(driver_ohm=500.0, sense_ohm=100.0, tolerance=1e-12),
+    "ideal": Wires(tolerance=1e-12),
+}
+
+
+def cells(rows: int, columns: int, seed: int = 0, open_share: float = 0.2) -> torch.Tensor:
+    """.01 to 100 uS, evenly in the logarithm, some 0."""
+    draws = np.random.default_rng(seed)
+    return torch.from_numpy(10.0 ** draws.uniform(-8, -4, (rows, columns)) * (draws.random((rows, columns)) >= open_share))
+
+
+def volts(count: int, lines: int, seed: int = 0) -> torch.Tensor:
+    return 0.2 * torch.randn(count, lines, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def farthest(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    return float((ours - theirs).abs().max() / theirs.abs().max())
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("lines", LINES)
+def test_reads_are_those_of_ngspice(ngspice, lines, transposed):
+    """Currents to 1e-10 of the largest, whichever resistances there are and from whichever side the array is read."""
+    g, v = cells(9, 12), volts(1, 12 if transposed else 9)
+    array = Wired(g, LINES[lines])
+    ours = array.mvm_t(v) if transposed else array.mvm(v)
+    theirs, _ = spice.wired_currents(g, LINES[lines], v[0], transposed)
+    assert farthest(ours[0], theirs) <= 1e-10
+
+
+@given(
+    rows=st.integers(1, 32),
+    columns=st.integers(1, 32),
+    seed=st.integers(0, 10_000),
+    share=st.sampled_from([0.0, 0.5, 0.95, 1.0]),
+    ohm=st.sampled_from([0.1, 5.0, 1e3]),
+    both=st.booleans(),
+    transposed=st.booleans(),
+)
+@settings(max_examples=15, deadline=None)
+def test_random_patterns_are_those_of_ngspice(ngspice, rows, columns, seed, share, ohm, both, transposed):
+    """Any shape and any share of open cells, all of them included."""
+    wires = Wires(word_ohm=ohm, bit_ohm=2 * ohm, sense_ohm=10.0, both_sides=both, tolerance=1e-12)
+    g, v = cells(rows, columns, seed, share), volts(1, columns if transposed else rows, seed)
+    ours = (Wired(g, wires).mvm_t if transposed else Wired(g, wires).mvm)(v)[0]
+    theirs, _ = spice.wired_currents(g, wires, v[0], transposed)
+    assert float((ours - theirs).abs().max()) <= 1e-10 * float(theirs.abs().max()) + 1e-20
+
+
+def nodal(g: np.ndarray, ohm: float, v: np.ndarray) -> np.ndarray:
+    """Currents of the columns by sparse elimination of all nodes; one resistance of every segment."""
+    (n, m), k, y = g.shape, np.arange(g.size).reshape(g.shape), 1 / ohm
+    pairs = [(k[:, 1:], k[:, :-1], y), (g.size + k[1:], g.size + k[:-1], y), (k, g.size + k, g)]
+    a, b, w = (np.concatenate([np.broadcast_to(p[t], p[0].shape).ravel() for p in pairs]) for t in range(3))
+    held = np.zeros(2 * g.size)
+    held[k[:, 0]] = held[g.size + k[-1]] = y
+    laplacian = sparse.coo_matrix((np.r_[w, w, -w, -w], (np.r_[a, b, a, b], np.r_[a, b, b, a]))) + sparse.diags(held)
+    right = np.zeros((2 * g.size, len(v)))
+    right[k[:, 0]] = v.T * y
+    options = {"SymmetricMode": True}
+    solved = linalg.splu(laplacian.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options).solve(right)
+    return solved[g.size + k[-1]].T * y
+
+
+def patterns(n: int) -> dict[str, torch.Tensor]:
+    """Conductances that solvers find hard: open, closed, in stripes, blocks, corners."""
+    low, high = 1e-8, 1e-4
+    i, j = torch.arange(n, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)[None]
+    whole = torch.ones(n, n, dtype=torch.float64)
+    return {
+        "closed": high * whole,
+        "open": 0 * whole,
+        "uniform": 1e-6 + 9.9e-5 * torch.rand(n, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64),
+        "logarithmic": cells(n, n),
+        "sparse": cells(n, n, 1, 0.98),
+        "rows in turn": torch.where(i % 2 == 0, high, low) * whole,
+        "columns in turn": torch.where(j % 2 == 0, high, 0.0) * whole,
+        "checkerboard": torch.where((i + j) % 2 == 0, high, 0.0) * whole,
+        "near corner": torch.where((i > n / 2) & (j < n / 2), high, low) * whole,
+        "far corner": torch.where((i < n / 2) & (j > n / 2), high, 0.0) * whole,
+        "diagonal": high * torch.eye(n, dtype=torch.float64),
+        "one column": torch.where(j == n - 1, high, 0.0) * whole,
+    }
+
+
+@pytest.mark.parametrize("name", patterns(1))
+def test_the_tolerance_is_kept_in_every_pattern(name):
+    """96 x 96 at 20 Ohm, where nearly all is lost, against elimination: within the tolerance asked, loose or tight."""
+    g, v = patterns(96)[name], volts(3, 96)
+    exact = torch.from_numpy(nodal(g.numpy(), 20.0, v.numpy()))
+    for tolerance in (1e-3, 1e-6, 1e-11):
+        ours = Wired(g, Wires(word_ohm=20.0, bit_ohm=20.0, tolerance=tolerance)).mvm(v)
+        assert bool(((ours - exact).abs().amax(1) <= tolerance * exact.abs().amax(1) + 1e-24).all())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", patterns(1))
+def test_large_arrays_are_solved_in_every_pattern(name):
+    """1024 x 1024 at 5 Ohm, both directions: reciprocity ties the two reads together, c.(W^T v) = (W c).v."""
+    g, v, c = patterns(1024)[name], volts(1, 1024), volts(1, 1024, 1)
+    array = Wired(g, Wires(word_ohm=5.0, bit_ohm=5.0, tolerance=1e-9))
+    columns, rows = array.mvm(v), array.mvm_t(c)
+    scale = max(float((columns.abs() @ c.abs().T).max()), 1e-30)
+    assert abs(float((columns * c).sum() - (rows * v).sum())) <= 1e-7 * scale
+
+
+@pytest.mark.parametrize("lines", LINES)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_gradients_of_cells_and_voltages_are_exact(lines, transposed):
+    """Central differences of every current (torch's gradcheck), in units of 10 uS."""
+    g = (cells(4, 5, open_share=0.0) / 1e-5 + 1e-2).requires_grad_()
+    v = volts(2, 5 if transposed else 4).requires_grad_()
+
+    def read(g: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        array = Wired(1e-5 * g, LINES[lines])
+        return 1e5 * (array.mvm_t(v) if transposed else array.mvm(v))
+
+    assert torch.autograd.gradcheck(read, (g, v))
+
+
+def test_a_gradient_reaches_open_cells():
+    """The slope at 0 S, where only one side exists."""
+    g = torch.zeros(3, 3, dtype=torch.float64, requires_grad=True)
+    v = torch.tensor([[0.1, 0.2, 0.3]], dtype=torch.float64)
+    Wired(g, EVERY).mvm(v).sum().backward()
+    assert torch.allclose(g.grad, v.T.expand(3, 3), rtol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(6, 40), (40, 6), (17, 16)])
+def test_the_effective_matrix_makes_every_read_one_product(shape):
+    wires = EVERY.replace("both_sides", True)
+    array, (v, c) = Wired(cells(*shape), wires), (volts(4, n) for n in shape)
+    matrix = array.matrix()
+    assert farthest(v @ matrix, array.mvm(v)) < 1e-11
+    assert farthest(c @ matrix.T, array.mvm_t(c)) < 1e-11
+
+
+def test_wires_without_resistance_change_nothing():
+    g = cells(20, 30)
+    assert torch.equal(Wired(g, Wires()).matrix(), g)
+
+
+def test_the_first_order_is_right_to_first_order_and_says_its_error():
+    """A hundredth of the resistance leaves a ten-thousandth of the error; lumped ends of lone lines are exact."""
+    g = cells(24, 24, open_share=0.0)
+    for both in (False, True):
+        wires = [Wires(word_ohm=r, bit_ohm=r, both_sides=both, tolerance=1e-12) for r in (1.0, 0.01)]
+        (coarse, error), (_, small) = (Wired(g, w).first_order() for w in wires)
+        assert small < 2e-4 * error < 2e-6
+        exact = Wired(g, wires[0]).mvm(torch.ones(1, 24, dtype=torch.float64))[0]
+        assert farthest(coarse.sum(0), exact) == pytest.approx(error, rel=1e-6)
+    for one in (Wires(driver_ohm=1e4), Wires(sense_ohm=1e4)):
+        assert Wired(g, one).first_order()[1] < 1e-12
+
+
+def test_float32_voltages_give_float32_currents():
+    array = Wired(cells(5, 4).float(), EVERY)
+    assert array.mvm(torch.ones(2, 5)).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("said", "build"),
+    [
+        ("word_ohm must be at least 0 Ohm, got -1", lambda: Wires(word_ohm=-1.0)),
+        ("sense_ohm must be at least 0 Ohm", lambda: Wires(sense_ohm=-0.1)),
+        ("tolerance must be", lambda: Wires(tolerance=0.0)),
+        (r"conductances must be \(rows, columns\)", lambda: Wired(torch.zeros(0, 4), EVERY)),
+        (r"conductances must be \(rows, columns\)", lambda: Wired(torch.zeros(4), EVERY)),
+        ("conductances must be finite and at least 0 S, got -1e-06 S", lambda: Wired(torch.full((2, 2), -1e-6), EVERY)),
+        ("conductances must be finite and at least 0 S, got nan S", lambda: Wired(torch.full((2, 2), torch.nan), EVERY)),
+        (r"voltages must be finite, \(vectors, 3 rows\)", lambda: Wired(cells(3, 2), EVERY).mvm(torch.zeros(1, 2))),
+        (r"voltages must be finite, \(vectors, 2 columns\)", lambda: Wired(cells(3, 2), EVERY).mvm_t(torch.zeros(1, 3))),
+        ("voltages must be finite", lambda: Wired(cells(3, 2), EVERY).mvm(torch.full((1, 3), torch.inf))),
+    ],
+)
+def test_wires_and_reads_that_cannot_be_are_refused_by_name(said, build):
+    with pytest.raises(InputError, match=said):
+        build()
+
+
+def test_a_tolerance_that_cannot_be_met_is_an_error_that_says_by_how_much():
+    """Lines of 1e9 Ohm per segment against cells of .1 mS: rounding is all that is left."""
+    array = Wired(patterns(64)["closed"], Wires(word_ohm=1e9, bit_ohm=1e9, tolerance=1e-13))
+    with pytest.raises(RuntimeError, match=r"not solved: currents of vector \d are .* of the largest off after \d+ steps, asked 1e-13"):
+        array.mvm(volts(2, 64))
