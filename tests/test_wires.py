@@ -10,9 +10,19 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.sparse import linalg
 
+from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.wires import Wired, Wires
 from aimco.circuit import spice
+from aimco.design import Design
+from aimco.device.device import Device
+from aimco.ensemble import stack
+from aimco.evaluation import accuracy
+from aimco.mapping import AnalogMatrix
+from aimco.networks.build import build
+from aimco.networks.descent import Descent
+from aimco.networks.layers import Linear
 from aimco.record import InputError
+from aimco.tasks import batches, load
 
 EVERY = Wires(word_ohm=3.0, bit_ohm=1.5, driver_ohm=200.0, sense_ohm=50.0, tolerance=1e-12)
 LINES = {
@@ -73,7 +83,7 @@ def test_random_patterns_are_those_of_ngspice(ngspice, rows, columns, seed, shar
 
 def nodal(g: np.ndarray, ohm: float, v: np.ndarray) -> np.ndarray:
     """Currents of the columns by sparse elimination of all nodes; one resistance of every segment."""
-    (n, m), k, y = g.shape, np.arange(g.size).reshape(g.shape), 1 / ohm
+    k, y = np.arange(g.size).reshape(g.shape), 1 / ohm
     pairs = [(k[:, 1:], k[:, :-1], y), (g.size + k[1:], g.size + k[:-1], y), (k, g.size + k, g)]
     a, b, w = (np.concatenate([np.broadcast_to(p[t], p[0].shape).ravel() for p in pairs]) for t in range(3))
     held = np.zeros(2 * g.size)
@@ -200,6 +210,100 @@ def test_float32_voltages_give_float32_currents():
 def test_wires_and_reads_that_cannot_be_are_refused_by_name(said, build):
     with pytest.raises(InputError, match=said):
         build()
+
+
+ARRAY = Wires(word_ohm=400.0, bit_ohm=300.0, driver_ohm=1e3, sense_ohm=500.0, tolerance=1e-12)
+
+
+def crossbar(rows: int = 7, columns: int = 9, **options) -> Crossbar:
+    array = Crossbar(Device.named("soft-bounds"), rows, columns, wires=ARRAY, **options)
+    array.program(0.4 * torch.randn(array.shape, generator=torch.Generator().manual_seed(0)))
+    return array
+
+
+@pytest.mark.parametrize("reference", ["mid-range", "symmetry-point"])
+def test_a_crossbar_reads_two_wired_circuits_against_each_other(ngspice, reference):
+    """The array of cells minus the array of their references, each with its own wires, both ways round, by ngspice."""
+    array, half, mid = crossbar(reference=reference), *(float(getattr(Device.named("soft-bounds"), n)) for n in ("half_range", "mid_range"))
+    held = [s.double().expand(array.shape)[0] * half + mid for s in (array.state.double() + array.origin, array.origin)]
+    for transposed, read in ((False, array.mvm), (True, array.mvm_t)):
+        v = volts(1, 9 if transposed else 7).float()
+        own, against = (spice.wired_currents(g.clamp(min=0), ARRAY, v[0].double(), transposed)[0] for g in held)
+        assert torch.allclose(read(v[None])[0, 0].double(), (own - against) / half, rtol=1e-5, atol=1e-6)
+
+
+def test_a_row_read_alone_is_a_product_with_a_unit_vector():
+    array = crossbar()
+    assert torch.allclose(array.mvm(torch.eye(7)[None])[0, 4], array.line(4)[0], atol=1e-6)
+
+
+def test_single_vectors_and_the_effective_matrix_read_the_same():
+    """One vector is solved for; a batch beyond the number of rows makes the matrix; an update throws it away."""
+    array, fresh, v = crossbar(), crossbar(), volts(20, 7).float()[None]
+    together = array.mvm(v)
+    assert torch.allclose(together[:, :1], fresh.mvm(v[:, :1]), atol=1e-6)
+    array.apply(torch.ones(array.shape, dtype=torch.int32))
+    assert not torch.allclose(array.mvm(v), together, atol=1e-5)
+
+
+def test_wires_of_no_resistance_leave_every_bit():
+    plain, wired = (Crossbar(Device.named("soft-bounds"), 6, 5, wires=w) for w in (None, Wires()))
+    v = volts(4, 6).float()[None]
+    assert torch.equal(plain.mvm(v), wired.mvm(v))
+    assert Design.of({"device": "rpu"}).as_dict()["array"] == {"rows": 4096, "cols": 4096}
+
+
+def test_members_of_an_ensemble_have_wires_of_their_own():
+    """A study may sweep the resistance along the ensemble axis; a member reads as it does alone."""
+    base = Design.of({"device": "soft-bounds", "array": {"wires": {"word_ohm": 10.0}}})
+    together = stack([base, base.replace("array.wires.word_ohm", 1e5)])
+    parts = [(d.device, d.cell, d.array, d.periphery, 8, 6) for d in (together, base, base.replace("array.wires.word_ohm", 1e5))]
+    both, *alone = (AnalogMatrix(*p, seeds=(0,) * n) for p, n in zip(parts, (2, 1, 1), strict=True))
+    v, target = volts(3, 8).float()[None], 0.3 * torch.randn(1, 8, 6, generator=torch.Generator().manual_seed(0))
+    for matrix in (both, *alone):
+        matrix.program(target)
+    read = both.mvm(v.expand(2, -1, -1).contiguous())
+    assert all(torch.equal(read[e], one.mvm(v)[0]) for e, one in enumerate(alone))
+    assert not torch.allclose(read[0], read[1], rtol=1e-2)
+
+
+def test_training_through_wires_goes_on_bit_for_bit():
+    def trained(steps: int, array: Crossbar) -> Crossbar:
+        for k in range(array.done["updates"], steps):
+            x, d = (volts(1, n, k).float()[None] for n in (7, 9))
+            array.pulse(x, array.mvm(x) - array.mvm_t(d)[..., :1] + d, np.array([0.1]))
+        return array
+
+    whole, part, rest = trained(6, crossbar()), trained(3, crossbar()), crossbar()
+    part.mvm(volts(9, 7).float()[None])
+    rest.restore(part.checkpoint())
+    assert torch.equal(trained(6, rest).state, whole.state)
+    assert torch.equal(trained(6, part).state, whole.state)
+
+
+def network(wires: dict[str, float] | None, weights: list[torch.Tensor] | None = None) -> torch.nn.Sequential:
+    """64-24-10 on digits, on devices of 0 to 1 uS: trained on the arrays, or given weights."""
+    parts = {"device": "ideal", "network": {"hidden": [24], "activation": "tanh"}, "array": {"wires": wires} if wires else {}}
+    task = load("digits")
+    model = build(Design.of(parts), task, (0,))
+    layers = [layer for layer in model if isinstance(layer, Linear)]
+    for layer, weight in zip(layers, weights or [], strict=False):
+        layer.matrices[layer.rule.weights_on].program(weight)
+    descent = Descent(model, "cross-entropy")
+    for epoch in range(0 if weights else 2):
+        for index in batches(task, 10, epoch, 0):
+            descent.step(task.train_x[index][None], task.train_y[index][None], 0.1)
+    return model
+
+
+def test_training_through_wires_recovers_what_a_blind_network_loses():
+    """Weights learned without wires lose accuracy on arrays that have them; weights learned through the wires lose less than half."""
+    wires, task = {"word_ohm": 1500.0, "bit_ohm": 1500.0}, load("digits")
+    blind = network(None)
+    weights = [layer.stored for layer in blind if isinstance(layer, Linear)]
+    ideal, moved, aware = (float(accuracy(m, task)[0]) for m in (blind, network(wires, weights), network(wires)))
+    assert ideal - moved > 0.05
+    assert ideal - aware < (ideal - moved) / 2
 
 
 def test_a_tolerance_that_cannot_be_met_is_an_error_that_says_by_how_much():

@@ -50,7 +50,12 @@ class Wires(Record):
     @property
     def ideal(self) -> bool:
         """Whether nothing drops any voltage."""
-        return not np.any([self.word_ohm, self.bit_ohm, self.driver_ohm, self.sense_ohm])
+        return not any(np.any(ohm) for ohm in (self.word_ohm, self.bit_ohm, self.driver_ohm, self.sense_ohm))
+
+    def of_member(self, e: int) -> Wires:
+        """Those of one ensemble member, where `stack` laid numbers side by side."""
+        values = {n: getattr(self, n) for n in type(self).model_fields}
+        return Wires(**{n: v[e] if isinstance(v, tuple) else v for n, v in values.items()})
 
 
 class Wired:

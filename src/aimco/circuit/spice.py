@@ -1,7 +1,8 @@
 """Netlists of layered networks and wired crossbars for ngspice, and their operating points from it, run as a process.
 
-The naive deck of a layered network has one resistor for each conductance. The folded one replaces the sources of the first crossbar by what each node sees of
-them, one source behind one resistor (Thevenin), which has the same operating point and is what a fair timing is made against.
+The naive deck of a layered network has one resistor for each conductance. The folded one replaces the sources of the first crossbar by
+what each node sees of them, one source behind one resistor (Thevenin), which has the same operating point and is what a fair timing is
+made against.
 """
 
 from __future__ import annotations
