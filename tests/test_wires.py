@@ -290,7 +290,7 @@ def network(wires: dict[str, float] | None, weights: list[torch.Tensor] | None =
     for layer, weight in zip(layers, weights or [], strict=False):
         layer.matrices[layer.rule.weights_on].program(weight)
     descent = Descent(model, "cross-entropy")
-    for epoch in range(0 if weights else 2):
+    for epoch in range(0 if weights else 3):
         for index in batches(task, 10, epoch, 0):
             descent.step(task.train_x[index][None], task.train_y[index][None], 0.1)
     return model
