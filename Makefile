@@ -45,6 +45,7 @@ bench: install  ## speed beside peers in the same run; kept in benchmarks/
 	$(BIN)/aimco bench hold --out benchmarks
 	$(BIN)/aimco bench fit --out benchmarks
 	$(BIN)/aimco bench circuit --out benchmarks
+	$(BIN)/aimco bench wires --out benchmarks
 	$(BIN)/aimco bench variants --out benchmarks
 
 references: install  ## reproduce published figures on MNIST (some hours; DATA=folder of the files); kept in docs/results

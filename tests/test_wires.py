@@ -7,8 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import sparse
-from scipy.sparse import linalg
 
 from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.wires import Wired, Wires
@@ -21,6 +19,7 @@ from aimco.mapping import AnalogMatrix
 from aimco.networks.build import build
 from aimco.networks.descent import Descent
 from aimco.networks.layers import Linear
+from aimco.peers import superlu
 from aimco.record import InputError
 from aimco.tasks import batches, load
 
@@ -81,21 +80,6 @@ def test_random_patterns_are_those_of_ngspice(ngspice, rows, columns, seed, shar
     assert float((ours - theirs).abs().max()) <= 1e-10 * float(theirs.abs().max()) + 1e-20
 
 
-def nodal(g: np.ndarray, ohm: float, v: np.ndarray) -> np.ndarray:
-    """Currents of the columns by sparse elimination of all nodes; one resistance of every segment."""
-    k, y = np.arange(g.size).reshape(g.shape), 1 / ohm
-    pairs = [(k[:, 1:], k[:, :-1], y), (g.size + k[1:], g.size + k[:-1], y), (k, g.size + k, g)]
-    a, b, w = (np.concatenate([np.broadcast_to(p[t], p[0].shape).ravel() for p in pairs]) for t in range(3))
-    held = np.zeros(2 * g.size)
-    held[k[:, 0]] = held[g.size + k[-1]] = y
-    laplacian = sparse.coo_matrix((np.r_[w, w, -w, -w], (np.r_[a, b, a, b], np.r_[a, b, b, a]))) + sparse.diags(held)
-    right = np.zeros((2 * g.size, len(v)))
-    right[k[:, 0]] = v.T * y
-    options = {"SymmetricMode": True}
-    solved = linalg.splu(laplacian.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options).solve(right)
-    return solved[g.size + k[-1]].T * y
-
-
 def patterns(n: int) -> dict[str, torch.Tensor]:
     """Conductances that solvers find hard: open, closed, in stripes, blocks, corners."""
     low, high = 1e-8, 1e-4
@@ -121,7 +105,7 @@ def patterns(n: int) -> dict[str, torch.Tensor]:
 def test_the_tolerance_is_kept_in_every_pattern(name):
     """96 x 96 at 20 Ohm, where nearly all is lost, against elimination: within the tolerance asked, loose or tight."""
     g, v = patterns(96)[name], volts(3, 96)
-    exact = torch.from_numpy(nodal(g.numpy(), 20.0, v.numpy()))
+    exact = torch.from_numpy(superlu(g.numpy(), 20.0, v.numpy()))
     for tolerance in (1e-3, 1e-6, 1e-11):
         ours = Wired(g, Wires(word_ohm=20.0, bit_ohm=20.0, tolerance=tolerance)).mvm(v)
         assert bool(((ours - exact).abs().amax(1) <= tolerance * exact.abs().amax(1) + 1e-24).all())
