@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -29,10 +30,10 @@ class Branches:
     values: np.ndarray
 
     @classmethod
-    def joined(cls, parts: list[tuple[np.ndarray, np.ndarray, object]]) -> Branches:
+    def joined(cls, parts: list[tuple[np.ndarray, np.ndarray, Any]]) -> Branches:
         """Branches one after the other, each (a, b, values), where a number stands for all."""
-        parts = [(np.ravel(a), np.ravel(b), np.broadcast_to(np.ravel(v), np.size(a)) if np.size(v) == 1 else np.ravel(v)) for a, b, v in parts]  # type: ignore[call-overload]
-        return cls(*(np.concatenate([p[k] for p in parts]) for k in range(3)))
+        a, b = (np.concatenate([np.ravel(p[k]) for p in parts]) for k in (0, 1))
+        return cls(a, b, np.concatenate([np.broadcast_to(np.asarray(v, float), first.shape).ravel() for first, _, v in parts]))
 
     def laplacian(self, node: np.ndarray, count: int) -> sparse.csc_matrix:
         """The matrix of the elements as admittances, with nodes renamed."""
@@ -63,7 +64,7 @@ class Linear:
         y = cells.laplacian(self.node, self.count) + resistors.laplacian(self.node, self.count)
         self.free = np.setdiff1d(np.arange(self.count), self.held)
         self._reach(y)
-        self.y, self._capacitors = y, capacitors
+        self.y, self.resistors, self.capacitors = y, [cells, resistors], capacitors
         options = {"SymmetricMode": True}
         self._factored = linalg.splu(self._part(y, self.free, self.free), "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
 
@@ -89,9 +90,9 @@ class Linear:
     @functools.cached_property
     def c(self) -> sparse.csc_matrix:
         """Capacitances between nodes, F."""
-        if self._capacitors is None:
+        if self.capacitors is None:
             raise InputError("capacitors must be given for a network that is to settle")
-        return self._capacitors.laplacian(self.node, self.count)
+        return self.capacitors.laplacian(self.node, self.count)
 
     def slowest(self) -> float:
         """Longest time constant, s: the largest eigenvalue of Y^-1 C."""
@@ -112,12 +113,12 @@ class Linear:
         c = self._part(self.c, self.free, self.free)
         basis, products = np.empty((_MODES, len(end))), np.empty((_MODES, len(end)))
         d, size = end.copy(), 0
-        first = np.sqrt(d @ (c @ d))
+        first = scale = np.sqrt(d @ (c @ d))
         for k in range(min(_MODES, len(end))):
             for _ in range(2):
                 d -= basis[:k].T @ (products[:k] @ d)
             norm = np.sqrt(max(d @ (c @ d), 0.0))
-            if norm <= 1e-13 * (first if k == 0 else scale):
+            if norm <= 1e-13 * scale:
                 break
             basis[k] = d / norm
             products[k] = c @ basis[k]

@@ -1,4 +1,4 @@
-"""Netlists of layered networks and wired crossbars for ngspice, and their operating points from it, run as a process.
+"""Netlists of layered networks, wired crossbars and linear networks for ngspice, and their operating points from it, run as a process.
 
 The naive deck of a layered network has one resistor for each conductance. The folded one replaces the sources of the first crossbar by
 what each node sees of them, one source behind one resistor (Thevenin), which has the same operating point and is what a fair timing is
@@ -17,9 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from aimco.circuit.elements import DiodePair, PiecewiseLinear, Shockley
+from aimco.circuit.linear import Linear
 from aimco.circuit.network import Layered
 from aimco.record import InputError
 
@@ -117,6 +119,10 @@ def operating_point(
 
 def run(deck: str, timeout: float = 600.0) -> tuple[str, float]:
     """What ngspice says to a deck, and the seconds that it ran. Raises as `operating_point`."""
+    return _ran(deck, timeout)[:2]
+
+
+def _ran(deck: str, timeout: float, file: str | None = None) -> tuple[str, float, np.ndarray]:
     program = shutil.which("ngspice")
     if program is None:
         raise InputError(
@@ -129,7 +135,12 @@ def run(deck: str, timeout: float = 600.0) -> tuple[str, float]:
             done = subprocess.run([program, "-b", "deck.cir"], capture_output=True, text=True, timeout=timeout, check=False, cwd=folder)
         except subprocess.TimeoutExpired:
             raise RuntimeError(f"ngspice found no operating point in {timeout:g} s; allow more time or a smaller network") from None
-        return f"{done.stdout}\n{done.stderr}", time.perf_counter() - started
+        seconds, said, written = time.perf_counter() - started, f"{done.stdout}\n{done.stderr}", np.empty((0, 0))
+        if file is not None:
+            if not (Path(folder) / file).is_file():
+                raise RuntimeError(f"ngspice wrote nothing: {said.strip().splitlines()[-1]}")
+            written = np.loadtxt(Path(folder) / file, ndmin=2)
+        return said, seconds, written
 
 
 def printed(said: str, names: list[str]) -> list[float]:
@@ -190,3 +201,40 @@ def wired_currents(
     rows, columns = conductances.shape
     found = torch.tensor(printed(said, [f"i(v{name})" for name in _held(rows, columns)]), dtype=torch.float64)
     return found[columns:] if transposed else found[:columns], seconds
+
+
+def linear_netlist(net: Linear, volts: np.ndarray, transient: tuple[float, float] | None = None) -> str:
+    """A deck of a linear network with voltages at its held nodes, (held,); it prints the current into each source, i(v<number>).
+
+    Args:
+        transient: step and end, s: voltages step from 0 at the start, and currents are written to a file.
+    """
+    node, sources = net.node, range(len(net.held))
+    lines = ["* linear network, made by aimco", _OPTIONS if transient is None else _OPTIONS.replace("reltol=1e-11", "reltol=1e-5")]
+    lines += [f"V{k} n{held} 0 {v:.17g}" for k, (held, v) in enumerate(zip(net.held.tolist(), volts.tolist(), strict=True))]
+    kinds = [("R", branches) for branches in net.resistors]
+    if transient is not None and net.capacitors is not None:
+        kinds.append(("C", net.capacitors))
+    number = itertools.count()
+    for kind, branches in kinds:
+        for a, b, value in zip(node[branches.a].tolist(), node[branches.b].tolist(), branches.values.tolist(), strict=True):
+            if value and a != b:
+                lines.append(f"{kind}{next(number)} n{a} n{b} " + (f"{1 / value:.17g}" if kind == "R" else f"{value:.17g} ic=0"))
+    if transient is None:
+        return "\n".join([*lines, ".control", "set numdgt=16", "op", *(f"print i(v{k})" for k in sources), "quit", ".endc", ".end", ""])
+    step, stop = transient
+    written = " ".join(f"i(v{k})" for k in sources)
+    run = [f"tran {step:.9g} {stop:.9g} 0 {step:.9g} uic", "set wr_singlescale", f"wrdata currents.txt {written}", "quit"]
+    return "\n".join([*lines, ".control", *run, ".endc", ".end", ""])
+
+
+def linear_currents(net: Linear, volts: np.ndarray, *, timeout: float = 600.0) -> np.ndarray:
+    """Currents into what holds the held nodes, A, by ngspice. Raises as `operating_point`."""
+    said, _ = run(linear_netlist(net, volts), timeout)
+    return np.array(printed(said, [f"i(v{k})" for k in range(len(net.held))]))
+
+
+def linear_transient(net: Linear, volts: np.ndarray, step: float, stop: float, *, timeout: float = 600.0) -> tuple[np.ndarray, np.ndarray]:
+    """Instants, s, and the currents of `linear_currents` at them, (instants, held), after a step of all voltages from 0, by ngspice."""
+    _, _, table = _ran(linear_netlist(net, volts, (step, stop)), timeout, "currents.txt")
+    return table[:, 0], table[:, 1:]
