@@ -333,6 +333,8 @@ def _wired_peers(g: np.ndarray, lines: Wires, volts: np.ndarray) -> dict[str, Ca
     found: dict[str, Callable[[], np.ndarray]] = {"scipy SuperLU, symmetric": functools.partial(peers.superlu, g, lines.word_ohm, volts)}
     if peers.installed("badcrossbar"):
         found["badcrossbar"] = functools.partial(peers.badcrossbar, g, lines.word_ohm, volts)
+    if peers.installed("simulator.circuits.array"):
+        found["CrossSim, relaxation tuned"] = functools.partial(peers.crosssim, g, lines.word_ohm, volts)
     if shutil.which("ngspice") and len(g) <= 64:
         found["ngspice"] = lambda: wired_currents(torch.from_numpy(g), lines, torch.from_numpy(volts[0]))[0].numpy()[None]
     return found

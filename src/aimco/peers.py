@@ -46,6 +46,27 @@ def badcrossbar(g: np.ndarray, ohm: float, volts: np.ndarray) -> np.ndarray:
     return package.compute(volts.T, 1 / g, ohm, node_voltages=False, all_currents=False).currents.output
 
 
+def crosssim(g: np.ndarray, ohm: float, volts: np.ndarray, *, left: float = 3e-7) -> np.ndarray:
+    """By the array solver of CrossSim (Sandia), to a largest voltage `left` over, V, its relaxation tuned by hand.
+
+    2/(2 + l), with l what lines of equal cells multiply an error by.
+    """
+    from simulator import CrossSimParameters  # pyright: ignore[reportMissingImports]
+    from simulator.backend import ComputeBackend  # pyright: ignore[reportMissingImports]
+    from simulator.circuits.array.NonInterleaved_InputSource import (  # pyright: ignore[reportMissingImports]
+        NoninterleavedInputSourceArray,
+    )
+
+    ComputeBackend(use_gpu=False)
+    given, top = CrossSimParameters(), g.max()
+    given.simulation.Verr_th_mvm, given.simulation.Niters_max_parasitics = left, 2000
+    given.simulation.relaxation_gamma = 2 / (2 + ohm * g.mean() * (2 / np.pi) ** 2 * (np.square(g.shape).sum()))
+    solver = NoninterleavedInputSourceArray(given)
+    solver.Rp_row_norm = solver.Rp_col_norm = ohm * top
+    solver.interleaved = False
+    return np.stack([solver.iterative_solve(g.T / top, v) * top for v in volts])
+
+
 def installed(name: str) -> bool:
     """Whether a package can be imported."""
     with contextlib.suppress(ImportError, ValueError):
