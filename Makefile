@@ -45,6 +45,7 @@ bench: install  ## speed beside peers in the same run; kept in benchmarks/
 	$(BIN)/aimco bench hold --out benchmarks
 	$(BIN)/aimco bench fit --out benchmarks
 	$(BIN)/aimco bench circuit --out benchmarks
+	$(BIN)/aimco bench wires --out benchmarks
 	$(BIN)/aimco bench variants --out benchmarks
 
 references: install  ## reproduce published figures on MNIST (some hours; DATA=folder of the files); kept in docs/results
@@ -55,6 +56,8 @@ references: install  ## reproduce published figures on MNIST (some hours; DATA=f
 	$(BIN)/python examples/papers/refresh_of_pairs.py --out docs/results
 	$(BIN)/python examples/papers/leak_and_reference.py --data-dir $(DATA) --out docs/results
 	$(BIN)/python examples/papers/igzo_xor.py --out docs/results
+	$(BIN)/python examples/papers/irdrop.py --data-dir $(DATA) --out docs/results
+	$(BIN)/python examples/papers/vprram.py --data-dir $(DATA) --out docs/results
 
 clean:  ## remove .venv, caches and built files
 	rm -rf $(VENV) build dist aimco-report .pytest_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache

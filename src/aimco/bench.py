@@ -7,6 +7,7 @@ import functools
 import itertools
 import os
 import platform
+import shutil
 import statistics
 import time
 from collections.abc import Callable
@@ -17,10 +18,12 @@ import torch
 from scipy import optimize
 from torch import nn
 
+from aimco import peers
 from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.pulses import Pulses
+from aimco.arrays.wires import Wired, Wires
 from aimco.circuit.elements import Ideal, Shockley
-from aimco.circuit.spice import operating_point
+from aimco.circuit.spice import operating_point, wired_currents
 from aimco.design import Design
 from aimco.device.device import Device
 from aimco.device.fit import fit as fit_pulses
@@ -299,11 +302,57 @@ def _every_drop(network: Resistive, phases: Phases) -> list[torch.Tensor]:
     return [((p[:, :, None] - u[:, None]) ** 2 - (q[:, :, None] - w[:, None]) ** 2).sum(0) for (p, u), (q, w) in pairs]
 
 
+_WIRED = ((64, 1.0, 1), (128, 5.0, 1), (256, 1.0, 1), (256, 1.0, 64), (512, 1.0, 1), (1024, 1.0, 1), (1024, 5.0, 1))  # cells, Ohm, vectors
+_ELIMINATED = 256  # cells per line up to which the peers are timed: SuperLU takes minutes and gigabytes beyond
+
+
+def wires(on_case: OnCase) -> list[dict[str, Any]]:
+    """Reads of crossbars with wires of the same resistance in every segment, cold (lines eliminated anew), to 1e-6, ms."""
+    rows = []
+    for size, ohm, batch in _WIRED:
+        case = f"read/{size}x{size}/{ohm:g}-Ohm/batch{batch}"
+        on_case(case)
+        draws = np.random.default_rng(size)
+        g, volts = draws.uniform(1e-6, 1e-4, (size, size)), draws.uniform(0, 0.2, (batch, size))
+        lines = Wires(word_ohm=ohm, bit_ohm=ohm, tolerance=1e-6)
+        ours = functools.partial(_read, torch.from_numpy(g), lines, torch.from_numpy(volts))
+        value = _median(ours, runs=9 if size < 512 else 5, warm=1) * 1e3
+        for peer, work in _wired_peers(g, lines, volts).items():
+            started = time.perf_counter()
+            found = work()
+            seconds = time.perf_counter() - started
+            error = float(np.abs(ours().numpy() - found).max() / np.abs(found).max())
+            rows.append(_row(case, value, "ms", peer, seconds * 1e3) | {"error": error})
+        if size > _ELIMINATED:  # beside the same read of an array whose lines are eliminated already
+            array = Wired(torch.from_numpy(g), lines)
+            warm = _median(functools.partial(array.mvm, torch.from_numpy(volts)), runs=5, warm=1) * 1e3
+            rows.append(_row(case, value, "ms", "the same, factored before", warm))
+    return rows
+
+
+def _read(g: torch.Tensor, lines: Wires, volts: torch.Tensor) -> torch.Tensor:
+    return Wired(g, lines).mvm(volts)
+
+
+def _wired_peers(g: np.ndarray, lines: Wires, volts: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
+    if len(g) > _ELIMINATED:
+        return {}
+    found: dict[str, Callable[[], np.ndarray]] = {"scipy SuperLU, symmetric": functools.partial(peers.superlu, g, lines.word_ohm, volts)}
+    if peers.installed("badcrossbar"):
+        found["badcrossbar"] = functools.partial(peers.badcrossbar, g, lines.word_ohm, volts)
+    if peers.installed("simulator.circuits.array"):
+        found["CrossSim, relaxation tuned"] = functools.partial(peers.crosssim, g, lines.word_ohm, volts)
+    if shutil.which("ngspice") and len(g) <= 64:
+        found["ngspice"] = lambda: wired_currents(torch.from_numpy(g), lines, torch.from_numpy(volts[0]))[0].numpy()[None]
+    return found
+
+
 NAMES: dict[str, Callable[[OnCase], list[dict[str, Any]]]] = {
     "pulse": pulse,
     "train": train,
     "hold": hold,
     "fit": fit,
     "circuit": circuit,
+    "wires": wires,
     "variants": variants,
 }

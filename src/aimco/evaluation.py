@@ -329,6 +329,11 @@ def _result(model: nn.Sequential, design: Design, task: Task, seed: int, e: int,
         notes.append("the pairs of the cells keep the first weights: rule.kind = 'weight-transfer' would move to them what is learned")
     if design.network.kind != "resistive" and any(m.arrays > 1 for layer in layers.values() for m in layer.matrices.values()):
         notes.append("matrices larger than the array are cut; partial sums are added digitally")
+    wires = design.array.wires
+    if layers and wires is not None and not wires.ideal:
+        notes.append("wires drop voltage in reads; pulses and write-and-verify reach each device at full voltage")
+        if wires.method == "first-order":
+            notes.append("reads through wires are right to first order in their resistance")
     return Result(
         accuracy=float(curves["test_accuracy"][-1, e]),
         curves={n: [float(v) for v in c[:, e]] for n, c in curves.items()},

@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 
 from aimco.arrays.crossbar import ReferencePolicy
+from aimco.arrays.wires import Wires
 from aimco.cell import Cell
 from aimco.device.device import Device
 from aimco.ledger import Counts, counts_of, tensors_of
@@ -24,10 +25,12 @@ class Array(Record):
 
     Args:
         rows, cols: size, 1..65536. A larger matrix is cut over several arrays.
+        wires: resistances of its lines; ideal when absent.
     """
 
     rows: int = Field(default=4096, ge=1, le=65536, description="word lines (inputs)")
     cols: int = Field(default=4096, ge=1, le=65536, description="bit lines (outputs)")
+    wires: Wires | None = None
 
 
 def spans(size: int, largest: int) -> list[slice]:
@@ -75,6 +78,7 @@ class AnalogMatrix:
                     names=(*names, f"{i},{j}"),
                     reference=reference,
                     reference_error=reference_error,
+                    wires=array.wires,
                 )
                 for j, c in enumerate(self.column_spans)
             ]

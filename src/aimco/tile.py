@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from aimco.arrays.crossbar import Crossbar, Direction, ReferencePolicy
+from aimco.arrays.wires import Wires
 from aimco.cell import Cell
 from aimco.device.device import Device
 from aimco.ensemble import per_member
@@ -29,7 +30,7 @@ class Tile:
     Args:
         device, cell, periphery: what it is made of. rows, columns: size.
         seeds: one for each ensemble member. names: of this array, for its random streams. reference,
-            reference_error: see `Crossbar`; a cell may state an error of its own.
+            reference_error, wires: see `Crossbar`; a cell may state an error of its own.
     """
 
     def __init__(
@@ -44,11 +45,12 @@ class Tile:
         names: tuple[str, ...] = ("tile",),
         reference: ReferencePolicy = "mid-range",
         reference_error: Any = 0.0,
+        wires: Wires | None = None,
     ) -> None:
         if len(cell.signs) > 1 and reference != "mid-range":
             raise InputError(f"cell.kind must be reference for a rule that reads an array against its {reference}, got {cell.kind}")
         named = [names] if len(cell.signs) == 1 else [(*names, f"device {k}") for k in range(len(cell.signs))]
-        options: dict[str, Any] = {"seeds": seeds, "reference": cell.reference(reference), "pulses": periphery.pulses}
+        options: dict[str, Any] = {"seeds": seeds, "reference": cell.reference(reference), "pulses": periphery.pulses, "wires": wires}
         options["reference_error"] = reference_error if reference != "mid-range" else cell.reference_error
         made = zip(cell.devices(device), named, strict=True)
         self.crossbars = [Crossbar(one, rows, columns, names=own, **options) for one, own in made]
@@ -180,7 +182,7 @@ class Tile:
     @property
     def reads_states(self) -> bool:
         """Whether a read of a row is the state of its devices and nothing else, which `pulse_and_read` needs."""
-        return self.ideal_reads and len(self.crossbars) == 1 and not self.crossbar.noisy
+        return self.ideal_reads and len(self.crossbars) == 1 and self.crossbar.reads_states
 
     def pulse_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: Any, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
         """`pulse`, and `read_line` of rows[t] after sample after[t], in one launch, (E, T, columns)."""

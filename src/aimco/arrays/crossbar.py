@@ -17,6 +17,8 @@ import torch
 
 from aimco import rng
 from aimco.arrays.pulses import Pulses
+from aimco.arrays.readout import Readout
+from aimco.arrays.wires import Wires
 from aimco.device.device import Device, Sampled
 from aimco.device.noise import Fluctuations, programming_sigma
 from aimco.device.retention import Drifting
@@ -44,6 +46,8 @@ class Crossbar:
             is told ("measured"; mid-range until then).
         reference_error: standard deviation of that reference, in half ranges, a number or (E,). Devices start at the point meant.
         pulses: how updates are sent.
+        wires: resistances of the lines, which reads then feel (see `Readout`); ideal when absent. Pulses and write-and-verify reach each
+            device at full voltage all the same.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Crossbar:
         reference: ReferencePolicy = "mid-range",
         reference_error: Any = 0.0,
         pulses: Pulses | None = None,
+        wires: Wires | None = None,
     ) -> None:
         self.device, self.reference, self.pulses = device, reference, pulses or Pulses()
         self.seeds, self.names = tuple(seeds), names
@@ -78,6 +83,7 @@ class Crossbar:
         self._counts = Counts()
         self._scratch: dict[str, Any] = {}
         self._relaxed: tuple[bytes, torch.Tensor, torch.Tensor] | None = None
+        self._readout = None if wires is None or wires.ideal else Readout(wires, device.half_range, device.mid_range, len(seeds))
         self.step = per_member(device.step / device.half_range, len(seeds))
         self._show_noise()
 
@@ -122,16 +128,26 @@ class Crossbar:
             voltages: on the rows. again: vectors (E, B) that are read once more; only these are counted.
         """
         self.count_read("mvm", voltages.shape[1], again)
-        return torch.bmm(voltages, self._seen())
+        return self._read(voltages, transposed=False)
 
     def mvm_t(self, voltages: torch.Tensor, again: np.ndarray | None = None) -> torch.Tensor:
         """Currents of the rows when the columns are driven, I = G V: (E, B, C) -> (E, B, R)."""
         self.count_read("mvm_t", voltages.shape[1], again)
-        return torch.bmm(voltages, self._seen().transpose(1, 2))
+        return self._read(voltages, transposed=True)
 
     def line(self, k: int) -> torch.Tensor:
         """Currents of the columns when row k alone is driven at full voltage, (E, C); not counted."""
-        return self._seen()[:, k]
+        if self._readout is None:
+            return self._seen()[:, k]
+        driven = torch.zeros(self.shape[0], 1, self.shape[1])
+        driven[:, :, k] = 1
+        return self._read(driven, transposed=False)[:, 0]
+
+    def _read(self, voltages: torch.Tensor, transposed: bool) -> torch.Tensor:
+        seen = self._seen()
+        if self._readout is not None:
+            return self._readout.read(voltages, seen, self.origin, transposed)
+        return torch.bmm(voltages, seen.transpose(1, 2) if transposed else seen)
 
     def conductances(self) -> torch.Tensor:
         """What a circuit made of the devices sees, S, (E, R, C) float64; not counted."""
@@ -166,9 +182,9 @@ class Crossbar:
         return self._noise_keys[name, attempt]
 
     @property
-    def noisy(self) -> bool:
-        """Whether states fluctuate, so that a read sees more than them."""
-        return self._noise is not None
+    def reads_states(self) -> bool:
+        """Whether a read of a row is the states of its devices: they do not fluctuate, and no wire drops voltage."""
+        return self._noise is None and self._readout is None
 
     # writes
 
@@ -183,7 +199,7 @@ class Crossbar:
         self._send(x, d, lr, take, (_NONE, _NONE, self.on_its_side, _NOTHING))
 
     def pulse_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
-        """`pulse`, and `line` of rows[t] after sample after[t], in one launch; (E, T, C). Not where reads are noisy; not counted."""
+        """`pulse`, and `line` of rows[t] after sample after[t], in one launch; (E, T, C). Where `reads_states` only; not counted."""
         seen = torch.empty(self.shape[0], len(rows), self.shape[2])
         self._send(x, d, lr, 0, (after, rows, self.on_its_side, seen.numpy()))
         return seen
@@ -376,7 +392,7 @@ class Crossbar:
             "tensors": {n: t.clone() for n, t in self._tensors().items()},
             "done": dict(self.done),
             "counts": tensors_of(self._ledger()),
-        }
+        } | ({} if self._readout is None else {"read": self._readout.counts})
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         drift = {} if self._drifting is None else {f"drift.{n}": getattr(self._drifting, n) for n in ("left_at", "since", "nu")}
@@ -391,6 +407,8 @@ class Crossbar:
         self.done = dict(saved["done"])
         self._counts = counts_of(saved["counts"])
         self._scratch, self._relaxed = {}, None
+        if self._readout is not None:
+            self._readout.restore(saved["read"])
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles leave the compiled kernel and the buffers out, their tallies moved to the ledger."""

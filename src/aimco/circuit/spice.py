@@ -1,11 +1,13 @@
-"""Netlists of layered networks for ngspice, and their operating points from it, run as a process.
+"""Netlists of layered networks, wired crossbars and linear networks for ngspice, and their operating points from it, run as a process.
 
-The naive deck has one resistor for each conductance. The folded one replaces the sources of the first crossbar by what each node sees of
-them, one source behind one resistor (Thevenin), which has the same operating point and is what a fair timing is made against.
+The naive deck of a layered network has one resistor for each conductance. The folded one replaces the sources of the first crossbar by
+what each node sees of them, one source behind one resistor (Thevenin), which has the same operating point and is what a fair timing is
+made against.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -13,12 +15,18 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from aimco.circuit.elements import DiodePair, PiecewiseLinear, Shockley
+from aimco.circuit.linear import Linear
 from aimco.circuit.network import Layered
 from aimco.record import InputError
+
+if TYPE_CHECKING:
+    from aimco.arrays.wires import Wires
 
 _OPTIONS = ".options reltol=1e-11 vntol=1e-14 abstol=1e-18 gmin=1e-25 itl1=1000 tnom=27\n.temp 27"
 _FAR = 100.0  # V, to which the ends of a measured diode are prolonged
@@ -112,25 +120,130 @@ def operating_point(
     Raises:
         InputError: ngspice is not installed. RuntimeError: it found no operating point, or not in time.
     """
+    said, seconds = run(netlist(net, sources, injected, folded=folded), timeout)
+    values = iter(printed(said, [f"v({name})" for name in _names(net)]))
+    dtype = net.conductances[0].dtype
+    return [torch.tensor([next(values) for _ in range(g.shape[1])], dtype=dtype) for g in net.conductances], seconds
+
+
+def run(deck: str, timeout: float = 600.0) -> tuple[str, float]:
+    """What ngspice says to a deck, and the seconds that it ran. Raises as `operating_point`."""
+    return _ran(deck, timeout)[:2]
+
+
+def _ran(deck: str, timeout: float, file: str | None = None) -> tuple[str, float, np.ndarray]:
     program = shutil.which("ngspice")
     if program is None:
         raise InputError(
             "ngspice must be installed to solve netlists (Debian and Ubuntu: apt-get install ngspice; macOS: brew install ngspice)"
         )
     with tempfile.TemporaryDirectory() as folder:
-        deck = Path(folder) / "deck.cir"
-        deck.write_text(netlist(net, sources, injected, folded=folded))
+        (Path(folder) / "deck.cir").write_text(deck)
         started = time.perf_counter()
         try:
-            done = subprocess.run([program, "-b", str(deck)], capture_output=True, text=True, timeout=timeout, check=False)
+            done = subprocess.run([program, "-b", "deck.cir"], capture_output=True, text=True, timeout=timeout, check=False, cwd=folder)
         except subprocess.TimeoutExpired:
             raise RuntimeError(f"ngspice found no operating point in {timeout:g} s; allow more time or a smaller network") from None
-        seconds = time.perf_counter() - started
-    found = {name: float(value) for name, value in re.findall(r"v\((u\d+_\d+)\) = (\S+)", done.stdout)}
-    missing = [name for name in _names(net) if name not in found]
+        seconds, said, written = time.perf_counter() - started, f"{done.stdout}\n{done.stderr}", np.empty((0, 0))
+        if file is not None:
+            if not (Path(folder) / file).is_file():
+                raise RuntimeError(f"ngspice wrote nothing: {said.strip().splitlines()[-1]}")
+            written = np.loadtxt(Path(folder) / file, ndmin=2)
+        return said, seconds, written
+
+
+def printed(said: str, names: list[str]) -> list[float]:
+    """The values that ngspice printed under these names."""
+    found = {name: float(value) for name, value in re.findall(r"^(\S+\(\S+\)) = (\S+)", said, re.MULTILINE)}
+    missing = [name for name in names if name not in found]
     if missing:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise RuntimeError(f"ngspice gave no voltage of {missing[0]}: {said[-1] if said else 'it said nothing'}")
-    values = iter(found[name] for name in _names(net))
-    dtype = net.conductances[0].dtype
-    return [torch.tensor([next(values) for _ in range(g.shape[1])], dtype=dtype) for g in net.conductances], seconds
+        lines = [line for line in said.splitlines() if line.strip()]
+        raise RuntimeError(f"ngspice gave no {missing[0]}: {lines[-1] if lines else 'it said nothing'}")
+    return [found[name] for name in names]
+
+
+def wired_netlist(conductances: torch.Tensor, wires: Wires, voltages: torch.Tensor, transposed: bool = False) -> str:
+    """A deck of a wired crossbar (rows, columns), its drivers at voltages (rows,), or if transposed its sense ends at (columns,).
+
+    It prints the currents into the sense ends, i(vb<column>), and into the drivers, i(vw<row>).
+    """
+    (rows, columns), cells = conductances.shape, conductances.tolist()
+    volts = {"w": voltages.tolist(), "b": [0.0] * columns} if not transposed else {"w": [0.0] * rows, "b": voltages.tolist()}
+    lines = ["* wired crossbar, made by aimco", _OPTIONS]
+    ends = {"w": wires.driver_ohm + wires.word_ohm, "b": wires.sense_ohm + wires.bit_ohm}
+    nodes = {
+        "w": [[_on_line("w", i, j, wires.word_ohm, ends["w"]) for j in range(columns)] for i in range(rows)],
+        "b": [[_on_line("b", j, i, wires.bit_ohm, ends["b"]) for i in range(rows)] for j in range(columns)],
+    }
+    for kind, segment in (("w", wires.word_ohm), ("b", wires.bit_ohm)):
+        for k, line in enumerate(nodes[kind]):
+            lines.append(f"V{kind}{k} end{kind}{k} 0 {volts[kind][k]:.17g}")
+            held = [line[0], line[-1]] if kind == "w" and wires.both_sides else [line[0] if kind == "w" else line[-1]]
+            lines += [f"R{kind}end{k}_{n} end{kind}{k} {node} {ends[kind]:.17g}" for n, node in enumerate(held) if ends[kind]]
+            lines += [f"R{kind}{k}_{n} {a} {b} {segment:.17g}" for n, (a, b) in enumerate(itertools.pairwise(line)) if segment]
+    lines += [
+        f"Rc{i}_{j} {nodes['w'][i][j]} {nodes['b'][j][i]} {1 / cells[i][j]:.17g}"
+        for i in range(rows)
+        for j in range(columns)
+        if cells[i][j]
+    ]
+    prints = [f"print i(v{name})" for name in _held(rows, columns)]
+    return "\n".join([*lines, ".control", "set numdgt=16", "op", *prints, "quit", ".endc", ".end", ""])
+
+
+def _on_line(kind: str, line: int, place: int, segment: float, end: float) -> str:
+    """The node of a line at a place: one for all where the wire has no resistance, that of the source where its end has none either."""
+    if segment:
+        return f"{kind}{line}_{place}"
+    return f"{kind}{line}" if end else f"end{kind}{line}"
+
+
+def _held(rows: int, columns: int) -> list[str]:
+    return [*(f"b{j}" for j in range(columns)), *(f"w{i}" for i in range(rows))]
+
+
+def wired_currents(
+    conductances: torch.Tensor, wires: Wires, voltages: torch.Tensor, transposed: bool = False, *, timeout: float = 600.0
+) -> tuple[torch.Tensor, float]:
+    """Currents that a read of a wired crossbar gives, A, by ngspice, and the seconds that it ran. Raises as `operating_point`."""
+    said, seconds = run(wired_netlist(conductances, wires, voltages, transposed), timeout)
+    rows, columns = conductances.shape
+    found = torch.tensor(printed(said, [f"i(v{name})" for name in _held(rows, columns)]), dtype=torch.float64)
+    return found[columns:] if transposed else found[:columns], seconds
+
+
+def linear_netlist(net: Linear, volts: np.ndarray, transient: tuple[float, float] | None = None) -> str:
+    """A deck of a linear network with voltages at its held nodes, (held,); it prints the current into each source, i(v<number>).
+
+    Args:
+        transient: step and end, s: voltages step from 0 at the start, and currents are written to a file.
+    """
+    node, sources = net.node, range(len(net.held))
+    lines = ["* linear network, made by aimco", _OPTIONS if transient is None else _OPTIONS.replace("reltol=1e-11", "reltol=1e-5")]
+    lines += [f"V{k} n{held} 0 {v:.17g}" for k, (held, v) in enumerate(zip(net.held.tolist(), volts.tolist(), strict=True))]
+    kinds = [("R", branches) for branches in net.resistors]
+    if transient is not None and net.capacitors is not None:
+        kinds.append(("C", net.capacitors))
+    number = itertools.count()
+    for kind, branches in kinds:
+        for a, b, value in zip(node[branches.a].tolist(), node[branches.b].tolist(), branches.values.tolist(), strict=True):
+            if value and a != b:
+                lines.append(f"{kind}{next(number)} n{a} n{b} " + (f"{1 / value:.17g}" if kind == "R" else f"{value:.17g} ic=0"))
+    if transient is None:
+        return "\n".join([*lines, ".control", "set numdgt=16", "op", *(f"print i(v{k})" for k in sources), "quit", ".endc", ".end", ""])
+    step, stop = transient
+    written = " ".join(f"i(v{k})" for k in sources)
+    run = [f"tran {step:.9g} {stop:.9g} 0 {step:.9g} uic", "set wr_singlescale", f"wrdata currents.txt {written}", "quit"]
+    return "\n".join([*lines, ".control", *run, ".endc", ".end", ""])
+
+
+def linear_currents(net: Linear, volts: np.ndarray, *, timeout: float = 600.0) -> np.ndarray:
+    """Currents into what holds the held nodes, A, by ngspice. Raises as `operating_point`."""
+    said, _ = run(linear_netlist(net, volts), timeout)
+    return np.array(printed(said, [f"i(v{k})" for k in range(len(net.held))]))
+
+
+def linear_transient(net: Linear, volts: np.ndarray, step: float, stop: float, *, timeout: float = 600.0) -> tuple[np.ndarray, np.ndarray]:
+    """Instants, s, and the currents of `linear_currents` at them, (instants, held), after a step of all voltages from 0, by ngspice."""
+    _, _, table = _ran(linear_netlist(net, volts, (step, stop)), timeout, "currents.txt")
+    return table[:, 0], table[:, 1:]
