@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 DATA ?= data/mnist
+WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,7 +32,7 @@ test: install oracles  ## lint, types, layers, the fast tests and the examples i
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -m 'not slow' --doctest-modules tests src/aimco
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m 'not slow' --doctest-modules tests src/aimco
 
 oracles:  ## programs that results are checked against: ngspice
 	@sh tools/oracles.sh
