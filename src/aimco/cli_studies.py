@@ -39,7 +39,7 @@ def study(
     from aimco.report.study import write
     from aimco.study import Study, default_storage, front
     from aimco.study import run as search
-    from aimco.study.summary import commands, document, table, told
+    from aimco.study.summary import commands, document, pruned, table, told
 
     asked = Study.load(file)
     where, folder = storage or default_storage(file), out or f"{asked.name}-study"
@@ -60,6 +60,8 @@ def study(
     for trial in front(trials):
         for command in commands(asked, trial, folder, data_dir):
             print(command)
+    for sentence in pruned(trials):
+        print(sentence)
     for reason, count in Counter(t.reason for t in trials if t.state == "failed").most_common(5):
         print(f"failed, {count} of {len(trials)}: {reason}")
     for sentence in missing:

@@ -32,6 +32,7 @@ from aimco.tasks import Task
 _SHARED_ABOVE = 4_000_000  # multiplications of the largest product of a batch from which torch's threads pay
 OnEpoch = Callable[[int, int, float], None]
 OnProgress = Callable[[float], None]
+GoOn = Callable[[int, np.ndarray], bool]
 _TELL_EVERY = 0.25  # s
 
 
@@ -137,9 +138,15 @@ def evaluate_many(
     limit: int | None = None,
     on_epoch: OnEpoch | None = None,
     on_progress: OnProgress | None = None,
+    go_on: GoOn | None = None,
     checkpoint: str | None = None,
 ) -> list[Result]:
-    """Train designs that differ only in numbers together, along the ensemble axis; each gets the draws of its own run."""
+    """Train designs that differ only in numbers together, along the ensemble axis; each gets the draws of its own run.
+
+    Args:
+        go_on: asked between epochs with (epochs done, test accuracy of each member (E,)); all end where it says no, and are priced
+            for what they did.
+    """
     if len(designs) != len(seeds) or not designs:
         raise InputError(f"seeds must be one per design, got {len(seeds)} for {len(designs)} designs")
     started = time.perf_counter()
@@ -148,7 +155,14 @@ def evaluate_many(
     model = build(together, loaded, seeds)
     with _threads_for(model, designs[0].training.batch):
         curves = _train(
-            model, designs, loaded, list(seeds), on_epoch, _Meter(on_progress), _Checkpoint(checkpoint, model, designs, loaded, seeds)
+            model,
+            designs,
+            loaded,
+            list(seeds),
+            on_epoch,
+            go_on,
+            _Meter(on_progress),
+            _Checkpoint(checkpoint, model, designs, loaded, seeds),
         )
     wall = time.perf_counter() - started
     return [_result(model, d, loaded, s, e, curves, wall / len(designs)) for e, (d, s) in enumerate(zip(designs, seeds, strict=True))]
@@ -216,6 +230,7 @@ def _train(
     task: Task,
     seeds: list[int],
     on_epoch: OnEpoch | None,
+    go_on: GoOn | None,
     meter: _Meter,
     checkpoint: _Checkpoint,
 ) -> dict[str, np.ndarray]:
@@ -227,6 +242,8 @@ def _train(
     sample_s = np.array([d.training.sample_s or sample_latency(d, vectors) for d in designs])
     curves = checkpoint.load()
     for epoch in range(len(curves["train_loss"]), training.epochs):
+        if epoch and go_on and not go_on(epoch, curves["test_accuracy"][-1]):
+            break
         lr = across([d.rule.lr * d.training.lr_factor(epoch) for d in designs], members)
         model.train()
         total = torch.zeros(members)
@@ -269,7 +286,7 @@ def _result(model: nn.Sequential, design: Design, task: Task, seed: int, e: int,
     layers = analog_layers(model)
     counts = {name: {array: c.member(e) for array, c in layer.counts.items()} for name, layer in layers.items()}
     shapes = {name: {array: matrix.shape[1:] for array, matrix in layer.matrices.items()} for name, layer in layers.items()}
-    samples = len(task.train_x) * design.training.epochs
+    samples = len(task.train_x) * len(curves["train_loss"])
     cost = price(design, counts, samples=samples, shapes=shapes)
     total = Counts.total(c for arrays in counts.values() for c in arrays.values())
     notes = list(design.rule.notes())
