@@ -103,6 +103,7 @@ def _outcome(results: Sequence[Result]) -> Outcome:
         "energy_J": {part: float(np.mean([r.energy_J[part] for r in results])) for part in results[0].energy_J},
         "latency_s": {part: float(np.mean([r.latency_s[part] for r in results])) for part in results[0].latency_s},
         "area_m2": metrics["area"],
+        "counts": {name: float(np.mean([r.counts[name] for r in results])) for name in results[0].counts},
         "metrics": metrics,
         "notes": list(dict.fromkeys(note for r in results for note in r.notes)),
         "versions": results[0].versions,

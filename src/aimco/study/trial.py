@@ -17,7 +17,7 @@ class Trial:
         values: objective -> mean over seeds, raw, SI. feasible: whether it keeps the constraints. seeds: of its runs.
         design: TOML text. directions: objective -> "max" or "min".
         curves: name -> mean over seeds, one number per epoch.
-        result: accuracy, accuracy_seeds, energy_J and latency_s by part, area_m2, metrics (all by name), notes, versions.
+        result: accuracy, accuracy_seeds, energy_J and latency_s by part, area_m2, counts, metrics (all by name), notes, versions.
         wall_s: time of its runs, those trained together sharing theirs alike. reason: why it was pruned or failed.
     """
 
