@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install  ## devices x rules on embedded digits: a table and aimco-report/
 	$(BIN)/aimco demo
 
-test: install oracles  ## lint, types, layers, the fast tests and the examples in docstrings
+test: install oracles  ## lint, types, layers, the fast tests (WORKERS=2 processes) and the examples in docstrings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
