@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 DATA ?= data/mnist
+WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,12 +27,12 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install  ## devices x rules on embedded digits: a table and aimco-report/
 	$(BIN)/aimco demo
 
-test: install oracles  ## lint, types, layers, the fast tests and the examples in docstrings
+test: install oracles  ## lint, types, layers, the fast tests (WORKERS=2 processes) and the examples in docstrings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -m 'not slow' --doctest-modules tests src/aimco
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m 'not slow' --doctest-modules tests src/aimco
 
 oracles:  ## programs that results are checked against: ngspice
 	@sh tools/oracles.sh

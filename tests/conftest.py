@@ -9,11 +9,20 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from aimco.study.workers import one_thread
+
 IN_CI = os.environ.get("CI") == "true"
 
 settings.register_profile("local", deadline=None)
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable" if IN_CI else "local")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_in_each_of_many_processes() -> None:
+    """Tests that run side by side would only wake each other's threads."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        one_thread()
 
 
 @pytest.fixture(scope="session")

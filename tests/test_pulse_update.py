@@ -147,13 +147,13 @@ def test_draws_do_not_depend_on_the_batch_split():
 def test_draws_do_not_depend_on_the_threads():
     import numba
 
-    states = []
-    for threads in (1, numba.config.NUMBA_NUM_THREADS):
+    states, before = [], numba.get_num_threads()
+    for threads in (1, numba.config.NUMBA_NUM_THREADS, before):
         numba.set_num_threads(threads)
         array = Crossbar(Device.named("rpu"), 300, 300)
         array.pulse(torch.ones(1, 8, 300), torch.ones(1, 8, 300), np.array([0.005]))
         states.append(array.state)
-    assert torch.equal(*states)
+    assert all(torch.equal(states[0], state) for state in states)
 
 
 def test_a_member_has_the_draws_of_its_solo_run():

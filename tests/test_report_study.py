@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import made_studies
-from aimco.demo import design
-from aimco.evaluation import Result
+from aimco import demo
 from aimco.report import grid, tables
 from aimco.report.pictures import fronts
 from aimco.report.study import page, write
 from aimco.report.view import About, View, shown, verdict
+from aimco.study import Study
 from aimco.study.front import front, knee
 from aimco.study.sensitivity import Sensitivity
 from aimco.study.trial import Trial
@@ -255,37 +255,39 @@ def test_hundreds_of_trials_stay_within_some_megabytes(tmp_path):
 
 
 def test_the_grid_of_devices_and_rules_is_a_study_beside_its_baseline(tmp_path):
-    rows = [("digital", "digital", result("ideal", "digital", 0.97, {}))]
-    rows += [
-        (d, r, result(d, r, a, {"pulses": 1})) for d, r, a in (("ideal", "sgd", 0.96), ("ideal", "tiki-taka", 0.1), ("ecram", "sgd", 0.93))
+    """Every point of the demo's own study, with made results."""
+    asked = demo.study()
+    assert [p["rule"]["kind"] for p in asked.grid() if "device" not in p] == ["digital"]
+    accuracies = {("digital", "digital"): 0.97, ("sgd", "ideal"): 0.96, ("tiki-taka", "ideal"): 0.1, ("tiki-taka", "ecram"): 0.975}
+    trials = [
+        finished(asked, n, point, accuracies.get((point["rule"]["kind"], point.get("device", "digital")), 0.93))
+        for n, point in enumerate(asked.grid())
     ]
-    rows.append(("ecram", "tiki-taka", result("ecram", "tiki-taka", 0.975, {"pulses": 1})))
-    grid.write(rows, tmp_path)
+    rows = grid.rows(trials)
+    assert [(r.device, r.rule) for r in rows[:4]] == [("digital", "digital"), ("ideal", "sgd"), ("ideal", "tiki-taka"), ("rpu", "sgd")]
+    assert len(rows) == 1 + 5 * 2
+    assert rows[0].costs is None
+    assert rows[2].costs == (2e-6, 1e-3, 1e-7)
+    grid.write(trials, tmp_path, "aimco demo")
     reader = Reader((tmp_path / "report.html").read_text())
+    assert grid.verdicts(rows)[0] == "ideal learns best with sgd: 96.0 %, 1.0 points below the digital baseline (tiki-taka 10.0 %)"
     for sentence in grid.verdicts(rows):
         assert sentence in reader.said
-    assert "The best accuracy is trial 3: tiki-taka on ecram, 97.5 % at 2 uJ" in reader.said
+    assert "The best accuracy is trial 9: tiki-taka on ecram, 97.5 % at 2 uJ" in reader.said
     assert (tmp_path / "pictures/accuracy.png").is_file()
-    assert all(r.design.dumps() in reader.said for _, _, r in rows)
+    assert all(t.design in reader.said for t in trials)
     assert "aimco run designs/baseline.toml --task digits --seed 0" in reader.said
-    points, baseline = grid.trials(rows)
-    assert [t.point["device"] for t in points] == ["ideal", "ideal", "ecram", "ecram"]
-    assert baseline is not None
-    assert baseline.values == {"accuracy": 0.97}
+    assert "10 trials" in reader.said
 
 
-def result(device: str, rule: str, accuracy: float, counts: dict) -> Result:
-    energy = 1e-6 if rule == "sgd" else 2e-6
-    return Result(
-        accuracy=accuracy,
+def finished(asked: Study, number: int, point: dict, accuracy: float) -> Trial:
+    rule = point["rule"]["kind"]
+    energy = {"digital": 0.0, "sgd": 1e-6, "tiki-taka": 2e-6}[rule]
+    return Trial(
+        number=number,
+        point=point,
+        values={"accuracy": accuracy, "energy": energy},
+        design=asked.design(point).dumps(),
         curves={"test_accuracy": [0.5, accuracy], "train_loss": [1.0, 0.2]},
-        energy_J={"total": energy, "read": energy},
-        latency_s={"total": 1e-3},
-        area_m2=1e-7,
-        counts=counts,
-        design=design(device, rule),
-        design_hash="0" * 16,
-        task="digits",
-        seed=0,
-        wall_s=1.0,
+        result={"accuracy": accuracy, "energy_J": {"total": energy, "read": energy}, "latency_s": {"total": 1e-3}, "area_m2": 1e-7},
     )

@@ -90,7 +90,10 @@ def test_a_bad_space_is_refused_with_the_fields_name(space, words):
         ({"task": "digts"}, r"task must be a task \(did you mean digits\?\)"),
         ({"base": {"device": "rpx"}}, "base.device"),
         ({"base": "nowhere.toml"}, "base nowhere.toml: there is no such file"),
-        ({"pruning": True}, "pruning is not a field"),
+        (
+            {"pruning": {"rule": "median"}},
+            "pruning must be left out where accuracy is not the one objective, got accuracy .max., energy .min.",
+        ),
         ({"name": "a/b"}, "name"),
     ],
 )
@@ -246,3 +249,9 @@ def test_sensitivity_finds_what_matters_and_says_how_well():
     assert [both.first[p] for p in study.order] == pytest.approx([3 / 7] * 2, abs=0.06)  # of x y on the unit square
     assert [both.total[p] for p in study.order] == pytest.approx([4 / 7] * 2, abs=0.06)
     assert sensitivity(study, trials[:5]) == []
+
+
+def test_the_only_axis_of_a_study_makes_all_of_the_variance():
+    study = small(space={"cell.weight_max": {"low": 1.0, "high": 2.0}}, objectives=["accuracy"])
+    (found,) = sensitivity(study, [trial(k, k / 20, point={"cell.weight_max": 1 + k / 20}) for k in range(20)])
+    assert [*found.first.values(), *found.total.values()] == pytest.approx([1, 1], abs=0.02)

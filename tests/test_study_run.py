@@ -256,11 +256,17 @@ def test_the_command_writes_the_front_and_what_runs_it_again(tmp_path, capsys, m
     monkeypatch.chdir(tmp_path)
     Path("small.toml").write_text(tomli_w.dumps(SMALL | {"base": "base.toml"}))
     small().base.save("base.toml")
-    assert main(["study", "small.toml"]) == 0
+    assert main(["study", "small.toml", "--requirement", "rpu", "--requirement", "rpx"]) == 2
+    assert "requirement 'rpx' is unknown" in capsys.readouterr().err
+    assert main(["study", "small.toml", "--requirement", "rpu"]) == 0
     out, err = capsys.readouterr()
+    page = Path("small-study/report.html").read_text()
+    for said in ("aimco study small.toml --requirement rpu", "<h2>Tolerances</h2>", "at least 24 MOhm", "0.02 passes", "not known"):
+        assert said in page
     assert "8 of 8 trials" in err
     assert "Pareto front" in out
     assert main(["study", "small.toml", "--json"]) == 0
+    assert "<h2>Tolerances</h2>" not in Path("small-study/report.html").read_text()
     found = json.loads(capsys.readouterr().out)
     assert found["trials"] == {"complete": 8}
     assert found["knee"] in [p["trial"] for p in found["front"]]

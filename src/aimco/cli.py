@@ -17,37 +17,9 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from aimco import __version__
-from aimco.cli_studies import requirements, study
+from aimco.cli_studies import demo, requirements, study
 from aimco.record import InputError, write_atomic
 from aimco.terminal import keep, print_json, steps
-
-
-def demo(*, out: str = "aimco-report", json: bool = False) -> None:
-    """Devices x rules on embedded digits: a table, a verdict per device, and the page report.html in the folder OUT."""
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
-
-    from aimco.demo import DEVICES, RULES, demo_rows
-    from aimco.report import grid
-
-    console = Console(stderr=True)
-    if not console.is_terminal:  # a bar would only be shown at its end
-        print(f"training {1 + len(DEVICES) * len(RULES)} designs on digits", file=sys.stderr, flush=True)
-    with Progress(SpinnerColumn(), *Progress.get_default_columns(), TimeElapsedColumn(), console=console) as progress:
-        bar = progress.add_task("starting", total=1 + len(DEVICES) * len(RULES))
-
-        def on_epoch(device: str, rule: str, epoch: int, epochs: int, accuracy: float) -> None:
-            progress.update(bar, description=f"{device}, {rule}: {100 * accuracy:.1f} %", advance=1 / epochs)
-
-        rows = demo_rows(on_epoch=on_epoch)
-    grid.write(rows, out)
-    if json:
-        print_json([{"device": d, "rule": r} | result.as_json() for d, r, result in rows])
-        return
-    Console().print(grid.table(rows))
-    for sentence in grid.verdicts(rows):
-        print(sentence)
-    print(f"The pictures are in {Path(out) / 'report.html'}")
 
 
 def run(
@@ -75,8 +47,8 @@ def run(
     from aimco import tasks
     from aimco.design import Design
     from aimco.evaluation import evaluate
+    from aimco.report import grid
     from aimco.report import run as report
-    from aimco.report.grid import table
 
     chosen = Design.load(design)
     for change in itertools.chain.from_iterable(set):
@@ -100,7 +72,7 @@ def run(
     if json:
         print_json(result.as_json())
         return
-    Console().print(table([(chosen.device.name, chosen.rule.kind, result)]))
+    Console().print(grid.table([grid.row(result)]))
     for note in result.notes:
         print(f"note: {note}")
 

@@ -1,4 +1,4 @@
-"""Commands that run many designs: `study` searches a space, `requirements` asks what a device must be."""
+"""Commands that run many designs: `demo` and `study` search a space, `requirements` asks what a device must be."""
 
 from __future__ import annotations
 
@@ -16,6 +16,31 @@ from aimco.terminal import as_json, print_json, steps
 _LOG_WIDTH = 150  # columns of wide tables in a file
 
 
+def demo(*, out: str = "aimco-report", json: bool = False) -> None:
+    """Devices x rules on embedded digits, as a study: a table, a verdict per device, and the page report.html in the folder OUT."""
+    from rich.console import Console
+
+    from aimco import demo
+    from aimco.report import grid
+
+    print(f"training {demo.study().size()} designs on digits", file=sys.stderr, flush=True)
+    with steps("demo") as on_step:
+
+        def on_trial(trial: Any, done: int, size: int) -> None:
+            on_step(f"{done} of {size} designs", done / size)
+
+        trials = demo.trials(on_trial)
+    grid.write(trials, out, "aimco demo")
+    rows = grid.rows(trials)
+    if json:
+        print_json([grid.as_json(trial, demo.study().task) for trial in trials])
+        return
+    Console().print(grid.table(rows))
+    for sentence in grid.verdicts(rows):
+        print(sentence)
+    print(f"The page of the study is {Path(out) / 'report.html'}")
+
+
 def study(
     file: tyro.conf.Positional[str],
     /,
@@ -25,23 +50,27 @@ def study(
     storage: str | None = None,
     resume: bool = False,
     data_dir: str | None = None,
+    requirement: Annotated[list[str], tyro.conf.UseAppendAction] = [],  # noqa: B006
     out: str | None = None,
     json: bool = False,
 ) -> None:
     """Search a space of designs: the front, its knee, and the command that runs each point of it again.
 
     The same command goes on with a study that was stopped. --workers: local processes. --cluster: address of a Dask scheduler.
-    --storage: URL of a database; FILE.db beside FILE.toml when absent. --resume: refuse to begin anew. --out: folder of trials.csv and
-    the points' designs, NAME-study when absent.
+    --storage: URL of a database; FILE.db beside FILE.toml when absent. --resume: refuse to begin anew. --requirement: NAME or
+    FILE.toml of what the page holds the devices against, again for several. --out: folder of trials.csv and the points' designs,
+    NAME-study when absent.
     """
     from rich.console import Console
 
+    from aimco.device.requirement import Requirement
     from aimco.report.study import write
     from aimco.study import Study, default_storage, front
     from aimco.study import run as search
-    from aimco.study.summary import commands, document, table, told
+    from aimco.study.summary import commands, document, pruned, table, told
 
     asked = Study.load(file)
+    required = [Requirement.named(name) for name in requirement]
     where, folder = storage or default_storage(file), out or f"{asked.name}-study"
     with steps(asked.name, by_label=False) as on_step:
         seen: list[Any] = []
@@ -52,7 +81,7 @@ def study(
 
         options = {"data_dir": data_dir, "workers": workers, "cluster": cluster, "resume": resume}
         trials = search(asked, storage=where, on_trial=on_trial, **options)
-    missing = write(trials, folder, _about(asked, trials, file, data_dir))
+    missing = write(trials, folder, _about(asked, trials, _command(file, data_dir, requirement), data_dir, required))
     if json:
         print_json(document(asked, trials, where, folder, data_dir))
         return
@@ -60,6 +89,8 @@ def study(
     for trial in front(trials):
         for command in commands(asked, trial, folder, data_dir):
             print(command)
+    for sentence in pruned(trials):
+        print(sentence)
     for reason, count in Counter(t.reason for t in trials if t.state == "failed").most_common(5):
         print(f"failed, {count} of {len(trials)}: {reason}")
     for sentence in missing:
@@ -67,19 +98,27 @@ def study(
     print(f"The page of the study is {Path(folder) / 'report.html'}")
 
 
-def _about(asked: Any, trials: list[Any], file: str, data_dir: str | None) -> Any:
+def _command(file: str, data_dir: str | None, requirement: list[str]) -> str:
+    """What makes the page of a study again."""
+    options = {"--data-dir": [data_dir] if data_dir is not None else [], "--requirement": requirement}
+    return shlex.join(["aimco", "study", file, *(word for name, values in options.items() for v in values for word in (name, v))])
+
+
+def _about(asked: Any, trials: list[Any], command: str, data_dir: str | None, required: list[Any]) -> Any:
     """What the page of a study says beside its trials."""
+    from aimco.report.tolerance import tolerances
     from aimco.report.view import About
-    from aimco.study import sensitivity
+    from aimco.study import front, sensitivity
     from aimco.study.summary import bounds, options
 
     return About(
         {o.name: o.best for o in asked.objectives},
         title=asked.name,
-        command=shlex.join(["aimco", "study", file, *(["--data-dir", data_dir] if data_dir is not None else [])]),
+        command=command,
         task=asked.task,
         options=shlex.join(options(asked, data_dir)),
         constraints=bounds(asked),
+        tolerance=tolerances([*front(trials), *trials], required),
         sensitivity=sensitivity(asked, trials),
     )
 

@@ -37,6 +37,7 @@ _SHARED_ABOVE = 4_000_000  # multiplications of the largest product of a batch f
 OnEpoch = Callable[[int, int, float], None]
 OnProgress = Callable[[float], None]
 OnTrained = Callable[[nn.Sequential], None]
+GoOn = Callable[[int, np.ndarray], bool]
 _TELL_EVERY = 0.25  # s
 
 
@@ -147,25 +148,41 @@ def evaluate_many(
     limit: int | None = None,
     on_epoch: OnEpoch | None = None,
     on_progress: OnProgress | None = None,
+    go_on: GoOn | None = None,
     checkpoint: str | None = None,
     on_trained: OnTrained | None = None,
 ) -> list[Result]:
     """Train designs that differ only in numbers together, along the ensemble axis; each gets the draws of its own run.
 
-    Resistive networks are trained one after the other.
+    Resistive networks are trained one after the other, and to the end.
+
+    Args:
+        go_on: asked between epochs with (epochs done, test accuracy of each member (E,)); all end where it says no, and are priced
+            for what they did.
     """
     if len(designs) != len(seeds) or not designs:
         raise InputError(f"seeds must be one per design, got {len(seeds)} for {len(designs)} designs")
     if len(designs) > 1 and designs[0].network.kind == "resistive":
         options = {"data_dir": data_dir, "limit": limit, "on_epoch": on_epoch, "on_trained": on_trained}
-        return _one_by_one(designs, task, seeds, on_progress, checkpoint, options)
+        results = _one_by_one(designs, task, seeds, on_progress, checkpoint, options)
+        for epoch in range(1, designs[0].training.epochs if go_on else 1):
+            assert go_on is not None
+            go_on(epoch, np.array([r.curves["test_accuracy"][epoch - 1] for r in results]))
+        return results
     started = time.perf_counter()
     loaded = tasks.load(task, data_dir=data_dir, seed=seeds[0], limit=limit) if isinstance(task, str) else task
     together = stack(list(designs))
     model = build(together, loaded, seeds)
     with _threads_for(model, designs[0].training.batch):
         curves = _train(
-            model, designs, loaded, list(seeds), on_epoch, _Meter(on_progress), _Checkpoint(checkpoint, model, designs, loaded, seeds)
+            model,
+            designs,
+            loaded,
+            list(seeds),
+            on_epoch,
+            go_on,
+            _Meter(on_progress),
+            _Checkpoint(checkpoint, model, designs, loaded, seeds),
         )
     wall = time.perf_counter() - started
     if on_trained:
@@ -257,6 +274,7 @@ def _train(
     task: Task,
     seeds: list[int],
     on_epoch: OnEpoch | None,
+    go_on: GoOn | None,
     meter: _Meter,
     checkpoint: _Checkpoint,
 ) -> dict[str, np.ndarray]:
@@ -267,6 +285,8 @@ def _train(
     sample_s = np.array([d.training.sample_s or _sample_s(model, d) for d in designs]) if leaks else None
     curves = checkpoint.load()
     for epoch in range(len(curves["train_loss"]), training.epochs):
+        if epoch and go_on and not go_on(epoch, curves["test_accuracy"][-1]):
+            break
         lr = across([d.rule.lr * d.training.lr_factor(epoch) for d in designs], members)
         model.train()
         total = torch.zeros(members)
@@ -317,7 +337,7 @@ def _result(model: nn.Sequential, design: Design, task: Task, seed: int, e: int,
     layers = analog_layers(model)
     counts = {name: {array: c.member(e) for array, c in layer.counts.items()} for name, layer in layers.items()}
     shapes = {name: layer.shapes for name, layer in layers.items()}
-    samples = len(task.train_x) * design.training.epochs
+    samples = len(task.train_x) * len(curves["train_loss"])
     cost = price(design, counts, samples=samples, shapes=shapes)
     total = Counts.total(c for arrays in counts.values() for c in arrays.values())
     notes = list(design.rule.notes())

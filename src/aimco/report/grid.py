@@ -2,55 +2,77 @@
 
 from __future__ import annotations
 
+import dataclasses
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from rich.table import Table
 
+from aimco.design import Design
 from aimco.evaluation import Result
 from aimco.report import study
-from aimco.report.view import About
+from aimco.report.view import About, names_of
 from aimco.study.trial import Trial
 from aimco.units import text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Row = tuple[str, str, Result]
 _LEARNS = 0.5  # fraction of the baseline's accuracy above chance that counts as learning
+_DIGITAL = "digital"
+
+
+class Row(NamedTuple):
+    """One design of the table.
+
+    Args:
+        costs: energy (J), time (s) and area (m^2) of its training; None for the digital baseline.
+    """
+
+    device: str
+    rule: str
+    accuracy: float
+    costs: tuple[float, float, float] | None
+
+
+def row(result: Result) -> Row:
+    """Of one result."""
+    costs = (result.energy_J["total"], result.latency_s["total"], result.area_m2) if result.counts else None
+    return Row(result.design.device.name, result.design.rule.kind, result.accuracy, costs)
+
+
+def rows(trials: Sequence[Trial]) -> list[Row]:
+    """Of a study of devices and rules: the baseline first, then device by device. Trials that did not run to the end are left out."""
+    made = []
+    for trial in (t for t in trials if t.state == "complete"):
+        rule, device = names_of(trial)
+        found = trial.result
+        costs = None if rule == _DIGITAL else (found["energy_J"]["total"], found["latency_s"]["total"], found["area_m2"])
+        made.append(Row(_DIGITAL if rule == _DIGITAL else device, rule, found["accuracy"], costs))
+    devices = [_DIGITAL, *(r.device for r in made)]
+    return sorted(made, key=lambda r: devices.index(r.device))
 
 
 def table(rows: Sequence[Row]) -> Table:
     """Devices x rules for a terminal."""
     shown = Table(title="Accuracy, energy, time and area of training")
-    for column, side in (
-        ("device", "left"),
-        ("rule", "left"),
-        ("accuracy", "right"),
-        ("energy", "right"),
-        ("time", "right"),
-        ("area", "right"),
-    ):
-        shown.add_column(column, justify=side)  # type: ignore[arg-type]
-    for row in rows:
-        shown.add_row(*_cells(row))
+    for column in ("device", "rule", "accuracy", "energy", "time", "area"):
+        shown.add_column(column, justify="left" if column in ("device", "rule") else "right")
+    for one in rows:
+        costs = ["-"] * 3 if one.costs is None else [text(v, unit) for v, unit in zip(one.costs, ("J", "s", "m^2"), strict=True)]
+        shown.add_row(one.device, one.rule, f"{100 * one.accuracy:.1f} %", *costs)
     return shown
-
-
-def _cells(row: Row) -> list[str]:
-    device, rule, result = row
-    costs = [text(result.energy_J["total"], "J"), text(result.latency_s["total"], "s"), text(result.area_m2, "m^2")]
-    return [device, rule, f"{100 * result.accuracy:.1f} %", *(costs if result.counts else ["-"] * 3)]
 
 
 def verdicts(rows: Sequence[Row]) -> list[str]:
     """One sentence per device: its best rule, and how far from the digital baseline it stays."""
-    baseline = next(r.accuracy for d, _, r in rows if d == "digital")
+    baseline = next(r.accuracy for r in rows if r.device == _DIGITAL)
     sentences = []
-    for device in dict.fromkeys(d for d, _, _ in rows if d != "digital"):
-        mine = {rule: r.accuracy for d, rule, r in rows if d == device}
+    for device in dict.fromkeys(r.device for r in rows if r.device != _DIGITAL):
+        mine = {r.rule: r.accuracy for r in rows if r.device == device}
         rule = max(mine, key=lambda name: mine[name])
         gap = 100 * (baseline - mine[rule])
         place = "level with" if abs(gap) < 0.05 else f"{gap:.1f} points below" if gap > 0 else f"{-gap:.1f} points above"
@@ -64,10 +86,10 @@ def heat_map(rows: Sequence[Row]) -> Figure:
     """Accuracy of every device under every rule."""
     from matplotlib.figure import Figure
 
-    devices = list(dict.fromkeys(d for d, _, _ in rows if d != "digital"))
-    rules = list(dict.fromkeys(r for d, r, _ in rows if d != "digital"))
-    found = {(d, r): 100 * result.accuracy for d, r, result in rows}
-    values = np.array([[found[d, r] for r in rules] for d in devices])
+    devices = list(dict.fromkeys(r.device for r in rows if r.device != _DIGITAL))
+    rules = list(dict.fromkeys(r.rule for r in rows if r.device != _DIGITAL))
+    found = {(r.device, r.rule): 100 * r.accuracy for r in rows}
+    values = np.array([[found.get((d, r), np.nan) for r in rules] for d in devices])
     figure = Figure(figsize=(1.8 + 1.4 * len(rules), 1.2 + 0.6 * len(devices)), layout="constrained")
     axis = figure.subplots()
     image = axis.imshow(values, vmin=0, vmax=100, cmap="viridis", aspect="auto")
@@ -81,38 +103,28 @@ def heat_map(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def trials(rows: Sequence[Row]) -> tuple[list[Trial], Trial | None]:
-    """The rows as points of a study, and the digital baseline beside them."""
-    made = [_trial(number, row) for number, row in enumerate(row for row in rows if row[0] != "digital")]
-    return made, next((_trial(len(made), row) for row in rows if row[0] == "digital"), None)
-
-
-def _trial(number: int, row: Row) -> Trial:
-    device, rule, result = row
-    costs = {"energy": result.energy_J["total"], "training_time": result.latency_s["total"], "area": result.area_m2}
-    names = ("accuracy", "energy_J", "latency_s", "area_m2", "notes")
-    return Trial(
-        number=number,
-        point={"device": device, "rule.kind": rule},
-        values={"accuracy": result.accuracy} | (costs if result.counts else {}),
-        seeds=(result.seed,),
-        design=result.design.dumps(),
-        curves=result.curves,
-        result={name: value for name, value in result.as_json().items() if name in names},
-        wall_s=result.wall_s,
-    )
-
-
-def write(rows: Sequence[Row], folder: str | Path, command: str = "aimco demo") -> None:
+def write(trials: Sequence[Trial], folder: str | Path, command: str) -> None:
     """The page report.html of the grid, a study of accuracy and energy, and the files of a study beside it."""
-    points, baseline = trials(rows)
+    told = rows(trials)
+    points = [t for t in trials if names_of(t)[0] != _DIGITAL]
+    baseline = next((t for t in trials if t not in points), None)
+    if baseline is not None:
+        baseline = dataclasses.replace(baseline, point={"device": _DIGITAL}, values={"accuracy": baseline.values["accuracy"]})
     about = About(
         {"accuracy": "max", "energy": "min"},
         title="Devices and rules",
         command=command,
-        task=rows[0][2].task,
         baseline=baseline,
-        sentences=verdicts(rows),
-        pictures={"Accuracy": heat_map(rows)},
+        sentences=verdicts(told),
+        pictures={"Accuracy": heat_map(told)},
     )
     study.write(points, folder, about)
+
+
+def as_json(trial: Trial, task: str) -> dict[str, Any]:
+    """A trial of one seed as `aimco run --json` prints its result, with the names of its device and rule."""
+    ((device, rule, *_),) = rows([trial])
+    names = ("accuracy", "energy_J", "latency_s", "area_m2", "counts", "versions", "notes")
+    found = {"device": device, "rule": rule, **{name: trial.result[name] for name in names}}
+    found |= {"curves": trial.curves, "seed": trial.seeds[0], "task": task, "wall_s": trial.wall_s}
+    return found | {"design_hash": Design.of(tomllib.loads(trial.design)).hash()}

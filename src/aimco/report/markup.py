@@ -104,7 +104,7 @@ def trials_table(view: View) -> str:
         row: list[tuple[Any, str]] = [(t.number, "")]
         row += [(t.point.get(f), shown(f, t.point[f]) if f in t.point else "-") for f in view.fields]
         row += [(t.values.get(m), view.value(m, t.values.get(m))) for m in measures]
-        row += [(t.state, t.state if t is not view.about.baseline else "baseline")]
+        row += [(t.state, _state(t) if t is not view.about.baseline else "baseline")]
         row += [(t.feasible, "met" if t.feasible else "not met")] if feasible else []
         row += [(len(t.seeds), ", ".join(map(str, t.seeds))), (t.wall_s, f"{t.wall_s:.3g} s")]
         cells.append(row)
@@ -131,7 +131,7 @@ def _table(columns: Sequence[str], cells: Sequence[Sequence[tuple[Any, str]]], c
 
 def details(view: View, trial: Trial) -> str:
     """All of one point, folded: the command that repeats it, seeds, notes, costs by part, and the design."""
-    said = ", ".join(filter(None, [view.said(trial), trial.state if trial.state != "complete" else ""]))
+    said = ", ".join(filter(None, [view.said(trial), _state(trial) if trial.state != "complete" else ""]))
     head = "Baseline" if trial is view.about.baseline else f"Trial {trial.number}"
     parts = [f"<pre>{text(command(view, trial))}</pre>"]
     parts += [f"<p>{text(trial.state)}: {text(trial.reason)}</p>"] if trial.reason else []
@@ -142,6 +142,10 @@ def details(view: View, trial: Trial) -> str:
     parts += [f'<pre data-file="{text(file_of(view, trial).rpartition("/")[2])}">{text(trial.design)}</pre>'] if trial.design else []
     anchor = "baseline" if trial is view.about.baseline else f"trial-{trial.number}"
     return f'<details id="{anchor}"><summary>{text(f"{head}: {said}" if said else head)}</summary>{"".join(parts)}</details>'
+
+
+def _state(trial: Trial) -> str:
+    return f"pruned after {trial.epochs} epochs" if trial.state == "pruned" else trial.state
 
 
 def file_of(view: View, trial: Trial) -> str:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aimco.device.device import Device
-from aimco.record import InputError, write_atomic
+from aimco.record import write_atomic
 from aimco.report import markup
 from aimco.report.device import device_figure
 from aimco.report.parallel import parallel_coordinates
 from aimco.report.pictures import fronts, learning_curves, picture, sensitivities
 from aimco.report.tables import NO_PARQUET, csv_text, has_parquet, parquet_bytes
+from aimco.report.tolerance import devices
 from aimco.report.view import About, View, verdict
 from aimco.study.trial import Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_DEVICES = 6  # whose responses are drawn
 
 
 @dataclass(frozen=True)
@@ -127,22 +124,6 @@ def _choices_caption(view: View) -> str:
 
 def _devices(view: View) -> dict[str, Figure]:
     """Pulse responses of distinct devices, those of the front first."""
-    found: dict[str, tuple[Device, Trial]] = {}
-    for trial in [*view.front, *view.known, *view.trials]:
-        device = _device(trial)
-        if device is not None and len(found) < _DEVICES:
-            found.setdefault(device.hash(), (device, trial))
-    if not found:
-        return {}
-    names = [d.name for d, _ in found.values()]
-    shown = [d if names.count(d.name) == 1 else d.replace("name", f"{d.name}, trial {t.number}") for d, t in found.values()]
-    return {"Pulse responses": device_figure(shown)}
-
-
-def _device(trial: Trial) -> Device | None:
-    """The device of a trial, where its design can be read here: a user's own file may be elsewhere."""
-    try:
-        data = tomllib.loads(trial.design).get("device")
-        return None if data is None else Device.of(data) if isinstance(data, dict) else Device.named(data)
-    except (tomllib.TOMLDecodeError, InputError):
-        return None
+    found = devices([*view.front, *view.known, *view.trials])
+    shown = [device if device.name == name else device.replace("name", name) for name, device in found.items()]
+    return {"Pulse responses": device_figure(shown)} if shown else {}

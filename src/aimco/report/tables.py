@@ -21,7 +21,7 @@ NO_PARQUET = "trials.parquet was not written: it needs pyarrow, which pip instal
 def columns(view: View) -> dict[str, list[Any]]:
     """One list a column, None where a trial has nothing there.
 
-    number, state, feasible; the paths of the point; the objectives; seeds, wall_s, reason, design (a file); then the numbers of the
+    number, state, feasible; the paths of the point; the objectives; seeds, epochs, wall_s, reason, design (a file); then the numbers of the
     result by dotted name ("result.energy_J.total") and its notes.
     """
     trials = list(view.trials)
@@ -29,7 +29,7 @@ def columns(view: View) -> dict[str, list[Any]]:
     made |= {path: [_plain(t.point.get(path)) for t in trials] for path in view.fields}
     made |= {name: [_float(t.values.get(name)) for t in trials] for name in view.measures}
     made["seeds"] = [" ".join(map(str, t.seeds)) for t in trials]
-    made |= {name: [getattr(t, name) for t in trials] for name in ("wall_s", "reason")}
+    made |= {name: [getattr(t, name) for t in trials] for name in ("epochs", "wall_s", "reason")}
     made["design"] = [file_of(view, t) if t.design else None for t in trials]
     flat = [_flat(t) for t in trials]
     return made | {name: [row.get(name) for row in flat] for name in dict.fromkeys(n for row in flat for n in row)}

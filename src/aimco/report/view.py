@@ -204,7 +204,7 @@ def _best(view: View, trials: Sequence[Trial], name: str) -> Trial:
 
 
 def _counted(view: View) -> str:
-    states = {state: sum(t.state == state for t in view.trials) for state in ("complete", "failed")}
+    states = {state: sum(t.state == state for t in view.trials) for state in ("complete", "pruned", "failed")}
     said = [", ".join(f"{n} {state}" for state, n in states.items() if n) or "none"]
     lost, meeting = states["complete"] - len(view.known), sum(t.feasible for t in view.known)
     said += [f"{lost} without finite values"] if lost else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from aimco.design import Design
 from aimco.evaluation import Result, evaluate_many
 from aimco.record import InputError, Record
 from aimco.study.metrics import METRICS
+from aimco.study.pruning import Watch
 from aimco.tasks import Task
 
 Outcome = dict[str, Any]  # plain data, as it is kept
@@ -25,7 +26,7 @@ class Pack:
 
     Args:
         designs: plain data of each point's design. seeds: of its runs; every point is run with all of them.
-        task, limit, data_dir: as of `evaluate`.
+        task, limit, data_dir: as of `evaluate`. bars: accuracy after each epoch below which a point ends.
     """
 
     designs: list[dict[str, Any]]
@@ -33,6 +34,7 @@ class Pack:
     task: str
     limit: int | None
     data_dir: str | None
+    bars: Sequence[float] = ()
 
 
 def kin(value: Any) -> Any:
@@ -62,7 +64,7 @@ def evaluate_pack(pack: Pack) -> list[Outcome]:
     except Exception as error:
         if len(pack.designs) == 1:
             return [failed(str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")]
-    return [evaluate_pack(Pack([design], pack.seeds, pack.task, pack.limit, pack.data_dir))[0] for design in pack.designs]
+    return [evaluate_pack(replace(pack, designs=[design]))[0] for design in pack.designs]
 
 
 def failed(reason: str) -> Outcome:
@@ -73,9 +75,11 @@ def failed(reason: str) -> Outcome:
 def _together(pack: Pack, plain: Sequence[dict[str, Any]]) -> list[Outcome]:
     designs = [Design.of(data) for data in plain]
     members = [d for d in designs for _ in pack.seeds]
-    results = evaluate_many(members, _task(pack), seeds=pack.seeds * len(designs))
+    watch = Watch(pack.bars, len(designs))
+    results = evaluate_many(members, _task(pack), seeds=pack.seeds * len(designs), go_on=watch.go_on if pack.bars else None)
     n = len(pack.seeds)
-    return [_outcome(results[k * n : (k + 1) * n]) for k in range(len(designs))]
+    each = [results[k * n : (k + 1) * n] for k in range(len(designs))]
+    return [_pruned(mine, watch, k) if watch.ended[k] else _outcome(mine) for k, mine in enumerate(each)]
 
 
 def _task(pack: Pack) -> Task:
@@ -99,10 +103,22 @@ def _outcome(results: Sequence[Result]) -> Outcome:
         "energy_J": {part: float(np.mean([r.energy_J[part] for r in results])) for part in results[0].energy_J},
         "latency_s": {part: float(np.mean([r.latency_s[part] for r in results])) for part in results[0].latency_s},
         "area_m2": metrics["area"],
+        "counts": {name: float(np.mean([r.counts[name] for r in results])) for name in results[0].counts},
         "metrics": metrics,
         "notes": list(dict.fromkeys(note for r in results for note in r.notes)),
         "versions": results[0].versions,
     }
-    curves = {name: np.mean([r.curves[name] for r in results], 0).tolist() for name in results[0].curves}
     wall = sum(r.wall_s for r in results)
-    return {"state": "complete", "metrics": metrics, "curves": curves, "result": result, "wall_s": wall, "reason": ""}
+    return {"state": "complete", "metrics": metrics, "curves": _curves(results), "result": result, "wall_s": wall, "reason": ""}
+
+
+def _curves(results: Sequence[Result]) -> dict[str, list[float]]:
+    return {name: np.mean([r.curves[name] for r in results], 0).tolist() for name in results[0].curves}
+
+
+def _pruned(results: Sequence[Result], watch: Watch, k: int) -> Outcome:
+    """A point that ended early, with what it had then; what it did beside others of its pack after that does not count."""
+    curves = {name: curve[: watch.ended[k]] for name, curve in _curves(results).items()}
+    metrics = {"accuracy": curves["test_accuracy"][-1]}
+    reason, wall = watch.reason(k, results[0].design.training.epochs), sum(r.wall_s for r in results)
+    return {"state": "pruned", "metrics": metrics, "curves": curves, "result": {}, "wall_s": wall, "reason": reason}

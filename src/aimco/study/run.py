@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from aimco import tasks
 from aimco.design import Design
@@ -52,7 +51,8 @@ def run(
         done = sum(record.state.is_finished() for record in store.records())
         for first in range(0, size, study.generation):
             records = _generation(study, store, first, min(study.generation, size - first))
-            for trial in _finish(study, store, evaluate, records, data_dir):
+            bars = _bars(study, store.records()[:first])
+            for trial in _finish(study, store, evaluate, records, bars, data_dir):
                 done += 1
                 if on_trial:
                     on_trial(trial, done, size)
@@ -69,7 +69,20 @@ def _generation(study: Study, store: Store, first: int, count: int) -> list[Froz
     return records[first : first + count]
 
 
-def _finish(study: Study, store: Store, evaluate: Evaluate, records: list[FrozenTrial], data_dir: str | None) -> Any:
+def _bars(study: Study, before: list[FrozenTrial]) -> list[float]:
+    """Accuracies after each epoch below which the points of the next generation end."""
+    if study.pruning is None:
+        return []
+    complete, pruned = (
+        [r.user_attrs["outcome"]["curves"]["test_accuracy"] for r in before if r.state == state]
+        for state in (TrialState.COMPLETE, TrialState.PRUNED)
+    )
+    return study.pruning.bars(complete, pruned)
+
+
+def _finish(
+    study: Study, store: Store, evaluate: Evaluate, records: list[FrozenTrial], bars: list[float], data_dir: str | None
+) -> Iterator[Trial]:
     """Run what is not finished of a generation; yields each trial as it is kept."""
     waiting = {r.number: r for r in records if not r.state.is_finished()}
     if not waiting:
@@ -82,7 +95,7 @@ def _finish(study: Study, store: Store, evaluate: Evaluate, records: list[Frozen
             if record.number in waiting:
                 yield store.tell(record, _judged(study, failed(str(error)), None))
     groups = [g for g in packs(designs, study.pack) if any(n in waiting for n in g)]
-    jobs = [Pack([designs[n].as_dict() for n in g], list(study.seeds), study.task, study.limit, data_dir) for g in groups]
+    jobs = [Pack([designs[n].as_dict() for n in g], list(study.seeds), study.task, study.limit, data_dir, bars) for g in groups]
     for k, outcomes in evaluate(jobs):
         for number, outcome in zip(groups[k], outcomes, strict=True):
             if number in waiting:
@@ -95,8 +108,8 @@ def _judged(study: Study, outcome: Outcome, design: Design | None) -> Outcome:
     excess = {n: bound.excess(metrics[n]) for n, bound in study.constraints.items()} if complete else {}
     return {
         **outcome,
-        "values": {o.name: metrics[o.name] for o in study.objectives} if complete else {},
+        "values": {o.name: metrics[o.name] for o in study.objectives} if metrics else {},
         "excess": excess,
-        "feasible": complete and all(e <= 0 for e in excess.values()),
+        "feasible": outcome["state"] != "failed" and all(e <= 0 for e in excess.values()),
         "design": design.dumps() if design else "",
     }

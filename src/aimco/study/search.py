@@ -117,9 +117,10 @@ def _suggested(trial: optuna.Trial) -> Callable[[str, Axis, bool], Any]:
 
 
 def _remembered(study: Study, record: FrozenTrial) -> FrozenTrial:
-    """A finished trial as the sampler sees it: feasible where no constraint is exceeded."""
+    """A finished trial as the sampler sees it: feasible where no constraint is exceeded, and with how far it came where it was pruned."""
     complete = record.state == TrialState.COMPLETE
     excess = record.user_attrs["outcome"]["excess"] if complete and study.constraints else None
+    curve = record.user_attrs["outcome"]["curves"]["test_accuracy"] if record.state == TrialState.PRUNED else []
     return create_trial(
         state=record.state,
         values=record.values if complete else None,
@@ -127,4 +128,5 @@ def _remembered(study: Study, record: FrozenTrial) -> FrozenTrial:
         distributions=record.distributions,
         system_attrs=record.system_attrs,
         constraints=excess,
+        intermediate_values=dict(enumerate(curve, 1)),
     )

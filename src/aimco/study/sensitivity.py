@@ -73,15 +73,16 @@ def _one(study: Study, objective: str, x: np.ndarray, y: np.ndarray) -> Sensitiv
     model.fit(x, z)
 
     def predicted(u: np.ndarray) -> np.ndarray:
-        columns = u.reshape(len(study.order), -1)
+        columns = u[: len(study.order)].reshape(len(study.order), -1)
         return model.predict(_encoded(study, columns.T)).reshape(u.shape[1:])
 
     rng = np.random.default_rng(study.seed)
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore")
-        found = sobol_indices(func=predicted, n=_SAMPLES, dists=[uniform()] * len(study.order), rng=rng)
+        found = sobol_indices(func=predicted, n=_SAMPLES, dists=[uniform()] * max(len(study.order), 2), rng=rng)  # scipy fails on one
+
     shuffled: Any = permutation_importance(model, x, z, n_repeats=5, random_state=study.seed)
-    first, total = (np.nan_to_num(np.atleast_1d(index)) for index in (found.first_order, found.total_order))
+    first, total = (np.nan_to_num(index)[: len(study.order)] for index in (found.first_order, found.total_order))
 
     def by_axis(values: np.ndarray) -> dict[str, float]:
         return {path: float(v) for path, v in zip(study.order, values, strict=True)}

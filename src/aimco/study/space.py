@@ -20,6 +20,7 @@ from aimco.study import fields
 from aimco.study.axis import Axis, applies, flattened
 from aimco.study.checks import check_space, ordered
 from aimco.study.metrics import METRICS
+from aimco.study.pruning import Pruning
 
 _GRID = 100_000
 Point = dict[str, Any]
@@ -74,8 +75,9 @@ class Study(Record):
         task, limit: as of `evaluate`. seeds: of the runs of each point; its objectives are their means.
         space: dotted field of the design -> its `Axis`. objectives, constraints: by the names of metrics.
         sampler: "grid", "random", "sobol" (scrambled Sobol points), "tpe" or "nsga2". trials: points in all; the whole grid when absent.
-        seed: of the sampler. pack: most points that are trained together. generation: points that are asked before any of their results
-            is used, whatever the number of workers.
+        pruning: when points end early, where accuracy is the one objective. seed: of the sampler.
+        pack: most points that are trained together. generation: points that are asked before any of their results is used, whatever
+            the number of workers.
 
     Example:
         >>> study = Study(name="rates", base={"device": "rpu"}, space={"rule.lr": {"low": 0.01, "high": 1.0, "log": True}}, trials=4)
@@ -93,6 +95,7 @@ class Study(Record):
     constraints: dict[str, Bound] = Field(default={}, description="metric -> limits of what is feasible")
     sampler: Literal["grid", "random", "sobol", "tpe", "nsga2"] = "tpe"
     trials: int | None = Field(default=None, ge=1, le=1_000_000)
+    pruning: Pruning | None = None
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     pack: int = Field(default=8, ge=1, le=4096)
     generation: int = Field(default=16, ge=1, le=65536)
@@ -138,12 +141,26 @@ class Study(Record):
         for name in self.constraints:
             if name not in METRICS:
                 raise at(f"constraints.{name}", f"is not a metric{_meant(name, list(METRICS))}; the metrics are {', '.join(METRICS)}")
+        if self.pruning is not None:
+            self._check_pruning()
         if not self.space:
             raise at("space", "must hold at least one axis, got none")
         check_space(self)
         if self.trials is None and self.sampler != "grid":
             raise at("trials", f"is missing; say how many points the sampler {self.sampler} is to try")
         return self
+
+    def _check_pruning(self) -> None:
+        asked = [f"{o.name} ({o.best})" for o in self.objectives]
+        if asked != ["accuracy (max)"]:
+            raise at(
+                "pruning",
+                f"must be left out where accuracy is not the one objective, got {', '.join(asked)}; there is no order to prune by",
+            )
+        if self.constraints:
+            raise at(
+                "pruning", f"must be left out beside constraints, got {', '.join(self.constraints)}; what is pruned has no costs to judge"
+            )
 
     @functools.cached_property
     def order(self) -> list[str]:

@@ -26,7 +26,7 @@ from aimco.study.axis import label
 from aimco.study.space import Point, Study
 from aimco.study.trial import Trial
 
-_STATES = {TrialState.COMPLETE: "complete", TrialState.FAIL: "failed"}
+_STATES: dict[str, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 _LOCAL = "sqlite:///"
 
 
@@ -61,16 +61,15 @@ class Store:
     def tell(self, record: FrozenTrial, outcome: Mapping[str, Any]) -> Trial:
         """Keep what came of a point: its content first, then its state, so that a trial that counts is whole."""
         kept = {"seeds": list(self.study.seeds)} | dict(outcome)
-        values = None if outcome["state"] == "failed" else [outcome["values"][o.name] for o in self.study.objectives]
-        state = TrialState.FAIL if values is None else TrialState.COMPLETE
+        values = [outcome["values"][o.name] for o in self.study.objectives] if outcome["state"] == "complete" else None
         self._storage.set_trial_user_attr(record._trial_id, "outcome", kept)
-        self._storage.set_trial_state_values(record._trial_id, state, values)
+        self._storage.set_trial_state_values(record._trial_id, _STATES[outcome["state"]], values)
         return self.trial(self._storage.get_trial(record._trial_id))
 
     def trial(self, record: FrozenTrial) -> Trial:
         """A finished record as public data."""
         kept = record.user_attrs["outcome"]
-        state: Any = _STATES[record.state]
+        state: Any = next(name for name, state in _STATES.items() if state == record.state)
         names = ("values", "feasible", "seeds", "design", "curves", "result", "wall_s", "reason")
         directions = {o.name: o.best for o in self.study.objectives}
         return Trial(record.number, point_of(self.study, record), state, directions=directions, **{n: kept[n] for n in names})

@@ -33,8 +33,8 @@ def shown(name: str, value: float) -> str:
 def told(study: Study, trials: Sequence[Trial], done: int, size: int) -> str:
     """How far a study is: counts and the best of each objective so far."""
     best = front(trials)
-    bad = sum(t.state == "failed" for t in trials)
-    parts = [f"{done} of {size} trials", *([f"{bad} failed"] if bad else [])]
+    counts = Counter(t.state for t in trials)
+    parts = [f"{done} of {size} trials", *(f"{counts[state]} {state}" for state in ("pruned", "failed") if counts[state])]
     if not best:
         return ", ".join([*parts, "none feasible yet"])
     if len(study.objectives) > 1:
@@ -43,6 +43,13 @@ def told(study: Study, trials: Sequence[Trial], done: int, size: int) -> str:
         values = [t.values[objective.name] for t in best]
         parts.append(f"best {objective.name} {shown(objective.name, (max if objective.best == 'max' else min)(values))}")
     return ", ".join(parts)
+
+
+def pruned(trials: Sequence[Trial]) -> list[str]:
+    """What was pruned, in a sentence; none where nothing was."""
+    ended = [t for t in trials if t.state == "pruned"]
+    epochs = sum(t.epochs for t in ended)
+    return [f"pruned, {len(ended)} of {len(trials)}: after {epochs / len(ended):.1f} epochs on average"] if ended else []
 
 
 def options(study: Study, data_dir: str | None) -> list[str]:
@@ -99,6 +106,7 @@ def document(study: Study, trials: Sequence[Trial], storage: str, out: str, data
         "sampler": study.sampler,
         "objectives": [{"name": o.name, "direction": o.best, "unit": METRICS[o.name].unit} for o in study.objectives],
         "trials": dict(Counter(t.state for t in trials)),
+        "pruned": [{"trial": t.number, "epochs": t.epochs, "values": t.values, "point": t.point} for t in trials if t.state == "pruned"],
         "front": points,
         "knee": None if bend is None else bend.number,
         "knee_method": KNEE,

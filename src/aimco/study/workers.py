@@ -76,7 +76,8 @@ class _Processes:
         futures: dict[Future[list[Outcome]], int] = {}
         with contextlib.suppress(BrokenProcessPool):
             for k, pack in packs.items():
-                futures[self._started().submit(evaluate_pack, pack)] = k
+                with _deaf():
+                    futures[self._started().submit(evaluate_pack, pack)] = k
         for future in as_completed(futures):
             with contextlib.suppress(BrokenProcessPool):
                 yield futures[future], future.result()
@@ -99,14 +100,23 @@ class _Processes:
         self.pool = None
 
 
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Start processes that never hear Ctrl-C, which is for the coordinator: it hears it afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _given_up(pack: Pack) -> list[Outcome]:
     reason = f"its worker died {_LOSSES} times; try a smaller pack, or look for memory running out"
     return [failed(reason) for _ in pack.designs]
 
 
 def _begin() -> None:
-    """A worker: one thread, deaf to Ctrl-C (the coordinator hears it), and gone when the coordinator is."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A worker: one thread, and gone when the coordinator is."""
     one_thread()
     parent = multiprocessing.parent_process()
     assert parent is not None
