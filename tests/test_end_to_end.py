@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -116,6 +118,13 @@ def test_the_slowest_mode_is_that_of_the_matrices():
     lines = torch.cat([torch.full((n,), float(rows + after)) for n, rows, after in zip(sizes, (9, 6, 5), (5, 4, 0), strict=True)])
     values = torch.linalg.eigvals(torch.diag(1e-15 * lines.double()) @ torch.linalg.inv(jacobian)).real
     assert slowest(net, 1e-15) == pytest.approx(float(values.max()), rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_the_example_learns_digits(seed):
+    """examples/resistive.toml, by pulses of equal small steps: 96 % at least."""
+    assert ai.evaluate(Design.load(Path(__file__).parents[1] / "examples" / "resistive.toml"), "digits", seed=seed).accuracy >= 0.96
 
 
 @pytest.mark.parametrize(

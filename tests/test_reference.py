@@ -95,7 +95,21 @@ def curvature(label: float) -> float:
     return math.copysign(found, label)
 
 
-@pytest.mark.parametrize("name", ["ambrogio2018", "burr2014", "kohda2020", "li2025-lenet", "neurosim-mlp", "wu2024-cnn", "xiao2026-fcn"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ambrogio2018",
+        "burr2014",
+        "kendall2020",
+        "kohda2020",
+        "li2025-lenet",
+        "neurosim-mlp",
+        "osana2026",
+        "scellier2024",
+        "wu2024-cnn",
+        "xiao2026-fcn",
+    ],
+)
 def test_a_quick_reference_runs_on_few_images(name, mnist_dir, capsys):
     assert main(["reference", "run", name, "--quick", "--limit", "100", "--data-dir", str(mnist_dir), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
