@@ -352,7 +352,7 @@ def _result(model: nn.Sequential, design: Design, task: Task, seed: int, e: int,
     wires = design.array.wires
     if layers and wires is not None and not wires.ideal:
         notes.append("wires drop voltage in reads; pulses and write-and-verify reach each device at full voltage")
-        if wires.method == "first-order":
+        if design.network.kind != "resistive" and wires.method == "first-order":
             notes.append("reads through wires are right to first order in their resistance")
     return Result(
         accuracy=float(curves["test_accuracy"][-1, e]),

@@ -23,6 +23,7 @@ import torch
 from aimco.circuit.elements import DiodePair, PiecewiseLinear, Shockley
 from aimco.circuit.linear import Linear
 from aimco.circuit.network import Layered
+from aimco.circuit.ported import Multiport, Plain, Ported
 from aimco.record import InputError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _FAR = 100.0  # V, to which the ends of a measured diode are prolonged
 def netlist(net: Layered, sources: torch.Tensor, injected: torch.Tensor | None = None, *, folded: bool = False) -> str:
     """A deck of the network with one sample: voltages at its inputs (inputs,), currents into its outputs (outputs,).
 
-    Nodes are u<layer>_<number>, layers from 1; it prints the voltage of each.
+    Nodes are u<layer>_<number>, layers from 1; it prints the voltage of each. A crossbar with wires is there with all of them.
     """
     lines = ["* layered resistive network, made by aimco", _OPTIONS, *_first(net, sources, folded)]
     for k in range(net.layers - 1):
@@ -64,9 +65,32 @@ def _first(net: Layered, sources: torch.Tensor, folded: bool) -> Iterator[str]:
 
 def _resistors(net: Layered, k: int) -> Iterator[str]:
     """Conductances of crossbar k, counted from 0, from its lines p and those with the sign turned, n."""
+    if isinstance(net, Ported):
+        for line, side in (("p", net.crossbars), ("n", net.mirrored)):
+            yield from _inside(side[k], f"{line}{k}", f"u{k + 1}") if side else ()
+        return
     for line, g in (("p", net.plus[k]), ("n", net.inverted[k])):
         for i, row in enumerate([] if g is None else g.tolist()):
             yield from (f"R{line}{k + 1}_{i}_{j} {line}{k}_{i} u{k + 1}_{j} {1 / own:.17g}" for j, own in enumerate(row) if own)
+
+
+def _inside(crossbar: Plain, line: str, column: str) -> Iterator[str]:
+    """All resistors between the lines of a crossbar and the nodes that it ends at."""
+    if not isinstance(crossbar, Multiport):
+        for i, row in enumerate(crossbar.conductances.tolist()):
+            yield from (f"R{line}_{i}_{j} {line}_{i} {column}_{j} {1 / own:.17g}" for j, own in enumerate(row) if own)
+        return
+    net, (rows, columns) = crossbar.circuit, crossbar.shape
+    ports = [*((i, f"{line}_{i}") for i in range(rows)), *((crossbar.drivers + j, f"{column}_{j}") for j in range(columns))]
+    names = [f"{line}x{k}" for k in range(net.count)]
+    for k in net.held:
+        names[k] = "0"
+    for k, name in ports:
+        names[net.held[k]] = name
+    every = [zip(b.a.tolist(), b.b.tolist(), b.values.tolist(), strict=True) for b in net.resistors]
+    for number, (a, b, g) in enumerate(itertools.chain(*every)):
+        if g and net.node[a] != net.node[b]:
+            yield f"R{line}_{number} {names[net.node[a]]} {names[net.node[b]]} {1 / g:.17g}"
 
 
 def _hidden(net: Layered, k: int) -> Iterator[str]:
