@@ -27,6 +27,7 @@ from aimco.circuit.ported import Multiport, Plain, Ported
 from aimco.record import InputError
 
 if TYPE_CHECKING:
+    from aimco.arrays.nonlinear import Law
     from aimco.arrays.wires import Wires
 
 _OPTIONS = ".options reltol=1e-11 vntol=1e-14 abstol=1e-18 gmin=1e-25 itl1=1000 tnom=27\n.temp 27"
@@ -186,10 +187,13 @@ def printed(said: str, names: list[str]) -> list[float]:
     return [found[name] for name in names]
 
 
-def wired_netlist(conductances: torch.Tensor, wires: Wires, voltages: torch.Tensor, transposed: bool = False) -> str:
+def wired_netlist(
+    conductances: torch.Tensor, wires: Wires, voltages: torch.Tensor, transposed: bool = False, law: Law | None = None
+) -> str:
     """A deck of a wired crossbar (rows, columns), its drivers at voltages (rows,), or if transposed its sense ends at (columns,).
 
-    It prints the currents into the sense ends, i(vb<column>), and into the drivers, i(vw<row>).
+    It prints the currents into the sense ends, i(vb<column>), and into the drivers, i(vw<row>). Cells are resistors, or sources that
+    follow a law.
     """
     (rows, columns), cells = conductances.shape, conductances.tolist()
     volts = {"w": voltages.tolist(), "b": [0.0] * columns} if not transposed else {"w": [0.0] * rows, "b": voltages.tolist()}
@@ -206,13 +210,16 @@ def wired_netlist(conductances: torch.Tensor, wires: Wires, voltages: torch.Tens
             lines += [f"R{kind}end{k}_{n} end{kind}{k} {node} {ends[kind]:.17g}" for n, node in enumerate(held) if ends[kind]]
             lines += [f"R{kind}{k}_{n} {a} {b} {segment:.17g}" for n, (a, b) in enumerate(itertools.pairwise(line)) if segment]
     lines += [
-        f"Rc{i}_{j} {nodes['w'][i][j]} {nodes['b'][j][i]} {1 / cells[i][j]:.17g}"
-        for i in range(rows)
-        for j in range(columns)
-        if cells[i][j]
+        _cell(f"{i}_{j}", nodes["w"][i][j], nodes["b"][j][i], cells[i][j], law) for i in range(rows) for j in range(columns) if cells[i][j]
     ]
     prints = [f"print i(v{name})" for name in _held(rows, columns)]
     return "\n".join([*lines, ".control", "set numdgt=16", "op", *prints, "quit", ".endc", ".end", ""])
+
+
+def _cell(name: str, word: str, bit: str, g: float, law: Law | None) -> str:
+    if law is None:
+        return f"Rc{name} {word} {bit} {1 / g:.17g}"
+    return f"Bc{name} {word} {bit} I={g:.17g}*({law.formula(f'V({word},{bit})')})"
 
 
 def _on_line(kind: str, line: int, place: int, segment: float, end: float) -> str:
@@ -227,10 +234,16 @@ def _held(rows: int, columns: int) -> list[str]:
 
 
 def wired_currents(
-    conductances: torch.Tensor, wires: Wires, voltages: torch.Tensor, transposed: bool = False, *, timeout: float = 600.0
+    conductances: torch.Tensor,
+    wires: Wires,
+    voltages: torch.Tensor,
+    transposed: bool = False,
+    *,
+    law: Law | None = None,
+    timeout: float = 600.0,
 ) -> tuple[torch.Tensor, float]:
     """Currents that a read of a wired crossbar gives, A, by ngspice, and the seconds that it ran. Raises as `operating_point`."""
-    said, seconds = run(wired_netlist(conductances, wires, voltages, transposed), timeout)
+    said, seconds = run(wired_netlist(conductances, wires, voltages, transposed, law), timeout)
     rows, columns = conductances.shape
     found = torch.tensor(printed(said, [f"i(v{name})" for name in _held(rows, columns)]), dtype=torch.float64)
     return found[columns:] if transposed else found[:columns], seconds
