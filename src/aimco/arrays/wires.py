@@ -164,7 +164,7 @@ class Wired:
         state = lines.factor(cells, self.wires.word_ohm, driver, both, self.wires.bit_ohm, sense)
         v, c = np.zeros((state[2].shape[0], lines.TOGETHER)), np.zeros(self.shape[1])
         (c if transposed else v.reshape(-1))[: len(voltages)] = voltages
-        u, w, *rooms = np.empty((6, *self.shape))
+        u, w, *rooms = (np.empty(self.shape) for _ in range(6))
         rows, columns = np.empty_like(v), np.empty_like(c)
         e = np.empty((0, 0)) if sources is None else sources
         for finest in (1, 10, 100, 1e3, 1e5, 1e7):  # as fine as rounding lets it be
@@ -172,7 +172,7 @@ class Wired:
             _, error = lines.solve(state, self._lines, v, c, e, transposed, tolerance * finest, _STEPS, *room)
             if error <= tolerance * finest:
                 break
-        return rows.reshape(-1)[: self.shape[0]].copy() if transposed else columns, w - u, error
+        return (rows.reshape(-1)[: self.shape[0]].copy() if transposed else columns), np.subtract(w, u), error
 
 
 class _Read(torch.autograd.Function):

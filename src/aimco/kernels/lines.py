@@ -235,7 +235,8 @@ def solve(state, lines, v, c, e, at_rows, tolerance, steps, u, w, rooms, current
 
     Args:
         state: of `factor`. lines: (word, driver, far, bit, sense), Ohm but far in S: conductance to the driver at the far end.
-        v, c, e: voltages behind the drivers (groups, 16) and sense ends (m,), and in series with the cells, see `sweep`. at_rows: whether the tolerance is of currents into drivers.
+        v, c, e: voltages behind the drivers (groups, 16) and sense ends (m,), and in series with the cells, see `sweep`.
+        at_rows: whether the tolerance is of currents into drivers.
         tolerance: of each current, relative to the largest. steps: of conjugate gradients, at most.
         u, w: out, voltages of bit and word lines, (n, m). rooms: four of that shape. currents: out, into drivers (groups, 16) and sense
         ends (m,).
