@@ -106,6 +106,8 @@ def draw(table: dict[str, Any], path: Path) -> None:
         )
     axis.axhline(sum(table["without wires"]) / len(table["without wires"]), color="grey", linestyle=":", label="no wires")
     axis.set(xscale="log", xlabel="resistance of a pillar per layer (Ohm)", ylabel="test accuracy, digits (%)", title=f"{LAYERS} layers")
+    axis.set_xticks(list(rows), [f"{ohm:,.0f}" for ohm in rows])
+    axis.minorticks_off()
     axis.legend()
     figure.savefig(path, dpi=120)
 

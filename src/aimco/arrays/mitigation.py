@@ -36,8 +36,8 @@ class Compensated:
     """Conductances that make up for wires.
 
     Args:
-        conductances: to program, S, (rows, columns). gain: what the effective matrix is of the one wanted. error: largest difference
-            left, relative to the largest entry. at_bounds: share of the cells that the bounds stop. steps: effective matrices made.
+        conductances: to program, S, (rows, columns). gain: what the effective matrix is of the one wanted. error: what is
+            left, |W - a W*|/|a W*|. at_bounds: share of the cells that the bounds stop. steps: effective matrices made.
     """
 
     conductances: torch.Tensor
@@ -82,7 +82,7 @@ def compensated(
         short = torch.where(wanted > 0, wanted / made_of_it.clamp(min=_LEAST), 1.0)
         if gain is None:
             a = min(1.0, float(g_max / (g * short).max()))
-        error = float((made_of_it - a * wanted).abs().max() / (a * wanted).max())
+        error = float((made_of_it - a * wanted).norm() / (a * wanted).norm())
         stopped = ((g <= g_min) & (a * short < 1)) | ((g >= g_max) & (a * short > 1))
         found = Compensated(g, a, error, float((stopped & ((a * short - 1).abs() > tolerance)).double().mean()), step)
         settled = best is not None and error > 0.99 * best.error and step > 5

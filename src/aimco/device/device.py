@@ -71,9 +71,7 @@ class Device(Listed):
     programming_noise: tuple[float, float, float] | None = Field(
         default=None, strict=False, description="standard deviation of a write with verify, S: polynomial in g/g_max"
     )
-    half_select: float | None = Field(
-        default=None, ge=0, le=1, description="change by a pulse on its row or column alone, in steps"
-    )
+    half_select: float | None = Field(default=None, ge=0, le=1, description="change by a pulse on its row or column alone, in steps")
     reset_noise: float = quantity(S, 0.0, ge=0, lt=inf, doc="standard deviation of the conductance after a reset")
     retention_s: float = quantity(s, inf, gt=0, doc="relaxation time to the resting point")
     resting_g: float | None = quantity(S, None, ge=0, doc="conductance at rest; mid-range when absent")
