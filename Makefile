@@ -59,6 +59,8 @@ references: install  ## reproduce published figures on MNIST (some hours; DATA=f
 	$(BIN)/python examples/papers/igzo_xor.py --out docs/results
 	$(BIN)/python examples/papers/irdrop.py --data-dir $(DATA) --out docs/results
 	$(BIN)/python examples/papers/vprram.py --data-dir $(DATA) --out docs/results
+	$(BIN)/python examples/papers/ep_vprram.py --out docs/results
+	$(BIN)/python examples/papers/wire_mitigations.py --out docs/results
 
 clean:  ## remove .venv, caches and built files
 	rm -rf $(VENV) build dist aimco-report .pytest_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache

@@ -56,7 +56,7 @@ def test_smaller_arrays_lose_less_and_single_cells_what_their_ends_take():
 
 @pytest.mark.parametrize("word_lines", ["combs", "planes"])
 def test_other_word_lines_decide_whether_a_cell_can_be_read(word_lines):
-    """Grounded, only wires stand in between; floating, cells of the other layers lead around; half biased, they add currents of their own."""
+    """Grounded, only wires stand in between; floating, other layers lead around; at half, they add currents of their own."""
     made = STACK.replace("word_lines", word_lines)
     grounded, half, floating = (read_margin(made, 1e-5, 1e-7, unselected=u).margin for u in ("grounded", "half", "floating"))
     assert 0.95 < grounded <= 0.99 + 1e-3

@@ -76,7 +76,7 @@ def draw(table: dict[str, Any], path: Path) -> None:
         axis.set(xscale="log", xlabel="resistance of a segment (Ohm)")
         axis.set_xticks([float(ohm) for ohm in rows], list(rows))
         axis.minorticks_off()
-    error.set(yscale="log", ylabel="error of a product (%)")
+    error.set(yscale="log", ylabel="error of a product (%)", ylim=(4e-4, 40))
     gain.set(ylabel="gain of a product", ylim=(0, 1))
     layers = table["read margin, %"]
     for how in next(iter(layers.values())):
@@ -84,7 +84,7 @@ def draw(table: dict[str, Any], path: Path) -> None:
     margin.set(xscale="log", xlabel="layers", ylabel="read margin (%)", ylim=(0, 100))
     margin.set_xticks([int(n) for n in layers], list(layers))
     margin.minorticks_off()
-    error.legend()
+    error.legend(loc="lower right")
     margin.legend(title="other word lines")
     figure.get_layout_engine().set(wspace=0.08)  # pyright: ignore[reportOptionalMemberAccess]
     figure.savefig(path, dpi=120)
