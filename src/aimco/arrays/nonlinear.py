@@ -20,6 +20,7 @@ from aimco.record import InputError, Record, quantity
 from aimco.units import V
 
 _NEWTON, _STEPS, _HALVINGS = 100, 500, 60
+_STIFF, _MORE = (1.0, 1e2, 1e4, 1e6, 1e8), 100.0
 _FINER, _FINEST = 0.01, 1e-12  # of the tolerance, to which each step is solved, and at least what
 
 
@@ -142,8 +143,8 @@ class WiredNonlinear:
     def _newton(self, volts: np.ndarray, transposed: bool, number: int) -> tuple[np.ndarray, np.ndarray]:
         g, asked = self.linear.g, self.wires.tolerance
         fine, left = max(asked * _FINER, _FINEST), math.inf
-        read, v, error = self.linear.with_sources(g, np.zeros(g.shape), volts, transposed, fine)
-        flows = g * v
+        read, v, flows, error = self._start(volts, transposed, fine)
+        largest = float(np.abs(read).max())
         for _ in range(_NEWTON):
             with np.errstate(over="ignore", invalid="ignore"):
                 f, slope = self.law.per_siemens(v)
@@ -162,6 +163,17 @@ class WiredNonlinear:
             f"not solved: currents of vector {number} are up to {left / max(largest, 1e-300):.2g} of the largest off by Newton's method, "
             f"asked {asked:g}; allow a larger wires.tolerance, a wider law or smaller voltages"
         )
+
+    def _start(self, volts: np.ndarray, transposed: bool, fine: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        """Linear cells, so stiff that the law does not give far more current at their voltages: the read, v, J and the error of the read."""
+        g = self.linear.g
+        for stiff in _STIFF:
+            read, v, error = self.linear.with_sources(stiff * g, np.zeros(g.shape), volts, transposed, fine)
+            flows = stiff * g * v
+            with np.errstate(over="ignore", invalid="ignore"):
+                if float(np.abs(g * self.law.per_siemens(v)[0]).max()) <= _MORE * float(np.abs(flows).max()):
+                    break
+        return read, v, flows, error
 
     def _length(self, v: np.ndarray, dv: np.ndarray, flows: np.ndarray, to: np.ndarray) -> float:
         """How far to go: all the way unless the content then rises by half of what it fell at first; else to where it is least."""
