@@ -146,7 +146,7 @@ def draw(table: dict[str, Any], path: Path) -> None:
         for m, line, n in (("o", "-", "one gain"), ("s", "--", "one for each height"))
     ]
     marks.append(Line2D([], [], color="grey", linestyle=":", label="float"))
-    figure.get_layout_engine().set(wspace=0.08)  # pyright: ignore[reportOptionalMemberAccess]
+    figure.get_layout_engine().set(wspace=0.08)
     figure.legend(handles=marks, loc="outside lower center", ncols=len(marks))
     figure.savefig(path, dpi=120)
 

@@ -86,7 +86,7 @@ def draw(table: dict[str, Any], path: Path) -> None:
     margin.minorticks_off()
     error.legend(loc="lower right")
     margin.legend(title="other word lines")
-    figure.get_layout_engine().set(wspace=0.08)  # pyright: ignore[reportOptionalMemberAccess]
+    figure.get_layout_engine().set(wspace=0.08)
     figure.savefig(path, dpi=120)
 
 

@@ -349,7 +349,7 @@ def _result(model: nn.Sequential, design: Design, task: Task, seed: int, e: int,
         notes.append("the pairs of the cells keep the first weights: rule.kind = 'weight-transfer' would move to them what is learned")
     if design.network.kind != "resistive" and any(m.arrays > 1 for layer in layers.values() for m in layer.matrices.values()):
         notes.append("matrices larger than the array are cut; partial sums are added digitally")
-    if design.network.kind == "resistive" and design.network.circuit.vertical is not None:
+    if design.network.circuit is not None and design.network.circuit.vertical is not None:
         notes.append("wires of three-dimensional arrays drop voltage; their area and their capacitances are not counted")
     if layers and design.device.half_select is not None:
         notes.append("half-selected devices move by their mean steps, after each batch or write")

@@ -165,7 +165,7 @@ class WiredNonlinear:
         )
 
     def _start(self, volts: np.ndarray, transposed: bool, fine: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-        """Linear cells, so stiff that the law does not give far more current at their voltages: the read, v, J and the error of the read."""
+        """A read of linear cells, so stiff that the law does not give far more current at their voltages: the read, v, J and its error."""
         g = self.linear.g
         for stiff in _STIFF:
             read, v, error = self.linear.with_sources(stiff * g, np.zeros(g.shape), volts, transposed, fine)
