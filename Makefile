@@ -60,6 +60,8 @@ references: install  ## reproduce published figures on MNIST (some hours; DATA=f
 	$(BIN)/python examples/papers/equilibrium_on_devices.py --data-dir $(DATA) --out docs/results
 	$(BIN)/python examples/papers/irdrop.py --data-dir $(DATA) --out docs/results
 	$(BIN)/python examples/papers/vprram.py --data-dir $(DATA) --out docs/results
+	$(BIN)/python examples/papers/ep_vprram.py --out docs/results
+	$(BIN)/python examples/papers/wire_mitigations.py --out docs/results
 
 clean:  ## remove .venv, caches and built files
 	rm -rf $(VENV) build dist aimco-report .pytest_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache

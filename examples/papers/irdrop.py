@@ -5,6 +5,7 @@ segments of line have a resistance, where it loses accuracy; then it is trained 
 samples. Assumed: devices with equal steps and 2000 states, ideal converters.
 
 Usage: python irdrop.py --data-dir FOLDER [--quick] [--out FOLDER]      (10 min; writes irdrop.png and irdrop.json)
+       python irdrop.py --redraw [--out FOLDER]                         (the picture alone, from the JSON in the folder)
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -51,40 +53,56 @@ def moved(blind: torch.nn.Sequential, to: torch.nn.Sequential) -> torch.nn.Seque
 
 
 def main() -> None:
-    from matplotlib.figure import Figure
-
     options = argparse.ArgumentParser()
-    options.add_argument("--data-dir", required=True)
+    options.add_argument("--data-dir")
     options.add_argument("--quick", action="store_true")
+    options.add_argument("--redraw", action="store_true")
     options.add_argument("--out", default=".")
     chosen = options.parse_args()
-    task = ai.load_task("mnist", data_dir=chosen.data_dir)
+    folder = Path(chosen.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not chosen.redraw:
+        if chosen.data_dir is None:
+            options.error("--data-dir must be given: the folder with the IDX files of MNIST")
+        (folder / "irdrop.json").write_text(json.dumps(run(chosen.data_dir, chosen.quick), indent=1) + "\n")
+    draw(json.loads((folder / "irdrop.json").read_text()), folder / "irdrop.png")
+
+
+def run(data_dir: str, quick: bool) -> dict[str, Any]:
+    """Test accuracy, %, for every resistance: as programmed, and trained on."""
+    task = ai.load_task("mnist", data_dir=data_dir)
     blind = network(task, 0.0)
-    train(blind, task, 60_000, 1 if chosen.quick else 3, 0.1)
+    train(blind, task, 60_000, 1 if quick else 3, 0.1)
     ideal = 100 * float(accuracy(blind, task)[0])
     print(f"without wires {ideal:.2f} %")
     table: dict[str, list[float]] = {"Ohm per segment": [], "trained without wires": [], "trained on through the wires": []}
-    for ohm in OHM[1:3] if chosen.quick else OHM:
+    for ohm in OHM[1:3] if quick else OHM:
         model = moved(blind, network(task, ohm))
         lost = 100 * float(accuracy(model, task)[0])
         for samples, rate in RATES.items():
-            train(model, task, samples // (10 if chosen.quick else 1), 1, rate)
+            train(model, task, samples // (10 if quick else 1), 1, rate)
         row = (ohm, lost, 100 * float(accuracy(model, task)[0]))
         for values, value in zip(table.values(), row, strict=True):
             values.append(value)
         share = (row[2] - row[1]) / (ideal - row[1])
         print(f"{ohm:g} Ohm: {row[1]:.2f} %, trained on {row[2]:.2f} %: {100 * share:.0f} % of the loss recovered", flush=True)
+    return {"without wires, %": ideal, "test accuracy, %": table}
+
+
+def draw(found: dict[str, Any], path: Path) -> None:
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(5, 3.5), layout="constrained")
-    axis = figure.subplots()
+    axis, table = figure.subplots(), found["test accuracy, %"]
+    ohm = table["Ohm per segment"]
     for name in list(table)[1:]:
-        axis.plot(table["Ohm per segment"], table[name], "o-", label=name)
-    axis.axhline(ideal, color="grey", linestyle=":", label="no wires")
+        axis.plot(ohm, table[name], "o-", label=name)
+    axis.axhline(found["without wires, %"], color="grey", linestyle=":", label="no wires")
     axis.set(xscale="log", xlabel="resistance of a segment (Ohm)", ylabel="test accuracy, MNIST (%)", title="128 x 128 arrays, 0 to 100 uS")
+    axis.set_xticks(ohm, [f"{r:g}" for r in ohm])
+    axis.minorticks_off()
     axis.legend()
-    folder = Path(chosen.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / "irdrop.png", dpi=120)
-    (folder / "irdrop.json").write_text(json.dumps({"without wires, %": ideal, "test accuracy, %": table}, indent=1) + "\n")
+    figure.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ gain, and after one gain for each height. Middle: the time to 1 %. Right: a 196-
 its first layer in two vertical arrays (positive and negative weights), with a gain for each height. All values of the circuit are assumed.
 
 Usage: python vprram.py --data-dir FOLDER [--quick] [--out FOLDER]      (10 min; writes vprram.png and vprram.json)
+       python vprram.py --redraw [--out FOLDER]                         (the picture alone, from the JSON in the folder)
 """
 
 from __future__ import annotations
@@ -78,11 +79,23 @@ def inference(model: torch.nn.Sequential, x: torch.Tensor, y: torch.Tensor, laye
 
 def main() -> None:
     options = argparse.ArgumentParser()
-    options.add_argument("--data-dir", required=True)
+    options.add_argument("--data-dir")
     options.add_argument("--quick", action="store_true")
+    options.add_argument("--redraw", action="store_true")
     options.add_argument("--out", default=".")
     chosen = options.parse_args()
-    layers, heights = (LAYERS[:3], HEIGHTS[1::2]) if chosen.quick else (LAYERS, HEIGHTS)
+    folder = Path(chosen.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not chosen.redraw:
+        if chosen.data_dir is None:
+            options.error("--data-dir must be given: the folder with the IDX files of MNIST")
+        (folder / "vprram.json").write_text(json.dumps(run(chosen.data_dir, chosen.quick), indent=1) + "\n")
+    draw(json.loads((folder / "vprram.json").read_text()), folder / "vprram.png")
+
+
+def run(data_dir: str, quick: bool) -> dict[str, Any]:
+    """Products and inference for every resistance of a pillar."""
+    layers, heights = (LAYERS[:3], HEIGHTS[1::2]) if quick else (LAYERS, HEIGHTS)
     table: dict[str, Any] = {"products": {}, "exponent of the 1 % time": {}, "test accuracy, %": {}, "most layers that cost < 1 point": {}}
     for pillar in PILLAR:
         rows = {n: products(n, pillar) for n in layers}
@@ -93,7 +106,7 @@ def main() -> None:
             print(f"{pillar:g} Ohm, {n} layers: " + ", ".join(f"{name} {value:.3g}" for name, value in row.items()), flush=True)
     with torch.no_grad():
         with torch.enable_grad():
-            model, x, y = trained(chosen.data_dir, 2 if chosen.quick else 10)
+            model, x, y = trained(data_dir, 2 if quick else 10)
         ideal = 100 * float((model(x).argmax(1) == y).double().mean())
         table["test accuracy, %"]["float"] = ideal
         for pillar in PILLAR:
@@ -101,31 +114,40 @@ def main() -> None:
             most = {k: max([n for n in heights if rows[n][k] > ideal - 1], default=0) for k in ("one gain", "gain for each height")}
             table["test accuracy, %"][f"{pillar:g} Ohm"], table["most layers that cost < 1 point"][f"{pillar:g} Ohm"] = rows, most
             print(f"{pillar:g} Ohm: float {ideal:.2f} %, {rows}; most layers {most}", flush=True)
-    folder = Path(chosen.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    draw(table, folder / "vprram.png")
-    (folder / "vprram.json").write_text(json.dumps(table, indent=1) + "\n")
+    return table
 
 
 def draw(table: dict[str, Any], path: Path) -> None:
     """Three panels against layers, a colour for each resistance."""
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    figure = Figure(figsize=(13, 3.8), layout="constrained")
     error, time, right = figure.subplots(1, 3)
     for k, (pillar, rows) in enumerate(table["products"].items()):
         for name, line in (("error", "o-"), ("error, gain for each height", "s--")):
-            error.plot(list(rows), [100 * row[name] for row in rows.values()], line, color=f"C{k}", label=pillar if line == "o-" else None)
-        time.plot(list(rows), [1e12 * row["1 % time, s"] for row in rows.values()], "o-", color=f"C{k}", label=pillar)
+            error.plot(list(map(int, rows)), [100 * row[name] for row in rows.values()], line, color=f"C{k}")
+        time.plot(list(map(int, rows)), [1e12 * row["1 % time, s"] for row in rows.values()], "o-", color=f"C{k}")
         read = table["test accuracy, %"][pillar]
         for name, line in (("one gain", "o-"), ("gain for each height", "s--")):
-            right.plot(list(read), [row[name] for row in read.values()], line, color=f"C{k}", label=pillar if line == "o-" else None)
-    right.axhline(table["test accuracy, %"]["float"], color="grey", linestyle=":", label="float")
-    error.set(xscale="log", yscale="log", xlabel="layers", ylabel="error of a product (%)", title="o one gain, s gain for each height")
-    time.set(xscale="log", yscale="log", xlabel="layers", ylabel="time to 1 % (ps)", title="settling")
-    right.set(xscale="log", xlabel="layers", ylabel="test accuracy, MNIST (%)", title="196-64-10")
-    error.legend(title="pillar, per layer")
-    right.legend()
+            right.plot(list(map(int, read)), [row[name] for row in read.values()], line, color=f"C{k}")
+    right.axhline(table["test accuracy, %"]["float"], color="grey", linestyle=":")
+    error.set(yscale="log", xlabel="layers", ylabel="error of a product (%)", title="16 x 16 pillars")
+    time.set(yscale="log", xlabel="layers", ylabel="time to 1 % (ps)", title="settling")
+    right.set(xlabel="layers", ylabel="test accuracy, MNIST (%)", title="196-64-10")
+    for axis, ticks in ((error, table["products"]), (time, table["products"]), (right, table["test accuracy, %"])):
+        layers = [int(n) for n in next(row for row in ticks.values() if isinstance(row, dict))]
+        axis.set_xscale("log")
+        axis.set_xticks(layers, [str(n) for n in layers])
+        axis.minorticks_off()
+    marks = [Line2D([], [], color=f"C{k}", label=f"{pillar} per layer") for k, pillar in enumerate(table["products"])]
+    marks += [
+        Line2D([], [], color="grey", linestyle=line, marker=m, label=n)
+        for m, line, n in (("o", "-", "one gain"), ("s", "--", "one for each height"))
+    ]
+    marks.append(Line2D([], [], color="grey", linestyle=":", label="float"))
+    figure.get_layout_engine().set(wspace=0.08)
+    figure.legend(handles=marks, loc="outside lower center", ncols=len(marks))
     figure.savefig(path, dpi=120)
 
 

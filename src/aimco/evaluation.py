@@ -349,10 +349,14 @@ def _result(model: nn.Sequential, design: Design, task: Task, seed: int, e: int,
         notes.append("the pairs of the cells keep the first weights: rule.kind = 'weight-transfer' would move to them what is learned")
     if design.network.kind != "resistive" and any(m.arrays > 1 for layer in layers.values() for m in layer.matrices.values()):
         notes.append("matrices larger than the array are cut; partial sums are added digitally")
+    if design.network.circuit is not None and design.network.circuit.vertical is not None:
+        notes.append("wires of three-dimensional arrays drop voltage; their area and their capacitances are not counted")
+    if layers and design.device.half_select is not None:
+        notes.append("half-selected devices move by their mean steps, after each batch or write")
     wires = design.array.wires
     if layers and wires is not None and not wires.ideal:
         notes.append("wires drop voltage in reads; pulses and write-and-verify reach each device at full voltage")
-        if wires.method == "first-order":
+        if design.network.kind != "resistive" and wires.method == "first-order":
             notes.append("reads through wires are right to first order in their resistance")
     return Result(
         accuracy=float(curves["test_accuracy"][-1, e]),

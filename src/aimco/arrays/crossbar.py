@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from aimco import rng
+from aimco.arrays.half_select import HalfSelect
 from aimco.arrays.pulses import Pulses
 from aimco.arrays.readout import Readout
 from aimco.arrays.wires import Wires
@@ -85,6 +86,7 @@ class Crossbar:
         self._relaxed: tuple[bytes, torch.Tensor, torch.Tensor] | None = None
         self._readout = None if wires is None or wires.ideal else Readout(wires, device.half_range, device.mid_range, len(seeds))
         self.step = per_member(device.step / device.half_range, len(seeds))
+        self._disturbed = None if device.half_select is None else HalfSelect(self.sampled, self.origin)
         self._show_noise()
 
     def _blank(self) -> torch.Tensor:
@@ -215,6 +217,8 @@ class Crossbar:
         elif not kernel.pulse(*inputs, _TOGETHER_ABOVE):
             kernel.update(batch, keys, first, *arrays, trains, room["hits"], take, reads)
         self.done["updates"] += batch
+        if self._disturbed is not None:
+            self._disturbed.trains(self.state, trains, batch, take, self.on_its_side)
 
     def _room(self, batch: int) -> dict[str, Any]:
         """Buffers and kernel of the updates, made anew when a larger batch comes."""
@@ -259,6 +263,8 @@ class Crossbar:
         count = pulses.to(torch.int32).expand(self.shape).contiguous()
         room["kernel"].apply(*room["arrays"], self._laid(count).contiguous().numpy(), self.keys["apply"], self.done["applied"])
         self.done["applied"] += 1
+        if self._disturbed is not None:
+            self._disturbed.lines(self.state, count, np.arange(self.shape[1]))
         self._counts.add(program_pulses=count.abs().sum((1, 2)).numpy())
 
     def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
@@ -270,6 +276,8 @@ class Crossbar:
         rest = rows, self.on_its_side, pulses.numpy(), self.keys["lines"], self.done["lines"], room["tally"], room["hits"]
         room["kernel"].lines(*room["arrays"], *rest)
         self.done["lines"] += len(rows)
+        if self._disturbed is not None:
+            self._disturbed.lines(self.state, pulses, rows)
 
     def alternate(self, pulses: int, up: bool = True) -> None:
         """Pulses up and down in turn on all devices at once, rows and columns firing together; the first is up or down."""

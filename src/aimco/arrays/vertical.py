@@ -25,19 +25,17 @@ from aimco.record import InputError, Record, quantity
 from aimco.units import F, Ohm
 
 
-class Vertical(Record):
-    """What a three-dimensional array is made of (all values assumed).
+class Stack(Record):
+    """What a three-dimensional array is made of, whatever its size (all values assumed).
 
     Args:
-        layers, rows, columns: L, Y, X. word_lines: "combs", one line for each layer and row, or "planes", one node for each layer.
+        layers: L. word_lines: "combs", one line for each layer and row, or "planes", one node for each layer.
         word_ohm, bit_ohm: per pitch, Ohm. pillar_ohm: per layer. select_ohm, off_ohm: of a transistor that is on, and off.
         sense_ohm: of what ends a bit line: 0 is a virtual ground, else one over the input conductance of the next neuron.
         cell_F, word_F, bit_F, pillar_F: capacitances of a cell, and of each node of the lines and pillars to ground, F.
     """
 
     layers: int = Field(ge=1, le=1024, description="heights at which cells sit")
-    rows: int = Field(ge=1, le=1024, description="word lines of a layer")
-    columns: int = Field(ge=1, le=1024, description="bit lines")
     word_lines: Literal["combs", "planes"] = "combs"
     word_ohm: float = quantity(Ohm, 10.0, ge=0, doc="of a word line, per pitch")
     pillar_ohm: float = quantity(Ohm, 100.0, ge=0, doc="of a pillar, per layer")
@@ -49,6 +47,21 @@ class Vertical(Record):
     word_F: float = quantity(F, 5e-17, gt=0, doc="of a node of a word line to ground")
     bit_F: float = quantity(F, 5e-17, gt=0, doc="of a node of a bit line to ground")
     pillar_F: float = quantity(F, 5e-17, gt=0, doc="of a node of a pillar to ground")
+
+    def holding(self, rows: int, columns: int) -> Vertical:
+        """The array with as many word lines in a layer as a matrix of this size asks for."""
+        return Vertical(rows=-(-rows // self.layers), columns=columns, **{n: getattr(self, n) for n in Stack.model_fields})
+
+
+class Vertical(Stack):
+    """A three-dimensional array of one size.
+
+    Args:
+        rows, columns: Y, X. Others as `Stack`.
+    """
+
+    rows: int = Field(ge=1, le=1024, description="word lines of a layer")
+    columns: int = Field(ge=1, le=1024, description="bit lines")
 
     @property
     def inputs(self) -> int:

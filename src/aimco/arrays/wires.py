@@ -82,9 +82,10 @@ class Wired:
         g = np.ascontiguousarray(conductances.detach().numpy(), np.float64)
         if not (np.isfinite(g) & (g >= 0)).all():
             raise InputError(f"conductances must be finite and at least 0 S, got {g[~(np.isfinite(g) & (g >= 0))][0]:g} S")
-        self.conductances, self.wires, self.shape = conductances, wires, g.shape
+        self.conductances, self.wires, self.shape, self.g = conductances, wires, g.shape, g
         driver, sense = wires.driver_ohm + wires.word_ohm, wires.sense_ohm + wires.bit_ohm
         both = wires.both_sides and driver > 0
+        self._ends = driver, both, sense
         self._lines = (wires.word_ohm, driver, 1 / driver if both else 0.0, wires.bit_ohm, sense)
         self._state = lines.factor(g, wires.word_ohm, driver, both, wires.bit_ohm, sense)
 
@@ -126,9 +127,7 @@ class Wired:
         """Currents that are read, and voltages from word line to bit line across the cells, (B, rows, columns), if asked; float64."""
         from aimco.kernels import lines
 
-        (n, m), (given, name) = self.shape, (voltages.detach().double().numpy(), ("rows", "columns")[transposed])
-        if given.ndim != 2 or given.shape[1] != self.shape[transposed] or not np.isfinite(given).all():
-            raise InputError(f"voltages must be finite, (vectors, {self.shape[transposed]} {name}), got {given.shape}")
+        (n, m), given = self.shape, self.given(voltages, transposed)
         count, groups = len(given), self._state[2].shape[0]
         v, c = np.zeros((count, groups, lines.TOGETHER)), np.zeros((count, m))
         (c if transposed else v.reshape(count, -1))[:, : given.shape[1]] = given
@@ -143,6 +142,37 @@ class Wired:
                 f"asked {asked:g}; allow a larger array.wires.tolerance"
             )
         return torch.from_numpy(rows.reshape(count, -1)[:, :n].copy() if transposed else columns), torch.from_numpy(across)
+
+    def given(self, voltages: torch.Tensor, transposed: bool) -> np.ndarray:
+        """Voltages that a read can take, float64. Raises InputError for others."""
+        given, name = voltages.detach().double().numpy(), ("rows", "columns")[transposed]
+        if given.ndim != 2 or given.shape[1] != self.shape[transposed] or not np.isfinite(given).all():
+            raise InputError(f"voltages must be finite, (vectors, {self.shape[transposed]} {name}), got {given.shape}")
+        return given
+
+    def with_sources(
+        self, cells: np.ndarray, sources: np.ndarray | None, voltages: np.ndarray, transposed: bool, tolerance: float
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """One read of other cells in the same wires, each with a voltage source in series: currents, voltages across cells, relative error.
+
+        Args:
+            cells: S, (rows, columns). sources: V, against the current from word to bit line, none when absent. voltages: one vector.
+        """
+        from aimco.kernels import lines
+
+        driver, both, sense = self._ends
+        state = lines.factor(cells, self.wires.word_ohm, driver, both, self.wires.bit_ohm, sense)
+        v, c = np.zeros((state[2].shape[0], lines.TOGETHER)), np.zeros(self.shape[1])
+        (c if transposed else v.reshape(-1))[: len(voltages)] = voltages
+        u, w, *rooms = (np.empty(self.shape) for _ in range(6))
+        rows, columns = np.empty_like(v), np.empty_like(c)
+        e = np.empty((0, 0)) if sources is None else sources
+        for finest in (1, 10, 100, 1e3, 1e5, 1e7):  # as fine as rounding lets it be
+            room = (u, w, tuple(rooms), (rows, columns))
+            _, error = lines.solve(state, self._lines, v, c, e, transposed, tolerance * finest, _STEPS, *room)
+            if error <= tolerance * finest:
+                break
+        return (rows.reshape(-1)[: self.shape[0]].copy() if transposed else columns), np.subtract(w, u), error
 
 
 class _Read(torch.autograd.Function):

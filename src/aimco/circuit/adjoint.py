@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 
 from aimco.circuit import newton
 from aimco.circuit.elements import Ideal
 from aimco.circuit.network import Layered, Settled
+from aimco.circuit.ported import Ported
 from aimco.record import InputError
 
 _HELD = 1e30  # slope, S, of an ideal diode that conducts
@@ -32,7 +35,11 @@ def gradients(
     right = [torch.zeros_like(u) for u in settled.nodes[:-1]] + [scales[-1] * at_outputs]
     size = sum(u.shape[1] for u in settled.nodes)
     adjoint, _ = newton.solve(net, right, _slopes(net, settled), relative=relative, steps=2 * size + 100)
-    before = [torch.zeros_like(sources), *adjoint[:-1]]
+    before, at_sources = [torch.zeros_like(sources), *adjoint[:-1]], adjoint[0] @ net.conductances[0].T
+    if isinstance(net, Ported):
+        p, u = zip(*net.drops(sources, settled), strict=True)
+        pairs = zip(net.across(before, adjoint), net.across(p, u), itertools.cycle(scales), strict=False)
+        return [-(a * b).sum(0) / scale for a, b, scale in pairs], at_sources
     found, inverted = [], []
     for k, ((p, u), scale) in enumerate(zip(net.drops(sources, settled), scales, strict=True)):
         squares = (adjoint[k] * u).sum(0) + (before[k] * p).sum(0)[:, None]
@@ -40,7 +47,7 @@ def gradients(
         found.append((products - squares) / scale)
         if net.inverted[k] is not None:
             inverted.append((-products - squares) / scale)
-    return [*found, *inverted], adjoint[0] @ net.conductances[0].T
+    return [*found, *inverted], at_sources
 
 
 def _slopes(net: Layered, settled: Settled) -> list[torch.Tensor]:

@@ -83,6 +83,12 @@ class Linear:
         """Voltages of the free nodes, (free, B), with V at the held ones, (h, B)."""
         return self._factored.solve(-(self._part(self.y, self.free, self.held) @ volts))
 
+    def voltages(self, volts: np.ndarray) -> np.ndarray:
+        """Of all nodes as `node` names them, (nodes, B)."""
+        every = np.empty((self.count, volts.shape[1]))
+        every[self.free], every[self.held] = self.settled(volts), volts
+        return every
+
     def currents(self, volts: np.ndarray) -> np.ndarray:
         """Currents into what holds the held nodes, A, (h, B)."""
         return -(self._part(self.y, self.held, self.free) @ self.settled(volts) + self._part(self.y, self.held, self.held) @ volts)

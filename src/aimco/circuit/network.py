@@ -85,7 +85,7 @@ class Layered:
         self.loads = [g if m is None else g + m for g, m in pairs]
         hidden = len(self.conductances) - 1
         self.diodes = [diodes] * hidden if isinstance(diodes, DiodePair) else list(diodes)
-        self.gain, self.offset = _each(gain, hidden, "gain"), _each(offset, hidden, "offset")
+        self.gain, self.offset = each_layer(gain, hidden, "gain"), each_layer(offset, hidden, "offset")
         self.into = [g.sum(0) for g in self.loads]
         self._check()
         self._check_conductances(self.plus)
@@ -141,6 +141,14 @@ class Layered:
     def a(self) -> list[torch.Tensor]:
         """a_l of each layer, S."""
         return [into + g.sum(1) for into, g in zip(self.into, self.loads[1:], strict=False)] + [self.into[-1]]
+
+    def loaded(self, k: int, v: torch.Tensor, slopes: torch.Tensor | float = 0.0) -> torch.Tensor:
+        """(a_l + slopes) v of layer k, counted from 0, (B, nodes)."""
+        return (self.a[k] + slopes) * v
+
+    def diagonal(self, k: int) -> torch.Tensor:
+        """What each node of layer k has of a_l itself, S, (nodes,)."""
+        return self.a[k]
 
     @functools.cached_property
     def back(self) -> list[torch.Tensor]:
@@ -268,7 +276,7 @@ class Layered:
         most = []
         for k, u in enumerate(nodes):
             b = descent.inflow(self, k, fixed, injected, nodes)
-            left = b - self.a[k] * u
+            left = b - self.loaded(k, u)
             pair = self.diodes[k] if k < len(self.diodes) else None
             if isinstance(pair, Ideal):
                 left = left * pair.free(u)
@@ -298,7 +306,8 @@ class Layered:
         return list(zip(before, settled.nodes, strict=True))
 
 
-def _each(value: Any, hidden: int, name: str) -> list[Any]:
+def each_layer(value: Any, hidden: int, name: str) -> list[Any]:
+    """A value for each hidden layer, from one or from a list of as many."""
     if not isinstance(value, list | tuple):
         return [value] * hidden
     if len(value) != hidden:

@@ -24,7 +24,7 @@ def multiply(net: Layered, v: Blocks, slopes: Blocks) -> Blocks:
     """The Jacobian times v, in the coordinates x."""
     out = []
     for k in range(net.layers):
-        product = (net.a[k] + slopes[k]) * v[k]
+        product = net.loaded(k, v[k], slopes[k])
         if k:
             product = torch.addmm(product, v[k - 1], net.conductances[k], alpha=-1)
         if k < net.layers - 1:
@@ -35,7 +35,7 @@ def multiply(net: Layered, v: Blocks, slopes: Blocks) -> Blocks:
 
 def solve(net: Layered, right: Blocks, slopes: Blocks, *, relative: float, steps: int = _INNER) -> tuple[Blocks, int]:
     """Conjugate gradients with the diagonal as preconditioner on the Jacobian, all samples at once."""
-    inverse = [1 / (a + slope) for a, slope in zip(net.a, slopes, strict=True)]
+    inverse = [1 / (net.diagonal(k) + slope) for k, slope in enumerate(slopes)]
     x, r = [torch.zeros_like(b) for b in right], [b.clone() for b in right]
     z = [m * b for m, b in zip(inverse, r, strict=True)]
     p, rho = [b.clone() for b in z], _dot(r, z)
@@ -88,7 +88,7 @@ def settle(
     taken = 0
     for taken in range(1, steps + 1):  # noqa: B007
         currents, slopes = slopes_at(net, nodes)
-        left = [descent.inflow(net, k, fixed, injected, nodes) - net.a[k] * u - currents[k] for k, u in enumerate(nodes)]
+        left = [descent.inflow(net, k, fixed, injected, nodes) - net.loaded(k, u) - currents[k] for k, u in enumerate(nodes)]
         right = [b / scale for b, scale in zip(left, scales, strict=True)]
         moves, _ = solve(net, right, slopes, relative=_INEXACT)
         moves = [scale * move for scale, move in zip(scales, moves, strict=True)]

@@ -23,9 +23,11 @@ import torch
 from aimco.circuit.elements import DiodePair, PiecewiseLinear, Shockley
 from aimco.circuit.linear import Linear
 from aimco.circuit.network import Layered
+from aimco.circuit.ported import Multiport, Plain, Ported
 from aimco.record import InputError
 
 if TYPE_CHECKING:
+    from aimco.arrays.nonlinear import Law
     from aimco.arrays.wires import Wires
 
 _OPTIONS = ".options reltol=1e-11 vntol=1e-14 abstol=1e-18 gmin=1e-25 itl1=1000 tnom=27\n.temp 27"
@@ -35,7 +37,7 @@ _FAR = 100.0  # V, to which the ends of a measured diode are prolonged
 def netlist(net: Layered, sources: torch.Tensor, injected: torch.Tensor | None = None, *, folded: bool = False) -> str:
     """A deck of the network with one sample: voltages at its inputs (inputs,), currents into its outputs (outputs,).
 
-    Nodes are u<layer>_<number>, layers from 1; it prints the voltage of each.
+    Nodes are u<layer>_<number>, layers from 1; it prints the voltage of each. A crossbar with wires is there with all of them.
     """
     lines = ["* layered resistive network, made by aimco", _OPTIONS, *_first(net, sources, folded)]
     for k in range(net.layers - 1):
@@ -64,9 +66,32 @@ def _first(net: Layered, sources: torch.Tensor, folded: bool) -> Iterator[str]:
 
 def _resistors(net: Layered, k: int) -> Iterator[str]:
     """Conductances of crossbar k, counted from 0, from its lines p and those with the sign turned, n."""
+    if isinstance(net, Ported):
+        for line, side in (("p", net.crossbars), ("n", net.mirrored)):
+            yield from _inside(side[k], f"{line}{k}", f"u{k + 1}") if side else ()
+        return
     for line, g in (("p", net.plus[k]), ("n", net.inverted[k])):
         for i, row in enumerate([] if g is None else g.tolist()):
             yield from (f"R{line}{k + 1}_{i}_{j} {line}{k}_{i} u{k + 1}_{j} {1 / own:.17g}" for j, own in enumerate(row) if own)
+
+
+def _inside(crossbar: Plain, line: str, column: str) -> Iterator[str]:
+    """All resistors between the lines of a crossbar and the nodes that it ends at."""
+    if not isinstance(crossbar, Multiport):
+        for i, row in enumerate(crossbar.conductances.tolist()):
+            yield from (f"R{line}_{i}_{j} {line}_{i} {column}_{j} {1 / own:.17g}" for j, own in enumerate(row) if own)
+        return
+    net, (rows, columns) = crossbar.circuit, crossbar.shape
+    ports = [*((i, f"{line}_{i}") for i in range(rows)), *((crossbar.drivers + j, f"{column}_{j}") for j in range(columns))]
+    names = [f"{line}x{k}" for k in range(net.count)]
+    for k in net.held:
+        names[k] = "0"
+    for k, name in ports:
+        names[net.held[k]] = name
+    every = [zip(b.a.tolist(), b.b.tolist(), b.values.tolist(), strict=True) for b in net.resistors]
+    for number, (a, b, g) in enumerate(itertools.chain(*every)):
+        if g and net.node[a] != net.node[b]:
+            yield f"R{line}_{number} {names[net.node[a]]} {names[net.node[b]]} {1 / g:.17g}"
 
 
 def _hidden(net: Layered, k: int) -> Iterator[str]:
@@ -162,10 +187,13 @@ def printed(said: str, names: list[str]) -> list[float]:
     return [found[name] for name in names]
 
 
-def wired_netlist(conductances: torch.Tensor, wires: Wires, voltages: torch.Tensor, transposed: bool = False) -> str:
+def wired_netlist(
+    conductances: torch.Tensor, wires: Wires, voltages: torch.Tensor, transposed: bool = False, law: Law | None = None
+) -> str:
     """A deck of a wired crossbar (rows, columns), its drivers at voltages (rows,), or if transposed its sense ends at (columns,).
 
-    It prints the currents into the sense ends, i(vb<column>), and into the drivers, i(vw<row>).
+    It prints the currents into the sense ends, i(vb<column>), and into the drivers, i(vw<row>). Cells are resistors, or sources that
+    follow a law.
     """
     (rows, columns), cells = conductances.shape, conductances.tolist()
     volts = {"w": voltages.tolist(), "b": [0.0] * columns} if not transposed else {"w": [0.0] * rows, "b": voltages.tolist()}
@@ -182,13 +210,16 @@ def wired_netlist(conductances: torch.Tensor, wires: Wires, voltages: torch.Tens
             lines += [f"R{kind}end{k}_{n} end{kind}{k} {node} {ends[kind]:.17g}" for n, node in enumerate(held) if ends[kind]]
             lines += [f"R{kind}{k}_{n} {a} {b} {segment:.17g}" for n, (a, b) in enumerate(itertools.pairwise(line)) if segment]
     lines += [
-        f"Rc{i}_{j} {nodes['w'][i][j]} {nodes['b'][j][i]} {1 / cells[i][j]:.17g}"
-        for i in range(rows)
-        for j in range(columns)
-        if cells[i][j]
+        _cell(f"{i}_{j}", nodes["w"][i][j], nodes["b"][j][i], cells[i][j], law) for i in range(rows) for j in range(columns) if cells[i][j]
     ]
     prints = [f"print i(v{name})" for name in _held(rows, columns)]
     return "\n".join([*lines, ".control", "set numdgt=16", "op", *prints, "quit", ".endc", ".end", ""])
+
+
+def _cell(name: str, word: str, bit: str, g: float, law: Law | None) -> str:
+    if law is None:
+        return f"Rc{name} {word} {bit} {1 / g:.17g}"
+    return f"Bc{name} {word} {bit} I={g:.17g}*({law.formula(f'V({word},{bit})')})"
 
 
 def _on_line(kind: str, line: int, place: int, segment: float, end: float) -> str:
@@ -203,10 +234,16 @@ def _held(rows: int, columns: int) -> list[str]:
 
 
 def wired_currents(
-    conductances: torch.Tensor, wires: Wires, voltages: torch.Tensor, transposed: bool = False, *, timeout: float = 600.0
+    conductances: torch.Tensor,
+    wires: Wires,
+    voltages: torch.Tensor,
+    transposed: bool = False,
+    *,
+    law: Law | None = None,
+    timeout: float = 600.0,
 ) -> tuple[torch.Tensor, float]:
     """Currents that a read of a wired crossbar gives, A, by ngspice, and the seconds that it ran. Raises as `operating_point`."""
-    said, seconds = run(wired_netlist(conductances, wires, voltages, transposed), timeout)
+    said, seconds = run(wired_netlist(conductances, wires, voltages, transposed, law), timeout)
     rows, columns = conductances.shape
     found = torch.tensor(printed(said, [f"i(v{name})" for name in _held(rows, columns)]), dtype=torch.float64)
     return found[columns:] if transposed else found[:columns], seconds

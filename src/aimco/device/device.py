@@ -42,6 +42,7 @@ class Device(Listed):
         cycle_noise_range: the same, relative to g_max - g_min, for up and down pulses alike.
         read_noise: standard deviation of one read, S. flicker, telegraph: noise that goes on between reads, if any.
         programming_noise: c0, c1, c2 in S: standard deviation max(c0 + c1 r + c2 r^2, 0) of a write with verify, r = g/g_max.
+        half_select: change by a pulse on the row or the column alone, at half the voltage, relative to the step in that direction.
         reset_noise: standard deviation of the conductance after a reset, S. retention_s: relaxation time to the resting point, s.
         resting_g: conductance that the device relaxes to, S; mid-range when absent. drift: of phase-change memory, if any.
         reset_g: conductance after a reset, S; g_min when absent.
@@ -70,6 +71,7 @@ class Device(Listed):
     programming_noise: tuple[float, float, float] | None = Field(
         default=None, strict=False, description="standard deviation of a write with verify, S: polynomial in g/g_max"
     )
+    half_select: float | None = Field(default=None, ge=0, le=1, description="change by a pulse on its row or column alone, in steps")
     reset_noise: float = quantity(S, 0.0, ge=0, lt=inf, doc="standard deviation of the conductance after a reset")
     retention_s: float = quantity(s, inf, gt=0, doc="relaxation time to the resting point")
     resting_g: float | None = quantity(S, None, ge=0, doc="conductance at rest; mid-range when absent")

@@ -49,7 +49,7 @@ _QUANTITIES: dict[str, Callable[[Device], float | None]] = {
     "cycle_noise": lambda d: _cycle_noise(d) if _sourced(d, "cycle_noise", "cycle_noise_additive", "cycle_noise_range") else None,
     "range_spread": lambda d: _spread_of(d, "g_max", "g_min"),
     "retention": lambda d: d.retention_s,
-    "half_select": lambda d: None,
+    "half_select": lambda d: d.half_select,
 }
 
 

@@ -85,11 +85,12 @@ def _along_words(cells, a, y, word, driver, far, v, x, out):
 
 
 @nb.njit(**_flags)
-def sweep(state, lines, v, c, u, w, into):
+def sweep(state, lines, v, c, e, u, w, into):
     """Word lines from the bit lines u, then bit lines from the word lines: u made new in place.
 
     Args:
         state: of `factor`. lines: word, driver, far, bit, sense. v, c: voltages behind drivers (groups, 16) and sense ends (m,).
+        e: voltage sources in series with the cells, against the current from word to bit line, (n, m), or empty where there are none.
         u: (n, m), all 0 allowed. w: out, voltages of word lines (n, m). into: out, currents into drivers (groups, 16) and sense ends (m,).
     """
     cells, a, y, b, end = state
@@ -98,12 +99,15 @@ def sweep(state, lines, v, c, u, w, into):
     x, rows, columns = np.empty((m, TOGETHER)), into[0], into[1]
     for q in range(len(cells)):
         _load(u, q * TOGETHER, x)
+        for i in range(q * TOGETHER, min(len(e), (q + 1) * TOGETHER)):
+            for j in range(m):
+                x[j, i - q * TOGETHER] += e[i, j]
         _along_words(cells[q], a[q], y[q], word, driver, far, v[q], x, rows[q])
         for k in range(min(TOGETHER, n - q * TOGETHER)):
             i = q * TOGETHER + k
             for j in range(m):
                 w[i, j] = x[j, k]
-                u[i, j] = cells[q, j, k] * x[j, k]
+                u[i, j] = cells[q, j, k] * (x[j, k] - e[i, j] if len(e) else x[j, k])
             if i:
                 for j in range(m):
                     u[i, j] += b[i - 1, j] * u[i - 1, j]
@@ -226,12 +230,13 @@ def _largest(currents, at_rows):
 
 
 @nb.njit(**_flags)
-def solve(state, lines, v, c, at_rows, tolerance, steps, u, w, rooms, currents):
+def solve(state, lines, v, c, e, at_rows, tolerance, steps, u, w, rooms, currents):
     """Node voltages and currents of one wired crossbar.
 
     Args:
         state: of `factor`. lines: (word, driver, far, bit, sense), Ohm but far in S: conductance to the driver at the far end.
-        v, c: voltages behind the drivers (groups, 16) and sense ends (m,). at_rows: whether the tolerance is of currents into drivers.
+        v, c, e: voltages behind the drivers (groups, 16) and sense ends (m,), and in series with the cells, see `sweep`.
+        at_rows: whether the tolerance is of currents into drivers.
         tolerance: of each current, relative to the largest. steps: of conjugate gradients, at most.
         u, w: out, voltages of bit and word lines, (n, m). rooms: four of that shape. currents: out, into drivers (groups, 16) and sense
         ends (m,).
@@ -246,7 +251,7 @@ def solve(state, lines, v, c, at_rows, tolerance, steps, u, w, rooms, currents):
     taken, slowest, error = 0, 1.0, np.inf
     for attempt in range(6):
         p[:], moved[1][:] = u, currents[1]
-        sweep(state, lines, v, c, u, w, currents)
+        sweep(state, lines, v, c, e, u, w, currents)
         for k in range(u.shape[0]):
             p[k] = u[k] - p[k]
         moved[1][:] = currents[1] - moved[1]
@@ -274,12 +279,12 @@ def solve_all(state, lines, v, c, at_rows, tolerance, steps, chunks, drops, rows
         chunks: of vectors, shared out among the threads. drops: out, voltages across the cells, (B, n, m), or empty to leave them out.
     """
     n, m = len(state[3]), len(state[4])
-    size = (len(v) + chunks - 1) // chunks
+    size, none = (len(v) + chunks - 1) // chunks, np.empty((0, 0))
     for chunk in nb.prange(chunks):
         u, w = np.empty((n, m)), np.empty((n, m))
         rooms = np.empty((n, m)), np.empty((n, m)), np.empty((n, m)), np.empty((n, m))
         for k in range(chunk * size, min(len(v), (chunk + 1) * size)):
             currents = rows[k], columns[k]
-            taken[k], errors[k] = solve(state, lines, v[k], c[k], at_rows, tolerance, steps, u, w, rooms, currents)
+            taken[k], errors[k] = solve(state, lines, v[k], c[k], none, at_rows, tolerance, steps, u, w, rooms, currents)
             if len(drops):
                 drops[k] = w - u

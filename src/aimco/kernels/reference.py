@@ -101,3 +101,19 @@ def update(
             state[i, j] = min(max(g, p.g_min), p.g_max)
             hits += 1
     return hits
+
+
+def half_selects(x: np.ndarray, d: np.ndarray, rows: np.ndarray, columns: np.ndarray, take: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Pulses on the row or the column of a device alone, up and down, (R, C); arguments as in `update`.
+
+    Four parts, one after the other: rows of one sign fire against columns of one sign, slot after slot.
+    """
+    found = np.zeros((2, x.size, d.size), int)
+    for row_negative, column_negative in ((False, False), (True, True), (False, True), (True, False)):
+        steps_up = row_negative == column_negative
+        if take and steps_up != (take > 0):
+            continue
+        firing = rows & ((x < 0) == row_negative)[:, None], columns & ((d < 0) == column_negative)[:, None]
+        for slot in range(rows.shape[1]):
+            found[0 if steps_up or take else 1] += firing[0][:, slot, None] ^ firing[1][None, :, slot]
+    return found[0], found[1]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from aimco.kernels.lanes import add32, base, coincidences, from_magnitude, hash_add, lowest_slot, magnitude, two_slots
+from aimco.kernels.lanes import add32, base, coincidences, from_magnitude, hash_add, lowest_slot, magnitude, same_sign, two_slots
 
 AGGREGATE_ABOVE = 0.25  # expected coincidences per device from which one step for all of them is cheaper
 _NARROW = 16  # lines that fill a vector register
@@ -139,3 +139,29 @@ def _list_columns(words, columns, filled):
                 columns[slot, filled[2 * slot]] = j
                 filled[2 * slot] += 1
             word = np.uint32(word & np.uint32(word - np.uint32(1)))
+
+
+@nb.njit(cache=True, nogil=True)
+def half_selects(trains, batch, take, up, down):
+    """Pulses that each device feels from its row or its column alone, added to up and down, (E, R, C) float32.
+
+    Rows and columns fire once so that like signs meet and step up, and once so that unlike ones meet and step down; where `take` is not 0
+    only one of the two is sent, and steps up. Whatever meets no pulse of the other side is a half-select.
+
+    Args:
+        trains: of `encode`. batch: samples in them. take: as in the made `update`.
+    """
+    x_words, d_words, _, _, lengths = trains
+    for e in range(up.shape[0]):
+        for b in range(batch):
+            for k in range(lengths[e, b, ACTIVE] and x_words.shape[2]):
+                x = x_words[e, b, k]
+                alone = coincidences(x, x)
+                for j in range(d_words.shape[2]):
+                    d = d_words[e, b, j]
+                    fired, met, like = alone + coincidences(d, d), 2 * coincidences(x, d), same_sign(x, d)
+                    if take == 0:
+                        up[e, k, j] += fired - (met if like else 0)
+                        down[e, k, j] += fired - (0 if like else met)
+                    else:
+                        up[e, k, j] += fired - (met if like == (take > 0) else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -9,21 +10,27 @@ import torch
 from pydantic import Field
 
 from aimco.circuit.network import Layered, Settled
+from aimco.circuit.ported import Ported
 from aimco.learning import Rule
-from aimco.networks.resistive import Resistive, Slopes
+from aimco.networks.resistive import Each, Resistive, Slopes
 from aimco.record import PathError, quantity
 from aimco.units import S, V
 
 
 @dataclass(frozen=True)
 class Phases:
-    """What inputs x settled to: free, and nudged towards and away from the target. `away` is the free state when one-sided."""
+    """What inputs x settled to: free, and nudged towards and away from the target. `away` is the free state when one-sided.
+
+    Args:
+        lines: voltages of all lines at the inputs, where a circuit has to know them.
+    """
 
     x: torch.Tensor
     free: Settled
     towards: Settled
     away: Settled
     span: float
+    lines: torch.Tensor | None = None
 
 
 class Equilibrium(Rule):
@@ -74,22 +81,22 @@ class Equilibrium(Rule):
     def settle(self, network: Resistive, x: torch.Tensor, target: torch.Tensor) -> Phases:
         """The phases of a batch: x (B, inputs), target (B, outputs) in V."""
         x = network.inputs(x)
-        fixed = network.forced(x)
+        fixed, lines = network.forced(x), network.lines(x) if isinstance(network.circuit(), Ported) else None
         if network.circuit().compiled:  # differences of voltages ask for more digits than conductances do
             fixed = fixed.double()
         free = network.relax(x, fixed)
         error = network.read(free) - target
         nudge = self.beta * torch.cat((-error, error), 1)
         if not self.centred:
-            return Phases(x, free, network.relax(x, fixed, nudge, free), free, 2 * self.beta)
+            return Phases(x, free, network.relax(x, fixed, nudge, free), free, 2 * self.beta, lines)
         towards, away = network.relax(x, fixed, torch.cat((nudge, -nudge)), free).phases(2)
-        return Phases(x, free, towards, away, 4 * self.beta)
+        return Phases(x, free, towards, away, 4 * self.beta, lines)
 
     def gradients(self, circuit: Layered, phases: Phases) -> list[torch.Tensor]:
         """dC/dG of each crossbar, then of the devices on inverted lines, V^2/S, summed over the batch: from the voltages across them."""
         return [slope.to(circuit.conductances[0].dtype) for slope in self.slopes(circuit, phases).each()]
 
-    def slopes(self, circuit: Layered, phases: Phases) -> Slopes:
+    def slopes(self, circuit: Layered, phases: Phases) -> Slopes | Each:
         """`gradients`, those of the first crossbar by the product with x alone.
 
         With P, p the sum and the difference of both states before a device, and U, u after it, the difference of the squares of the
@@ -98,6 +105,8 @@ class Equilibrium(Rule):
         towards, away, scales = phases.towards.nodes, phases.away.nodes, circuit.scales
         rates = [(scales[-1] / scale) ** 2 / phases.span for scale in scales]
         pairs = [(u + w, u - w) for u, w in zip(towards, away, strict=True)]
+        if isinstance(circuit, Ported):
+            return self._through_wires(circuit, phases, pairs, rates)
         own = [rate * (both * move).sum(0) for rate, (both, move) in zip(rates, pairs, strict=True)]
         others, inverted = [], []
         for k in range(1, circuit.layers):
@@ -109,6 +118,15 @@ class Equilibrium(Rule):
                 inverted.append(2 * squares - others[-1])
         move = pairs[0][1]
         return Slopes(own[0], phases.x.T @ move.to(phases.x.dtype), move.sum(0), -2 * rates[0], others, inverted)
+
+    def _through_wires(self, circuit: Ported, phases: Phases, pairs: list[tuple[torch.Tensor, ...]], rates: list[float]) -> Each:
+        """The same from the voltage across each device in its place between the wires: that is linear in the voltages of the ports."""
+        assert phases.lines is not None
+        sums, moves = ([pair[k] for pair in pairs] for k in (0, 1))
+        driven = [[circuit.driven(k, u) for k, u in enumerate(s.nodes[:-1])] for s in (phases.towards, phases.away)]
+        both = circuit.across([2 * phases.lines, *(p + q for p, q in zip(*driven, strict=True))], sums)
+        move = circuit.across([torch.zeros_like(phases.lines), *(p - q for p, q in zip(*driven, strict=True))], moves)
+        return Each([rate * (s * d).sum(0) for s, d, rate in zip(both, move, itertools.cycle(rates), strict=False)])
 
     @torch.no_grad()
     def step(self, network: Resistive, x: torch.Tensor, target: torch.Tensor, lr: float | None = None) -> torch.Tensor:

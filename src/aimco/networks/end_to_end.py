@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -11,6 +12,8 @@ import torch
 from pydantic import Field, model_validator
 
 from aimco import rng
+from aimco.arrays.vertical import Stack, Vertical
+from aimco.arrays.wires import Wires
 from aimco.circuit import newton
 from aimco.circuit.elements import DiodePair, Ideal, PiecewiseLinear, Shockley
 from aimco.circuit.network import Layered
@@ -40,7 +43,7 @@ class Circuit(Record):
         source_noise_V: standard deviation of what a source drives, new for each sample, V. readout_noise_V: of each reading of
             an output, V. tolerance_V: to which every voltage is solved, V. precision: of the solution.
         node_F: capacitance that each device adds to the two lines it is on, F. settle_s: time of one operating point, s; from
-            the slowest mode of the circuit when absent.
+            the slowest mode of the circuit when absent. vertical: what three-dimensional arrays the crossbars stand in, if any.
     """
 
     diodes: Literal["shockley", "ideal", "piecewise-linear"] = "shockley"
@@ -63,9 +66,12 @@ class Circuit(Record):
     precision: Literal["float32", "float64"] = "float64"
     node_F: float = quantity(F, 1e-15, gt=0, le=1e-6, doc="capacitance per device and line")
     settle_s: float | None = quantity(s, None, gt=0, doc="time of one operating point")
+    vertical: Stack | None = None
 
     @model_validator(mode="after")
     def _buildable(self):
+        if self.vertical is not None and self.vertical.word_lines == "planes":
+            raise PathError("vertical.word_lines", "must be combs in a resistive network, got planes: these have one input for a layer")
         try:
             self.pair(1, 0, 0)
         except ValueError as error:
@@ -104,7 +110,8 @@ class EndToEnd(Resistive):
 
     A cell of one device makes one conductance: inputs are driven as +x and -x, and a bias line. A cell of a pair stands between a line
     and its inverse, and weighs by the difference of its devices. Under ideal moves there are no arrays, only the window of the device.
-    A matrix cut over several arrays is joined by wires: nothing is converted between them.
+    A matrix cut over several arrays is joined by wires: nothing is converted between them. Where lines drop voltage (`array.wires`, or
+    `network.circuit.vertical`) each crossbar is one array.
 
     Args:
         design: an `aimco.Design` with a resistive network. inputs, outputs: of the task. seed: of devices, parts and noise.
@@ -113,17 +120,20 @@ class EndToEnd(Resistive):
     def __init__(self, design: Any, inputs: int, outputs: int, seed: int = 0) -> None:
         made, device, hidden = design.network.circuit, design.device, design.network.hidden
         self.record, self.seed, self.bias_V = made, seed, made.input_V
+        paired = len(design.cell.signs) > 1
+        nodes = [inputs + 1 if paired else 2 * inputs + 1, *hidden, 2 * outputs]
         super().__init__(
             [inputs, *hidden, outputs],
             [made.pair(n, k, seed) for k, n in enumerate(hidden)],
             [made.gains(n, k, seed) for k, n in enumerate(hidden)],
             [made.offsets(n, k, seed) for k, n in enumerate(hidden)],
-            paired=len(design.cell.signs) > 1,
+            paired=paired,
             g_min=max(float(device.g_min), _LEAST_G * float(device.g_max)),
             g_max=float(device.g_max),
             seed=seed,
             tolerance=made.tolerance_V,
             dtype=getattr(torch, made.precision),
+            arrays=_arrays(design, nodes),
         )
         self.rule, shapes = design.rule, [(int(g.shape[0]), int(g.shape[1])) for g in self.conductances]
         top = self.g_min + made.start * (self.g_max - self.g_min)
@@ -265,6 +275,23 @@ class EndToEnd(Resistive):
             self._ledger[name].copy_(tensor)
         if self.matrices:
             self._take()
+
+
+def _arrays(design: Any, nodes: Sequence[int]) -> list[Wires | Vertical] | None:
+    """What each crossbar stands in where lines drop voltage: one array, planar or three-dimensional."""
+    stack, array, shapes = design.network.circuit.vertical, design.array, list(itertools.pairwise(nodes))
+    if stack is None and (array.wires is None or array.wires.ideal):
+        return None
+    if design.network.circuit.precision != "float64":
+        raise PathError("network.circuit.precision", "must be float64 where lines drop voltage, got float32")
+    if design.network.circuit.gain_spread or design.network.circuit.diodes == "ideal":
+        raise PathError("network.circuit.gain_spread", "must be 0, and diodes not ideal, where lines drop voltage in a resistive network")
+    if stack is not None:
+        return [stack.holding(*shape) for shape in shapes]
+    for rows, columns in shapes:
+        if rows > array.rows or columns > array.cols:
+            raise PathError("array.rows", f"x cols must be at least {rows} x {columns} with wires, got {array.rows} x {array.cols}")
+    return [array.wires] * len(shapes)
 
 
 def _normal(seed: int, shape: tuple[int, ...], *names: str | int, step: int = 0) -> torch.Tensor:

@@ -17,9 +17,13 @@ import torch
 from torch import nn
 
 from aimco import rng
+from aimco.arrays.ports import multiport
+from aimco.arrays.vertical import Vertical
+from aimco.arrays.wires import Wires
 from aimco.circuit import adjoint
 from aimco.circuit.elements import DiodePair, Shockley
 from aimco.circuit.network import Layered, Settled
+from aimco.circuit.ported import Ported
 from aimco.kernels import circuits
 from aimco.networks.layers import Arrays
 from aimco.record import InputError
@@ -71,6 +75,17 @@ class Slopes:
 
 
 @dataclass(frozen=True)
+class Each:
+    """The same of every device by itself, of each crossbar, then of the devices on inverted lines."""
+
+    slopes: list[torch.Tensor]
+
+    def each(self) -> list[torch.Tensor]:
+        """As `Slopes.each`."""
+        return self.slopes
+
+
+@dataclass(frozen=True)
 class _Made:
     """The circuit of conductances as they were at `stamp`, and what x weighs by in it."""
 
@@ -88,7 +103,7 @@ class Resistive(Arrays):
         paired: each crossing has two devices, one on the line of its row and one on the inverted line; inputs are then not doubled.
         unit: conductance that weights are counted in, S. g_min, g_max: window of the devices, S.
         seed: of the initial conductances, uniform from g_min to 2.8 unit/sqrt(rows + columns). tolerance: of every voltage, V.
-        dtype: float64 unless told.
+        dtype: float64 unless told. arrays: what each crossbar stands in: a planar array with wires, a three-dimensional one, or None.
 
     Example:
         >>> network = Resistive([4, 6, 2])
@@ -112,6 +127,7 @@ class Resistive(Arrays):
         seed: int = 0,
         tolerance: float = 1e-6,
         dtype: torch.dtype = torch.float64,
+        arrays: Sequence[Wires | Vertical | None] | None = None,
     ) -> None:
         super().__init__()
         if len(sizes) < 3:
@@ -121,7 +137,11 @@ class Resistive(Arrays):
         self.diodes, self.gain, self.offset, self.tolerance = diodes, gain, offset, tolerance
         self.paired, self.g_min, self.g_max, self.dtype, self.matrices, self.rule_state = paired, g_min, g_max, dtype, {}, {}
         nodes = [sizes[0] + 1 if paired else 2 * sizes[0] + 1, *sizes[1:-1], 2 * sizes[-1]]
-        self.units = [unit] * (len(nodes) - 1)
+        self.units, self.arrays = [unit] * (len(nodes) - 1), None if arrays is None else list(arrays)
+        if self.arrays is not None and (len(self.arrays) != len(nodes) - 1 or dtype != torch.float64):
+            raise InputError(
+                f"arrays must be one or None for each of {len(nodes) - 1} crossbars in float64, got {len(self.arrays)}, {dtype}"
+            )
         shapes = list(enumerate(itertools.pairwise(nodes)))
         self.conductances = nn.ParameterList(nn.Parameter(self._first(*shape, seed, k)) for k, shape in shapes)
         again = shapes if paired else []
@@ -140,12 +160,18 @@ class Resistive(Arrays):
     def _present(self) -> _Made:
         stamp = self._stamp()
         if self._made is None or self._made.stamp != stamp:
-            plus, inverted = self.seen()
-            circuit = Layered(plus, self.diodes, self.gain, self.offset, inverted=inverted)
+            circuit = self._layered()
             first = circuit.conductances[0]
             half = len(first) // 2
             self._made = _Made(stamp, circuit, first[:-1] if self.paired else first[:half] - first[half : 2 * half])
         return self._made
+
+    def _layered(self) -> Layered:
+        plus, inverted = self.seen()
+        if self.arrays is None:
+            return Layered(plus, self.diodes, self.gain, self.offset, inverted=inverted)
+        ported, mirrored = ([multiport(g, made) for g, made in zip(own or [], self.arrays, strict=False)] for own in (plus, inverted))
+        return Ported(ported, self.diodes, self.gain, self.offset, inverted=mirrored)
 
     def seen(self) -> tuple[list[torch.Tensor], list[torch.Tensor] | None]:
         """Conductances as they are in the circuit, S, and those on inverted lines."""
@@ -193,11 +219,12 @@ class Resistive(Arrays):
         return _difference(_Settle.apply(self.sources(x), self, *self.conductances, *self.inverted))
 
     @torch.no_grad()
-    def learn(self, slopes: Slopes, steps: Sequence[float]) -> None:
+    def learn(self, slopes: Slopes | Each, steps: Sequence[float]) -> None:
         """G <- G - step x slope of each crossbar, within the window of the devices; steps in S^2/V^2."""
         made, held = self._present(), self._held
         first = made.circuit.conductances[0]
-        if first.data_ptr() == held[0].data_ptr() and first.is_cpu and first.is_contiguous():
+        in_place = first.data_ptr() == held[0].data_ptr() and first.is_cpu and first.is_contiguous()
+        if in_place and isinstance(slopes, Slopes):
             for g, slope, step in zip(held[1:], slopes.others, steps[1:], strict=True):
                 g.sub_(slope, alpha=step).clamp_(self.g_min, self.g_max)
             self._learn_compiled(slopes, steps[0], made)

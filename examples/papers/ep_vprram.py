@@ -1,0 +1,116 @@
+"""Equilibrium propagation inside a three-dimensional array, against programming weights that were trained without its wires.
+
+64-32-10 on digits, end-to-end analog (Kendall 2020, arXiv 2006.01981): both crossbars stand in vertical arrays of 16 layers (circuit of
+Park, IEDM 2012; Deng, IEDM 2013). Trained without wires, its conductances are programmed into arrays whose pillars have a resistance;
+or it is trained there from the start, from the same first conductances in the same order, each device by the voltage across itself.
+Assumed: cells of .1 to 100 uS that take any change exactly, transistors of 1 kOhm, lines of 10 Ohm per pitch.
+
+Usage: python ep_vprram.py [--quick] [--redraw] [--out FOLDER]      (12 min; writes ep-vprram.png and ep-vprram.json)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import aimco as ai
+from aimco.arrays.vertical import Vertical
+from aimco.learning.equilibrium import Equilibrium
+from aimco.networks.resistive import Resistive
+from aimco.tasks import Task
+
+PILLAR = (1e3, 3e3, 1e4, 3e4)  # Ohm per layer
+SEEDS, EPOCHS, LAYERS, HIDDEN = 2, 10, 16, 32
+RULE = Equilibrium(lr=10.0, layer_lr=(1.0, 0.4), target_V=0.3)
+
+
+def network(pillar: float | None, seed: int) -> Resistive:
+    """The network, in vertical arrays or without wires."""
+    rows = {HIDDEN: 2 * 64 + 1, 2 * 10: HIDDEN}
+    made = [Vertical(layers=LAYERS, rows=math.ceil(r / LAYERS), columns=c, pillar_ohm=pillar) for c, r in rows.items()] if pillar else None
+    return Resistive([64, HIDDEN, 10], arrays=made, unit=4.5e-5, g_min=1e-7, g_max=1e-4, seed=seed)
+
+
+def train(net: Resistive, task: Task, epochs: int) -> Resistive:
+    """Centred equilibrium propagation in batches of 25."""
+    target, order = RULE.target_V * torch.nn.functional.one_hot(task.train_y, 10).double(), torch.Generator().manual_seed(0)
+    for _ in range(epochs):
+        for index in torch.randperm(len(target), generator=order).split(25):
+            RULE.step(net, task.train_x[index], target[index])
+    return net
+
+
+@torch.no_grad()
+def programmed(into: Resistive, trained: Resistive) -> Resistive:
+    """The conductances of one network in the devices of another."""
+    for own, other in zip(into.conductances, trained.conductances, strict=True):
+        own.copy_(other)
+    return into
+
+
+@torch.no_grad()
+def accuracy(net: Resistive, task: Task) -> float:
+    """Of the test set, %."""
+    return 100 * float((net(task.test_x).argmax(1) == task.test_y).double().mean())
+
+
+def main() -> None:
+    options = argparse.ArgumentParser()
+    options.add_argument("--quick", action="store_true")
+    options.add_argument("--redraw", action="store_true", help="from the JSON in the folder")
+    options.add_argument("--out", default=".")
+    chosen = options.parse_args()
+    folder = Path(chosen.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not chosen.redraw:
+        table = run(*((1, 2, PILLAR[2:3]) if chosen.quick else (SEEDS, EPOCHS, PILLAR)))
+        (folder / "ep-vprram.json").write_text(json.dumps(table, indent=1) + "\n")
+    draw(json.loads((folder / "ep-vprram.json").read_text()), folder / "ep-vprram.png")
+
+
+def run(seeds: int, epochs: int, pillars: tuple[float, ...]) -> dict[str, Any]:
+    """Test accuracy of each seed, %, for each resistance."""
+    task = ai.load_task("digits", seed=0)
+    blind = [train(network(None, seed), task, epochs) for seed in range(seeds)]
+    table: dict[str, Any] = {"without wires": [accuracy(net, task) for net in blind]}
+    print(f"without wires {table['without wires']} %", flush=True)
+    for pillar in pillars:
+        row = {
+            "trained without wires, programmed": [accuracy(programmed(network(pillar, k), net), task) for k, net in enumerate(blind)],
+            "trained inside the array": [accuracy(train(network(pillar, k), task, epochs), task) for k in range(seeds)],
+        }
+        table[f"{pillar:g} Ohm"] = row
+        print(f"{pillar:g} Ohm per layer: {row}", flush=True)
+    return table
+
+
+def draw(table: dict[str, Any], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 3.5), layout="constrained")
+    axis, rows = figure.subplots(), {float(name.removesuffix(" Ohm")): row for name, row in table.items() if name.endswith("Ohm")}
+    for k, name in enumerate(next(iter(rows.values()))):
+        means = [sum(row[name]) / len(row[name]) for row in rows.values()]
+        axis.plot(list(rows), means, "o-", color=f"C{k}", label=name)
+        axis.plot(
+            [x for x, row in rows.items() for _ in row[name]],
+            [y for row in rows.values() for y in row[name]],
+            ".",
+            color=f"C{k}",
+            alpha=0.5,
+        )
+    axis.axhline(sum(table["without wires"]) / len(table["without wires"]), color="grey", linestyle=":", label="no wires")
+    axis.set(xscale="log", xlabel="resistance of a pillar per layer (Ohm)", ylabel="test accuracy, digits (%)", title=f"{LAYERS} layers")
+    axis.set_xticks(list(rows), [f"{ohm:,.0f}" for ohm in rows])
+    axis.minorticks_off()
+    axis.legend()
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Half-selected devices: those on the row or the column of a pulse that meets no pulse of the other side, at half the voltage.
+
+Each such pulse moves a device by the part h of its step in that direction, at the state it has. Rows and columns fire once to step up and
+once to step down, so that a device with up and down steps D+(g) and D-(g) is drawn to where they are equal,
+
+    g <- g + h (H+ D+(g) - H- D-(g)),    H+, H- pulses of its row and its column, less twice those that met
+
+with the mean steps, after all pulses of a batch or of a write. Source of h: Gokmen & Vlasov 2016 (Front. Neurosci. 10:333), Table 2: a
+tenth of a step at V_S/2.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from aimco.device.device import Sampled
+from aimco.ensemble import per_member
+
+_FAR = 0.05  # of half the range, that a device moves at most in one go
+
+
+class HalfSelect:
+    """What pulses do to the devices that they do not mean.
+
+    Args:
+        sampled: the devices. origin: what their states are measured against.
+    """
+
+    def __init__(self, sampled: Sampled, origin: torch.Tensor) -> None:
+        self.sampled, self.origin, self._packed = sampled, origin, None
+        self.part = torch.from_numpy(per_member(sampled.device.half_select, sampled.shape[0]).astype(np.float32))[:, None, None]
+
+    def trains(self, state: torch.Tensor, trains: Any, batch: int, take: int, on_its_side: bool) -> None:
+        """After a batch of pulse trains, as `aimco.kernels.trains.encode` made them; state (E, R, C) is changed in place."""
+        from aimco.kernels.trains import half_selects
+
+        shape = (len(state), *state.shape[:0:-1]) if on_its_side else tuple(state.shape)
+        up, down = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        half_selects(trains, batch, take, up, down)
+        self._move(state, *(torch.from_numpy(n).transpose(1, 2) if on_its_side else torch.from_numpy(n) for n in (up, down)))
+
+    def lines(self, state: torch.Tensor, pulses: torch.Tensor, rows: np.ndarray) -> None:
+        """After rows[t] fired while their columns counted off pulses (E, T, C), positive up, one row after the other."""
+        felt, at = [], torch.from_numpy(rows)
+        for n in (pulses.clamp(min=0).float(), (-pulses).clamp(min=0).float()):
+            every = n.sum(1, keepdim=True).expand(state.shape).clone()
+            every.index_add_(1, at, n.amax(2, keepdim=True) - 2 * n)
+            felt.append(every)
+        self._move(state, *felt)
+
+    def _move(self, state: torch.Tensor, up: torch.Tensor, down: torch.Tensor) -> None:
+        """In so many equal parts that no device goes far in one."""
+        self._packed = self._packed or self.sampled.packed()
+        low, high = (bound - self.origin for bound in self.sampled.bounds())
+        rising, falling = self.sampled.steps(state + self.origin, self._packed)
+        farthest = float((self.part * (up * rising.abs() + down * falling.abs())).max())
+        parts = max(1, math.ceil(farthest / _FAR))
+        for k in range(parts):
+            rising, falling = self.sampled.steps(state + self.origin, self._packed) if k else (rising, falling)
+            moved = state + self.part / parts * (up * rising + down * falling)
+            state.copy_(torch.minimum(torch.maximum(moved, torch.minimum(low, state)), torch.maximum(high, state)))

@@ -1,0 +1,149 @@
+"""What can be done about wires: conductances that make up for them, smaller arrays, and how far a single cell can be read at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from aimco.arrays.vertical import Vertical, VerticalArray
+from aimco.arrays.wires import Wired, Wires
+from aimco.circuit.linear import Linear
+from aimco.record import InputError
+
+_LEAST = 1e-30  # S, below which nothing is divided by
+
+
+def effective(conductances: torch.Tensor, made: Wires | Vertical) -> torch.Tensor:
+    """The exact effective matrix of conductances (rows, columns) in an array, S, float64."""
+    if isinstance(made, Vertical):
+        return VerticalArray(conductances, made).matrix[: len(conductances), : conductances.shape[1]]
+    return Wired(conductances, made).matrix()
+
+
+def in_tiles(conductances: torch.Tensor, wires: Wires, rows: int, columns: int) -> torch.Tensor:
+    """The effective matrix of conductances cut over planar arrays of at most this size, whose currents are summed without wires."""
+    if rows < 1 or columns < 1:
+        raise InputError(f"rows and columns of an array must be at least 1, got {rows} x {columns}")
+    strips = conductances.detach().double().split(rows)
+    return torch.cat([torch.cat([Wired(tile, wires).matrix() for tile in strip.split(columns, 1)], 1) for strip in strips])
+
+
+@dataclass(frozen=True)
+class Compensated:
+    """Conductances that make up for wires.
+
+    Args:
+        conductances: to program, S, (rows, columns). gain: what the effective matrix is of the one wanted. error: what is
+            left, |W - a W*|/|a W*|. at_bounds: share of the cells that the bounds stop. steps: effective matrices made.
+    """
+
+    conductances: torch.Tensor
+    gain: float
+    error: float
+    at_bounds: float
+    steps: int
+
+
+def compensated(
+    wanted: torch.Tensor,
+    made: Wires | Vertical,
+    *,
+    g_min: float = 0.0,
+    g_max: float = float("inf"),
+    gain: float | None = None,
+    tolerance: float = 1e-3,
+    steps: int = 60,
+) -> Compensated:
+    """Conductances whose effective matrix is gain x wanted, within bounds: each is raised by what it was short of, g <- g a W*/W(g).
+
+    Args:
+        wanted: W*, S, (rows, columns), at least 0. made: planar or three-dimensional array. g_min, g_max: of the devices, S.
+        gain: a; when absent the largest at which no device has to go beyond g_max.
+        tolerance: stop at this error, or when a step no longer lessens it by a hundredth. steps: give up after so many.
+
+    Raises:
+        InputError: bounds, a gain of 0 or below, entries below 0.
+    """
+    if not 0 <= g_min < g_max:
+        raise InputError(f"g_min must be at least 0 and below g_max, got {g_min:g} and {g_max:g} S")
+    if gain is not None and not gain > 0:
+        raise InputError(f"gain must be above 0, got {gain:g}")
+    wanted = wanted.detach().double()
+    if not bool((wanted >= 0).all()) or not wanted.any():
+        raise InputError("wanted must be at least 0 S, and not 0 everywhere")
+    g = wanted.clamp(g_min, g_max)
+    best: Compensated | None = None
+    a = 1.0 if gain is None else gain
+    for step in range(1, steps + 1):
+        made_of_it = effective(g, made)
+        short = torch.where(wanted > 0, wanted / made_of_it.clamp(min=_LEAST), 1.0)
+        if gain is None:
+            a = min(1.0, float(g_max / (g * short).max()))
+        error = float((made_of_it - a * wanted).norm() / (a * wanted).norm())
+        stopped = ((g <= g_min) & (a * short < 1)) | ((g >= g_max) & (a * short > 1))
+        found = Compensated(g, a, error, float((stopped & ((a * short - 1).abs() > tolerance)).double().mean()), step)
+        settled = best is not None and error > 0.99 * best.error and step > 5
+        best = found if best is None or error < best.error or gain is None else best
+        if error <= tolerance or settled:
+            break
+        g = (g * a * short).clamp(g_min, g_max)
+    assert best is not None
+    return best
+
+
+@dataclass(frozen=True)
+class Margin:
+    """Currents of a bit line, A, when the cell that is read is on and off, and (on - off)/on."""
+
+    on_A: float
+    off_A: float
+
+    @property
+    def margin(self) -> float:
+        """Share of the current that tells the two states apart; 0 cannot be read."""
+        return (self.on_A - self.off_A) / self.on_A
+
+
+def read_margin(
+    made: Vertical,
+    on_S: float,
+    off_S: float,
+    *,
+    unselected: Literal["grounded", "half", "floating"] = "floating",
+    cell: tuple[int, int, int] | None = None,
+    read_V: float = 0.1,
+) -> Margin:
+    """Reading one cell of a three-dimensional array past its sneak paths, all other cells being on: the worst they can be.
+
+    Args:
+        made: of what. on_S, off_S: conductances of the two states. unselected: other word lines are at 0 V, at half the voltage, or float.
+        cell: (layer, row, column); the farthest when absent. Transistors of its row alone are on. read_V: on its word line, V.
+
+    Raises:
+        InputError: conductances that are not above each other, a cell beyond the array, another scheme.
+    """
+    size = (made.layers, made.rows, made.columns)
+    layer, row, column = cell or tuple(n - 1 for n in size)
+    if not 0 <= off_S < on_S:
+        raise InputError(f"off_S must be at least 0 and below on_S, got {off_S:g} and {on_S:g} S")
+    if not all(0 <= k < n for k, n in zip((layer, row, column), size, strict=True)):
+        raise InputError(f"cell must be below (layers, rows, columns) = {size}, got {(layer, row, column)}")
+    if unselected not in ("grounded", "half", "floating"):
+        raise InputError(f"unselected must be grounded, half or floating, got {unselected}")
+    chosen, currents = layer * (made.inputs // made.layers) + (row if made.word_lines == "combs" else 0), []
+    for value in (on_S, off_S):
+        g = torch.full(size, on_S, dtype=torch.float64)
+        g[layer, row, column] = value
+        count, cells, wires, held, _ = VerticalArray(g, made, selected=[row]).branches
+        volts = np.zeros(len(held))
+        volts[: made.inputs] = read_V / 2 if unselected == "half" else 0.0
+        volts[chosen] = read_V
+        kept = np.ones(len(held), bool)
+        kept[: made.inputs] = unselected != "floating"
+        kept[chosen] = True
+        end = int(kept[: made.inputs].sum()) + column
+        currents.append(float(Linear(count, cells, wires, held[kept]).currents(volts[kept][:, None])[end, 0]))
+    return Margin(*currents)
