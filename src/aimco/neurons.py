@@ -34,8 +34,8 @@ class Neuron(Record):
         sigma: of the white current, A sqrt(s). walk_V: V; that which spreads as the white noise does when absent. walk_s: its clock, s.
         weight_noise: relative standard deviation of a weight at each use, for noise = "device".
 
-    Source: Neftci 2014 (Front. Neurosci. 7:272), Table 1; sigma as the code of its authors has it. Clock of the walk: public code of a demonstration
-        on the chip of Ishii 2019. threshold_spread: assumed.
+    Source: Neftci 2014 (Front. Neurosci. 7:272), Table 1; sigma as the code of its authors has it, sqrt(2) times the table's. Clock of
+        the walk: public code of a demonstration on the chip of Ishii 2019. weight_noise: Kang 2021, within its best .01-.05.
     """
 
     membrane_F: float = quantity(F, 1e-12, gt=0, le=1e-3, doc="membrane capacitance")
@@ -149,7 +149,7 @@ def step(
 
 @dataclass(frozen=True)
 class Fit:
-    """rate(I) = 1/(tau_r + exp(-beta I)/gamma): beta in 1/A, gamma in Hz. rest_A: the constant current that makes it (1/tau_r) sigmoid(beta I)."""
+    """rate(I) = 1/(tau_r + exp(-beta I)/gamma), Hz: beta in 1/A, gamma in Hz, tau_r in s."""
 
     beta: float
     gamma: float
@@ -157,7 +157,7 @@ class Fit:
 
     @property
     def rest_A(self) -> float:
-        """-(ln gamma + ln tau_r)/beta, A."""
+        """Constant current that makes the rate (1/tau_r) sigmoid(beta I): -(ln gamma + ln tau_r)/beta, A."""
         return -math.log(self.gamma * self.refractory_s) / self.beta
 
     def rate(self, amperes: np.ndarray) -> np.ndarray:
@@ -181,7 +181,7 @@ def rates(neuron: Neuron, dt: float, amperes: np.ndarray) -> np.ndarray:
         InputError: noise of another kind, which makes no rate without spikes that arrive.
     """
     over = neuron.over(dt)
-    if neuron.noise not in ("white", "random-walk") or not over.noise_V:
+    if not over.noise_V:
         raise InputError(f"noise must be white or random-walk, above 0, for a curve of rates, got {neuron.noise}; fit with one of these")
     return np.array([1 / (dt * (over.hold + _passage(neuron, over, float(i)))) for i in np.ravel(amperes)]).reshape(np.shape(amperes))
 
@@ -229,10 +229,10 @@ def fit(neuron: Neuron, dt: float) -> Fit:
     Example:
         >>> fitted = fit(Neuron(), 1e-4)
         >>> f"{fitted.beta:.3g}"
-        '2.04e+09'
+        '1.83e+09'
     """
     unit = neuron.leak_S * neuron.over(dt).spread_V  # a current that moves the membrane by about its noise
-    found = Fit(1 / unit, 1 / neuron.refractory_s, neuron.refractory_s)
+    found = Fit(1 / (unit or 1.0), 1 / neuron.refractory_s, neuron.refractory_s)
     for _ in range(3):
         amperes = found.rest_A + _FITTED / found.beta
         share = rates(neuron, dt, amperes) * neuron.refractory_s

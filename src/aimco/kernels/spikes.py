@@ -120,7 +120,7 @@ def _read_column(typing, tiles, at, current, trace, to, rate):
 
 @nb.njit(**_flags)
 def _neurons(v, current, trace, waiting, fired, bias, drive, threshold, law, rate, hold, likely, start, biased):
-    """One step of all neurons under normal noise: `fired` is 1 where they fire; each bias unit that fires kicks by the bias, and changes it.
+    """One step of all neurons under normal noise: `fired` is 1 where they fire. A bias unit that fires kicks by the bias, and changes it.
 
     All in float32, as other widths halve the vectors.
     """
@@ -203,7 +203,7 @@ def _noisy(tiles, at, step, current, noise, start):
 
 @nb.njit(**_flags)
 def _synapses(tiles, across, current, trace, spikes, count, seen, rate, noise, start):
-    """What the spikes of one step read and, under a gate, change; `seen` visible neurons, with those that fill the last tile, come first."""
+    """What the spikes of one step read and, under a gate, change; `seen` visible neurons, filled up, come first."""
     for k in range(count):
         i = spikes[k]
         visible = i < seen
@@ -221,7 +221,27 @@ def _synapses(tiles, across, current, trace, spikes, count, seen, rate, noise, s
 
 
 @nb.njit(**_flags)
-def run(tiles, bias, v, current, trace, waiting, threshold, drives, phases, law, hold, clocks, likely, keys, first, counts, raster, marked, events):
+def run(
+    tiles,
+    bias,
+    v,
+    current,
+    trace,
+    waiting,
+    threshold,
+    drives,
+    phases,
+    law,
+    hold,
+    clocks,
+    likely,
+    keys,
+    first,
+    counts,
+    raster,
+    marked,
+    events,
+):
     """Let the machines of an ensemble run through phases.
 
     Args:

@@ -10,7 +10,27 @@ from aimco.kernels import spikes as k
 _f = np.float32
 
 
-def run(tiles, bias, v, current, trace, waiting, threshold, drives, phases, law, hold, clocks, likely, keys, first, counts, raster, marked, events):
+def run(
+    tiles,
+    bias,
+    v,
+    current,
+    trace,
+    waiting,
+    threshold,
+    drives,
+    phases,
+    law,
+    hold,
+    clocks,
+    likely,
+    keys,
+    first,
+    counts,
+    raster,
+    marked,
+    events,
+):
     """As `aimco.kernels.spikes.run`."""
     seen, hidden = tiles.shape[1] * k.SIDE, tiles.shape[2] * k.SIDE
     weights = k.untiled(tiles, seen, hidden)
@@ -20,7 +40,9 @@ def run(tiles, bias, v, current, trace, waiting, threshold, drives, phases, law,
             for t in range(steps):
                 g = _f(gate if t >= quiet else 0)
                 state = bias[e], v[e], current[e], trace[e], waiting[e]
-                fired = _neurons(*state, threshold[e], drives[e, drive], law[e], g * law[e, k.BIAS_RATE], hold, clocks, likely, keys[e], now)
+                fired = _neurons(
+                    *state, threshold[e], drives[e, drive], law[e], g * law[e, k.BIAS_RATE], hold, clocks, likely, keys[e], now
+                )
                 reads = rng.base(int(keys[e, k.READ]), now)
                 for i in np.flatnonzero(fired):
                     _synapse(weights[e], current[e], trace[e], i, seen, g * law[e, k.RATE], law[e, k.WEIGHT_NOISE], reads)

@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from aimco import rng
 from aimco.kernels import spikes
 from aimco.neurons import Fit, Neuron, fit
-from aimco.record import InputError, PathError, Record, at, quantity
+from aimco.record import InputError, Record, at, quantity
 from aimco.units import Hz, s
 
 FREE = math.nan  # probability of a unit that is not clamped
@@ -101,7 +101,9 @@ class SpikingRbm:
     ) -> None:
         self.record, self.visible, self.hidden, self.seeds = record or Spiking(), visible, hidden, tuple(seeds)
         neuron, members = self.record.neuron, len(self.seeds)
-        self.fitted = fitted or fit(neuron if neuron.noise in ("white", "random-walk") else neuron.replace("noise", "white"), self.record.dt_s)
+        self.fitted = fitted or fit(
+            neuron if neuron.noise in ("white", "random-walk") else neuron.replace("noise", "white"), self.record.dt_s
+        )
         self.over, self.steps = neuron.over(self.record.dt_s), 0
         self.events = np.zeros((members, 2), np.int64)
         start = rng.normal(rng.stream_keys(self.seeds, "spiking", "weights"), 0, (visible, hidden)).numpy()
@@ -189,8 +191,9 @@ class SpikingRbm:
         counts = np.zeros((self.members, len(phases), self.threshold.shape[1]), np.int32)
         raster, marked = np.zeros((self.members, most_spikes, 2), np.int64), np.zeros(self.members, np.int64)
         likely = np.uint32(min(self.record.bias_Hz * self.record.dt_s * 2.0**32, 2.0**32 - 1))
-        made = (self.law(lr, learned_s), self.over.hold, self.over.clocks, likely, self._keys, self.steps)
-        spikes.run(self.tiles, *self.state.values(), self.threshold, drives, phases, *made, counts, raster, marked, self.events)
+        made: Any = (self.law(lr, learned_s), self.over.hold, self.over.clocks, likely, self._keys, self.steps)
+        arrays: Any = (self.tiles, *self.state.values(), self.threshold, drives, phases)
+        spikes.run(*arrays, *made, counts, raster, marked, self.events)
         self.steps += int(phases[:, spikes.STEPS].sum())
         rows = [own[: min(count, most_spikes)] for own, count in zip(raster, marked, strict=True)]
         for own in rows:
@@ -199,7 +202,7 @@ class SpikingRbm:
         return Ran(counts[:, :, self.units], loud, rows)
 
     def learn(self, probabilities: np.ndarray, lr: Any, *, most_spikes: int = 0) -> Ran:
-        """One pass of samples, (S, V) or (E, S, V): for each a data phase, clamped, and a reconstruction phase, free. lr: number or (E,)."""
+        """One pass of samples, (S, V) or (E, S, V), each a data phase, clamped, and a reconstruction phase, free. lr: a number or (E,)."""
         steps, quiet = self._steps(self.record.phase_s), self._steps(self.record.burn_in_s)
         samples = probabilities.shape[-2]
         free = np.full((*probabilities.shape[:-2], 1, self.visible), FREE)
