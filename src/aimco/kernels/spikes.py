@@ -286,3 +286,22 @@ def run(
                             raster[e, marked[e], 0], raster[e, marked[e], 1] = now, spikes[k]
                         marked[e] += 1
                 now += 1
+
+
+@nb.njit(**_flags)
+def asked(before, after, step, most, key, number, pulses):
+    """Pulses that make the changes of one phase on average: |after - before| / step, rounded at random, at most `most`.
+
+    Args:
+        before, after: tiles of one machine, (V/4, H/4, 4, 4). step: weight change of one pulse. key, number: of the draws.
+        pulses: out, (V, H) int32.
+    """
+    start = base(key, number)
+    for i in range(pulses.shape[0]):
+        for j in range(pulses.shape[1]):
+            at = i // SIDE, j // SIDE, i % SIDE, j % SIDE
+            wanted = abs(after[at] - before[at]) / step
+            pulses[i, j] = 0
+            if wanted > _ZERO:
+                draw = np.float32(hash_add(start, np.uint32(i * pulses.shape[1] + j)) >> np.uint32(8)) * np.float32(2.0**-24)
+                pulses[i, j] = min(np.int32(wanted + draw), most)

@@ -186,14 +186,17 @@ class SpikingRbm:
             made[:, :, : self.visible] = np.nan_to_num(np.log(p / (1 - p)))
         return made
 
+    def _state(self) -> tuple[np.ndarray, ...]:
+        return *self.state.values(), self.threshold
+
     def run(self, drives: np.ndarray, phases: np.ndarray, lr: Any = 0.0, learned_s: float = 1.0, *, most_spikes: int = 0) -> Ran:
         """Go through phases (P, 4): steps, quiet steps, gate and drive; see `aimco.kernels.spikes.run`."""
         counts = np.zeros((self.members, len(phases), self.threshold.shape[1]), np.int32)
         raster, marked = np.zeros((self.members, most_spikes, 2), np.int64), np.zeros(self.members, np.int64)
         likely = np.uint32(min(self.record.bias_Hz * self.record.dt_s * 2.0**32, 2.0**32 - 1))
-        made: Any = (self.law(lr, learned_s), self.over.hold, self.over.clocks, likely, self._keys, self.steps)
-        arrays: Any = (self.tiles, *self.state.values(), self.threshold, drives, phases)
-        spikes.run(*arrays, *made, counts, raster, marked, self.events)
+        compiled: Any = spikes.run
+        made = (self.law(lr, learned_s), self.over.hold, self.over.clocks, likely, self._keys, self.steps)
+        compiled(self.tiles, *self._state(), drives, phases, *made, counts, raster, marked, self.events)
         self.steps += int(phases[:, spikes.STEPS].sum())
         rows = [own[: min(count, most_spikes)] for own, count in zip(raster, marked, strict=True)]
         for own in rows:
@@ -209,6 +212,11 @@ class SpikingRbm:
         phases = np.array([[steps, quiet, gate, drive] for k in range(samples) for gate, drive in ((1, k + 1), (-1, 0))], np.int64)
         drives = self.drives(np.concatenate((free, probabilities), -2))
         return self.run(drives, phases, lr, (steps - quiet) * self.record.dt_s, most_spikes=most_spikes)
+
+    def phase(self, probabilities: np.ndarray, lr: Any, gate: int) -> Ran:
+        """One phase alone, clamped to (1, V); gate +1 for data, -1 for reconstruction."""
+        steps, quiet = self._steps(self.record.phase_s), self._steps(self.record.burn_in_s)
+        return self.run(self.drives(probabilities), np.array([[steps, quiet, gate, 0]]), lr, (steps - quiet) * self.record.dt_s)
 
     def sample(self, probabilities: np.ndarray, seconds: float, *, quiet_s: float | None = None, most_spikes: int = 0) -> Ran:
         """Let the machine run clamped to each row of (S, V) in turn, without learning, after a burn-in of `quiet_s`."""
