@@ -66,7 +66,7 @@ def build(designs: Any, task: Task, seeds: Sequence[int]) -> nn.Sequential:
 def _whole(design: Any, task: Task, seeds: Sequence[int]) -> EndToEnd | OnChip:
     kind = design.network.kind
     if task.kind != "classify":
-        raise InputError(f"network.kind {kind} needs labels of classes to tell apart, and task {task.name} has none; take digits or mnist")
+        raise InputError(f"network.kind {kind} needs classes to tell apart, by labels, and task {task.name} has none; take digits or mnist")
     if len(seeds) > 1:
         raise InputError(f"network.kind {kind} must be built for one member at a time, got {len(seeds)}; evaluate_many does so")
     return WHOLE[kind](design, task.inputs, task.outputs, seeds[0])

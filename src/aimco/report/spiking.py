@@ -59,7 +59,7 @@ def _raster(axis: Axes, network: OnChip, x: torch.Tensor, labels: torch.Tensor) 
     milliseconds = 1e3 * record.dt_s * (rows[:, 0] - rows[:, 0].min(initial=machine.steps))
     kinds = np.digitize(rows[:, 1], (network.inputs, machine.visible))
     for kind, name in enumerate(("inputs", "labels", "hidden")):
-        axis.plot(milliseconds[kinds == kind], rows[kinds == kind, 1], ",", color=f"C{kind}")
+        axis.plot(milliseconds[kinds == kind], rows[kinds == kind, 1], ".", markersize=2, color=f"C{kind}")
         axis.plot([], [], "s", color=f"C{kind}", label=name)
     axis.axvline(1e3 * record.phase_s, color="0.3", linestyle=":", linewidth=1)
     axis.set(xlabel="time (ms)", ylabel="unit", title="Spikes: data phase, then reconstruction")
