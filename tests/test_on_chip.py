@@ -78,7 +78,7 @@ def test_the_data_phase_raises_one_device_of_a_pair_and_the_reconstruction_phase
 
 
 def test_pulses_move_weights_as_ideal_moves_would():
-    """Of the same samples from the same weights: correlation of both changes, rounded to few pulses of devices with steps and noise of their own."""
+    """Of the same samples and weights: correlation of both changes, few pulses of devices with steps and noise of their own."""
     task, changes = digits(10), []
     made = OnChip(design(**PAIR), 64, 10)
     ideal = OnChip(design(), 64, 10)

@@ -88,7 +88,8 @@ class SpikingRbm:
 
     Args:
         visible, hidden: units. record: neurons and time. seeds: of initial weights, thresholds and noise, one for each member.
-        fitted: beta and gamma; fitted to the neurons and the step when absent.
+        fitted: beta and gamma; fitted to the neurons and the step when absent. Neurons whose membranes have no noise take
+            the beta of those with white noise as their unit, and rest at their threshold: what they do at random is then up to the weights.
 
     Example:
         >>> machine = SpikingRbm(6, 3)
@@ -101,9 +102,9 @@ class SpikingRbm:
     ) -> None:
         self.record, self.visible, self.hidden, self.seeds = record or Spiking(), visible, hidden, tuple(seeds)
         neuron, members = self.record.neuron, len(self.seeds)
-        self.fitted = fitted or fit(
-            neuron if neuron.noise in ("white", "random-walk") else neuron.replace("noise", "white"), self.record.dt_s
-        )
+        random = neuron.noise in ("white", "random-walk")
+        self.fitted = fitted or fit(neuron if random else neuron.replace("noise", "white"), self.record.dt_s)
+        self.rest_A = self.fitted.rest_A if random else neuron.leak_S * neuron.threshold_V
         self.over, self.steps = neuron.over(self.record.dt_s), 0
         self.events = np.zeros((members, 2), np.int64)
         start = rng.normal(rng.stream_keys(self.seeds, "spiking", "weights"), 0, (visible, hidden)).numpy()
@@ -159,7 +160,7 @@ class SpikingRbm:
             spikes.TRACE: o.trace,
             spikes.SYNAPTIC: o.synaptic / beta,
             spikes.CONSTANT: o.constant / beta,
-            spikes.REST: o.constant * self.fitted.rest_A,
+            spikes.REST: o.constant * self.rest_A,
             spikes.NOISE: o.noise_V,
             spikes.RESET: neuron.reset_V,
             spikes.KICK: 1 / (own.bias_Hz * neuron.synapse_s),
