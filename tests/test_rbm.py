@@ -12,7 +12,6 @@ from aimco.networks.rbm import Rbm
 from aimco.networks.spiking_rbm import free_energy
 from aimco.record import InputError
 
-
 CELLS = {"reference": {}, "pair6t2r": {"refresh_every": 50}}  # pairs that fill up no longer learn
 
 
