@@ -349,7 +349,7 @@ def _wired_peers(g: np.ndarray, lines: Wires, volts: np.ndarray) -> dict[str, Ca
 
 
 def rbm(on_case: OnCase) -> list[dict[str, Any]]:
-    """Spiking Boltzmann machine of 784 + 40 by 500 neurons, 100 ms of data and 100 ms of reconstruction in steps of .1 ms, ms per sample."""
+    """Spiking machine of 824 by 500 neurons, 100 ms of data and 100 ms of reconstruction in steps of .1 ms, ms per sample."""
     draws = torch.Generator().manual_seed(0)
     x, labels = (torch.rand(5, 784, generator=draws) < 0.19).float(), torch.arange(5)
     rows: list[dict[str, Any]] = []
