@@ -48,6 +48,7 @@ bench: install  ## speed beside peers in the same run; kept in benchmarks/
 	$(BIN)/aimco bench circuit --out benchmarks
 	$(BIN)/aimco bench wires --out benchmarks
 	$(BIN)/aimco bench variants --out benchmarks
+	$(BIN)/aimco bench rbm --out benchmarks
 
 references: install  ## reproduce published figures on MNIST (some hours; DATA=folder of the files); kept in docs/results
 	$(BIN)/aimco reference run rpu-baseline-mnist wu2024-fcn burr2014 neurosim-mlp ambrogio2018 kohda2020 xiao2026-fcn li2025-lenet kendall2020 osana2026 scellier2024 --data-dir $(DATA) --out docs/results
@@ -62,6 +63,9 @@ references: install  ## reproduce published figures on MNIST (some hours; DATA=f
 	$(BIN)/python examples/papers/vprram.py --data-dir $(DATA) --out docs/results
 	$(BIN)/python examples/papers/ep_vprram.py --out docs/results
 	$(BIN)/python examples/papers/wire_mitigations.py --out docs/results
+	$(BIN)/python examples/papers/neftci2014.py --data-dir $(DATA) --out docs/results
+	$(BIN)/python examples/papers/ishii2019.py --data-dir $(DATA) --out docs/results
+	$(BIN)/python examples/papers/kang2021.py --out docs/results
 
 clean:  ## remove .venv, caches and built files
 	rm -rf $(VENV) build dist aimco-report .pytest_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache

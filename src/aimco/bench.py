@@ -32,6 +32,7 @@ from aimco.evaluation import evaluate, evaluate_many
 from aimco.learning.equilibrium import Equilibrium, Phases
 from aimco.networks.descent import Descent
 from aimco.networks.layers import Linear
+from aimco.networks.on_chip import OnChip
 from aimco.networks.resistive import Resistive
 from aimco.optim import InMemory
 from aimco.record import InputError, _meant
@@ -347,6 +348,32 @@ def _wired_peers(g: np.ndarray, lines: Wires, volts: np.ndarray) -> dict[str, Ca
     return found
 
 
+def rbm(on_case: OnCase) -> list[dict[str, Any]]:
+    """Spiking machine of 824 by 500 neurons, 100 ms of data and 100 ms of reconstruction in steps of .1 ms, ms per sample."""
+    draws = torch.Generator().manual_seed(0)
+    x, labels = (torch.rand(5, 784, generator=draws) < 0.19).float(), torch.arange(5)
+    rows: list[dict[str, Any]] = []
+    for name, noise, device in (
+        ("ideal", "white", "ideal"),
+        ("ideal", "random-walk", "ideal"),
+        ("ideal", "device", "ideal"),
+        ("pair", "white", "pcm"),
+    ):
+        case = f"event-driven-contrastive-divergence/{name}/{noise}/824x500"
+        on_case(case)
+        made: dict[str, Any] = {
+            "device": device,
+            "cell": {"kind": "pair6t2r", "refresh_every": 1000},
+            "network": {"kind": "spiking-rbm", "spiking": {"phase_s": 0.1, "burn_in_s": 0.01, "neuron": {"noise": noise}}},
+            "rule": {"kind": "contrastive-divergence", "moves": "set" if name == "pair" else "ideal", "lr": 0.01, "most_pulses": 2},
+        }
+        network = OnChip(Design.of(made), 784, 10)
+        ours = _median(functools.partial(network.learn_from, x, labels, 0.01), runs=5, warm=1) * 1e3 / len(x)
+        peer, theirs = ("ideal weights, white noise", rows[0]["value"]) if rows else ("the time that it simulates", 200.0)
+        rows.append(_row(case, ours, "ms/sample", peer, theirs))
+    return rows
+
+
 NAMES: dict[str, Callable[[OnCase], list[dict[str, Any]]]] = {
     "pulse": pulse,
     "train": train,
@@ -355,4 +382,5 @@ NAMES: dict[str, Callable[[OnCase], list[dict[str, Any]]]] = {
     "circuit": circuit,
     "wires": wires,
     "variants": variants,
+    "rbm": rbm,
 }

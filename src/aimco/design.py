@@ -14,6 +14,7 @@ from aimco.learning import Rule
 from aimco.learning.sgd import Sgd
 from aimco.mapping import Array
 from aimco.networks.end_to_end import Circuit
+from aimco.networks.spiking_rbm import Spiking
 from aimco.periphery import Periphery
 from aimco.record import InputError, PathError, Record, at
 
@@ -23,9 +24,10 @@ class Network(Record):
 
     Args:
         kind: "mlp", fully connected; "lenet", for images: convolution, activation, max-pooling in turn, then fully connected
-            (LeCun 1998; channels, kernels and pools as Gokmen 2017, Front. Neurosci. 11:538); or "resistive", one circuit of crossbars,
-            diodes and amplifiers (Kendall 2020), of which `circuit` tells, and to which of the rest only `hidden` applies.
-        hidden: sizes of the hidden fully connected layers, (32,) when absent, (128,) for lenet.
+            (LeCun 1998; channels, kernels and pools as Gokmen 2017, Front. Neurosci. 11:538); "resistive", one circuit of crossbars,
+            diodes and amplifiers (Kendall 2020), of which `circuit` tells; or "spiking-rbm", a Boltzmann machine of spiking neurons
+            (Neftci 2014), of which `spiking` tells. To the last two only `hidden` applies of the rest.
+        hidden: sizes of the hidden fully connected layers, (32,) when absent, (128,) for lenet, (500,) for spiking-rbm.
         activation: after each hidden layer and convolution, sigmoid when absent, tanh for lenet.
         channels, kernel_size, pool: of lenet: outputs of each convolution, size of its square kernel, size of the squares pooled.
         bias: "array" gives each matrix a row driven by a constant 1; "digital" adds offsets in float; "none" has none.
@@ -33,7 +35,7 @@ class Network(Record):
             makes the initial weights fill .6 of the range of the cells whatever the "fan-in".
     """
 
-    kind: Literal["mlp", "lenet", "resistive"] = "mlp"
+    kind: Literal["mlp", "lenet", "resistive", "spiking-rbm"] = "mlp"
     hidden: tuple[int, ...] = Field(default=(32,), strict=False, max_length=32, description="sizes of the hidden layers")
     activation: Literal["sigmoid", "tanh", "relu"] = "sigmoid"
     bias: Literal["array", "digital", "none"] = "array"
@@ -42,18 +44,26 @@ class Network(Record):
     kernel_size: int = Field(default=5, ge=1, le=1000, description="size of the kernels")
     pool: int = Field(default=2, ge=1, le=1000, description="size of the squares pooled")
     circuit: Circuit | None = Field(default=None, description="diodes and amplifiers of a resistive network")
+    spiking: Spiking | None = Field(default=None, description="neurons and time of a spiking network")
 
     @model_validator(mode="before")
     @classmethod
     def _as_published(cls, data: Any) -> Any:
         kind = data.get("kind") if isinstance(data, Mapping) else None
-        own: dict[Any, dict[str, Any]] = {"lenet": {"hidden": (128,), "activation": "tanh"}, "resistive": {"circuit": {}}}
+        own: dict[Any, dict[str, Any]] = {
+            "lenet": {"hidden": (128,), "activation": "tanh"},
+            "resistive": {"circuit": {}},
+            "spiking-rbm": {"hidden": (500,), "spiking": {}},
+        }
         return own[kind] | dict(data) if kind in own else data
 
     @model_validator(mode="after")
-    def _one_circuit(self) -> Self:
-        if self.circuit is not None and self.kind != "resistive":
-            raise at("circuit", f"must be absent in a network of kind {self.kind}; set network.kind = 'resistive'")
+    def _of_its_kind(self) -> Self:
+        for name, kind in (("circuit", "resistive"), ("spiking", "spiking-rbm")):
+            if getattr(self, name) is not None and self.kind != kind:
+                raise at(name, f"must be absent in a network of kind {self.kind}; set network.kind = '{kind}'")
+        if self.kind == "spiking-rbm" and len(self.hidden) != 1:
+            raise at("hidden", f"must hold one layer in a network of kind spiking-rbm, got {list(self.hidden)}")
         return self
 
     @field_validator("hidden", "channels")
@@ -131,8 +141,10 @@ class Design(Record):
             self.rule.check(self)
         except PathError as error:
             raise at(error.path, error.problem) from None
-        if self.network.kind == "resistive" and not self.rule.settles:
+        if self.network.kind == "resistive" and self.rule.network != "resistive":
             raise at("rule.kind", f"must be equilibrium in a resistive network, got {self.rule.kind}: the others need converters")
+        if self.network.kind == "spiking-rbm" and self.rule.network != "spiking-rbm":
+            raise at("rule.kind", f"must be contrastive-divergence in a network of kind spiking-rbm, got {self.rule.kind}")
         if self.network.kind == "resistive" and not self.network.hidden:
             raise at("network.hidden", "must hold at least one layer in a resistive network, got none")
         return self

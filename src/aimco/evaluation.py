@@ -17,14 +17,15 @@ from torch import nn
 
 import aimco
 from aimco import tasks
-from aimco.cost.price import price, sample_latency
+from aimco.cost.price import Technology, price, sample_latency
 from aimco.design import Design
 from aimco.device.device import Device
 from aimco.ensemble import stack
 from aimco.ledger import Counts
-from aimco.networks.build import build
+from aimco.networks.build import WHOLE, build
 from aimco.networks.end_to_end import EndToEnd
 from aimco.networks.layers import AnalogLayer, analog_layers
+from aimco.networks.on_chip import OnChip
 from aimco.optim import descent_of
 from aimco.periphery import across
 from aimco.record import InputError, write_atomic
@@ -154,7 +155,7 @@ def evaluate_many(
 ) -> list[Result]:
     """Train designs that differ only in numbers together, along the ensemble axis; each gets the draws of its own run.
 
-    Resistive networks are trained one after the other, and to the end.
+    Resistive and spiking networks are trained one after the other, and to the end.
 
     Args:
         go_on: asked between epochs with (epochs done, test accuracy of each member (E,)); all end where it says no, and are priced
@@ -162,7 +163,7 @@ def evaluate_many(
     """
     if len(designs) != len(seeds) or not designs:
         raise InputError(f"seeds must be one per design, got {len(seeds)} for {len(designs)} designs")
-    if len(designs) > 1 and designs[0].network.kind == "resistive":
+    if len(designs) > 1 and designs[0].network.kind in WHOLE:
         options = {"data_dir": data_dir, "limit": limit, "on_epoch": on_epoch, "on_trained": on_trained}
         results = _one_by_one(designs, task, seeds, on_progress, checkpoint, options)
         for epoch in range(1, designs[0].training.epochs if go_on else 1):
@@ -310,6 +311,8 @@ def _sample_s(model: nn.Sequential, design: Design) -> float:
     first = model[0]
     if isinstance(first, EndToEnd):
         return first.rule.phases * first.settle_s
+    if isinstance(first, OnChip):
+        return first.sample_s
     return sample_latency(design, [m.vectors for m in model.children() if isinstance(m, AnalogLayer)])
 
 
@@ -343,11 +346,14 @@ def _result(model: nn.Sequential, design: Design, task: Task, seed: int, e: int,
     notes = list(design.rule.notes())
     if any(isinstance(layer, EndToEnd) for layer in layers.values()):
         notes.append("circuits settle at once: energy is their power at the operating point times the time of their slowest mode")
-    if layers and design.device.response.one_sided and not design.cell.rises_only:
+    notes += [note for layer in layers.values() if isinstance(layer, OnChip) for note in layer.notes()]
+    if design.network.kind == "spiking-rbm" and Technology.named(design.technology).synapse_J is None:
+        notes.append(f"technology {design.technology} has no energies of spikes, which are not priced; take spiking-90nm or spiking-28nm")
+    if any(layer.matrices for layer in layers.values()) and design.device.response.one_sided and not design.cell.rises_only:
         notes.append("the device is one-sided: weights can only rise; a cell of two, as cell.kind = 'pair', would let them fall")
     if layers and design.cell.transfers and not design.rule.transfers:
         notes.append("the pairs of the cells keep the first weights: rule.kind = 'weight-transfer' would move to them what is learned")
-    if design.network.kind != "resistive" and any(m.arrays > 1 for layer in layers.values() for m in layer.matrices.values()):
+    if design.network.kind not in WHOLE and any(m.arrays > 1 for layer in layers.values() for m in layer.matrices.values()):
         notes.append("matrices larger than the array are cut; partial sums are added digitally")
     if design.network.circuit is not None and design.network.circuit.vertical is not None:
         notes.append("wires of three-dimensional arrays drop voltage; their area and their capacitances are not counted")

@@ -30,11 +30,16 @@ FIELDS = {
     "dissipated_W": "power that conductances and diodes took, summed over the operating points",
     "amplified": "amplifiers at work, one per amplifier and operating point",
     "source_drives": "voltages that sources were set to",
+    "lif_spikes": "spikes of forward neurons",
+    "blif_spikes": "spikes of backward neurons",
+    "synaptic_ops": "weights read by spikes, one per spike and neuron that it reaches",
+    "walk_steps": "steps of random-walk circuits",
+    "spiking_s": "seconds in which spiking neurons ran",
     "digital_ops": "additions and multiplications outside the arrays",
 }
 
 
-_REAL = ("hold_s", "settle_s", "dissipated_W")  # the others are whole numbers
+_REAL = ("hold_s", "settle_s", "dissipated_W", "spiking_s")  # the others are whole numbers
 
 
 class Counts(dict[str, Any]):

@@ -11,6 +11,7 @@ from torch import nn
 from aimco.networks.descent import ERRORS, SLOPE, Descent, Loss
 from aimco.networks.end_to_end import EndToEnd
 from aimco.networks.layers import AnalogParameter, Linear
+from aimco.networks.on_chip import OnChip
 
 
 class InMemory(torch.optim.Optimizer):
@@ -77,9 +78,9 @@ class DescentByTorch:
 
 
 class BySettling:
-    """Trains an end-to-end network in place, by the operating points of its circuit; otherwise as `Descent`."""
+    """Trains a whole network in place, by the operating points of its circuit or the spikes of its phases; otherwise as `Descent`."""
 
-    def __init__(self, network: EndToEnd) -> None:
+    def __init__(self, network: EndToEnd | OnChip) -> None:
         self.network = network
 
     def step(self, x: torch.Tensor, y: torch.Tensor, lr: Any) -> torch.Tensor:
@@ -90,7 +91,7 @@ class BySettling:
 def descent_of(model: nn.Sequential, loss: Loss) -> Descent | DescentByTorch | BySettling:
     """What trains a network: written out where it is a chain of layers and activations."""
     first = model[0]
-    if isinstance(first, EndToEnd):
+    if isinstance(first, EndToEnd | OnChip):
         return BySettling(first)
     plain = all(isinstance(m, Linear) or type(m) in SLOPE for m in model)
     return (Descent if plain else DescentByTorch)(model, loss)

@@ -25,7 +25,8 @@ class Technology(Listed):
         line_capacitance_F: of the wire of one cell. adc_J, dac_J: per conversion. adc_m2, dac_m2: area of one converter.
         digital_J, digital_per_s: energy and rate of digital operations. array_static_W: power that one array draws while
             the network works, whatever it does. amplifier_W, node_m2: power of one bidirectional amplifier, and area of one node with
-            its amplifier and diodes, in resistive networks. sources: where each number comes from, or "assumed".
+            its amplifier and diodes, in resistive networks. synapse_J, spike_J, walk_J, neuron_m2: of spiking networks, absent where
+            these are not priced. sources: where each number comes from, or "assumed".
     """
 
     listed_in: ClassVar[Path] = Path(__file__).parent / "technology"
@@ -44,10 +45,27 @@ class Technology(Listed):
     array_static_W: float = quantity(W, 0.0, ge=0, doc="power of one array whatever it does")
     amplifier_W: float = quantity(W, ge=0, doc="power of one bidirectional amplifier")
     node_m2: float = quantity(m2, ge=0, doc="area of a node with its amplifier and diodes")
+    synapse_J: float | None = quantity(J, None, ge=0, doc="energy of one synaptic operation of a spike")
+    spike_J: float | None = quantity(J, None, ge=0, doc="energy of one spike beside its synaptic operations")
+    walk_J: float | None = quantity(J, None, ge=0, doc="energy of one step of one random-walk circuit")
+    neuron_m2: float | None = quantity(m2, None, ge=0, doc="area of one spiking neuron")
     sources: dict[str, str] = Field(default={}, description="where each number comes from")
 
 
-PARTS: tuple[str, ...] = ("read", "update", "program", "circuit", "amplifier", "dac", "adc", "digital", "static")
+PARTS: tuple[str, ...] = (
+    "read",
+    "update",
+    "program",
+    "circuit",
+    "amplifier",
+    "synapse",
+    "spike",
+    "walk",
+    "dac",
+    "adc",
+    "digital",
+    "static",
+)
 
 
 @dataclass(frozen=True)
@@ -96,10 +114,12 @@ def price(
         update = (row_pulses columns + column_pulses rows) C V_u^2 / 4 + coincidences V_u^2 G pulse_s
         program = (program_pulses + resets) (V_u^2 G pulse_s + (rows + columns) C V_u^2 / 4)
         circuit = dissipated_W settle_s / settles; amplifier = amplified amplifier_W settle_s / settles: of resistive networks
+        synapse, spike, walk = synaptic_ops, spikes and walk_steps times the energy of one: of spiking networks
         dac, adc, digital = their number times the energy of one
         static = array_static_W (number of arrays) time.
     Matrices work one after the other; the pieces of one matrix cut over several arrays work at once. Time, s:
-        (mvm + mvm_t) read_s adc.lines + slots pulse_s + program_rounds rows (pulse_s + read_s) + digital_ops / digital_per_s + settle_s.
+        (mvm + mvm_t) read_s adc.lines + slots pulse_s + program_rounds rows (pulse_s + read_s) + digital_ops / digital_per_s + settle_s
+            + spiking_s.
     A read of a single row is a vector like any other, already among mvm.
     Area, m^2: pitch^2 per device, an ADC and a DAC for every line of both sides over the lines that share one, since
     the transposed read needs them on either side. A resistive network has no converters: node_m2 for every column.
@@ -166,6 +186,9 @@ def _energy(design: Design, technology: Technology, n: Mapping[str, float], cut:
     return {
         "circuit": n.get("dissipated_W", 0) * settle_s,
         "amplifier": n.get("amplified", 0) * technology.amplifier_W * settle_s,
+        "synapse": n.get("synaptic_ops", 0) * (technology.synapse_J or 0.0),
+        "spike": (n.get("lif_spikes", 0) + n.get("blif_spikes", 0)) * (technology.spike_J or 0.0),
+        "walk": n.get("walk_steps", 0) * (technology.walk_J or 0.0),
         "read": n.get("cell_reads", 0) * read,
         "update": cells_charged * per_cell + n.get("coincidences", 0) * step,
         "program": written * (step + per_cell * (cut.rows + cut.columns)),
@@ -180,7 +203,7 @@ def _seconds(design: Design, technology: Technology, n: Mapping[str, float], cut
     reads = (n.get("mvm", 0) + n.get("mvm_t", 0)) * p.read_s * p.adc.lines
     program = n.get("program_rounds", 0) * cut.rows * (p.pulse_s + p.read_s)
     in_arrays = reads + n.get("slots", 0) * p.pulse_s + program
-    return n.get("settle_s", 0) + in_arrays / cut.arrays + n.get("digital_ops", 0) / technology.digital_per_s
+    return n.get("settle_s", 0) + n.get("spiking_s", 0) + in_arrays / cut.arrays + n.get("digital_ops", 0) / technology.digital_per_s
 
 
 def _area(design: Design, technology: Technology, cut: _Cut) -> float:
@@ -189,6 +212,9 @@ def _area(design: Design, technology: Technology, cut: _Cut) -> float:
     devices = cut.rows * cut.columns * len(design.cell.signs)
     if design.network.kind == "resistive":
         return cut.arrays * (devices * technology.pitch_m**2 + cut.columns * technology.node_m2)
+    if design.network.kind == "spiking-rbm":
+        neurons = (cut.rows + cut.columns) * (technology.neuron_m2 or 0.0)
+        return cut.arrays * (devices * technology.pitch_m**2 + neurons)
     return cut.arrays * (devices * technology.pitch_m**2 + adcs * technology.adc_m2 + dacs * technology.dac_m2)
 
 

@@ -54,6 +54,7 @@ class Equilibrium(Rule):
     """
 
     settles: ClassVar[bool] = True
+    network: ClassVar[str] = "resistive"
 
     lr: float = Field(default=10.0, ge=0, le=1e6, description="learning rate, 1/V^2")
     layer_lr: tuple[float, ...] = Field(default=(1.0, 0.5), strict=False, min_length=1, description="part of the rate for each crossbar")

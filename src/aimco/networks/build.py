@@ -11,11 +11,13 @@ from torch import nn
 
 from aimco.networks.end_to_end import EndToEnd
 from aimco.networks.layers import Conv2d, Linear
+from aimco.networks.on_chip import OnChip
 from aimco.record import InputError
 
 if TYPE_CHECKING:
     from aimco.tasks import Task
 
+WHOLE = {"resistive": EndToEnd, "spiking-rbm": OnChip}  # networks that are no chain of layers
 _ACTIVATION = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
 
 
@@ -46,12 +48,12 @@ def build(designs: Any, task: Task, seeds: Sequence[int]) -> nn.Sequential:
     """The network of a design (possibly `stack`ed) for a task, one ensemble member per seed.
 
     Raises:
-        InputError: a convolutional network for samples that are no images, or too small; a resistive one for a task without classes,
-            or for several members.
+        InputError: a convolutional network for samples that are no images, or too small; a resistive or spiking one for a task without
+            classes, or for several members.
     """
     network, classify = designs.network, task.kind == "classify"
-    if network.kind == "resistive":
-        return nn.Sequential(_end_to_end(designs, task, seeds))
+    if network.kind in WHOLE:
+        return nn.Sequential(_whole(designs, task, seeds))
     layers = _convolutions(designs, task, seeds) if classify and network.kind == "lenet" else []
     inputs = layers.pop() if layers else task.inputs
     sizes = [inputs, *(network.hidden if classify else ()), task.outputs]
@@ -61,12 +63,13 @@ def build(designs: Any, task: Task, seeds: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def _end_to_end(design: Any, task: Task, seeds: Sequence[int]) -> EndToEnd:
+def _whole(design: Any, task: Task, seeds: Sequence[int]) -> EndToEnd | OnChip:
+    kind = design.network.kind
     if task.kind != "classify":
-        raise InputError(f"network.kind resistive needs classes to tell apart, and task {task.name} has none; take digits or mnist")
+        raise InputError(f"network.kind {kind} needs classes to tell apart, by labels, and task {task.name} has none; take digits or mnist")
     if len(seeds) > 1:
-        raise InputError(f"network.kind resistive must be built for one member at a time, got {len(seeds)}; evaluate_many does so")
-    return EndToEnd(design, task.inputs, task.outputs, seeds[0])
+        raise InputError(f"network.kind {kind} must be built for one member at a time, got {len(seeds)}; evaluate_many does so")
+    return WHOLE[kind](design, task.inputs, task.outputs, seeds[0])
 
 
 def _convolutions(designs: Any, task: Task, seeds: Sequence[int]) -> list[Any]:

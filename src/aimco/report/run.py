@@ -11,8 +11,9 @@ from torch import nn
 
 from aimco.evaluation import Result
 from aimco.networks.end_to_end import EndToEnd
+from aimco.networks.on_chip import OnChip
 from aimco.record import write_atomic
-from aimco.report import circuit, markup
+from aimco.report import circuit, markup, spiking
 from aimco.tasks import Task
 from aimco.units import text
 
@@ -50,6 +51,8 @@ def write(result: Result, folder: str, command: str, pictures: Mapping[str, Figu
 def pictures(model: nn.Sequential, task: Task) -> dict[str, Figure]:
     """Pictures of a trained network beyond its learning curve."""
     first = model[0]
+    if isinstance(first, OnChip):
+        return {"spiking machine": spiking.figure(first, task.test_x, task.test_y, task.image)}
     return {"circuit": circuit.figure(first, task.test_x, task.test_y)} if isinstance(first, EndToEnd) else {}
 
 
