@@ -93,6 +93,8 @@ def draw(rows: list[dict[str, Any]]) -> Any:
         axis.plot(at, [100 * r["learned_in"] for r in mine], "o-", color=f"C{k}", label=f"{name}: learned in the circuit")
         axis.plot(at, [100 * r["written"] for r in mine], "s--", color=f"C{k}", label=f"{name}: learned without, then written")
     axis.set(xlabel="standard deviation from part to part (%)", ylabel="test accuracy, digits (%)")
+    lowest = min(min(r["learned_in"], r["written"]) for r in rows)
+    axis.set_ylim(100 * lowest - 3, 100)  # 360 images: a line of the picture is not to be made of single ones
     axis.legend(fontsize=8)
     return figure
 
