@@ -5,7 +5,7 @@ from __future__ import annotations
 import aimco as ai
 from aimco.learning import Rule
 
-LAYER_RULES = [kind for kind in Rule.kinds() if not Rule.of_kind(kind).settles]  # the others teach circuits
+LAYER_RULES = [kind for kind in Rule.kinds() if Rule.of_kind(kind).network is None]
 NEEDED = {
     "retention-tiki-taka": {"device": ai.Device.named("soft-bounds").replace("retention_s", 1.0).as_dict()},
     "probabilistic-write": {"device": ai.Device.named("soft-bounds").replace("programming_noise", [2e-10, 0.0, 0.0]).as_dict()},

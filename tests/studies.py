@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from aimco.study import Study
+import pytest
+
+from aimco.study import Study, run
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -24,6 +26,21 @@ SMALL: dict[str, Any] = {
 
 def small(**changes: Any) -> Study:
     return Study.of(SMALL | changes)
+
+
+class Stopped(Exception):
+    """What ends a run in the middle."""
+
+
+def stopped(study: Study, storage: str, after: int) -> None:
+    """Run a study until so many trials are done, and stop it there."""
+
+    def interrupt(trial: Any, done: int, size: int) -> None:
+        if done == after:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(study, storage=storage, on_trial=interrupt)
 
 
 def same(one: list, other: list) -> bool:

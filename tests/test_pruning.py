@@ -19,7 +19,7 @@ from aimco.cli import main
 from aimco.record import InputError
 from aimco.study import default_storage, front, run, trials
 from aimco.study.pruning import Pruning, Watch
-from studies import SMALL, same, small
+from studies import SMALL, same, small, stopped
 
 EPOCHS = 4
 MANY = {
@@ -69,17 +69,8 @@ def test_a_pruned_study_goes_on_as_if_never_stopped(tmp_path, changes):
     unbroken = run(many(**changes), storage=url(tmp_path, "unbroken"))
     assert {t.state for t in unbroken} == {"complete", "pruned"}
 
-    class Stopped(Exception):
-        pass
-
-    for stop in (5, 7):
-
-        def interrupt(trial, done, size, stop=stop):
-            if done == stop:
-                raise Stopped
-
-        with pytest.raises(Stopped):
-            run(many(**changes), storage=url(tmp_path), on_trial=interrupt)
+    for after in (5, 7):
+        stopped(many(**changes), url(tmp_path), after)
     assert same(run(many(**changes), storage=url(tmp_path)), unbroken)
     assert same(trials(many(**changes), url(tmp_path)), unbroken)
 

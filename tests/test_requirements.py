@@ -140,7 +140,7 @@ def test_a_derived_requirement_is_one_that_devices_are_judged_by(answered, tmp_p
     [
         ([], "rule must name at least one"),
         (["--rule", "sdg"], "rule kind 'sdg' is unknown (did you mean sgd?)"),
-        (["--rule", "digital"], "must learn in arrays"),
+        (["--rule", "digital"], "must teach layers in arrays"),
         (["--rule", "sgd", "--task", "mnits"], "did you mean mnist"),
         (["--rule", "sgd", "--task", "mnist"], "--data-dir"),
         (["--rule", "sgd", "--penalty", "0"], "penalty must be in points of accuracy above 0"),

@@ -21,7 +21,7 @@ from aimco.cli import main
 from aimco.record import InputError
 from aimco.study import Study, default_storage, front, run, trials
 from aimco.study.store import opened
-from studies import SMALL, same, small
+from studies import SMALL, same, small, stopped
 
 
 def url(folder: Path, name: str = "s") -> str:
@@ -72,18 +72,9 @@ def test_every_sampler_runs_and_goes_on_as_if_never_stopped(tmp_path, sampler):
     whole = run(study, storage=url(tmp_path, "whole"))
     assert len(whole) == 8
 
-    class Stopped(Exception):
-        pass
-
-    for stop in (3, 5):
-
-        def interrupt(trial, done, size, stop=stop):
-            if done == stop:
-                raise Stopped
-
-        with pytest.raises(Stopped):
-            run(study, storage=url(tmp_path), on_trial=interrupt)
-        assert len(trials(study, url(tmp_path))) == stop
+    for after in (3, 5):
+        stopped(study, url(tmp_path), after)
+        assert len(trials(study, url(tmp_path))) == after
     told = []
     assert same(run(study, storage=url(tmp_path), resume=True, on_trial=lambda trial, done, size: told.append(done)), whole)
     assert told == [6, 7, 8]

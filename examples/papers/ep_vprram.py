@@ -10,16 +10,16 @@ Usage: python ep_vprram.py [--quick] [--redraw] [--out FOLDER]      (12 min; wri
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import torch
+from _figure import figure_of
 
 import aimco as ai
 from aimco.arrays.vertical import Vertical
+from aimco.evaluation import accuracy
 from aimco.learning.equilibrium import Equilibrium
 from aimco.networks.resistive import Resistive
 from aimco.tasks import Task
@@ -53,36 +53,25 @@ def programmed(into: Resistive, trained: Resistive) -> Resistive:
     return into
 
 
-@torch.no_grad()
-def accuracy(net: Resistive, task: Task) -> float:
+def correct(net: Resistive, task: Task) -> float:
     """Of the test set, %."""
-    return 100 * float((net(task.test_x).argmax(1) == task.test_y).double().mean())
+    return 100 * float(accuracy(net, task)[0])
 
 
 def main() -> None:
-    options = argparse.ArgumentParser()
-    options.add_argument("--quick", action="store_true")
-    options.add_argument("--redraw", action="store_true", help="from the JSON in the folder")
-    options.add_argument("--out", default=".")
-    chosen = options.parse_args()
-    folder = Path(chosen.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not chosen.redraw:
-        table = run(*((1, 2, PILLAR[2:3]) if chosen.quick else (SEEDS, EPOCHS, PILLAR)))
-        (folder / "ep-vprram.json").write_text(json.dumps(table, indent=1) + "\n")
-    draw(json.loads((folder / "ep-vprram.json").read_text()), folder / "ep-vprram.png")
+    figure_of("ep-vprram", lambda chosen: run(*((1, 2, PILLAR[2:3]) if chosen.quick else (SEEDS, EPOCHS, PILLAR))), draw)
 
 
 def run(seeds: int, epochs: int, pillars: tuple[float, ...]) -> dict[str, Any]:
     """Test accuracy of each seed, %, for each resistance."""
     task = ai.load_task("digits", seed=0)
     blind = [train(network(None, seed), task, epochs) for seed in range(seeds)]
-    table: dict[str, Any] = {"without wires": [accuracy(net, task) for net in blind]}
+    table: dict[str, Any] = {"without wires": [correct(net, task) for net in blind]}
     print(f"without wires {table['without wires']} %", flush=True)
     for pillar in pillars:
         row = {
-            "trained without wires, programmed": [accuracy(programmed(network(pillar, k), net), task) for k, net in enumerate(blind)],
-            "trained inside the array": [accuracy(train(network(pillar, k), task, epochs), task) for k in range(seeds)],
+            "trained without wires, programmed": [correct(programmed(network(pillar, k), net), task) for k, net in enumerate(blind)],
+            "trained inside the array": [correct(train(network(pillar, k), task, epochs), task) for k in range(seeds)],
         }
         table[f"{pillar:g} Ohm"] = row
         print(f"{pillar:g} Ohm per layer: {row}", flush=True)

@@ -5,25 +5,23 @@ of the RPU specification (in proportion, or one fixed pulse for each device), of
 phase-change devices on lines of both signs. A figure: test accuracy against the spread of diodes, gains and conductances, for networks
 that learned in the spread circuit, and for such that learned without and were then written into it.
 
-Usage: python equilibrium_on_devices.py [--quick] [--data-dir FOLDER] [--out FOLDER]      (5 min, with MNIST 30; writes
+Usage: python equilibrium_on_devices.py [--quick] [--redraw] [--data-dir FOLDER] [--out FOLDER]      (5 min, with MNIST 30; writes
 equilibrium-on-devices.json and .png)
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from _figure import figure_of
 
 import aimco as ai
 from aimco import tasks
 from aimco.evaluation import accuracy
 from aimco.networks.build import build
-from aimco.record import write_atomic
 
 DEVICES: dict[str, dict[str, Any]] = {
     "exact moves": {"device": "ideal", "rule.moves": "ideal"},
@@ -82,9 +80,10 @@ def spread(task: tasks.Task, epochs: int) -> list[dict[str, Any]]:
     return rows
 
 
-def draw(rows: list[dict[str, Any]]) -> Any:
+def draw(found: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
+    rows = found["spread"]
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axis = figure.subplots()
     for k, (part, name) in enumerate(PARTS.items()):
@@ -96,24 +95,20 @@ def draw(rows: list[dict[str, Any]]) -> Any:
     lowest = min(min(r["learned_in"], r["written"]) for r in rows)
     axis.set_ylim(100 * lowest - 3, 100)  # 360 images: a line of the picture is not to be made of single ones
     axis.legend(fontsize=8)
-    return figure
+    figure.savefig(path, dpi=120)
 
 
-def main() -> None:
-    options = argparse.ArgumentParser()
-    options.add_argument("--quick", action="store_true")
-    options.add_argument("--data-dir")
-    options.add_argument("--out", default=".")
-    chosen = options.parse_args()
+def run(chosen: Any) -> dict[str, Any]:
     digits, epochs = tasks.load("digits", limit=400 if chosen.quick else None), 2 if chosen.quick else 10
     rows = on_devices(digits, {"training.epochs": epochs})
     if chosen.data_dir:
         mnist = tasks.load("mnist", data_dir=chosen.data_dir, limit=1000 if chosen.quick else 20_000)
         rows += on_devices(mnist, MNIST | {"training.epochs": epochs})
-    found = {"devices": rows, "spread": spread(digits, min(epochs, 6))}
-    folder = Path(chosen.out)
-    write_atomic(folder / "equilibrium-on-devices.json", json.dumps(found, indent=1) + "\n")
-    draw(found["spread"]).savefig(folder / "equilibrium-on-devices.png", dpi=120)
+    return {"devices": rows, "spread": spread(digits, min(epochs, 6))}
+
+
+def main() -> None:
+    figure_of("equilibrium-on-devices", run, draw, mnist="may")
 
 
 if __name__ == "__main__":

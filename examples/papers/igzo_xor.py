@@ -8,8 +8,9 @@ Usage: python igzo_xor.py [--quick] [--out FOLDER]      (10 s; writes igzo-xor.p
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+
+from _figure import options
 
 from aimco.reference import Settings
 from aimco.reference.igzo_xor import LEARNED, Run, whole, worst
@@ -45,10 +46,7 @@ def draw_shares(axis, found: Run) -> None:
 def main() -> None:
     from matplotlib.figure import Figure
 
-    options = argparse.ArgumentParser()
-    options.add_argument("--quick", action="store_true")
-    options.add_argument("--out", default=".")
-    chosen = options.parse_args()
+    chosen = options()
     found = whole(Settings(quick=chosen.quick))
     figure = Figure(figsize=(9, 4), layout="constrained")
     learning, shares = figure.subplots(1, 2)

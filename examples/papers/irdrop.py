@@ -10,12 +10,11 @@ Usage: python irdrop.py --data-dir FOLDER [--quick] [--out FOLDER]      (10 min;
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from _figure import figure_of
 
 import aimco as ai
 from aimco.evaluation import accuracy
@@ -53,19 +52,7 @@ def moved(blind: torch.nn.Sequential, to: torch.nn.Sequential) -> torch.nn.Seque
 
 
 def main() -> None:
-    options = argparse.ArgumentParser()
-    options.add_argument("--data-dir")
-    options.add_argument("--quick", action="store_true")
-    options.add_argument("--redraw", action="store_true")
-    options.add_argument("--out", default=".")
-    chosen = options.parse_args()
-    folder = Path(chosen.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not chosen.redraw:
-        if chosen.data_dir is None:
-            options.error("--data-dir must be given: the folder with the IDX files of MNIST")
-        (folder / "irdrop.json").write_text(json.dumps(run(chosen.data_dir, chosen.quick), indent=1) + "\n")
-    draw(json.loads((folder / "irdrop.json").read_text()), folder / "irdrop.png")
+    figure_of("irdrop", lambda chosen: run(chosen.data_dir, chosen.quick), draw, mnist="must")
 
 
 def run(data_dir: str, quick: bool) -> dict[str, Any]:

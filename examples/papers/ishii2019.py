@@ -9,16 +9,12 @@ Usage: python ishii2019.py --data-dir FOLDER [--quick] [--out FOLDER]      (3 mi
 
 from __future__ import annotations
 
-import argparse
-import json
-from pathlib import Path
-
 import torch
+from _figure import keep, options
 
 from aimco import tasks
 from aimco.design import Design
 from aimco.networks.on_chip import OnChip
-from aimco.record import write_atomic
 
 DIGITS = 100
 
@@ -56,14 +52,10 @@ def run(task: tasks.Task, refresh_every: int | None, epochs: int) -> dict:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser()
-    options.add_argument("--data-dir", required=True)
-    options.add_argument("--quick", action="store_true")
-    options.add_argument("--out", default=".")
-    chosen = options.parse_args()
+    chosen = options(mnist="must")
     task = tasks.load("mnist", data_dir=chosen.data_dir, limit=DIGITS)
     rows = [run(task, every, 2 if chosen.quick else 12) for every in (100, None)]
-    write_atomic(Path(chosen.out) / "ishii2019.json", json.dumps({"published": [0.92, 0.93], "rows": rows}, indent=1) + "\n")
+    keep(chosen.out, "ishii2019", {"published": [0.92, 0.93], "rows": rows})
 
 
 if __name__ == "__main__":

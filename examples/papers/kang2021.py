@@ -8,15 +8,11 @@ Usage: python kang2021.py [--quick] [--out FOLDER]      (3 min; writes kang2021.
 
 from __future__ import annotations
 
-import argparse
-import json
-from pathlib import Path
-
 import numpy as np
+from _figure import keep, options
 
 from aimco.design import Design
 from aimco.evaluation import evaluate
-from aimco.record import write_atomic
 
 S = (0.0, 0.003, 0.01, 0.03, 0.05, 0.1, 0.3)
 PUBLISHED_BEST = (0.01, 0.05)
@@ -41,10 +37,7 @@ def run(neuron: dict, epochs: int, limit: int | None, seeds: int) -> dict:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser()
-    options.add_argument("--quick", action="store_true")
-    options.add_argument("--out", default=".")
-    chosen = options.parse_args()
+    chosen = options()
     size = (1, 300, 1) if chosen.quick else (2, None, 2)
     walk = run({"noise": "random-walk"}, *size)
     print(f"random walk: {100 * walk['accuracy']:.1f} %", flush=True)
@@ -56,7 +49,7 @@ def main() -> None:
     found = {"random_walk": walk, "device_noise": rows, "best_s": best["s"], "published_best_s": PUBLISHED_BEST}
     found["energy_ratio"] = walk["sample_J"] / best["sample_J"]
     found["assumed"] = "8.95 pJ per synaptic operation, and .1 pJ per step of a random walk, one each 10 us and neuron"
-    write_atomic(Path(chosen.out) / "kang2021.json", json.dumps(found, indent=1) + "\n")
+    keep(chosen.out, "kang2021", found)
     print(f"best s {best['s']:g} (published {PUBLISHED_BEST}), energy with random walks over without: {found['energy_ratio']:.2f}")
 
 

@@ -10,9 +10,9 @@ Usage: python leak_and_reference.py --data-dir FOLDER [--quick] [--out FOLDER]  
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
+
+from _figure import keep, options
 
 import aimco as ai
 
@@ -47,11 +47,7 @@ def errors(device: str, rule: str, data_dir: str, quick: bool) -> list[float]:
 def main() -> None:
     from matplotlib.figure import Figure
 
-    options = argparse.ArgumentParser()
-    options.add_argument("--data-dir", required=True)
-    options.add_argument("--quick", action="store_true")
-    options.add_argument("--out", default=".")
-    chosen = options.parse_args()
+    chosen = options(mnist="must")
     figure = Figure(figsize=(9, 4), layout="constrained")
     table: dict[str, dict[str, list[float]]] = {}
     for device, axis in zip(SECONDS, figure.subplots(1, 2, sharey=True), strict=True):
@@ -68,7 +64,7 @@ def main() -> None:
     folder = Path(chosen.out)
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / "leak-and-reference.png", dpi=120)
-    (folder / "leak-and-reference.json").write_text(json.dumps({"test error, %": table}, indent=1) + "\n")
+    keep(chosen.out, "leak-and-reference", {"test error, %": table})
 
 
 if __name__ == "__main__":

@@ -8,19 +8,17 @@ Usage: python neftci2014.py --data-dir FOLDER [--quick] [--out FOLDER]      (2 m
 
 from __future__ import annotations
 
-import argparse
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
+from _figure import keep, options
 
 from aimco import tasks
 from aimco.design import Design
 from aimco.networks.on_chip import OnChip
 from aimco.networks.spiking_rbm import FREE, SpikingRbm, boltzmann
 from aimco.neurons import Neuron, fit, rates
-from aimco.record import write_atomic
 
 DT = 1e-4
 RECALLED = {"spiking": 0.919, "8 bits": 0.916, "5 bits": 0.894}  # after 20,000 samples
@@ -73,11 +71,7 @@ def accuracy(network: OnChip, task: tasks.Task) -> float:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser()
-    options.add_argument("--data-dir", required=True)
-    options.add_argument("--quick", action="store_true")
-    options.add_argument("--out", default=".")
-    chosen = options.parse_args()
+    chosen = options(mnist="must")
     torch.set_num_threads(1)
     samples = 1000 if chosen.quick else 5000
     task = tasks.load("mnist", data_dir=chosen.data_dir, limit=samples)
@@ -87,7 +81,7 @@ def main() -> None:
         "accuracy": [learned(task, samples, seed) for seed in range(1 if chosen.quick else 3)],
         "recalled": RECALLED,
     }
-    write_atomic(Path(chosen.out) / "neftci2014.json", json.dumps(found, indent=1) + "\n")
+    keep(chosen.out, "neftci2014", found)
     print(json.dumps(found, indent=1))
 
 

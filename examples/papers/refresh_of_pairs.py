@@ -8,9 +8,9 @@ Usage: python refresh_of_pairs.py [--quick] [--out FOLDER]      (12 s; writes re
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
+
+from _figure import keep, options
 
 import aimco as ai
 
@@ -28,10 +28,7 @@ def errors(refresh_every: int | None, epochs: int) -> list[float]:
 def main() -> None:
     from matplotlib.figure import Figure
 
-    options = argparse.ArgumentParser()
-    options.add_argument("--quick", action="store_true")
-    options.add_argument("--out", default=".")
-    chosen = options.parse_args()
+    chosen = options()
     epochs = 5 if chosen.quick else 20
     found = {name: errors(every, epochs) for name, every in POLICIES.items()}
     figure = Figure(figsize=(6.5, 4.2), layout="constrained")
@@ -45,7 +42,7 @@ def main() -> None:
     figure.savefig(folder / "refresh-of-pairs.png", dpi=120)
     last = {name: curve[-1] for name, curve in found.items()}
     ratio = last["refresh every 1000 samples"] / last["refresh every 10 samples (ideal)"]
-    (folder / "refresh-of-pairs.json").write_text(json.dumps({"error": found, "refresh_over_ideal": ratio}, indent=1) + "\n")
+    keep(chosen.out, "refresh-of-pairs", {"error": found, "refresh_over_ideal": ratio})
     for name, error in last.items():
         print(f"{name}: {error:.4f}")
     print(f"refresh over ideal: {ratio:.2f} (asked: below 1.3)")

@@ -10,13 +10,12 @@ Usage: python vprram.py --data-dir FOLDER [--quick] [--out FOLDER]      (10 min;
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from _figure import figure_of
 
 import aimco as ai
 from aimco.arrays.vertical import Vertical, VerticalArray, residual
@@ -78,19 +77,7 @@ def inference(model: torch.nn.Sequential, x: torch.Tensor, y: torch.Tensor, laye
 
 
 def main() -> None:
-    options = argparse.ArgumentParser()
-    options.add_argument("--data-dir")
-    options.add_argument("--quick", action="store_true")
-    options.add_argument("--redraw", action="store_true")
-    options.add_argument("--out", default=".")
-    chosen = options.parse_args()
-    folder = Path(chosen.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not chosen.redraw:
-        if chosen.data_dir is None:
-            options.error("--data-dir must be given: the folder with the IDX files of MNIST")
-        (folder / "vprram.json").write_text(json.dumps(run(chosen.data_dir, chosen.quick), indent=1) + "\n")
-    draw(json.loads((folder / "vprram.json").read_text()), folder / "vprram.png")
+    figure_of("vprram", lambda chosen: run(chosen.data_dir, chosen.quick), draw, mnist="must")
 
 
 def run(data_dir: str, quick: bool) -> dict[str, Any]:

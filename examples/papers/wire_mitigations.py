@@ -10,12 +10,11 @@ Usage: python wire_mitigations.py [--quick] [--redraw] [--out FOLDER]      (1 mi
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from _figure import figure_of
 
 from aimco.arrays.mitigation import compensated, effective, in_tiles, read_margin
 from aimco.arrays.vertical import Vertical, residual
@@ -44,23 +43,16 @@ def margins(layers: int, size: int) -> dict[str, float]:
     return {how: 100 * read_margin(made, ON_S, OFF_S, unselected=how).margin for how in ("grounded", "floating", "half")}
 
 
+def run(size: int, pillars: int) -> dict[str, Any]:
+    """Products of planar arrays for each resistance, margins of three-dimensional ones for each number of layers."""
+    return {
+        "planar": {f"{ohm:g}": planar(ohm, size) for ohm in OHM},
+        "read margin, %": {str(n): margins(n, pillars) for n in LAYERS},
+    }
+
+
 def main() -> None:
-    options = argparse.ArgumentParser()
-    options.add_argument("--quick", action="store_true")
-    options.add_argument("--redraw", action="store_true", help="from the JSON in the folder")
-    options.add_argument("--out", default=".")
-    chosen = options.parse_args()
-    folder = Path(chosen.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not chosen.redraw:
-        size, pillars = (64, 8) if chosen.quick else (128, 16)
-        table = {
-            "planar": {f"{ohm:g}": planar(ohm, size) for ohm in OHM},
-            "read margin, %": {str(n): margins(n, pillars) for n in LAYERS},
-        }
-        print(json.dumps(table, indent=1))
-        (folder / "wire-mitigations.json").write_text(json.dumps(table, indent=1) + "\n")
-    draw(json.loads((folder / "wire-mitigations.json").read_text()), folder / "wire-mitigations.png")
+    figure_of("wire-mitigations", lambda chosen: run(*((64, 8) if chosen.quick else (128, 16))), draw)
 
 
 def draw(table: dict[str, Any], path: Path) -> None:

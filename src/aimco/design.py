@@ -18,6 +18,8 @@ from aimco.networks.spiking_rbm import Spiking
 from aimco.periphery import Periphery
 from aimco.record import InputError, PathError, Record, at
 
+_TAUGHT_BY = {"resistive": "equilibrium", "spiking-rbm": "contrastive-divergence"}  # networks that are no chain of layers
+
 
 class Network(Record):
     """The network to train.
@@ -141,10 +143,9 @@ class Design(Record):
             self.rule.check(self)
         except PathError as error:
             raise at(error.path, error.problem) from None
-        if self.network.kind == "resistive" and self.rule.network != "resistive":
-            raise at("rule.kind", f"must be equilibrium in a resistive network, got {self.rule.kind}: the others need converters")
-        if self.network.kind == "spiking-rbm" and self.rule.network != "spiking-rbm":
-            raise at("rule.kind", f"must be contrastive-divergence in a network of kind spiking-rbm, got {self.rule.kind}")
+        needed = _TAUGHT_BY.get(self.network.kind)
+        if needed and self.rule.network != self.network.kind:
+            raise at("rule.kind", f"must be {needed} in a network of kind {self.network.kind}, got {self.rule.kind}")
         if self.network.kind == "resistive" and not self.network.hidden:
             raise at("network.hidden", "must hold at least one layer in a resistive network, got none")
         return self

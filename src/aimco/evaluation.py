@@ -7,7 +7,7 @@ import io
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,7 @@ from aimco.device.device import Device
 from aimco.ensemble import stack
 from aimco.ledger import Counts
 from aimco.networks.build import WHOLE, build
-from aimco.networks.end_to_end import EndToEnd
-from aimco.networks.layers import AnalogLayer, analog_layers
-from aimco.networks.on_chip import OnChip
+from aimco.networks.layers import AnalogLayer, Arrays, analog_layers
 from aimco.optim import descent_of
 from aimco.periphery import across
 from aimco.record import InputError, write_atomic
@@ -261,8 +259,8 @@ def _threads_for(model: nn.Sequential, batch: int) -> Iterator[None]:
     """One thread for products too small to share: waking others costs as much, and far more beside another program."""
     threads = torch.get_num_threads()
     layers = [m for m in model.children() if isinstance(m, AnalogLayer)]
-    largest = max((m.members * m.vectors * m.inputs * m.outputs for m in layers), default=_SHARED_ABOVE)
-    torch.set_num_threads(1 if batch * largest < _SHARED_ABOVE else threads)
+    small = layers and batch * max(m.members * m.vectors * m.inputs * m.outputs for m in layers) < _SHARED_ABOVE
+    torch.set_num_threads(1 if small else threads)
     try:
         yield
     finally:
@@ -307,13 +305,10 @@ def _train(
 
 
 def _sample_s(model: nn.Sequential, design: Design) -> float:
-    """Time of one training sample: reads and updates of layers, or operating points of a circuit."""
+    """Time of one training sample: what a network of its own kind tells, or reads and updates of layers."""
     first = model[0]
-    if isinstance(first, EndToEnd):
-        return first.rule.phases * first.settle_s
-    if isinstance(first, OnChip):
-        return first.sample_s
-    return sample_latency(design, [m.vectors for m in model.children() if isinstance(m, AnalogLayer)])
+    own = first.sample_s if isinstance(first, Arrays) else None
+    return own or sample_latency(design, [m.vectors for m in model.children() if isinstance(m, AnalogLayer)])
 
 
 def _made_of(design: Design) -> list[Device]:
@@ -343,27 +338,6 @@ def _result(model: nn.Sequential, design: Design, task: Task, seed: int, e: int,
     samples = len(task.train_x) * len(curves["train_loss"])
     cost = price(design, counts, samples=samples, shapes=shapes)
     total = Counts.total(c for arrays in counts.values() for c in arrays.values())
-    notes = list(design.rule.notes())
-    if any(isinstance(layer, EndToEnd) for layer in layers.values()):
-        notes.append("circuits settle at once: energy is their power at the operating point times the time of their slowest mode")
-    notes += [note for layer in layers.values() if isinstance(layer, OnChip) for note in layer.notes()]
-    if design.network.kind == "spiking-rbm" and Technology.named(design.technology).synapse_J is None:
-        notes.append(f"technology {design.technology} has no energies of spikes, which are not priced; take spiking-90nm or spiking-28nm")
-    if any(layer.matrices for layer in layers.values()) and design.device.response.one_sided and not design.cell.rises_only:
-        notes.append("the device is one-sided: weights can only rise; a cell of two, as cell.kind = 'pair', would let them fall")
-    if layers and design.cell.transfers and not design.rule.transfers:
-        notes.append("the pairs of the cells keep the first weights: rule.kind = 'weight-transfer' would move to them what is learned")
-    if design.network.kind not in WHOLE and any(m.arrays > 1 for layer in layers.values() for m in layer.matrices.values()):
-        notes.append("matrices larger than the array are cut; partial sums are added digitally")
-    if design.network.circuit is not None and design.network.circuit.vertical is not None:
-        notes.append("wires of three-dimensional arrays drop voltage; their area and their capacitances are not counted")
-    if layers and design.device.half_select is not None:
-        notes.append("half-selected devices move by their mean steps, after each batch or write")
-    wires = design.array.wires
-    if layers and wires is not None and not wires.ideal:
-        notes.append("wires drop voltage in reads; pulses and write-and-verify reach each device at full voltage")
-        if design.network.kind != "resistive" and wires.method == "first-order":
-            notes.append("reads through wires are right to first order in their resistance")
     return Result(
         accuracy=float(curves["test_accuracy"][-1, e]),
         curves={n: [float(v) for v in c[:, e]] for n, c in curves.items()},
@@ -377,5 +351,26 @@ def _result(model: nn.Sequential, design: Design, task: Task, seed: int, e: int,
         seed=seed,
         wall_s=wall,
         versions={"aimco": aimco.__version__, "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
-        notes=notes,
+        notes=_notes(design, layers),
     )
+
+
+def _notes(design: Design, layers: Mapping[str, Arrays]) -> list[str]:
+    """Approximations in force."""
+    notes, parts, wires = list(design.rule.notes()), list(layers.values()), design.array.wires
+    notes += [note for part in parts for note in part.notes()]
+    if design.network.kind == "spiking-rbm" and Technology.named(design.technology).synapse_J is None:
+        notes.append(f"technology {design.technology} has no energies of spikes, which are not priced; take spiking-90nm or spiking-28nm")
+    if any(part.matrices for part in parts) and design.device.response.one_sided and not design.cell.rises_only:
+        notes.append("the device is one-sided: weights can only rise; a cell of two, as cell.kind = 'pair', would let them fall")
+    if parts and design.cell.transfers and not design.rule.transfers:
+        notes.append("the pairs of the cells keep the first weights: rule.kind = 'weight-transfer' would move to them what is learned")
+    if design.network.kind not in WHOLE and any(m.arrays > 1 for part in parts for m in part.matrices.values()):
+        notes.append("matrices larger than the array are cut; partial sums are added digitally")
+    if parts and design.device.half_select is not None:
+        notes.append("half-selected devices move by their mean steps, after each batch or write")
+    if parts and wires is not None and not wires.ideal:
+        notes.append("wires drop voltage in reads; pulses and write-and-verify reach each device at full voltage")
+        if design.network.kind != "resistive" and wires.method == "first-order":
+            notes.append("reads through wires are right to first order in their resistance")
+    return notes

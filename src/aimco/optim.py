@@ -77,8 +77,8 @@ class DescentByTorch:
         return loss
 
 
-class BySettling:
-    """Trains a whole network in place, by the operating points of its circuit or the spikes of its phases; otherwise as `Descent`."""
+class ByItself:
+    """Trains a network that is no chain of layers in place, as it does itself; otherwise as `Descent`."""
 
     def __init__(self, network: EndToEnd | OnChip) -> None:
         self.network = network
@@ -88,10 +88,10 @@ class BySettling:
         return self.network.learn_from(x[0], y[0], float(lr))[None]
 
 
-def descent_of(model: nn.Sequential, loss: Loss) -> Descent | DescentByTorch | BySettling:
+def descent_of(model: nn.Sequential, loss: Loss) -> Descent | DescentByTorch | ByItself:
     """What trains a network: written out where it is a chain of layers and activations."""
     first = model[0]
     if isinstance(first, EndToEnd | OnChip):
-        return BySettling(first)
+        return ByItself(first)
     plain = all(isinstance(m, Linear) or type(m) in SLOPE for m in model)
     return (Descent if plain else DescentByTorch)(model, loss)

@@ -118,49 +118,43 @@ def _read_column(typing, tiles, at, current, trace, to, rate):
     return nb.void(tiles, nb.int64, current, trace, nb.int64, nb.float32), code
 
 
-@nb.njit(**_flags)
-def _neurons(v, current, trace, waiting, fired, bias, drive, threshold, law, rate, hold, likely, start, biased):
-    """One step of all neurons under normal noise: `fired` is 1 where they fire. A bias unit that fires kicks by the bias, and changes it.
+@nb.njit(inline="always")
+def _neuron(i, z, own, v, current, trace, waiting, fired, bias, drive, threshold, rate, hold, likely, biased):
+    """One step of neuron i with the noise z: `fired` is 1 where it fires. A bias unit that fires kicks by the bias, and changes it.
 
     All in float32, as other widths halve the vectors.
     """
-    leak, keep, fade, synaptic, still = law[LEAK], law[KEEP], law[TRACE], law[SYNAPTIC], law[CONSTANT]
-    rest, noise, reset, kick = law[REST], law[NOISE], law[RESET], law[KICK]
+    leak, keep, fade, synaptic, still, rest, noise, reset, kick = own
+    x = leak * v[i] + synaptic * current[i] + still * drive[i] + rest + noise * z
+    free = waiting[i] <= _ZERO
+    fires = free & (x > threshold[i])
+    v[i] = x if free & (x <= threshold[i]) else reset
+    waiting[i] = hold if fires else max(waiting[i] - _ONE, _ZERO)
+    fired[i] = _ONE if fires else _ZERO
+    hit = _ONE if _below(hash_add(biased, np.uint32(i)), likely) else _ZERO
+    traced = trace[i] * fade
+    traced = traced if traced > _LEAST else _ZERO
+    current[i] = keep * current[i] + hit * kick * bias[i]
+    bias[i] += hit * rate * traced
+    trace[i] = traced
+
+
+@nb.njit(**_flags)
+def _neurons(v, current, trace, waiting, fired, bias, drive, threshold, law, rate, hold, likely, start, biased):
+    """One step of all neurons under normal noise."""
+    own = law[LEAK], law[KEEP], law[TRACE], law[SYNAPTIC], law[CONSTANT], law[REST], law[NOISE], law[RESET], law[KICK]
     for i in range(v.size):
         z = rough_normal(hash_add(start, np.uint32(i)))
-        x = leak * v[i] + synaptic * current[i] + still * drive[i] + rest + noise * z
-        free = waiting[i] <= _ZERO
-        fires = free & (x > threshold[i])
-        v[i] = x if free & (x <= threshold[i]) else reset
-        waiting[i] = hold if fires else max(waiting[i] - _ONE, _ZERO)
-        fired[i] = _ONE if fires else _ZERO
-        hit = _ONE if _below(hash_add(biased, np.uint32(i)), likely) else _ZERO
-        traced = trace[i] * fade
-        traced = traced if traced > _LEAST else _ZERO
-        current[i] = keep * current[i] + hit * kick * bias[i]
-        bias[i] += hit * rate * traced
-        trace[i] = traced
+        _neuron(i, z, own, v, current, trace, waiting, fired, bias, drive, threshold, rate, hold, likely, biased)
 
 
 @nb.njit(**_flags)
 def _walkers(v, current, trace, waiting, fired, bias, drive, threshold, law, rate, hold, likely, start, biased, bits, clocks):
     """The same under random walks."""
-    leak, keep, fade, synaptic, still = law[LEAK], law[KEEP], law[TRACE], law[SYNAPTIC], law[CONSTANT]
-    rest, noise, reset, kick = law[REST], law[NOISE], law[RESET], law[KICK]
+    own = law[LEAK], law[KEEP], law[TRACE], law[SYNAPTIC], law[CONSTANT], law[REST], law[NOISE], law[RESET], law[KICK]
     for i in range(v.size):
         z = _walked(hash_add(start, np.uint32(i)), bits, clocks)
-        x = leak * v[i] + synaptic * current[i] + still * drive[i] + rest + noise * z
-        free = waiting[i] <= _ZERO
-        fires = free & (x > threshold[i])
-        v[i] = x if free & (x <= threshold[i]) else reset
-        waiting[i] = hold if fires else max(waiting[i] - _ONE, _ZERO)
-        fired[i] = _ONE if fires else _ZERO
-        hit = _ONE if _below(hash_add(biased, np.uint32(i)), likely) else _ZERO
-        traced = trace[i] * fade
-        traced = traced if traced > _LEAST else _ZERO
-        current[i] = keep * current[i] + hit * kick * bias[i]
-        bias[i] += hit * rate * traced
-        trace[i] = traced
+        _neuron(i, z, own, v, current, trace, waiting, fired, bias, drive, threshold, rate, hold, likely, biased)
 
 
 @nb.njit(**_flags)

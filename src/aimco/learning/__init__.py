@@ -47,8 +47,7 @@ class Rule(Kinded):
 
     kinds_in: ClassVar[str] = "aimco.learning"
     transfers: ClassVar[bool] = False  # whether it asks cells for transfers
-    settles: ClassVar[bool] = False  # whether it teaches a whole network by states of its own, and not the layers of one
-    network: ClassVar[str | None] = None  # kind of the network that it teaches then
+    network: ClassVar[str | None] = None  # kind of the one network that it teaches, by states of that network; none for rules of layers
 
     lr: float = Field(default=0.1, ge=0, le=1000, description="learning rate")
 

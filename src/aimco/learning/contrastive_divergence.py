@@ -28,7 +28,6 @@ class ContrastiveDivergence(Rule):
         most_pulses: to one device in one phase.
     """
 
-    settles: ClassVar[bool] = True
     network: ClassVar[str] = "spiking-rbm"
 
     lr: float = Field(default=0.1, ge=0, le=1000, description="learning rate")

@@ -53,7 +53,6 @@ class Equilibrium(Rule):
             rounded at random, at most `most_pulses`; "fixed" sends one pulse to each device whose change is above `threshold` pulses.
     """
 
-    settles: ClassVar[bool] = True
     network: ClassVar[str] = "resistive"
 
     lr: float = Field(default=10.0, ge=0, le=1e6, description="learning rate, 1/V^2")

@@ -264,6 +264,16 @@ class EndToEnd(Resistive):
         """Time of one operating point, s: as the circuit says, or until its slowest mode has .1 % of its way left."""
         return self.record.settle_s or _SETTLED * slowest(self.circuit(), self.record.node_F)
 
+    @property
+    def sample_s(self):
+        return self.rule.phases * self.settle_s
+
+    def notes(self):
+        told = ["circuits settle at once: energy is their power at the operating point times the time of their slowest mode"]
+        if self.record.vertical is not None:
+            told.append("wires of three-dimensional arrays drop voltage; their area and their capacitances are not counted")
+        return told
+
     def get_extra_state(self):
         saved = super().get_extra_state()
         kept = {"ledger": self._ledger, "rule": self.rule_state}

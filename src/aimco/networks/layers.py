@@ -79,6 +79,15 @@ class Arrays(nn.Module):
         """Rows and columns of each array."""
         return {name: matrix.shape[1:] for name, matrix in self.matrices.items()}
 
+    @property
+    def sample_s(self) -> float | None:
+        """Time of one training sample, s, where the network itself tells it."""
+        return None
+
+    def notes(self) -> list[str]:
+        """Approximations in force in it."""
+        return []
+
     def hold(self, seconds: Any) -> None:
         """Let time pass in the arrays."""
         for matrix in self.matrices.values():

@@ -132,8 +132,7 @@ class OnChip(Arrays):
             self._take()
 
     @property
-    def sample_s(self) -> float:
-        """Time of one training sample, s."""
+    def sample_s(self):
         return 2 * self.record.phase_s
 
     @property
@@ -152,8 +151,7 @@ class OnChip(Arrays):
         ran.add(walk_steps=self.machine.steps * self.machine.over.clocks * units, spiking_s=self.machine.steps * self.record.dt_s)
         return {"W": Counts()} | super().counts | {"neurons": ran}
 
-    def notes(self) -> list[str]:
-        """Approximations in force."""
+    def notes(self):
         return ["classes are told apart by free energy, computed digitally on the weights as they are; its cost is not counted"]
 
     def get_extra_state(self):

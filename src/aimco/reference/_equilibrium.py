@@ -14,7 +14,7 @@ def design(diodes: str, hidden: int, epochs: int) -> Design:
     """1569-hidden-20 on devices of a window from nothing to 1 uS, moved exactly; conductances start uniform below half of it.
 
     Chosen where the sources are silent or scale otherwise: sources of 100 V for a full pixel, since the voltage that one pixel leaves at
-    a hidden node is a 1569th of it (published programs multiply inputs by hundreds); outputs of 1 V for the right class; the second
+    a hidden node is a 1569th of it; outputs of 1 V for the right class; the second
     crossbar learns at a fifth of the rate, relative to the window, which falls by a factor .85 each epoch over 25 of them.
     """
     return Design.of(

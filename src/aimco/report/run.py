@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from aimco.networks.end_to_end import EndToEnd
 from aimco.networks.on_chip import OnChip
 from aimco.record import write_atomic
 from aimco.report import circuit, markup, spiking
+from aimco.report.device import png
 from aimco.tasks import Task
 from aimco.units import text
 
@@ -28,7 +28,7 @@ def write(result: Result, folder: str, command: str, pictures: Mapping[str, Figu
         command: that makes the run again. pictures: figures by their title.
     """
     at, design = Path(folder), result.design.dumps()
-    images = {"learning curve": _png(result.figure())} | {title: _png(figure) for title, figure in pictures.items()}
+    images = {"learning curve": png(result.figure())} | {title: png(figure) for title, figure in pictures.items()}
     for title, data in images.items():
         write_atomic(at / f"{title.replace(' ', '-')}.png", data)
     write_atomic(at / "design.toml", design)
@@ -54,9 +54,3 @@ def pictures(model: nn.Sequential, task: Task) -> dict[str, Figure]:
     if isinstance(first, OnChip):
         return {"spiking machine": spiking.figure(first, task.test_x, task.test_y, task.image)}
     return {"circuit": circuit.figure(first, task.test_x, task.test_y)} if isinstance(first, EndToEnd) else {}
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
-    return buffer.getvalue()

@@ -111,8 +111,8 @@ def known_rule(rule: str) -> type[Rule]:
         made = Rule.of_kind(rule)
     except InputError as error:
         raise InputError(f"rule {error}") from None
-    if not made().arrays():
-        raise InputError(f"rule must learn in arrays to ask anything of a device, got {rule}; take for example sgd or tiki-taka-v2")
+    if made.network is not None or not made().arrays():
+        raise InputError(f"rule must teach layers in arrays to ask anything of a device, got {rule}; take for example sgd or tiki-taka-v2")
     return made
 
 
