@@ -79,6 +79,27 @@ def test_spread_and_noise_come_from_the_seed():
     assert len(network.gain[0]) == len(network.diodes[0].high) == 20
 
 
+def test_mirrored_halves_rectify_and_empty_devices_start_at_the_lowest():
+    """Voltages of the first half of a layer stay above the diodes' drop, of the others below; the gradient is that of the adjoint."""
+    circuit = {"mirrored": True, "low_V": 0.0, "high_V": 12.0, "empty": 0.5, "gain": 1.0, "input_V": 20.0, "tolerance_V": 1e-12}
+    rule = {"kind": "equilibrium", "moves": "ideal", "beta": 1e-8}
+    made = design(network={"kind": "resistive", "hidden": [21], "circuit": circuit}, rule=rule)
+    network, (x, y) = EndToEnd(made, 64, 10), digits()
+    empty = network.conductances[0].detach() <= network.g_min
+    assert float(empty.double().mean()) == pytest.approx(0.5, abs=0.05)
+    phases = network.rule.settle(network, x, torch.nn.functional.one_hot(y, 10).double())
+    hidden = phases.free.nodes[0]
+    assert float(hidden[:, :11].min()) > -0.6
+    assert float(hidden[:, 11:].max()) < 0.6
+    error = network.read(phases.free) - torch.nn.functional.one_hot(y, 10)
+    exact, _ = adjoint.gradients(network.circuit(), network.lines(phases.x), phases.free, torch.cat((error, -error), 1))
+    for ours, theirs in zip(network.rule.gradients(network.circuit(), phases), exact, strict=True):
+        assert float(torch.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0)) >= 0.99999
+    ideal = EndToEnd(made.replace("network.circuit.diodes", "ideal"), 64, 10)
+    settled = ideal.relax(ideal.inputs(x), ideal.forced(ideal.inputs(x)))
+    assert float(settled.nodes[0][:, :11].min()) == 0 == float(settled.nodes[0][:, 11:].max())
+
+
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path):
     made = design(device="rpu", training={"epochs": 2, "batch": 50})
     whole = ai.evaluate(made, "digits", seed=1, limit=300)

@@ -22,7 +22,7 @@ class Phases:
     """What inputs x settled to: free, and nudged towards and away from the target. `away` is the free state when one-sided.
 
     Args:
-        lines: voltages of all lines at the inputs, where a circuit has to know them.
+        bias_V: of the line of the bias. lines: voltages of all lines at the inputs, where a circuit has to know them.
     """
 
     x: torch.Tensor
@@ -30,6 +30,7 @@ class Phases:
     towards: Settled
     away: Settled
     span: float
+    bias_V: float
     lines: torch.Tensor | None = None
 
 
@@ -88,9 +89,9 @@ class Equilibrium(Rule):
         error = network.read(free) - target
         nudge = self.beta * torch.cat((-error, error), 1)
         if not self.centred:
-            return Phases(x, free, network.relax(x, fixed, nudge, free), free, 2 * self.beta, lines)
+            return Phases(x, free, network.relax(x, fixed, nudge, free), free, 2 * self.beta, network.bias_V, lines)
         towards, away = network.relax(x, fixed, torch.cat((nudge, -nudge)), free).phases(2)
-        return Phases(x, free, towards, away, 4 * self.beta, lines)
+        return Phases(x, free, towards, away, 4 * self.beta, network.bias_V, lines)
 
     def gradients(self, circuit: Layered, phases: Phases) -> list[torch.Tensor]:
         """dC/dG of each crossbar, then of the devices on inverted lines, V^2/S, summed over the batch: from the voltages across them."""
@@ -117,7 +118,7 @@ class Equilibrium(Rule):
             if circuit.inverted[k] is not None:
                 inverted.append(2 * squares - others[-1])
         move = pairs[0][1]
-        return Slopes(own[0], phases.x.T @ move.to(phases.x.dtype), move.sum(0), -2 * rates[0], others, inverted)
+        return Slopes(own[0], phases.x.T @ move.to(phases.x.dtype), phases.bias_V * move.sum(0), -2 * rates[0], others, inverted)
 
     def _through_wires(self, circuit: Ported, phases: Phases, pairs: list[tuple[torch.Tensor, ...]], rates: list[float]) -> Each:
         """The same from the voltage across each device in its place between the wires: that is linear in the voltages of the ports."""

@@ -34,10 +34,12 @@ class Circuit(Record):
 
     Args:
         diodes: "shockley", exponential; "ideal", held between two voltages; "piecewise-linear", measured points of one diode.
-        low_V, high_V: of the sources behind the diodes, V. saturation_A, ideality: of shockley diodes, I_s (A) and n.
+        low_V, high_V: of the sources behind the diodes, V. mirrored: half of the hidden nodes have sources of -high_V and -low_V: with
+            low_V = 0 and a high_V that no node reaches, one half of a layer rectifies upwards and the other downwards.
+        saturation_A, ideality: of shockley diodes, I_s (A) and n.
         volts, amperes: points of a measured diode, V and A.
         input_V: what a source drives for an input of 1, and for the bias, V. gain: A of the amplifiers.
-        start: part of the range of the devices that initial conductances fill.
+        start: part of the range of the devices that initial conductances fill. empty: part of the devices that start at the lowest.
         diode_spread, gain_spread, conductance_spread: standard deviation from part to part, relative: of saturation currents and
             source voltages, of gains, and of the conductance that a device has in the circuit. offset_spread_V: of amplifiers, V.
         source_noise_V: standard deviation of what a source drives, new for each sample, V. readout_noise_V: of each reading of
@@ -49,6 +51,7 @@ class Circuit(Record):
     diodes: Literal["shockley", "ideal", "piecewise-linear"] = "shockley"
     low_V: float = quantity(V, -0.3, ge=-100, le=100, doc="lower source voltage of the diodes")
     high_V: float = quantity(V, 0.3, ge=-100, le=100, doc="upper source voltage of the diodes")
+    mirrored: bool = Field(default=False, description="half of the hidden nodes have the sources of opposite signs")
     saturation_A: float = quantity(A, 2.52e-9, gt=0, le=1, doc="saturation current of the diodes")
     ideality: float = Field(default=1.752, gt=0, le=10, description="ideality factor of the diodes")
     volts: tuple[float, ...] = Field(default=(0.0, 0.6, 0.7), strict=False, description="voltages of a measured diode, V")
@@ -56,6 +59,7 @@ class Circuit(Record):
     input_V: float = quantity(V, 1.0, gt=0, le=10_000, doc="voltage of an input of 1")
     gain: float = Field(default=4.0, gt=0, le=1e6, description="voltage gain of the amplifiers")
     start: float = Field(default=0.5, gt=0, le=1, description="part of the range that initial conductances fill")
+    empty: float = Field(default=0.0, ge=0, lt=1, description="part of the devices that start at the lowest conductance")
     diode_spread: float = Field(default=0.0, ge=0, le=1, description="relative spread of the diodes")
     gain_spread: float = Field(default=0.0, ge=0, le=1, description="relative spread of the gains")
     conductance_spread: float = Field(default=0.0, ge=0, le=1, description="relative spread of conductances in the circuit")
@@ -82,7 +86,11 @@ class Circuit(Record):
     def pair(self, nodes: int, layer: int, seed: int) -> DiodePair:
         """The diodes of a hidden layer, each node's own where they are spread."""
         spread = self._spread(self.diode_spread, nodes, seed, "diodes", layer)
-        bounds = {"low": self.low_V * spread, "high": self.high_V * spread}
+        low, high = self.low_V * spread, self.high_V * spread
+        if self.mirrored:
+            turned, own = torch.arange(nodes) >= (nodes + 1) // 2, torch.ones(nodes, dtype=getattr(torch, self.precision))
+            low, high = torch.where(turned, -own * high, own * low), torch.where(turned, -own * low, own * high)
+        bounds: dict[str, Any] = {"low": low, "high": high}
         if self.diodes == "ideal":
             return Ideal(**bounds)
         if self.diodes == "piecewise-linear":
@@ -151,11 +159,12 @@ class EndToEnd(Resistive):
         self._ledger = {name: torch.zeros((), dtype=torch.float64) for name in ("settles", "source_drives", "dissipated_W")}
 
     def _first(self, rows: int, columns: int, seed: int, *names: str | int) -> torch.Tensor:
-        """Uniform from g_min to the part of the range that the circuit says; of a pair one device alone is above g_min."""
+        """Uniform from g_min to the part of the range that the circuit says, but for empty ones; of a pair one alone is above g_min."""
         top = self.record.start * (self.g_max - self.g_min)
         draws = self._draw((rows, columns), 0, "start", names[0])
         if self.paired:
-            draws = (2 * draws - 1).mul_(-1 if len(names) > 1 else 1).clamp_(min=0)
+            draws = (2 * draws - 1).mul_(-1 if len(names) > 1 else 1)
+        draws = ((draws - self.record.empty) / (1 - self.record.empty)).clamp_(min=0)
         return (self.g_min + top * draws).to(self.dtype)
 
     def _draw(self, shape: Sequence[int], step: int, *names: str | int) -> torch.Tensor:

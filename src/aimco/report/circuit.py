@@ -39,7 +39,9 @@ def _voltages(axis: Axes, network: EndToEnd, x: torch.Tensor) -> None:
     for k, u in enumerate(settled.nodes):
         name = "outputs" if k == len(settled.nodes) - 1 else f"hidden layer {k + 1}"
         axis.hist(u.flatten().double().numpy(), bins=60, histtype="step", density=True, label=name)
-    for bound in (network.record.low_V, network.record.high_V):
+    made, reach = network.record, axis.get_xlim()
+    bounds = (made.low_V, made.high_V, *((-made.high_V, -made.low_V) if made.mirrored else ()))
+    for bound in (b for b in bounds if reach[0] <= b <= reach[1]):
         axis.axvline(bound, color="0.5", linestyle=":", linewidth=1)
     axis.set(xlabel="voltage of a node (V)", ylabel="density (1/V)", title="Free phase; dotted: sources of the diodes")
     axis.legend()
