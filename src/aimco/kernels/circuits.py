@@ -317,7 +317,8 @@ def learn_doubled(g, difference, product, common, bias, step, twist, low, high, 
 
     Args:
         g: S, (2 n + 1, columns), in place. difference: G+ - G-, made anew, (n, columns). product: x^T d, (n, columns).
-        common, bias: of each column; bias is what product would be in the last row. low, high: window, S. sums: of columns, in BLOCKS parts, S.
+        common, bias: of each column; bias is what product would be in the last row. low, high: window, S.
+        sums: of columns, in BLOCKS parts, S.
     """
     if product.size > _PASS_TOGETHER_ABOVE:
         _learn_together(g, difference, product, common, step, twist, low, high, sums)

@@ -83,8 +83,6 @@ class Equilibrium(Rule):
         """The phases of a batch: x (B, inputs), target (B, outputs) in V."""
         x = network.inputs(x)
         fixed, lines = network.forced(x), network.lines(x) if isinstance(network.circuit(), Ported) else None
-        if network.circuit().compiled:  # differences of voltages ask for more digits than conductances do
-            fixed = fixed.double()
         free = network.relax(x, fixed)
         error = network.read(free) - target
         nudge = self.beta * torch.cat((-error, error), 1)

@@ -201,9 +201,13 @@ class Resistive(Arrays):
         return self.lines(self.inputs(x))
 
     def forced(self, driven: torch.Tensor) -> torch.Tensor:
-        """`Layered.forced` of the lines, as one product of the inputs with what they weigh by, A, (B, nodes)."""
+        """`Layered.forced` of the lines, as one product of the inputs with what they weigh by, A, (B, nodes).
+
+        In double precision where that is what voltages are found in: their differences ask for more digits than conductances do.
+        """
         made = self._present()
-        return torch.addmm(self.bias_V * made.circuit.conductances[0][-1], driven, made.difference)
+        forced = torch.addmm(self.bias_V * made.circuit.conductances[0][-1], driven, made.difference)
+        return forced.double() if made.circuit.compiled else forced
 
     def relax(
         self, driven: torch.Tensor, fixed: torch.Tensor, injected: torch.Tensor | None = None, start: Settled | None = None
