@@ -71,7 +71,7 @@ def test_one_pass_over_the_first_crossbar_is_the_gradient_step_within_the_window
     kept, anew = network.circuit(), Layered([g.detach() for g in network.conductances], diodes)
     torch.testing.assert_close(kept.a, anew.a, rtol=near["rtol"], atol=0)
     fixed = anew.forced(network.sources(x))
-    torch.testing.assert_close(network.forced(x), fixed, rtol=near["rtol"], atol=1e-5 * near["rtol"])
+    torch.testing.assert_close(network.forced(x).to(dtype), fixed, rtol=near["rtol"], atol=1e-5 * near["rtol"])
 
 
 def test_gradients_of_conductances_in_single_precision_are_those_of_double():

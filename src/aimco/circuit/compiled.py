@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,12 +32,10 @@ class State:
     contraction: tuple[float, float]
     rounding: float
 
-    def again(self, net: Layered) -> State:
-        """The same for other conductances."""
-        second, known = net.conductances[1].numpy(), self.known.copy()
-        back, a = np.empty(second.shape[::-1]), np.empty(second.shape[1])
-        contraction = circuits.program(second, net.loads[1].numpy(), net.into[0].numpy(), known, back, a)
-        return State(self.law, known, back, a, contraction, self.rounding)
+    def programmed(self, by: Callable[..., tuple[float, float]]) -> State:
+        """The same for other conductances, which `by` tells: what it makes of known, back and a."""
+        known, back, a = self.known.copy(), np.empty_like(self.back), np.empty_like(self.a)
+        return State(self.law, known, back, a, by(known, back, a), self.rounding)
 
 
 def state(net: Layered) -> State | None:
@@ -54,7 +54,9 @@ def state(net: Layered) -> State | None:
     if law == circuits.SHOCKLEY and np.any(known[circuits.HIGH] - known[circuits.LOW] > 2 * circuits.WIDEST * known[circuits.THERMAL]):
         return None
     rounding = descent.ROUNDING * torch.finfo(net.conductances[0].dtype).eps
-    return State(law, known, _NONE, _NONE, (1.0, 1.0), rounding).again(net)
+    second, load, into = (v.numpy() for v in (net.conductances[1], net.loads[1], net.into[0]))
+    empty = State(law, known, np.empty(second.shape[::-1]), np.empty(second.shape[1]), (1.0, 1.0), rounding)
+    return empty.programmed(functools.partial(circuits.program, second, load, into))
 
 
 def settle(
@@ -79,6 +81,18 @@ def settle(
     )  # fmt: skip
     voltages, error, residual = ([torch.from_numpy(v).to(fixed.dtype) for v in values] for values in (nodes, found[:1], found[1:2]))
     return voltages, error[0], residual[0], int(found[2].max(initial=0))
+
+
+def slopes(
+    net: Layered, towards: list[torch.Tensor], away: list[torch.Tensor], rates: list[float]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of the first crossbar what all rows have in common and the moves d of its nodes (B, nodes), their sum, and slopes of the second."""
+    made = net.compiled
+    assert made is not None
+    u, y, w, z = (_double(v) for v in (*towards, *away))
+    common, move, moved, second = np.empty(u.shape[1]), np.empty_like(u), np.empty(u.shape[1]), np.empty((u.shape[1], y.shape[1]))
+    circuits.slopes(u, y, w, z, made.known, np.array(rates), common, move, moved, second)
+    return torch.from_numpy(common), torch.from_numpy(move), torch.from_numpy(moved), torch.from_numpy(second)
 
 
 def _double(values: torch.Tensor) -> np.ndarray:

@@ -93,18 +93,17 @@ class Layered:
         self.gain = [torch.as_tensor(v, dtype=first.dtype, device=first.device) for v in self.gain]
         self.offset = [torch.as_tensor(v, dtype=first.dtype, device=first.device) for v in self.offset]
 
-    def reprogrammed(self, into: torch.Tensor) -> Layered:
-        """The same network, of no inverted lines, after its conductances were changed in place, those of the first within a window above 0.
+    def reprogrammed(self, into: torch.Tensor, state: compiled.State) -> Layered:
+        """The same network, compiled and of no inverted lines, after its conductances were changed in place within a window above 0.
 
         Args:
-            into: sums of the columns of the first crossbar, S.
+            into: sums of the columns of the first crossbar, S. state: of the conductances as they are.
         """
         new = copy.copy(self)
         for made in ("a", "back", "shift", "out_of_sources"):
             new.__dict__.pop(made, None)
-        new.into = [into, *(g.sum(0) for g in self.conductances[1:])]
-        new._check_conductances([into, *self.conductances[1:]])
-        new.compiled = None if self.compiled is None else self.compiled.again(new)
+        new.into = [into, self.conductances[1].sum(0)]
+        new.compiled = state
         return new
 
     def _check_conductances(self, crossbars: Sequence[torch.Tensor]) -> None:

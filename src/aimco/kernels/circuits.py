@@ -330,3 +330,45 @@ def learn_doubled(g, difference, product, common, bias, step, twist, low, high, 
         last = low if last < low else (high if last > high else last)
         g[len(g) - 1, j] = last
         sums[0, j] += last
+
+
+@nb.njit(**_flags)
+def slopes(u, y, w, z, known, rates, common, move, moved, second):
+    """Differences of the squares of the voltages across devices in two states (u, y) and (w, z), times the rate of each crossbar.
+
+    With p = A u + o before the second crossbar, q likewise: second = (y + z)(y - z) + (p + q)(p - q) - (p + q)(y - z) - (p - q)(y + z).
+
+    Args:
+        u, w: of hidden nodes, (B, nodes). y, z: of outputs, (B, outputs). known: as in `settle`. common: (u + w)(u - w), (nodes,).
+        move: u - w, (B, nodes). moved: its sum over the batch. second: (nodes, outputs).
+    """
+    common[:], moved[:], second[:] = 0, 0, 0
+    for n in range(len(u)):
+        for j in range(u.shape[1]):
+            both, move[n, j] = u[n, j] + w[n, j], u[n, j] - w[n, j]
+            common[j] += rates[0] * both * move[n, j]
+            moved[j] += move[n, j]
+            p, q = known[GAIN, j] * both + 2 * known[OFFSET, j], known[GAIN, j] * move[n, j]
+            for k in range(y.shape[1]):
+                second[j, k] += rates[1] * (q - (y[n, k] - z[n, k])) * (p - (y[n, k] + z[n, k]))
+
+
+@nb.njit(**_flags)
+def learn(g, difference, second, product, common, bias, other, step, twist, other_step, low, high, into, known, back, a):
+    """`learn_doubled`, the same for a second crossbar, and `program` of what came out.
+
+    Args:
+        second: S, (nodes, outputs), in place; other: its slopes; other_step: of them. into: new sums of columns of the first crossbar, S.
+        Others as in `learn_doubled` and `program`, whose result is returned.
+    """
+    sums = np.empty((BLOCKS, into.size))
+    learn_doubled(g, difference, product, common, bias, step, twist, low, high, sums)
+    into[:] = 0
+    for block in range(BLOCKS):
+        for j in range(into.size):
+            into[j] += sums[block, j]
+    for j in range(second.shape[0]):
+        for k in range(second.shape[1]):
+            new = second[j, k] - other_step * other[j, k]
+            second[j, k] = low if new < low else (high if new > high else new)
+    return program(second, second, into, known, back, a)

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 
+from aimco.circuit import compiled
 from aimco.circuit.network import Layered, Settled
 from aimco.circuit.ported import Ported
 from aimco.learning import Rule
@@ -103,6 +104,9 @@ class Equilibrium(Rule):
         """
         towards, away, scales = phases.towards.nodes, phases.away.nodes, circuit.scales
         rates = [(scales[-1] / scale) ** 2 / phases.span for scale in scales]
+        if circuit.compiled and circuit.inverted[1] is None:
+            common, move, moved, second = compiled.slopes(circuit, towards, away, rates)
+            return Slopes(common, phases.x.T @ move.to(phases.x.dtype), phases.bias_V * moved, -2 * rates[0], [second], [])
         pairs = [(u + w, u - w) for u, w in zip(towards, away, strict=True)]
         if isinstance(circuit, Ported):
             return self._through_wires(circuit, phases, pairs, rates)

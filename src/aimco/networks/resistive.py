@@ -6,6 +6,7 @@ conductances are positive. One more line carries a bias. There is no converter b
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from aimco import rng
 from aimco.arrays.ports import multiport
 from aimco.arrays.vertical import Vertical
 from aimco.arrays.wires import Wires
-from aimco.circuit import adjoint
+from aimco.circuit import adjoint, compiled
 from aimco.circuit.elements import DiodePair, Shockley
 from aimco.circuit.network import Layered, Settled
 from aimco.circuit.ported import Ported
@@ -227,24 +228,27 @@ class Resistive(Arrays):
         """G <- G - step x slope of each crossbar, within the window of the devices; steps in S^2/V^2."""
         made, held = self._present(), self._held
         first = made.circuit.conductances[0]
-        in_place = first.data_ptr() == held[0].data_ptr() and first.is_cpu and first.is_contiguous()
-        if in_place and isinstance(slopes, Slopes):
-            for g, slope, step in zip(held[1:], slopes.others, steps[1:], strict=True):
-                g.sub_(slope, alpha=step).clamp_(self.g_min, self.g_max)
-            self._learn_compiled(slopes, steps[0], made)
+        in_place = first.data_ptr() == held[0].data_ptr() and first.is_contiguous()
+        if in_place and made.circuit.compiled and isinstance(slopes, Slopes) and not self.paired:
+            self._learn_compiled(slopes, steps, made, made.circuit.compiled)
             return
         for k, (g, slope) in enumerate(zip(held, slopes.each(), strict=True)):
-            g.sub_(slope, alpha=steps[k % len(steps)]).clamp_(self.g_min, self.g_max)
+            g.sub_(slope.to(g.dtype), alpha=steps[k % len(steps)]).clamp_(self.g_min, self.g_max)
 
-    def _learn_compiled(self, slopes: Slopes, step: float, made: _Made) -> None:
-        """The same in one pass over the first crossbar, which also finds the sums of its columns and G+ - G-."""
-        sums = np.empty((circuits.BLOCKS, slopes.product.shape[1]))
-        g, difference, product = (v.numpy() for v in (made.circuit.conductances[0], made.difference, slopes.product))
-        common, bias = (v.double().numpy() for v in (slopes.common, slopes.bias))
-        circuits.learn_doubled(g, difference, product, common, bias, step, step * slopes.scale, self.g_min, self.g_max, sums)
-        torch.autograd.graph.increment_version(self._held[0])
-        into = torch.from_numpy(np.add.reduce(sums)).to(self.dtype)
-        self._made = _Made(self._stamp(), made.circuit.reprogrammed(into), made.difference)
+    def _learn_compiled(self, slopes: Slopes, steps: Sequence[float], made: _Made, state: compiled.State) -> None:
+        """The same in one pass over the first crossbar, which also finds G+ - G-, and what the next settling needs."""
+        conductances = made.circuit.conductances
+        g, second, difference, product = (v.numpy() for v in (*conductances, made.difference, slopes.product))
+        common, bias, other = (v.double().numpy() for v in (slopes.common, slopes.bias, slopes.others[0]))
+        into = np.empty(len(common))
+        learned = functools.partial(
+            circuits.learn, g, difference, second, product, common, bias, other,
+            steps[0], steps[0] * slopes.scale, steps[1], self.g_min, self.g_max, into,
+        )  # fmt: skip
+        state = state.programmed(learned)
+        for held in self._held:
+            torch.autograd.graph.increment_version(held)
+        self._made = _Made(self._stamp(), made.circuit.reprogrammed(torch.from_numpy(into).to(self.dtype), state), made.difference)
 
 
 def _difference(outputs: torch.Tensor) -> torch.Tensor:
