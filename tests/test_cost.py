@@ -48,10 +48,12 @@ def test_the_rpu_tile_has_its_published_area_and_rate():
 
 
 @pytest.mark.parametrize("name", Technology.names())
-def test_every_number_of_a_technology_has_a_source(name):
+def test_every_number_of_a_technology_has_a_source_and_a_tolerance(name):
     technology = Technology.named(name)
     assert all(technology.sources.values())
-    assert set(technology.as_dict()) - {"name", "sources"} == set(technology.sources)
+    numbers = set(technology.as_dict()) - {"name", "sources", "tolerances"}
+    assert numbers - {"layout"} <= set(technology.sources) <= numbers
+    assert set(technology.tolerances) == set(technology.sources)
 
 
 def test_an_unknown_technology_is_refused():
