@@ -138,6 +138,14 @@ class Design(Record):
         return technology
 
     @model_validator(mode="after")
+    def _sharing_divides(self) -> Self:
+        for converter, size, side in (("adc", self.array.cols, "cols"), ("dac", self.array.rows, "rows")):
+            lines = getattr(self.periphery, converter).lines
+            if size % lines:
+                raise at(f"periphery.{converter}.lines", f"must divide array.{side} = {size}, got {lines}; take a divisor of it")
+        return self
+
+    @model_validator(mode="after")
     def _rule_fits(self) -> Self:
         try:
             self.rule.check(self)

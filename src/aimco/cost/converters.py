@@ -115,7 +115,7 @@ def pulses(periphery: Periphery) -> int:
 
 
 def conversion_s(periphery: Periphery, technology: Technology) -> float:
-    """Time of one conversion, s: 1 / rate_Hz, or the steps of its kind at the technology's clock; an exact ADC is in the time of the read."""
+    """Time of one conversion, s: 1 / rate_Hz, or the steps of its kind at the technology's clock; none of its own for an exact ADC."""
     if periphery.adc.rate_Hz:
         return 1 / periphery.adc.rate_Hz
     if periphery.adc.bits == inf:

@@ -14,7 +14,9 @@ from aimco.cost.price import Price, price
 from aimco.cost.technology import Technology
 from aimco.design import Design
 from aimco.ledger import Counts
-from aimco.record import InputError, Listed, Record, at
+from aimco.record import InputError, Listed, PathError, Record, at
+
+SAMPLES = {"digits": ((1, 8, 8), 10), "mnist": ((1, 28, 28), 10)}  # of tasks: channels, height and width; classes
 
 
 class Layer(Record):
@@ -72,9 +74,7 @@ class Network(Listed):
         """The network that a design asks for on samples of this size."""
         asked, layers = design.network, []
         if asked.kind not in ("mlp", "lenet"):
-            raise InputError(
-                f"network.kind must be mlp or lenet to be priced by its shapes, got {asked.kind}; aimco run prices it by a run"
-            )
+            raise InputError(f"network.kind must be mlp or lenet to be priced by its shapes, got {asked.kind}; aimco run prices it")
         if asked.kind == "lenet":
             layers = [{"outputs": out, "kernel": asked.kernel_size, "pool": asked.pool} for out in asked.channels]
         layers += [{"outputs": size} for size in (*asked.hidden, classes)]
@@ -91,7 +91,7 @@ class Network(Listed):
                 continue
             high, wide = ((n + 2 * layer.padding - layer.kernel) // layer.stride + 1 for n in (height, width))
             if min(high, wide) < layer.pool:
-                raise at(f"layers.{k}", f"must leave pixels of {height} x {width}, got kernel {layer.kernel} with pooling of {layer.pool}")
+                raise PathError(f"layers.{k}", f"must leave pixels of {height} x {width}, got kernel {layer.kernel} and pool {layer.pool}")
             found.append(Shape(name, channels * layer.kernel**2, layer.outputs, high * wide))
             channels, height, width = layer.outputs, high // layer.pool, wide // layer.pool
         return found

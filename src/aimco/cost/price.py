@@ -149,11 +149,12 @@ def price(
         digital = the other digital_ops times digital_J; moved = values in and out of the arrays times moved_J
         static = array_static_W (number of arrays) time.
     Matrices work one after the other; the pieces of one matrix cut over several arrays work at once. Time, s:
-        (mvm + mvm_t) reads of the array and adc conversions, at once or not + slots pulse_s + program_rounds rows (pulse_s + read_s) + digital_ops / digital_per_s
-            + moved / moved_per_s + settle_s + spiking_s.
-    A read of a single row is a vector like any other, already among mvm. Additions of an adder behind each ADC take no time of their
-    own. Area, m^2: pitch^2 per device, an ADC and a DAC for every line of both sides over the lines that share one, since the transposed
-    read needs them on either side. A resistive network has no converters: node_m2 for every column.
+        reads of arrays for mvm + mvm_t and adc conversions, at once or not (`converters.vector_s`) + slots pulse_s
+            + program_rounds rows (pulse_s + read_s) + digital_ops / digital_per_s + moved / moved_per_s + settle_s + spiking_s.
+    A read of a single row is a vector like any other, already among mvm. Where a technology has an adder behind each ADC
+    (accumulate_J), its additions take no time of their own. Area, m^2: pitch^2 per device, an ADC and a DAC for every line of both
+    sides over the lines that share one, since the transposed read needs them on either side. A resistive network has no converters:
+    node_m2 for every column.
 
     Args:
         design: device, periphery and technology. counts: layer -> array -> ledger of one ensemble member.

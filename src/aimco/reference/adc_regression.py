@@ -6,7 +6,7 @@ from aimco.cost.converters import regression
 from aimco.cost.technology import Technology
 from aimco.reference import Row, Settings
 
-SOURCE = "Andrulis et al., arXiv 2404.06553: energy and area of ADCs by regression on the survey of B. Murmann; Shafiee et al., ISCA 2016 (ISAAC)"
+SOURCE = "Andrulis et al., arXiv 2404.06553: energy and area of ADCs by regression on Murmann's survey; Shafiee et al., ISCA 2016 (ISAAC)"
 NEEDS = None
 
 CASES = {  # node nm, bits, rate Hz: pJ, um2

@@ -26,6 +26,7 @@ ENERGY, ADC, ACCUMULATION, OTHER = 112_064.0, 72_474.0, 22_876.0, 16_714.0  # pJ
 LATENCY, AREA, EFFICIENCY = 1086.88, 20.18, 15.49  # ns, mm2, TOPS/W
 BITS, CELLS = 8, 8  # of an input, pulses; of a weight, columns
 _ON, _OFF = 1e-5, 1e-5 / 17
+_STEPS = {"kind": "constant-step", "step_up": 1e-7, "step_down": 1e-7}  # not used
 _NETWORK = {"name": "fc", "image": (1024, 1, 1), "layers": [{"outputs": 1024}, {"outputs": 10}]}
 
 
@@ -33,12 +34,7 @@ def design() -> Design:
     """Arrays of 128 x 128; a clock of 1.75 ns, of which the array is read in half, the other half being the decision."""
     return Design.of(
         {
-            "device": {
-                "name": "on/off 17",
-                "g_min": _OFF,
-                "g_max": _ON,
-                "response": {"kind": "constant-step", "step_up": 1e-7, "step_down": 1e-7},
-            },
+            "device": {"name": "on/off 17", "g_min": _OFF, "g_max": _ON, "response": _STEPS},
             "array": {"rows": 128, "cols": 128},
             "network": {"bias": "none"},
             "periphery": {

@@ -9,6 +9,7 @@ an operation of a neuron (0.353 pJ), an input pulse of a line (5.32 pJ) and the 
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 from aimco.cost.price import Price, price
@@ -80,5 +81,5 @@ def run(settings: Settings) -> list[Row]:
         for (component, which), known in zip(_COMPONENTS.items(), SPLIT.get((out, bits), ()), strict=False):
             ours = sum(p.energy_J[part] for p in parts for part in which) / _OPERATIONS
             rows.append(Row(f"{name}: {component}", known, 1e15 * ours, 0.3 * known, "fJ"))
-    rising = sum(later >= before for before, later in zip(efficiencies, efficiencies[1:], strict=False))
+    rising = sum(later >= before for before, later in itertools.pairwise(efficiencies))
     return [*rows, Row("precisions that are no less efficient than the one before", 0.0, float(rising), 0.0, "")]
