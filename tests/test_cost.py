@@ -61,6 +61,15 @@ def test_every_number_of_a_technology_has_a_source_and_a_tolerance(name):
     assert set(technology.tolerances) == set(technology.sources)
 
 
+@pytest.mark.parametrize("name", Technology.names())
+def test_every_technology_prices_inference_and_training(name):
+    design = DESIGN.replace("technology", name)
+    seen, learned = (made(design, Network.named("vgg8")) for made in (inference, training))
+    assert 0 < seen.energy_J["total"] < learned.energy_J["total"]
+    assert 0 < seen.interval_s < seen.latency_s < learned.latency_s
+    assert 0 < seen.area_m2 < learned.area_m2 or name == "igzo-1um"  # whose converters are outside the array
+
+
 def test_an_unknown_technology_is_refused():
     with pytest.raises(InputError, match="did you mean rpu-2016"):
         Technology.named("rpu2016")
@@ -204,7 +213,7 @@ def test_every_joule_second_and_square_metre_has_its_place():
         assert sum(cost.by(what).values()) == pytest.approx(cost.energy_J["total"])
     assert sum(cost.by("layer", "latency_s").values()) == sum(cost.by("operation", "latency_s").values()) == pytest.approx(cost.latency_s)
     assert sum(cost.by("component", "area_m2").values()) == pytest.approx(cost.area_m2)
-    assert {"read", "transposed read", "pulse"} == set(cost.by("operation"))
+    assert {"read", "transposed read", "pulse", "hold"} == set(cost.by("operation"))
     assert 0 < cost.interval_s < cost.latency_s
     assert 0 < cost.utilisation < 1
 
@@ -257,6 +266,7 @@ def test_vgg8_has_its_published_shapes():
         ("periphery.dac.lines=7", "periphery.dac.lines must divide array.rows = 4096, got 7"),
         ("periphery.adc.kind=ram", "periphery.adc.kind must be"),
         ("periphery.adc.bits=40.0", "periphery.adc.bits must be in 2..24 or inf, got 40"),
+        ("periphery.dac.kind=flash", "periphery.dac.kind must be absent"),
         ("technology=igzo-1um periphery.adc.kind=ramp", "technology igzo-1um has no comparator_J, which an ADC of kind ramp needs"),
     ],
 )

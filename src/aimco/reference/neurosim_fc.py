@@ -6,8 +6,8 @@ are NeuroSim's own: what is compared is how they add up. The energy of additions
 
 What differs: NeuroSim counts the current of a column while it is sensed to its ADC, so both are compared together; its chip leaves 70 %
 of its area empty (`layout`); a layer's vectors and its results go over a bus one after the other (`moved_per_s`), where NeuroSim has
-buffers and a bus of their own clocks; its TOPS/W does not follow from its own energy (18.9), and is told for information. For VGG-8 it repeats the arrays of early layers, up to eight times, which
-ours does not.
+buffers and a bus of their own clocks; its TOPS/W does not follow from its own energy (18.9), and is told for information. For VGG-8 it
+repeats the arrays of early layers, up to eight times, which ours does not.
 """
 
 from __future__ import annotations
