@@ -15,7 +15,7 @@ from aimco.design import Design
 from aimco.ledger import Counts
 from aimco.record import InputError
 
-PARTS: dict[str, str] = {  # what is priced, and the component it belongs to
+PARTS: dict[str, str] = {  # what is priced, and the component it belongs to; lines that updates and programming charge are wires
     "read": "array",
     "update": "array",
     "program": "array",
@@ -183,12 +183,12 @@ def price(
             items += [*one.energies(), *one.times(), *one.areas()]
             arrays[layer] = arrays.get(layer, 0) + one.cut.arrays
             cells, places = cells + rows * columns, places + one.cut.arrays * design.array.rows * design.array.cols
-    seconds = sum(item.latency_s for item in items)
+    seconds = sum((item.latency_s for item in items), 0.0)
     static = [Item(layer, "hold", "leakage", "static", n * technology.array_static_W * seconds) for layer, n in arrays.items()]
     items += static
-    energy = {part: sum(i.energy_J for i in items if i.part == part) for part in PARTS}
+    energy = {part: sum((i.energy_J for i in items if i.part == part), 0.0) for part in PARTS}
     energy["total"] = sum(energy.values())
-    return Price(energy, seconds, sum(i.area_m2 for i in items), samples, tuple(items), cells, places)
+    return Price(energy, seconds, sum((i.area_m2 for i in items), 0.0), samples, tuple(items), cells, places)
 
 
 @dataclass(frozen=True)
@@ -259,10 +259,11 @@ class _Matrix:
 
     def energies(self) -> Iterator[Item]:
         """Joules by operation and part."""
-        for part, by in (self._reading() | self._writing() | self._beside()).items():
+        own = {(part, PARTS[part]): by for part, by in (self._reading() | self._writing() | self._beside()).items()}
+        for (part, component), by in (own | {(part, "wires"): by for part, by in self._charging().items()}).items():
             for operation, joules in by.items():
                 if joules:
-                    yield Item(self.layer, operation, PARTS[part], part, joules)
+                    yield Item(self.layer, operation, component, part, joules)
 
     def _reading(self) -> dict[str, dict[str, float]]:
         p, t, c = self.design.periphery, self.technology, self.cut
@@ -287,13 +288,19 @@ class _Matrix:
         return {part: {name: total * share for name, share in by.items()} for part, (total, by) in joules.items()}
 
     def _writing(self) -> dict[str, dict[str, float]]:
-        p, c = self.design.periphery, self.cut
-        per_cell = self.technology.line_capacitance_F * p.update_voltage**2 / 4
+        """Devices that are pulsed and written."""
+        p = self.design.periphery
         step = p.update_voltage**2 * float(np.mean(self.design.device.mid_range)) * p.pulse_s
+        return self._changes(self.count("coincidences") * step, self.count("program_pulses", "resets") * step)
+
+    def _charging(self) -> dict[str, dict[str, float]]:
+        """Lines that carry these pulses."""
+        c, per_cell = self.cut, self.technology.line_capacitance_F * self.design.periphery.update_voltage**2 / 4
         charged = self.count("row_pulses") * c.columns + self.count("column_pulses") * c.rows
-        update = charged * per_cell + self.count("coincidences") * step
-        written = self.count("program_pulses", "resets") * (step + per_cell * (c.rows + c.columns))
-        return {"update": {name: update * share for name, share in self._updates().items()}, "program": {"refresh": written}}
+        return self._changes(charged * per_cell, self.count("program_pulses", "resets") * per_cell * (c.rows + c.columns))
+
+    def _changes(self, update: float, program: float) -> dict[str, dict[str, float]]:
+        return {"update": {name: update * share for name, share in self._updates().items()}, "program": {"refresh": program}}
 
     def _updates(self) -> dict[str, float]:
         """How pulses divide between updates of whole arrays and transfers, which pulse single rows."""
