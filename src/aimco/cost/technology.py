@@ -22,7 +22,7 @@ class Technology(Listed):
             select transistors, absent where cells have none.
         adc_bits, adc_Hz: resolution and rate of the record of an ADC, adc_J, adc_m2: energy of one conversion and area, absent where
             `converters` makes them. comparator_J, comparator_m2, clock_Hz: of one decision, for ramp and flash.
-        dac_J, dac_m2: of a one-bit DAC with its driver. integrate_J: of one integration of one output.
+        dac_J, dac_m2: of a DAC of dac_bits with its driver, 2 being a sign and one bit. integrate_J: of one integration of one output.
         accumulate_J, accumulate_m2: of an addition behind an ADC, and of its adder; digital_J where absent.
         digital_J, digital_per_s: energy and rate of other digital operations. moved_J, moved_per_s: of a value between buffer and
             arrays. array_static_W: power that one array draws whatever it does. other_m2: of decoders, buffers and wiring of one array.
@@ -48,8 +48,9 @@ class Technology(Listed):
     comparator_J: float | None = quantity(J, None, ge=0, doc="energy of one decision of a comparator")
     comparator_m2: float | None = quantity(m2, None, ge=0, doc="area of one comparator")
     clock_Hz: float | None = quantity(Hz, None, gt=0, doc="decisions of a comparator per second")
-    dac_J: float = quantity(J, ge=0, doc="energy of one digital-to-analog conversion of one bit")
-    dac_m2: float = quantity(m2, ge=0, doc="area of one DAC of one bit")
+    dac_bits: float = Field(default=2.0, ge=2, le=24, description="resolution of the DAC of the record")
+    dac_J: float = quantity(J, ge=0, doc="energy of one digital-to-analog conversion")
+    dac_m2: float = quantity(m2, ge=0, doc="area of one DAC")
     integrate_J: float | None = quantity(J, None, ge=0, doc="energy of one integration of an output")
     accumulate_J: float | None = quantity(J, None, ge=0, doc="energy of one addition behind an ADC")
     accumulate_m2: float | None = quantity(m2, None, ge=0, doc="area of the adder behind an ADC")
