@@ -49,6 +49,7 @@ bench: install  ## speed beside peers in the same run; kept in benchmarks/
 	$(BIN)/aimco bench wires --out benchmarks
 	$(BIN)/aimco bench variants --out benchmarks
 	$(BIN)/aimco bench rbm --out benchmarks
+	$(BIN)/aimco bench cost --out benchmarks
 
 references: install  ## reproduce published figures on MNIST (some hours; DATA=folder of the files); kept in docs/results
 	$(BIN)/aimco reference run rpu-baseline-mnist wu2024-fcn burr2014 neurosim-mlp ambrogio2018 kohda2020 xiao2026-fcn li2025-lenet kendall2020 osana2026 scellier2024 --data-dir $(DATA) --out docs/results

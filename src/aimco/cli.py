@@ -232,7 +232,7 @@ def cost(
 def bench(name: tyro.conf.Positional[str], /, *, out: str | None = None, json: bool = False) -> None:
     """Time a part beside a peer in the same run: medians and ratios.
 
-    NAME is pulse, train, hold, fit, circuit, wires, variants or rbm. --out DIR keeps them as NAME.json.
+    NAME is pulse, train, hold, fit, circuit, wires, variants, rbm or cost. --out DIR keeps them as NAME.json.
     """
     from rich.console import Console
     from rich.table import Table
