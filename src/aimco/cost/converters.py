@@ -91,12 +91,12 @@ def adc(periphery: Periphery, technology: Technology) -> Conversion:
 def dac(periphery: Periphery, technology: Technology) -> Conversion:
     """Price of one input value: b - 1 bits and a sign, in energy by b - 1 from the record; an exact DAC is taken as the record.
 
-    Area: by its 2^(b-1) - 1 elements (assumed), or one where the bits come one after the other.
+    Where bits come one after the other, of one pulse. Area: by its 2^(b-1) - 1 elements (assumed).
     """
     known = technology.dac_bits - 1
     magnitude = known if periphery.dac.bits == inf else max(periphery.dac.bits - 1, 1.0)
-    elements = 1.0 if pulses(periphery) > 1 else 2.0**magnitude - 1
-    return Conversion(technology.dac_J * magnitude / known, technology.dac_m2 * elements / (2.0**known - 1))
+    magnitude = 1.0 if pulses(periphery) > 1 else magnitude
+    return Conversion(technology.dac_J * magnitude / known, technology.dac_m2 * (2.0**magnitude - 1) / (2.0**known - 1))
 
 
 def input_cycles(periphery: Periphery) -> int:

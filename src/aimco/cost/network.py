@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from aimco.cost.converters import pulses
 from aimco.cost.price import Price, price
 from aimco.cost.technology import Technology
 from aimco.design import Design
@@ -159,17 +160,20 @@ def _pieces(design: Design, s: Shape) -> tuple[int, int]:
 def _forward(design: Design, s: Shape) -> Counts:
     """Reads of one sample."""
     (down, across), v = _pieces(design, s), s.vectors
-    read = Counts(mvm=v * down * across, dac=v * s.rows * across, adc=v * s.columns * down)
-    cells = v * s.rows * s.columns * len(design.cell.signs)
-    return read + Counts(cell_reads=cells, digital_ops=v * s.columns * (down - 1))
+    return _read(design, s, v * s.rows * across, v * s.columns * down, v * s.columns * (down - 1)) + Counts(mvm=v * down * across)
 
 
 def _back(design: Design, s: Shape) -> Counts:
     """Transposed reads of one sample."""
     (down, across), v = _pieces(design, s), s.vectors
-    read = Counts(mvm_t=v * down * across, dac=v * s.columns * down, adc=v * s.rows * across)
-    cells = v * s.rows * s.columns * len(design.cell.signs)
-    return read + Counts(cell_reads=cells, digital_ops=v * s.rows * (across - 1))
+    return _read(design, s, v * s.columns * down, v * s.rows * across, v * s.rows * (across - 1)) + Counts(mvm_t=v * down * across)
+
+
+def _read(design: Design, s: Shape, driven: int, converted: int, added: int) -> Counts:
+    """Values driven and converted, pulse by pulse where a value is several, whose results are shifted and added; arrays added."""
+    each = pulses(design.periphery)
+    cells = s.vectors * s.rows * s.columns * len(design.cell.signs)
+    return Counts(dac=driven * each, adc=converted * each, cell_reads=cells * each, digital_ops=added + 2 * converted * (each - 1))
 
 
 def _update(design: Design, s: Shape, firing: float) -> Counts:

@@ -28,6 +28,7 @@ PARTS: dict[str, str] = {  # what is priced, and the component it belongs to; li
     "select": "wires",
     "dac": "DAC",
     "adc": "ADC",
+    "sense": "ADC",
     "integrate": "ADC",
     "accumulate": "accumulation",
     "digital": "digital",
@@ -137,15 +138,16 @@ def price(
     """Price of the operations of every array of a network.
 
     Energies, J, with G the mid-range conductance (S), V_r and V_u the read and update voltages (V), C the capacitance of a line per
-    cell (F), C_s that which a select transistor adds, c the input cycles of a vector and b its pulses per value (`converters`):
-        read = cell_reads V_r^2 G <u^2> read_s b
+    cell (F), r the rows that take turns at a DAC, b the pulses of a value, which are counted one by one, and c = r b the input cycles:
+        read = cell_reads V_r^2 G <u^2> read_s
         wires = (mvm rows columns + mvm_t columns rows) C V_r^2 <u^2> b; select = the same cells C V_select^2 b
         update = (row_pulses columns + column_pulses rows) C V_u^2 / 4 + coincidences V_u^2 G pulse_s
         program = (program_pulses + resets) (V_u^2 G pulse_s + (rows + columns) C V_u^2 / 4)
         circuit = dissipated_W settle_s / settles; amplifier = amplified amplifier_W settle_s / settles: of resistive networks
         synapse, spike, walk = synaptic_ops, spikes and walk_steps times the energy of one: of spiking networks
-        dac = dac times one value; adc = adc c conversions; integrate = ((mvm columns + mvm_t rows) c + integrations) integrate_J
-        accumulate = additions of input cycles, adc (c - 1), and of arrays, those of digital_ops that add partial sums
+        dac = dac times one value; adc = adc r conversions; sense = sensed r comparator_J
+        integrate = ((mvm columns + mvm_t rows) c + integrations) integrate_J
+        accumulate = additions of turns, adc (r - 1), and those of digital_ops that add pulses and arrays
         digital = the other digital_ops times digital_J; moved = values in and out of the arrays times moved_J
         static = array_static_W (number of arrays) time.
     Matrices work one after the other; the pieces of one matrix cut over several arrays work at once. Time, s:
@@ -243,11 +245,13 @@ class _Matrix:
 
     @property
     def partial_sums(self) -> float:
-        """Those of digital_ops that add what several arrays have read: one for every conversion but the first of a line."""
+        """Those of digital_ops that add what was converted: two for each further pulse of a value, one for each further array of a line."""
         shares = self.directions(self.cut.columns or 1, self.cut.rows or 1)
         back = shares.get("transposed read", 0.0)
         added = (1 - back) * (self.cut.down - 1) / self.cut.down + back * (self.cut.across - 1) / self.cut.across
-        return min(self.count("adc") * added, self.count("digital_ops"))
+        pulses = converters.pulses(self.design.periphery)
+        values = self.count("adc") / pulses
+        return min(values * (2 * (pulses - 1) + added), self.count("digital_ops"))
 
     @property
     def moved(self) -> float:
@@ -267,20 +271,22 @@ class _Matrix:
 
     def _reading(self) -> dict[str, dict[str, float]]:
         p, t, c = self.design.periphery, self.technology, self.cut
-        cycles, pulses = converters.input_cycles(p), converters.pulses(p)
+        turns, pulses = p.dac.lines, converters.pulses(p)
         conductance = float(np.mean(self.design.device.mid_range))
         cells = self.count("mvm", "mvm_t") * c.rows * c.columns * pulses
         drive = p.read_voltage**2 * t.mean_square_input
         inputs, outputs, vectors = (self.directions(*sides) for sides in ((c.rows, c.columns), (c.columns, c.rows), (1, 1)))
-        integrated = (self.count("mvm") * c.columns + self.count("mvm_t") * c.rows) * cycles + self.count("integrations")
-        additions = self.count("adc") * (cycles - 1) + self.partial_sums
+        integrated = (self.count("mvm") * c.columns + self.count("mvm_t") * c.rows) * turns * pulses + self.count("integrations")
+        additions = self.count("adc") * (turns - 1) + self.partial_sums
+        sensed = self.count("sensed") * turns
         each = t.digital_J if t.accumulate_J is None else t.accumulate_J
         joules: dict[str, tuple[float, dict[str, float]]] = {
-            "read": (self.count("cell_reads") * drive * conductance * p.read_s * pulses, vectors),
+            "read": (self.count("cell_reads") * drive * conductance * p.read_s, vectors),
             "wires": (cells * t.line_capacitance_F * drive, vectors),
             "select": (cells * t.line_capacitance_F * t.select_V**2 if t.select_V else 0.0, vectors),
             "dac": (self.count("dac") * converters.dac(p, t).energy_J, inputs),
-            "adc": (self.count("adc") * cycles * converters.adc(p, t).energy_J, outputs),
+            "adc": (self.count("adc") * turns * converters.adc(p, t).energy_J, outputs),
+            "sense": (sensed * t.need("comparator_J", "a sense amplifier") if sensed else 0.0, outputs),
             "integrate": (integrated * (t.integrate_J or 0.0), outputs),
             "accumulate": (additions * each, outputs),
             "moved": (self.moved * (t.moved_J or 0.0), vectors),
@@ -343,7 +349,7 @@ class _Matrix:
         rounds = self.count("adc") * ((1 - back) / c.columns + back / c.rows) if c.columns else vectors
         further = self.count("integrations") / c.columns if c.columns else 0.0
         read = (vectors * converters.array_reads(p) + further) * p.read_s
-        convert = rounds * converters.input_cycles(p) * p.adc.lines * converters.conversion_s(p, self.technology)
+        convert = rounds * p.dac.lines * p.adc.lines * converters.conversion_s(p, self.technology)
         return (max(read, convert) if self.pipelined else read + convert) / c.arrays
 
     def areas(self) -> Iterator[Item]:
