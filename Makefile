@@ -49,16 +49,18 @@ bench: install  ## speed beside peers in the same run; kept in benchmarks/
 	$(BIN)/aimco bench wires --out benchmarks
 	$(BIN)/aimco bench variants --out benchmarks
 	$(BIN)/aimco bench rbm --out benchmarks
+	$(BIN)/aimco bench cost --out benchmarks
 
 references: install  ## reproduce published figures on MNIST (some hours; DATA=folder of the files); kept in docs/results
 	$(BIN)/aimco reference run rpu-baseline-mnist wu2024-fcn burr2014 neurosim-mlp ambrogio2018 kohda2020 xiao2026-fcn li2025-lenet kendall2020 osana2026 scellier2024 --data-dir $(DATA) --out docs/results
-	$(BIN)/aimco reference run rasch2024-fig4 rasch2024-update-time retention-reference zero-shift-cost igzo-xor --out docs/results
+	$(BIN)/aimco reference run rasch2024-fig4 rasch2024-update-time retention-reference zero-shift-cost igzo-xor adc-regression rpu-tile neurram neurosim-fc --out docs/results
 	$(BIN)/aimco reference run rasch2024-mnist --data-dir $(DATA) --out docs/results
 	$(BIN)/aimco requirements --rule sgd --rule tiki-taka-v2 --rule retention-tiki-taka --task digits --out docs/results
 	$(BIN)/aimco requirements --rule sgd --task mnist --data-dir $(DATA) --limit 10000 --out docs/results
 	$(BIN)/python examples/papers/refresh_of_pairs.py --out docs/results
 	$(BIN)/python examples/papers/leak_and_reference.py --data-dir $(DATA) --out docs/results
 	$(BIN)/python examples/papers/igzo_xor.py --out docs/results
+	$(BIN)/python examples/papers/adc_sharing.py --out docs/results
 	$(BIN)/python examples/papers/equilibrium_on_devices.py --data-dir $(DATA) --out docs/results
 	$(BIN)/python examples/papers/irdrop.py --data-dir $(DATA) --out docs/results
 	$(BIN)/python examples/papers/vprram.py --data-dir $(DATA) --out docs/results

@@ -1,4 +1,4 @@
-"""Cost is a pure, additive function of counts; published figures of the RPU tile."""
+"""Cost is a pure, additive function of counts; published figures of the RPU tile; networks by their shapes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import aimco
-from aimco.cost import Price, Technology, price, sample_latency, table
+from aimco.cli import main
+from aimco.cost import Network, Price, Technology, inference, price, sample_latency, table, training
+from aimco.cost.converters import adc, comparisons, dac, regression, steps, vector_s
 from aimco.design import Design
 from aimco.ledger import Counts
+from aimco.networks.build import build
+from aimco.networks.layers import analog_layers
 from aimco.record import InputError
+from aimco.tasks import load
 
 DESIGN = Design.of({"device": "rpu"})
 AMOUNTS = st.integers(0, 10**12)
@@ -48,10 +53,21 @@ def test_the_rpu_tile_has_its_published_area_and_rate():
 
 
 @pytest.mark.parametrize("name", Technology.names())
-def test_every_number_of_a_technology_has_a_source(name):
+def test_every_number_of_a_technology_has_a_source_and_a_tolerance(name):
     technology = Technology.named(name)
     assert all(technology.sources.values())
-    assert set(technology.as_dict()) - {"name", "sources"} == set(technology.sources)
+    numbers = set(technology.as_dict()) - {"name", "sources", "tolerances"}
+    assert numbers - {"layout"} <= set(technology.sources) <= numbers
+    assert set(technology.tolerances) == set(technology.sources)
+
+
+@pytest.mark.parametrize("name", Technology.names())
+def test_every_technology_prices_inference_and_training(name):
+    design = DESIGN.replace("technology", name)
+    seen, learned = (made(design, Network.named("vgg8")) for made in (inference, training))
+    assert 0 < seen.energy_J["total"] < learned.energy_J["total"]
+    assert 0 < seen.interval_s < seen.latency_s < learned.latency_s
+    assert 0 < seen.area_m2 < learned.area_m2 or name == "igzo-1um"  # whose converters are outside the array
 
 
 def test_an_unknown_technology_is_refused():
@@ -128,3 +144,165 @@ def test_a_pair_takes_the_area_of_two_devices_and_the_time_of_one():
     assert two.area_m2 - one.area_m2 == pytest.approx(weights * pitch**2)
     assert two.counts["mvm"] == one.counts["mvm"]
     assert two.counts["cell_reads"] == 2 * one.counts["cell_reads"]
+
+
+RPU = Technology.named("rpu-2016")
+EIGHT_BITS = DESIGN.replace("periphery.adc", {"bits": 8.0, "range_A": 1e-5, "rate_Hz": 1.28e9})
+SMALL = Design.of({"device": "ideal", "array": {"rows": 16, "cols": 16}, "network": {"hidden": [24]}})
+
+
+@given(st.floats(4, 14), st.floats(1e5, 1e9), st.sampled_from([22.0, 32.0, 65.0, 130.0]))
+def test_an_adc_of_more_bits_or_an_older_node_takes_more(bits, rate, node):
+    """Whole bits, since the figure of merit goes by them and one more can make the next fraction cheaper."""
+    b = round(bits)
+    here, finer, older = regression(b, rate, node), regression(b + 2, rate, node), regression(b, rate, 2 * node)
+    assert finer.energy_J > here.energy_J < older.energy_J
+    assert finer.area_m2 > here.area_m2 < older.area_m2
+
+
+def test_a_sar_scales_its_record_as_the_regression_goes():
+    known = adc(EIGHT_BITS.periphery, RPU)
+    assert known.energy_J == pytest.approx(RPU.adc_J)
+    assert known.area_m2 == pytest.approx(RPU.adc_m2)
+    six = adc(EIGHT_BITS.replace("periphery.adc.bits", 6.0).periphery, RPU)
+    assert six.energy_J / known.energy_J == pytest.approx(regression(6, 1.28e9, 32).energy_J / regression(8, 1.28e9, 32).energy_J)
+
+
+@pytest.mark.parametrize(("kind", "cycles", "decisions"), [("sar", 8, 8), ("ramp", 256, 256), ("flash", 1, 255)])
+def test_kinds_of_adc_trade_time_for_comparators(kind, cycles, decisions):
+    assert (steps(kind, 8), comparisons(kind, 8)) == (cycles, decisions)
+    design = EIGHT_BITS.replace("periphery.adc", {"bits": 8.0, "range_A": 1e-5, "kind": kind})
+    slow = vector_s(design.periphery, RPU, pipelined=False) - design.periphery.read_s
+    assert slow == pytest.approx(cycles / RPU.clock_Hz)
+    if kind != "sar":
+        assert adc(design.periphery, RPU).energy_J == pytest.approx(decisions * RPU.comparator_J)
+
+
+def test_lines_that_are_held_share_an_adc_for_nothing_until_it_is_slower_than_the_array():
+    """80 ns of a read are 102 conversions at 1.28 GS/s: sharing costs time from 103 lines on."""
+    times = {k: vector_s(EIGHT_BITS.replace("periphery.adc.lines", k).periphery, RPU) for k in (1, 64, 128)}
+    assert times[1] == times[64] == EIGHT_BITS.periphery.read_s
+    assert times[128] == pytest.approx(128 / 1.28e9)
+
+
+@given(st.sampled_from([1, 2, 4, 8]), st.sampled_from([1, 2, 4, 8]))
+def test_rows_that_share_a_dac_take_as_many_reads_and_conversions(outputs, inputs):
+    design = DESIGN.replace("periphery.adc.lines", outputs).replace("periphery.dac.lines", inputs)
+    one, shared = of(Counts(mvm=1, adc=128)), of(Counts(mvm=1, adc=128), design)
+    assert shared.latency_s == pytest.approx(outputs * inputs * one.latency_s)
+    assert shared.energy_J["adc"] == pytest.approx(inputs * one.energy_J["adc"])
+    assert shared.energy_J["accumulate"] == pytest.approx(128 * (inputs - 1) * RPU.digital_J)
+
+
+def test_the_time_of_counted_reads_is_that_of_so_many_vectors():
+    done = Counts(mvm=3, mvm_t=2, adc=3 * 128 + 2 * 256)
+    for pipelined in (True, False):
+        cost = price(EIGHT_BITS, {"a": {"W": done}}, shapes={"a": {"W": (256, 128)}}, pipelined=pipelined)
+        assert cost.latency_s == pytest.approx(5 * vector_s(EIGHT_BITS.periphery, RPU, pipelined=pipelined))
+
+
+def test_a_dac_of_more_bits_takes_as_many_pulses():
+    coarse, fine = (dac(DESIGN.replace("periphery.dac.bits", b).periphery, RPU) for b in (2.0, 8.0))
+    assert (coarse.energy_J, coarse.area_m2) == (RPU.dac_J, RPU.dac_m2)
+    assert fine.energy_J == pytest.approx(7 * coarse.energy_J)
+
+
+def test_every_joule_second_and_square_metre_has_its_place():
+    cost = training(SMALL.replace("technology", "isaac-32nm"), Network.of_design(SMALL, (1, 8, 8), 10))
+    for what in ("layer", "operation", "component", "part"):
+        assert sum(cost.by(what).values()) == pytest.approx(cost.energy_J["total"])
+    assert sum(cost.by("layer", "latency_s").values()) == sum(cost.by("operation", "latency_s").values()) == pytest.approx(cost.latency_s)
+    assert sum(cost.by("component", "area_m2").values()) == pytest.approx(cost.area_m2)
+    assert {"read", "transposed read", "pulse", "hold"} == set(cost.by("operation"))
+    assert 0 < cost.interval_s < cost.latency_s
+    assert 0 < cost.utilisation < 1
+
+
+@pytest.mark.parametrize("cell", ["reference", "pair"])
+def test_counts_by_shapes_are_those_of_a_run(cell):
+    """One image through a network cut over arrays of 16 x 16."""
+    design = SMALL.replace("device", "soft-bounds").replace("cell", {"kind": cell})
+    task = load("digits", seed=0)
+    model = build(design, task, [0])
+    layers = analog_layers(model)
+    before = {name: layer.counts["W"] for name, layer in layers.items()}
+    model(task.test_x[:1])
+    done = {name: {"W": (layer.counts["W"] - before[name]).member(0)} for name, layer in layers.items()}
+    shapes = {name: {"W": layer.shapes["W"]} for name, layer in layers.items()}
+    run, known = price(design, done, shapes=shapes, both_sides=False), inference(design, Network.of_design(design, (1, 8, 8), 10))
+    assert known.energy_J == pytest.approx(run.energy_J)
+    assert (known.latency_s, known.area_m2) == (pytest.approx(run.latency_s), pytest.approx(run.area_m2))
+
+
+def test_transfers_are_told_from_updates():
+    """The rows of C that Tiki-Taka pulses one by one, and the rows of A that it reads for them."""
+    tiki = Design.of({"device": "soft-bounds", "rule": {"kind": "tiki-taka"}, "network": {"hidden": [8]}, "training": {"epochs": 1}})
+    task, parts = load("digits", limit=100), []
+    aimco.evaluate(tiki, task, on_trained=parts.append)
+    layers = analog_layers(parts[0])
+    counts = {n: {a: c.member(0) for a, c in layer.counts.items()} for n, layer in layers.items()}
+    cost = price(tiki, counts, shapes={n: layer.shapes for n, layer in layers.items()})
+    assert all(cost.by("operation")[name] > 0 for name in ("read", "transposed read", "pulse", "transfer", "refresh"))
+
+
+def test_vgg8_has_its_published_shapes():
+    shapes = Network.named("vgg8").shapes()
+    assert [(s.rows, s.columns) for s in shapes[:-1]] == [
+        (27, 128),
+        (1152, 128),
+        (1152, 256),
+        (2304, 256),
+        (2304, 512),
+        (4608, 512),
+        (8192, 1024),
+    ]
+    assert sum(s.rows * s.columns for s in shapes) == 12_973_440
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("periphery.adc.lines=3", "periphery.adc.lines must divide array.cols = 4096, got 3"),
+        ("periphery.dac.lines=7", "periphery.dac.lines must divide array.rows = 4096, got 7"),
+        ("periphery.adc.kind=ram", "periphery.adc.kind must be"),
+        ("periphery.adc.bits=40.0", "periphery.adc.bits must be in 2..24 or inf, got 40"),
+        ("periphery.dac.kind=flash", "periphery.dac.kind "),
+        ("technology=igzo-1um periphery.adc.kind=ramp", "technology igzo-1um has no comparator_J, which an ADC of kind ramp needs"),
+    ],
+)
+def test_what_cannot_be_priced_is_refused_by_name(tmp_path, capsys, change, words):
+    path = str(tmp_path / "d.toml")
+    DESIGN.save(path)
+    assert main(["cost", path, "--set", *change.split()]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_flash_of_many_bits_and_a_technology_without_a_needed_number_are_refused():
+    with pytest.raises(InputError, match=r"periphery\.adc\.bits must be at most 10 in an ADC of kind flash, got 12"):
+        DESIGN.replace("periphery.adc", {"bits": 12.0, "range_A": 1e-5, "kind": "flash"})
+    with pytest.raises(InputError, match=r"rule\.kind must be a rule of arrays to be priced, got digital"):
+        inference(Design.of({"device": "ideal", "rule": {"kind": "digital"}}), Network.named("vgg8"))
+    bare = Technology.named("rram-130nm")
+    with pytest.raises(InputError, match="technology rram-130nm has no amplifier_W, which a resistive network needs"):
+        bare.need("amplifier_W", "a resistive network")
+    with pytest.raises(InputError, match=r"tolerances\.adc_J must be a factor of at least 1, got 0\.5"):
+        RPU.replace("tolerances", {"adc_J": 0.5})
+
+
+def test_a_network_that_leaves_no_pixels_is_refused():
+    layer = {"outputs": 8, "kernel": 9}
+    with pytest.raises(InputError, match=r"layers\.1 must leave pixels of 2 x 2"):
+        Network.of({"name": "deep", "image": [1, 10, 10], "layers": [layer, layer]})
+
+
+def test_the_command_tells_and_draws_what_a_network_costs(tmp_path, capsys):
+    path = str(tmp_path / "d.toml")
+    DESIGN.save(path)
+    assert main(["cost", path, "--network", "vgg8", "--out", str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == json.loads((tmp_path / "cost.json").read_text())
+    assert told["inference"]["TOPS/W"] * told["inference"]["energy_J"]["total"] == pytest.approx(2 * 615_917_568e-12)
+    assert sum(told["training_sample"]["energy_J_by_operation"].values()) == pytest.approx(told["training_sample"]["energy_J"]["total"])
+    assert (tmp_path / "cost.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["cost", path]) == 0
+    assert "utilisation" in capsys.readouterr().out

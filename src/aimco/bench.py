@@ -24,6 +24,7 @@ from aimco.arrays.pulses import Pulses
 from aimco.arrays.wires import Wired, Wires
 from aimco.circuit.elements import Ideal, Shockley
 from aimco.circuit.spice import operating_point, wired_currents
+from aimco.cost import Network, inference, training
 from aimco.design import Design
 from aimco.device.device import Device
 from aimco.device.fit import fit as fit_pulses
@@ -374,6 +375,16 @@ def rbm(on_case: OnCase) -> list[dict[str, Any]]:
     return rows
 
 
+def cost(on_case: OnCase) -> list[dict[str, Any]]:
+    """Price of one sample's inference and training by the shapes of layers, ms, beside the inference in float."""
+    case, design, network = "vgg8/inference-and-training", Design.of({"device": "rpu"}), Network.named("vgg8")
+    on_case(case)
+    ours = _median(lambda: (inference(design, network), training(design, network)))
+    products = [(torch.rand(s.vectors, s.rows), torch.rand(s.rows, s.columns)) for s in network.shapes()]
+    theirs = _median(lambda: [x @ w for x, w in products])
+    return [_row(case, 1e3 * ours, "ms", "products of one image in torch", 1e3 * theirs)]
+
+
 NAMES: dict[str, Callable[[OnCase], list[dict[str, Any]]]] = {
     "pulse": pulse,
     "train": train,
@@ -383,4 +394,5 @@ NAMES: dict[str, Callable[[OnCase], list[dict[str, Any]]]] = {
     "wires": wires,
     "variants": variants,
     "rbm": rbm,
+    "cost": cost,
 }

@@ -187,10 +187,52 @@ def fit(
     print(f"written: {', '.join(written)}")
 
 
+def cost(
+    design: tyro.conf.Positional[str],
+    /,
+    *,
+    network: str | None = None,
+    task: Literal["digits", "mnist"] = "digits",
+    set: Annotated[list[tuple[str, ...]], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH=VALUE ...")] = [],  # noqa: B006
+    out: str | None = None,
+    json: bool = False,
+) -> None:
+    """Energy, time and area of one sample's inference and of one training sample, from the shapes of layers, without a run.
+
+    --network: vgg8, or a FILE.toml of layers; the design's own on samples of --task when absent. --set changes fields of the design.
+    --out DIR keeps cost.json and a picture of it there.
+    """
+    from rich.console import Console
+
+    from aimco.cost import inference, training
+    from aimco.cost.network import SAMPLES, Network
+    from aimco.design import Design
+    from aimco.report import cost as report
+
+    chosen = Design.load(design)
+    for change in itertools.chain.from_iterable(set):
+        chosen = chosen.replace(*_assignment(change))
+    layers = Network.of_design(chosen, *SAMPLES[task]) if network is None else Network.named(network)
+    costs = report.Costs(chosen, layers, inference(chosen, layers), training(chosen, layers))
+    if out is not None:
+        from aimco.report.device import png
+
+        write_atomic(Path(out) / "cost.png", png(report.figure(costs)))
+        keep(out, "cost", costs.as_json())
+        print(f"written to {out}: cost.json, cost.png", file=sys.stderr)
+    if json:
+        print_json(costs.as_json())
+        return
+    for table in report.tables(costs):
+        Console().print(table)
+    for note in costs.notes():
+        print(f"note: {note}")
+
+
 def bench(name: tyro.conf.Positional[str], /, *, out: str | None = None, json: bool = False) -> None:
     """Time a part beside a peer in the same run: medians and ratios.
 
-    NAME is pulse, train, hold, fit, circuit, wires, variants or rbm. --out DIR keeps them as NAME.json.
+    NAME is pulse, train, hold, fit, circuit, wires, variants, rbm or cost. --out DIR keeps them as NAME.json.
     """
     from rich.console import Console
     from rich.table import Table
@@ -307,7 +349,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(__version__)
         return 0
     commands = {"demo": demo, "run": run, "devices": devices, "fit": fit, "bench": bench, "reference": reference, "study": study}
-    commands |= {"requirements": requirements}
+    commands |= {"requirements": requirements, "cost": cost}
     try:
         with _heard_interrupts():
             tyro.extras.subcommand_cli_from_dict(

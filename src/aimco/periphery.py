@@ -12,7 +12,9 @@ from pydantic import Field, field_validator, model_validator
 from aimco.arrays.pulses import Pulses
 from aimco.ensemble import per_member
 from aimco.record import Record, at, quantity
-from aimco.units import A, V, s
+from aimco.units import A, Hz, V, s
+
+_FLASH_BITS = 10
 
 
 class Converter(Record):
@@ -22,11 +24,15 @@ class Converter(Record):
         bits: resolution, 2 to 24, `inf` for none lost.
         range_A: largest current of an ADC, A; larger ones saturate. Unused by a DAC, whose range is the read voltage.
         lines: lines that take turns at one converter.
+        kind: of an ADC: successive approximation, a ramp that all ADCs share, or flash. rate_Hz: its conversions per second; with it
+            lines are sampled at once and held, without it the array is read again for each of the lines that share an ADC.
     """
 
     bits: float = Field(default=inf, ge=2, description="resolution; inf is exact")
     range_A: float = quantity(A, inf, gt=0, doc="largest current of an ADC")
     lines: int = Field(default=1, ge=1, le=65536, description="lines that share one converter")
+    kind: Literal["sar", "ramp", "flash"] = "sar"
+    rate_Hz: float | None = quantity(Hz, None, gt=0, doc="conversions per second of an ADC")
 
     @field_validator("bits")
     @classmethod
@@ -34,6 +40,12 @@ class Converter(Record):
         if bits > 24 and bits != inf:
             raise ValueError(f"must be in 2..24 or inf, got {bits:g}")
         return bits
+
+    @model_validator(mode="after")
+    def _fits_in_a_chip(self) -> Self:
+        if self.kind == "flash" and _FLASH_BITS < self.bits < inf:
+            raise at("bits", f"must be at most {_FLASH_BITS} in an ADC of kind flash, got {self.bits:g}: it has 2^bits - 1 comparators")
+        return self
 
 
 class Periphery(Record):
@@ -64,6 +76,11 @@ class Periphery(Record):
         if self.adc.bits != inf and self.adc.range_A == inf:
             raise at("adc.range_A", f"must be finite for an ADC of {self.adc.bits:g} bits, got inf; give its largest current in A")
         return self
+
+    @property
+    def read_cycles(self) -> int:
+        """Reads of the array for one vector: lines that share an ADC, and rows that share a DAC, take turns."""
+        return self.adc.lines * self.dac.lines
 
 
 def across(value: Any, members: int) -> float | torch.Tensor:

@@ -383,7 +383,8 @@ class Crossbar:
         """Everything done so far."""
         done, cells = self.done, self.shape[1] * self.shape[2]
         vectors = done["mvm"] + done["mvm_t"]
-        return self._ledger() + Counts(mvm=done["mvm"], mvm_t=done["mvm_t"], cell_reads=vectors * cells, updates=done["updates"])
+        reads = Counts(mvm=done["mvm"], mvm_t=done["mvm_t"], cell_reads=vectors * cells)
+        return self._ledger() + reads + Counts(updates=done["updates"], line_updates=done["lines"])
 
     def _ledger(self) -> Counts:
         """The counts that `done` does not say, tallies of the kernels included."""

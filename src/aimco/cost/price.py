@@ -2,89 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import ceil
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
 
+from aimco.cost import converters
+from aimco.cost.technology import Technology
 from aimco.design import Design
 from aimco.ledger import Counts
-from aimco.record import InputError, Listed, quantity
-from aimco.units import F, J, Unit, W, m, m2
+from aimco.record import InputError
+
+PARTS: dict[str, str] = {  # what is priced, and the component it belongs to; lines that updates and programming charge are wires
+    "read": "array",
+    "update": "array",
+    "program": "array",
+    "circuit": "array",
+    "amplifier": "other",
+    "synapse": "array",
+    "spike": "other",
+    "walk": "other",
+    "wires": "wires",
+    "select": "wires",
+    "dac": "DAC",
+    "adc": "ADC",
+    "sense": "ADC",
+    "integrate": "ADC",
+    "accumulate": "accumulation",
+    "digital": "digital",
+    "moved": "other",
+    "static": "leakage",
+}
+COMPONENTS = ("array", "ADC", "DAC", "accumulation", "digital", "wires", "other", "leakage")
+OPERATIONS = ("read", "transposed read", "pulse", "transfer", "refresh", "hold", "settle", "spike")
+Amount = Literal["energy_J", "latency_s", "area_m2"]
 
 
-class Technology(Listed):
-    """Energies, areas and rates of one fabrication technology.
+@dataclass(frozen=True)
+class Item:
+    """One part of a price: a layer, what it was doing, the component that took it; energy (J), time (s) or area (m^2).
 
-    Args:
-        pitch_m: distance of two cross-points. node_nm: process of the converters. mean_square_input: mean of (input / full scale)^2.
-        line_capacitance_F: of the wire of one cell. adc_J, dac_J: per conversion. adc_m2, dac_m2: area of one converter.
-        digital_J, digital_per_s: energy and rate of digital operations. array_static_W: power that one array draws while
-            the network works, whatever it does. amplifier_W, node_m2: power of one bidirectional amplifier, and area of one node with
-            its amplifier and diodes, in resistive networks. synapse_J, spike_J, walk_J, neuron_m2: of spiking networks, absent where
-            these are not priced. sources: where each number comes from, or "assumed".
+    Items of time have no component, and items of area no operation.
     """
 
-    listed_in: ClassVar[Path] = Path(__file__).parent / "technology"
-
-    name: str
-    pitch_m: float = quantity(m, gt=0, doc="cross-point pitch")
-    node_nm: float = quantity(Unit(1e-9, "nm"), gt=0, doc="process node of the converters")
-    mean_square_input: float = Field(gt=0, le=1, description="mean square of the normalised input")
-    line_capacitance_F: float = quantity(F, ge=0, doc="wire capacitance per cell")
-    adc_J: float = quantity(J, ge=0, doc="energy of one analog-to-digital conversion")
-    adc_m2: float = quantity(m2, ge=0, doc="area of one ADC")
-    dac_J: float = quantity(J, ge=0, doc="energy of one digital-to-analog conversion")
-    dac_m2: float = quantity(m2, ge=0, doc="area of one DAC")
-    digital_J: float = quantity(J, ge=0, doc="energy of one digital operation")
-    digital_per_s: float = quantity(Unit(1.0, "1/s"), gt=0, doc="digital operations per second")
-    array_static_W: float = quantity(W, 0.0, ge=0, doc="power of one array whatever it does")
-    amplifier_W: float = quantity(W, ge=0, doc="power of one bidirectional amplifier")
-    node_m2: float = quantity(m2, ge=0, doc="area of a node with its amplifier and diodes")
-    synapse_J: float | None = quantity(J, None, ge=0, doc="energy of one synaptic operation of a spike")
-    spike_J: float | None = quantity(J, None, ge=0, doc="energy of one spike beside its synaptic operations")
-    walk_J: float | None = quantity(J, None, ge=0, doc="energy of one step of one random-walk circuit")
-    neuron_m2: float | None = quantity(m2, None, ge=0, doc="area of one spiking neuron")
-    sources: dict[str, str] = Field(default={}, description="where each number comes from")
-
-
-PARTS: tuple[str, ...] = (
-    "read",
-    "update",
-    "program",
-    "circuit",
-    "amplifier",
-    "synapse",
-    "spike",
-    "walk",
-    "dac",
-    "adc",
-    "digital",
-    "static",
-)
+    layer: str
+    operation: str
+    component: str
+    part: str
+    energy_J: float = 0.0
+    latency_s: float = 0.0
+    area_m2: float = 0.0
 
 
 @dataclass(frozen=True)
 class Price:
-    """Energy by part and in total (J), time (s) and area (m^2) of what was counted."""
+    """Energy by part and in total (J), time (s) and area (m^2) of what was counted.
+
+    Args:
+        latency_s: of layers that work one after the other. items: of what energy, time and area are made. cells: of the matrices, and
+            `places`, of all arrays they are on.
+    """
 
     energy_J: dict[str, float]
     latency_s: float
     area_m2: float
     samples: int | None = None
+    items: tuple[Item, ...] = field(default=(), repr=False)
+    cells: int = 0
+    places: int = 0
 
     @property
     def per_sample(self) -> dict[str, float]:
         """Energy (J) and time (s) of one sample; empty where the number of samples is not known."""
         return {"energy_J": self.energy_J["total"] / self.samples, "latency_s": self.latency_s / self.samples} if self.samples else {}
 
+    def by(self, what: Literal["layer", "operation", "component", "part"], amount: Amount = "energy_J") -> dict[str, float]:
+        """Sums over the items, as `price.by("component")`; nothing is listed that took nothing."""
+        sums: dict[str, float] = {}
+        for item in self.items:
+            name, value = getattr(item, what), getattr(item, amount)
+            if value and name:
+                sums[name] = sums.get(name, 0.0) + value
+        return sums
+
+    @property
+    def interval_s(self) -> float:
+        """Time between samples when layers work at once, each on another: that of the slowest, s, of all that was counted."""
+        return max(self.by("layer", "latency_s").values(), default=0.0)
+
+    @property
+    def utilisation(self) -> float:
+        """Share of the places of all arrays that hold a weight."""
+        return self.cells / self.places if self.places else 0.0
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
-        return asdict(self) | {"per_sample": self.per_sample}
+        whole = {n: getattr(self, n) for n in ("energy_J", "latency_s", "area_m2", "samples", "per_sample", "interval_s", "utilisation")}
+        return whole | {f"{amount}_by_{what}": self.by(what, amount) for what, amount in _TOLD}
+
+
+_TOLD: tuple[tuple[Any, Any], ...] = (
+    ("component", "energy_J"),
+    ("layer", "energy_J"),
+    ("operation", "energy_J"),
+    ("layer", "latency_s"),
+    ("operation", "latency_s"),
+    ("component", "area_m2"),
+    ("layer", "area_m2"),
+)
 
 
 def table(price: Price) -> list[tuple[str, float, float]]:
@@ -105,68 +132,84 @@ def price(
     *,
     samples: int | None = None,
     shapes: Mapping[str, Mapping[str, Sequence[int]]] | None = None,
+    pipelined: bool = True,
+    both_sides: bool = True,
 ) -> Price:
     """Price of the operations of every array of a network.
 
-    Energies, J, with G the mid-range conductance (S), V_r and V_u the read and update voltages (V), C the wire capacitance per
-    cell (F):
+    Energies, J, with G the mid-range conductance (S), V_r and V_u the read and update voltages (V), C the capacitance of a line per
+    cell (F), r the rows that take turns at a DAC, b the pulses of a value, which are counted one by one, and c = r b the input cycles:
         read = cell_reads V_r^2 G <u^2> read_s
+        wires = (mvm rows columns + mvm_t columns rows) C V_r^2 <u^2> b; select = the same cells C V_select^2 b
         update = (row_pulses columns + column_pulses rows) C V_u^2 / 4 + coincidences V_u^2 G pulse_s
         program = (program_pulses + resets) (V_u^2 G pulse_s + (rows + columns) C V_u^2 / 4)
         circuit = dissipated_W settle_s / settles; amplifier = amplified amplifier_W settle_s / settles: of resistive networks
         synapse, spike, walk = synaptic_ops, spikes and walk_steps times the energy of one: of spiking networks
-        dac, adc, digital = their number times the energy of one
+        dac = dac times one value; adc = adc r conversions; sense = sensed r comparator_J
+        integrate = ((mvm columns + mvm_t rows) c + integrations) integrate_J
+        accumulate = additions of turns, adc (r - 1), and those of digital_ops that add pulses and arrays
+        digital = the other digital_ops times digital_J; moved = values in and out of the arrays times moved_J
         static = array_static_W (number of arrays) time.
     Matrices work one after the other; the pieces of one matrix cut over several arrays work at once. Time, s:
-        (mvm + mvm_t) read_s adc.lines + slots pulse_s + program_rounds rows (pulse_s + read_s) + digital_ops / digital_per_s + settle_s
-            + spiking_s.
-    A read of a single row is a vector like any other, already among mvm.
-    Area, m^2: pitch^2 per device, an ADC and a DAC for every line of both sides over the lines that share one, since
-    the transposed read needs them on either side. A resistive network has no converters: node_m2 for every column.
+        reads of arrays for mvm + mvm_t and adc conversions, at once or not (`converters.vector_s`) + slots pulse_s
+            + program_rounds rows (pulse_s + read_s) + digital_ops / digital_per_s + moved / moved_per_s + settle_s + spiking_s.
+    A read of a single row is a vector like any other, already among mvm. Where a technology has an adder behind each ADC
+    (accumulate_J), its additions take no time of their own. Area, m^2: pitch^2 per device, an ADC and a DAC for every line of both
+    sides over the lines that share one, since the transposed read needs them on either side. A resistive network has no converters:
+    node_m2 for every column.
 
     Args:
         design: device, periphery and technology. counts: layer -> array -> ledger of one ensemble member.
-        samples: training samples counted. shapes: layer -> array -> (rows, columns) of the whole matrix, for the area and the
+        samples: samples counted. shapes: layer -> array -> (rows, columns) of the whole matrix, for the area and the
             lengths of lines; without one, an array has neither area nor line energy nor programming time.
+        pipelined: whether converters work while the array reads on. both_sides: whether there are converters for transposed reads.
 
     Returns:
         A `Price`.
 
     Raises:
-        InputError: the technology is unknown, or the counts are those of an ensemble.
+        InputError: the technology is unknown or lacks a number that the design needs, or the counts are those of an ensemble.
 
     Example:
         >>> price(Design(device="ideal"), {"layer": {"W": Counts(adc=1000)}}).energy_J["adc"]
         1.6667e-09
     """
     technology = Technology.named(design.technology)
-    energy: dict[str, float] = {part: 0.0 for part in PARTS}
-    seconds, area, arrays = 0.0, 0.0, 0
+    items: list[Item] = []
+    cells = places = 0
+    arrays: dict[str, int] = {}
     for layer, ledgers in counts.items():
         for name, ledger in ledgers.items():
-            n, cut = _numbers(ledger), _Cut.of(design, *(shapes or {}).get(layer, {}).get(name, (0, 0)))
-            for part, joules in _energy(design, technology, n, cut).items():
-                energy[part] += joules
-            seconds += _seconds(design, technology, n, cut)
-            area += _area(design, technology, cut)
-            arrays += cut.arrays
-    energy["static"] = technology.array_static_W * arrays * seconds
+            rows, columns = (shapes or {}).get(layer, {}).get(name, (0, 0))
+            one = _Matrix(design, technology, layer, _numbers(ledger), _Cut.of(design, rows, columns), pipelined, both_sides)
+            items += [*one.energies(), *one.times(), *one.areas()]
+            arrays[layer] = arrays.get(layer, 0) + one.cut.arrays
+            cells, places = cells + rows * columns, places + one.cut.arrays * design.array.rows * design.array.cols
+    seconds = sum((item.latency_s for item in items), 0.0)
+    static = [Item(layer, "hold", "leakage", "static", n * technology.array_static_W * seconds) for layer, n in arrays.items()]
+    items += static
+    energy = {part: sum((i.energy_J for i in items if i.part == part), 0.0) for part in PARTS}
     energy["total"] = sum(energy.values())
-    return Price(energy, seconds, area, samples)
+    return Price(energy, seconds, sum((i.area_m2 for i in items), 0.0), samples, tuple(items), cells, places)
 
 
 @dataclass(frozen=True)
 class _Cut:
-    """A matrix over `arrays` arrays, each of rows x columns (on average)."""
+    """A matrix over down x across arrays, each of rows x columns (on average)."""
 
     rows: float
     columns: float
-    arrays: int
+    down: int
+    across: int
+
+    @property
+    def arrays(self) -> int:
+        return self.down * self.across
 
     @classmethod
     def of(cls, design: Design, rows: int, columns: int) -> _Cut:
         down, across = (max(ceil(n / most), 1) for n, most in ((rows, design.array.rows), (columns, design.array.cols)))
-        return cls(rows / down, columns / across, down * across)
+        return cls(rows / down, columns / across, down, across)
 
 
 def _numbers(counts: Mapping[str, Any]) -> dict[str, float]:
@@ -175,62 +218,173 @@ def _numbers(counts: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(np.asarray(amount).item()) for name, amount in counts.items()}
 
 
-def _energy(design: Design, technology: Technology, n: Mapping[str, float], cut: _Cut) -> dict[str, float]:
-    p, conductance = design.periphery, float(np.mean(design.device.mid_range))
-    read = p.read_voltage**2 * conductance * technology.mean_square_input * p.read_s
-    per_cell = technology.line_capacitance_F * p.update_voltage**2 / 4
-    step = p.update_voltage**2 * conductance * p.pulse_s
-    cells_charged = n.get("row_pulses", 0) * cut.columns + n.get("column_pulses", 0) * cut.rows
-    written = n.get("program_pulses", 0) + n.get("resets", 0)
-    settle_s = n["settle_s"] / n["settles"] if n.get("settles") else 0.0
-    return {
-        "circuit": n.get("dissipated_W", 0) * settle_s,
-        "amplifier": n.get("amplified", 0) * technology.amplifier_W * settle_s,
-        "synapse": n.get("synaptic_ops", 0) * (technology.synapse_J or 0.0),
-        "spike": (n.get("lif_spikes", 0) + n.get("blif_spikes", 0)) * (technology.spike_J or 0.0),
-        "walk": n.get("walk_steps", 0) * (technology.walk_J or 0.0),
-        "read": n.get("cell_reads", 0) * read,
-        "update": cells_charged * per_cell + n.get("coincidences", 0) * step,
-        "program": written * (step + per_cell * (cut.rows + cut.columns)),
-        "dac": n.get("dac", 0) * technology.dac_J,
-        "adc": n.get("adc", 0) * technology.adc_J,
-        "digital": n.get("digital_ops", 0) * technology.digital_J,
-    }
+@dataclass(frozen=True)
+class _Matrix:
+    """One matrix of a layer, what it was asked to do (n) and the arrays it lies on."""
 
+    design: Design
+    technology: Technology
+    layer: str
+    n: Mapping[str, float]
+    cut: _Cut
+    pipelined: bool
+    both_sides: bool
 
-def _seconds(design: Design, technology: Technology, n: Mapping[str, float], cut: _Cut) -> float:
-    p = design.periphery
-    reads = (n.get("mvm", 0) + n.get("mvm_t", 0)) * p.read_s * p.adc.lines
-    program = n.get("program_rounds", 0) * cut.rows * (p.pulse_s + p.read_s)
-    in_arrays = reads + n.get("slots", 0) * p.pulse_s + program
-    return n.get("settle_s", 0) + n.get("spiking_s", 0) + in_arrays / cut.arrays + n.get("digital_ops", 0) / technology.digital_per_s
+    def count(self, *names: str) -> float:
+        """Sum of counts, 0 for those that are absent."""
+        return sum(self.n.get(name, 0.0) for name in names)
 
+    def directions(self, forward: float, back: float) -> dict[str, float]:
+        """How something divides between reads, transfers (reads of single rows) and transposed reads, given each vector's share of it."""
+        along, across = self.count("mvm") * forward, self.count("mvm_t") * back
+        if not along + across:
+            return {"read": 1.0}
+        lines = min(self.count("line_reads") / self.count("mvm"), 1.0) if along else 0.0
+        parts = {"read": along * (1 - lines), "transfer": along * lines, "transposed read": across}
+        return {name: part / (along + across) for name, part in parts.items() if part}
 
-def _area(design: Design, technology: Technology, cut: _Cut) -> float:
-    p = design.periphery
-    adcs, dacs = (sum(ceil(side / c.lines) for side in (cut.rows, cut.columns)) for c in (p.adc, p.dac))
-    devices = cut.rows * cut.columns * len(design.cell.signs)
-    if design.network.kind == "resistive":
-        return cut.arrays * (devices * technology.pitch_m**2 + cut.columns * technology.node_m2)
-    if design.network.kind == "spiking-rbm":
-        neurons = (cut.rows + cut.columns) * (technology.neuron_m2 or 0.0)
-        return cut.arrays * (devices * technology.pitch_m**2 + neurons)
-    return cut.arrays * (devices * technology.pitch_m**2 + adcs * technology.adc_m2 + dacs * technology.dac_m2)
+    @property
+    def partial_sums(self) -> float:
+        """Those of digital_ops that add what was converted: two for each further pulse of a value, one for each further array of a line."""
+        shares = self.directions(self.cut.columns or 1, self.cut.rows or 1)
+        back = shares.get("transposed read", 0.0)
+        added = (1 - back) * (self.cut.down - 1) / self.cut.down + back * (self.cut.across - 1) / self.cut.across
+        pulses = converters.pulses(self.design.periphery)
+        values = self.count("adc") / pulses
+        return min(values * (2 * (pulses - 1) + added), self.count("digital_ops"))
+
+    @property
+    def moved(self) -> float:
+        """Values that come from a buffer, once for all arrays that take them, or go to one: those of every vector where not counted."""
+        if "moved" in self.n:
+            return self.count("moved")
+        c, v, w = self.cut, self.count("mvm") / self.cut.arrays, self.count("mvm_t") / self.cut.arrays
+        return (v + w) * (c.rows * c.down + c.columns * c.across)
+
+    def energies(self) -> Iterator[Item]:
+        """Joules by operation and part."""
+        own = {(part, PARTS[part]): by for part, by in (self._reading() | self._writing() | self._beside()).items()}
+        for (part, component), by in (own | {(part, "wires"): by for part, by in self._charging().items()}).items():
+            for operation, joules in by.items():
+                if joules:
+                    yield Item(self.layer, operation, component, part, joules)
+
+    def _reading(self) -> dict[str, dict[str, float]]:
+        p, t, c = self.design.periphery, self.technology, self.cut
+        turns, pulses = p.dac.lines, converters.pulses(p)
+        conductance = float(np.mean(self.design.device.mid_range))
+        cells = self.count("mvm", "mvm_t") * c.rows * c.columns * pulses
+        drive = p.read_voltage**2 * t.mean_square_input
+        inputs, outputs, vectors = (self.directions(*sides) for sides in ((c.rows, c.columns), (c.columns, c.rows), (1, 1)))
+        integrated = (self.count("mvm") * c.columns + self.count("mvm_t") * c.rows) * turns * pulses + self.count("integrations")
+        additions = self.count("adc") * (turns - 1) + self.partial_sums
+        sensed = self.count("sensed") * turns
+        each = t.digital_J if t.accumulate_J is None else t.accumulate_J
+        joules: dict[str, tuple[float, dict[str, float]]] = {
+            "read": (self.count("cell_reads") * drive * conductance * p.read_s, vectors),
+            "wires": (cells * t.line_capacitance_F * drive, vectors),
+            "select": (cells * t.line_capacitance_F * t.select_V**2 if t.select_V else 0.0, vectors),
+            "dac": (self.count("dac") * converters.dac(p, t).energy_J, inputs),
+            "adc": (self.count("adc") * turns * converters.adc(p, t).energy_J, outputs),
+            "sense": (sensed * t.need("comparator_J", "a sense amplifier") if sensed else 0.0, outputs),
+            "integrate": (integrated * (t.integrate_J or 0.0), outputs),
+            "accumulate": (additions * each, outputs),
+            "moved": (self.moved * (t.moved_J or 0.0), vectors),
+        }
+        return {part: {name: total * share for name, share in by.items()} for part, (total, by) in joules.items()}
+
+    def _writing(self) -> dict[str, dict[str, float]]:
+        """Devices that are pulsed and written."""
+        p = self.design.periphery
+        step = p.update_voltage**2 * float(np.mean(self.design.device.mid_range)) * p.pulse_s
+        return self._changes(self.count("coincidences") * step, self.count("program_pulses", "resets") * step)
+
+    def _charging(self) -> dict[str, dict[str, float]]:
+        """Lines that carry these pulses."""
+        c, per_cell = self.cut, self.technology.line_capacitance_F * self.design.periphery.update_voltage**2 / 4
+        charged = self.count("row_pulses") * c.columns + self.count("column_pulses") * c.rows
+        return self._changes(charged * per_cell, self.count("program_pulses", "resets") * per_cell * (c.rows + c.columns))
+
+    def _changes(self, update: float, program: float) -> dict[str, dict[str, float]]:
+        return {"update": {name: update * share for name, share in self._updates().items()}, "program": {"refresh": program}}
+
+    def _updates(self) -> dict[str, float]:
+        """How pulses divide between updates of whole arrays and transfers, which pulse single rows."""
+        transfers = min(self.count("line_updates") / self.count("updates"), 1.0) if self.count("updates") else 0.0
+        return {"pulse": 1 - transfers, "transfer": transfers}
+
+    def _beside(self) -> dict[str, dict[str, float]]:
+        """Digital work, resistive and spiking networks."""
+        n, t = self.count, self.technology
+        settle_s = n("settle_s") / n("settles") if n("settles") else 0.0
+        amplifier = t.need("amplifier_W", "a resistive network") if n("amplified") else 0.0
+        return {
+            "digital": {"pulse" if n("updates") else "read": (n("digital_ops") - self.partial_sums) * t.digital_J},
+            "circuit": {"settle": n("dissipated_W") * settle_s},
+            "amplifier": {"settle": n("amplified") * amplifier * settle_s},
+            "synapse": {"spike": n("synaptic_ops") * (t.synapse_J or 0.0)},
+            "spike": {"spike": n("lif_spikes", "blif_spikes") * (t.spike_J or 0.0)},
+            "walk": {"spike": n("walk_steps") * (t.walk_J or 0.0)},
+        }
+
+    def times(self) -> Iterator[Item]:
+        """Seconds by operation."""
+        p, t, n, c = self.design.periphery, self.technology, self.count, self.cut
+        reads = self._read_s() if n("mvm", "mvm_t") else 0.0
+        digital = n("digital_ops") - (self.partial_sums if t.accumulate_J is not None else 0.0)
+        seconds = [(name, reads * share) for name, share in self.directions(1, 1).items()]
+        seconds += [(name, n("slots") * p.pulse_s / c.arrays * share) for name, share in self._updates().items()]
+        seconds += [("refresh", n("program_rounds") * c.rows * (p.pulse_s + p.read_s) / c.arrays)]
+        seconds += [("pulse" if n("updates") else "read", digital / t.digital_per_s)]
+        seconds += [("read", self.moved / t.moved_per_s if t.moved_per_s else 0.0)]
+        seconds += [("settle", n("settle_s")), ("spike", n("spiking_s"))]
+        for operation, value in seconds:
+            if value:
+                yield Item(self.layer, operation, "", "", latency_s=value)
+
+    def _read_s(self) -> float:
+        """Seconds of all reads, their conversions beside or after them; see `converters.vector_s`, which is this of one vector."""
+        p, c, vectors = self.design.periphery, self.cut, self.count("mvm", "mvm_t")
+        back = self.directions(c.columns, c.rows).get("transposed read", 0.0)
+        rounds = self.count("adc") * ((1 - back) / c.columns + back / c.rows) if c.columns else vectors
+        further = self.count("integrations") / c.columns if c.columns else 0.0
+        read = (vectors * converters.array_reads(p) + further) * p.read_s
+        convert = rounds * p.dac.lines * p.adc.lines * converters.conversion_s(p, self.technology)
+        return (max(read, convert) if self.pipelined else read + convert) / c.arrays
+
+    def areas(self) -> Iterator[Item]:
+        """Square metres by component."""
+        c, t, p, kind = self.cut, self.technology, self.design.periphery, self.design.network.kind
+        if not c.rows:
+            return
+        parts = {"array": c.rows * c.columns * len(self.design.cell.signs) * t.pitch_m**2}
+        if kind == "resistive":
+            parts["other"] = c.columns * t.need("node_m2", "a resistive network")
+        elif kind == "spiking-rbm":
+            parts["other"] = (c.rows + c.columns) * (t.neuron_m2 or 0.0)
+        else:
+            outputs, inputs = ((c.columns, c.rows), (c.rows, c.columns)) if self.both_sides else ((c.columns,), (c.rows,))
+            adcs, dacs = sum(ceil(side / p.adc.lines) for side in outputs), sum(ceil(side / p.dac.lines) for side in inputs)
+            parts |= {"ADC": adcs * converters.adc(p, t).area_m2, "DAC": dacs * converters.dac(p, t).area_m2}
+            parts |= {"accumulation": adcs * (t.accumulate_m2 or 0.0), "other": t.other_m2 or 0.0}
+        for component, area in parts.items():
+            yield Item(self.layer, "", component, "", area_m2=c.arrays * area * t.layout)
 
 
 def sample_latency(design: Design, vectors: Sequence[int]) -> float:
     """Seconds of one training sample: a read and an update of each layer, a transposed read of all but the first.
 
-    (2 V - V_1) read_s adc.lines + V 2 length pulse_s for V vectors, V_1 of them on the first layer; an update takes `length` slots
+    (2 V - V_1) vector_s + V 2 length pulse_s for V vectors, V_1 of them on the first layer; an update takes `length` slots
     for each polarity.
 
     Args:
-        design: its periphery. vectors: that each layer takes for one sample, one after the other: 1, or the patches of a convolution.
+        design: its periphery and technology. vectors: that each layer takes for one sample, one after the other: 1, or the patches of a
+            convolution.
 
     Example:
         >>> f"{sample_latency(Design(device='ideal'), [1, 1]):.3g}"
         '3.64e-07'
     """
     p, total = design.periphery, sum(vectors)
-    reads = (2 * total - sum(vectors[:1])) * p.read_s * p.adc.lines
+    reads = (2 * total - sum(vectors[:1])) * converters.vector_s(p, Technology.named(design.technology))
     return reads + total * 2 * p.pulses.length * p.pulse_s

@@ -1,0 +1,140 @@
+"""The price of a network, as tables and as a picture of what takes energy, time and area."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from aimco.cost.network import Network, operations
+from aimco.cost.price import COMPONENTS, OPERATIONS, Price
+from aimco.design import Design
+from aimco.units import suited, text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a network costs on a design: one sample's inference, and one sample of training."""
+
+    design: Design
+    network: Network
+    inference: Price
+    training: Price
+
+    def rates(self) -> dict[str, float]:
+        """Of inference, layers at work on different samples: TOPS, TOPS/W, TOPS/mm2; samples per second; utilisation of the arrays."""
+        tera, one = operations(self.network) / 1e12, self.inference
+        tops = tera / one.interval_s
+        return {
+            "TOPS": tops,
+            "TOPS/W": tera / one.energy_J["total"],
+            "TOPS/mm2": tops / (one.area_m2 * 1e6),
+            "samples_per_s": 1 / one.interval_s,
+            "utilisation": one.utilisation,
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, as `aimco cost --json` prints it."""
+        named = {"network": self.network.name, "technology": self.design.technology, "design_hash": self.design.hash()}
+        priced = {"inference": self.inference.as_dict() | self.rates(), "training_sample": self.training.as_dict()}
+        return named | priced | {"notes": self.notes()}
+
+    def notes(self) -> list[str]:
+        """What the figures take for granted."""
+        p, said = self.design.periphery, []
+        said.append("time: layers one after the other; interval: layers at work on different samples; converters work while arrays read on")
+        if p.adc.lines > 1:
+            again = "are sampled at once and held" if p.adc.rate_Hz else "are read again one by one"
+            said.append(f"the {p.adc.lines} lines that share an ADC {again}")
+        said.append("inference has converters on one side of each array, training on both")
+        if self.design.rule.kind != "sgd":
+            said.append(f"training prices the gradient's pulses of {self.design.rule.kind}, not transfers and digital work, as aimco run")
+        return said
+
+
+def tables(costs: Costs) -> list[Table]:
+    """Energy by component and layer, and the rates."""
+    runs = {"inference": costs.inference, "training sample": costs.training}
+    shown = Table(title=f"{costs.network.name} on {costs.design.technology}: energy of one sample", box=None)
+    for column in ("", *runs):
+        shown.add_column(column, justify="left" if not column else "right", no_wrap=True)
+    kinds: tuple[tuple[Any, Sequence[str]], ...] = (("component", COMPONENTS), ("operation", OPERATIONS))
+    for kind, names in kinds:
+        for name in names:
+            values = [price.by(kind).get(name, 0.0) for price in runs.values()]
+            if any(values):
+                shown.add_row(name, *(_share(v, price.energy_J["total"]) for v, price in zip(values, runs.values(), strict=True)))
+        shown.add_section()
+    rows: dict[str, Sequence[str]] = {
+        "total": [text(price.energy_J["total"], "J") for price in runs.values()],
+        "time": [text(price.latency_s, "s") for price in runs.values()],
+        "interval": [text(price.interval_s, "s") for price in runs.values()],
+        "area": [text(price.area_m2, "m^2") for price in runs.values()],
+    }
+    for name, values in rows.items():
+        shown.add_row(name, *values)
+    return [shown, _layers(costs), _rates(costs.rates())]
+
+
+def _share(value: float, total: float) -> str:
+    return f"{text(value, 'J')} ({100 * value / total:.1f} %)" if value else "-"
+
+
+def _layers(costs: Costs) -> Table:
+    shown = Table(title="By layer, inference", box=None)
+    for column in ("layer", "matrix", "vectors", "energy", "time", "area"):
+        shown.add_column(column, justify="left" if column == "layer" else "right", no_wrap=True)
+    sums = [costs.inference.by("layer", amount) for amount in ("energy_J", "latency_s", "area_m2")]
+    for s in costs.network.shapes():
+        values = [text(by.get(s.name, 0.0), unit) for by, unit in zip(sums, ("J", "s", "m^2"), strict=True)]
+        shown.add_row(s.name, f"{s.rows} x {s.columns}", str(s.vectors), *values)
+    return shown
+
+
+def _rates(rates: Mapping[str, float]) -> Table:
+    shown = Table(box=None)
+    for name in rates:
+        shown.add_column(name.replace("_per_s", "/s"), justify="right", no_wrap=True)
+    shown.add_row(*(f"{value:.4g}" for value in rates.values()))
+    return shown
+
+
+def figure(costs: Costs) -> Figure:
+    """Energy of inference and of a training sample by layer, of components; their areas; and times by operation."""
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(11.0, 7.5), layout="constrained")
+    axes = drawn.subplots(2, 2)
+    _stacked(axes[0, 0], costs.inference, "component", "energy_J", "J", COMPONENTS, "inference, one sample")
+    _stacked(axes[0, 1], costs.training, "component", "energy_J", "J", COMPONENTS, "training, one sample")
+    _stacked(axes[1, 0], costs.inference, "component", "area_m2", "m^2", COMPONENTS, "area for inference")
+    _stacked(axes[1, 1], costs.training, "operation", "latency_s", "s", OPERATIONS, "training, one sample")
+    drawn.suptitle(f"{costs.network.name}, {costs.design.device.name}, {costs.design.technology}")
+    return drawn
+
+
+def _stacked(axis: Axes, price: Price, kind: Any, amount: Any, symbol: str, names: Sequence[str], title: str) -> None:
+    """A bar for each layer, stacked of components or operations."""
+    layers = list(dict.fromkeys(item.layer for item in price.items))
+    sums = {(layer, name): 0.0 for layer in layers for name in names}
+    for item in price.items:
+        key = item.layer, getattr(item, kind)
+        if key in sums:
+            sums[key] += getattr(item, amount)
+    most = max(sum(sums[layer, name] for name in names) for layer in layers)
+    unit, bottom = suited(most, symbol), [0.0] * len(layers)
+    for k, name in enumerate(names):
+        heights = [sums[layer, name] / unit for layer in layers]
+        if any(heights):
+            axis.bar(layers, heights, bottom=bottom, label=name, color=f"C{k}")
+            bottom = [b + h for b, h in zip(bottom, heights, strict=True)]
+    what = {"energy_J": "energy", "area_m2": "area", "latency_s": "time"}[amount]
+    axis.set(ylabel=f"{what} ({unit.symbol})", title=title)
+    axis.tick_params(axis="x", labelrotation=45)
+    axis.legend(fontsize="small")
