@@ -6,8 +6,6 @@ return the currents of the columns, A, (B, m).
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import logging
 import warnings
 from typing import Any
@@ -65,10 +63,3 @@ def crosssim(g: np.ndarray, ohm: float, volts: np.ndarray, *, left: float = 3e-7
     solver.Rp_row_norm = solver.Rp_col_norm = ohm * top
     solver.interleaved = False
     return np.stack([solver.iterative_solve(g.T / top, v) * top for v in volts])
-
-
-def installed(name: str) -> bool:
-    """Whether a package can be imported."""
-    with contextlib.suppress(ImportError, ValueError):
-        return importlib.util.find_spec(name) is not None
-    return False
