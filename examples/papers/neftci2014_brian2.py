@@ -29,7 +29,8 @@ def compared(peer: str, method: str, dt: float, start: float) -> dict:
     machine = SpikingRbm(824, 500, record)
     on = np.random.default_rng(0).random((5, machine.visible)) < 0.19
     p = np.where(on, record.high, record.low)
-    theirs = brian2(peer, machine, p, exact=method == "same step")
+    with brian2(peer, machine, p, exact=method == "same step") as again:
+        theirs = again()
     machine.learn(p, 0.0)
     ours = (machine.events[0] / (machine.visible, machine.hidden) / (2 * len(p) * record.phase_s)).tolist()
     rates = {"visible_Hz": (ours[0], theirs.visible_Hz), "hidden_Hz": (ours[1], theirs.hidden_Hz)}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import math
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,40 +23,60 @@ _PROGRAM = Path(__file__).with_name("spikes_brian2.py")
 
 
 @dataclass(frozen=True)
-class Brian2:
-    """What Brian2 did.
+class Ran:
+    """One run of Brian2.
 
     Args:
-        version: of it. visible_Hz, hidden_Hz: mean rates over all phases. seconds: of each run, without compiling.
+        version: of it. visible_Hz, hidden_Hz: mean rates over all phases. seconds: of the processor in the run, without compiling.
     """
 
     version: str
     visible_Hz: float
     hidden_Hz: float
-    seconds: list[float]
+    seconds: float
 
 
-def brian2(python: str, machine: SpikingRbm, probabilities: np.ndarray, lr: float = 0.0, *, runs: int = 1, exact: bool = False) -> Brian2:
-    """A data phase and a reconstruction phase for each sample (S, V), from the weights and the biases of zero that the machine starts with.
+@contextlib.contextmanager
+def brian2(
+    python: str, machine: SpikingRbm, probabilities: np.ndarray, lr: float = 0.0, *, exact: bool = False
+) -> Iterator[Callable[[], Ran]]:
+    """A compiled program that goes through a data phase and a reconstruction phase for each sample (S, V); each call runs it once.
+
+    It starts from the weights of the machine, and from biases of zero.
 
     Args:
-        python: interpreter that has brian2. machine: of one member, with white noise. lr: of learning; 0 for none. runs: to be timed.
+        python: interpreter that has brian2. machine: of one member, with white noise. lr: of learning; 0 for none.
         exact: steps of neurons as ours are, exact for currents that decay or rest; else the method of Euler and Maruyama.
 
     Raises:
         InputError: an interpreter without brian2, or none.
     """
     with tempfile.TemporaryDirectory() as folder:
-        work: dict[str, Any] = {**_work(machine, probabilities, lr), "runs": runs, "exact": exact}
-        np.savez(Path(folder) / "work.npz", **work)
+        np.savez(Path(folder) / "work.npz", **_work(machine, probabilities, lr), exact=exact)
+        said = Path(folder) / "said.txt"
         try:
-            ran = subprocess.run([python, "-P", str(_PROGRAM), folder], capture_output=True, text=True, check=True)
+            with said.open("w") as errors:
+                pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
+                program = subprocess.Popen([python, "-P", str(_PROGRAM), folder], text=True, **pipes)
         except OSError as error:
-            raise InputError(f"peer must be the interpreter of an environment with brian2, got {python} ({error.strerror})") from None
-        except subprocess.CalledProcessError as error:
-            last = (error.stderr.strip() or "no message").splitlines()[-1]
-            raise InputError(f"peer must be the interpreter of an environment with brian2, got {python} ({last})") from None
-    return Brian2(**json.loads(ran.stdout.splitlines()[-1]))
+            raise _missing(python, error.strerror) from None
+        with program:
+            yield functools.partial(_again, program, python, said)
+
+
+def _again(program: subprocess.Popen, python: str, said: Path) -> Ran:
+    """Ask for one run, and wait for what it tells."""
+    with contextlib.suppress(BrokenPipeError):
+        program.stdin.write("\n")  # pyright: ignore[reportOptionalMemberAccess]
+        program.stdin.flush()  # pyright: ignore[reportOptionalMemberAccess]
+    for line in program.stdout:  # pyright: ignore[reportOptionalIterable]
+        if line.startswith("{"):
+            return Ran(**json.loads(line))
+    raise _missing(python, (said.read_text().strip() or "no message").splitlines()[-1])
+
+
+def _missing(python: str, why: str | None) -> InputError:
+    return InputError(f"peer must be the interpreter of an environment with brian2, got {python} ({why}); `make brian2` makes one")
 
 
 def _work(machine: SpikingRbm, probabilities: np.ndarray, lr: float) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """A spiking Boltzmann machine in Brian2 (Stimberg, Brette and Goodman 2019), C++ standalone on one thread.
 
 A program for an interpreter that has brian2, started by `aimco.peers.spikes`; nothing of aimco is imported. Its argument is a folder with
-work.npz; it writes one JSON document: Hz of both layers over all phases, and seconds of each run, without compiling and without set-up.
+work.npz. For each line that it reads it runs once, from the same start, and writes one JSON document: the rates of both layers over all
+phases, Hz, and the seconds of the processor, without compiling and without set-up.
 """
 
 import json
@@ -66,12 +67,11 @@ def main():
     seconds = len(work["drives"]) * float(work["phase_s"])
     net.run(seconds * b2.second, namespace=names)
     b2.device.build(directory=str(folder / "code"), compile=True, run=False)
-    times = []
-    for _ in range(int(work["runs"])):
+    for _ in sys.stdin:
         b2.device.run(with_output=False)
-        times.append(b2.device._last_run_time)
-    rates = [int(c.num_spikes) / len(c.source) / seconds for c in counters]
-    print(json.dumps({"version": b2.__version__, "visible_Hz": rates[0], "hidden_Hz": rates[1], "seconds": times}))
+        rates = [int(c.num_spikes) / len(c.source) / seconds for c in counters]
+        told = {"version": b2.__version__, "visible_Hz": rates[0], "hidden_Hz": rates[1], "seconds": b2.device._last_run_time}
+        print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":
