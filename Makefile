@@ -11,10 +11,10 @@ STAMP := $(VENV)/.installed
 AIMCO_DATA ?= $(abspath $(DATA))
 export AIMCO_DATA
 
-.PHONY: help install demo test oracles slow bench references clean
+.PHONY: help install demo test oracles slow bench brian2 references clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' Makefile
 
 install: $(STAMP)  ## make .venv with aimco and its tools (PYTHON=python3 chooses the interpreter)
 
@@ -51,6 +51,11 @@ bench: install  ## speed beside peers in the same run; kept in benchmarks/
 	$(BIN)/aimco bench rbm --out benchmarks
 	$(BIN)/aimco bench cost --out benchmarks
 
+brian2: install  ## spiking neurons beside Brian2, in an environment of its own (build/brian2); kept in docs/results and benchmarks/
+	@sh tools/brian2.sh build/brian2 $(PYTHON)
+	$(BIN)/python examples/papers/neftci2014_brian2.py --peer build/brian2/bin/python --out docs/results
+	$(BIN)/aimco bench rbm --peer build/brian2/bin/python --out benchmarks
+
 references: install  ## reproduce published figures on MNIST (some hours; DATA=folder of the files); kept in docs/results
 	$(BIN)/aimco reference run rpu-baseline-mnist wu2024-fcn burr2014 neurosim-mlp ambrogio2018 kohda2020 xiao2026-fcn li2025-lenet kendall2020 osana2026 scellier2024 --data-dir $(DATA) --out docs/results
 	$(BIN)/aimco reference run rasch2024-fig4 rasch2024-update-time retention-reference zero-shift-cost igzo-xor adc-regression rpu-tile neurram neurosim-fc --out docs/results
@@ -69,6 +74,7 @@ references: install  ## reproduce published figures on MNIST (some hours; DATA=f
 	$(BIN)/python examples/papers/neftci2014.py --data-dir $(DATA) --out docs/results
 	$(BIN)/python examples/papers/ishii2019.py --data-dir $(DATA) --out docs/results
 	$(BIN)/python examples/papers/kang2021.py --out docs/results
+	$(BIN)/python examples/papers/kang2024_maxcut.py --out docs/results
 
 clean:  ## remove .venv, caches and built files
 	rm -rf $(VENV) build dist aimco-report .pytest_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache

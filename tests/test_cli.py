@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from aimco.cli import main
 from aimco.design import Design
-from aimco.record import write_atomic
+from aimco.networks.spiking_rbm import SpikingRbm
+from aimco.peers.spikes import brian2
+from aimco.record import InputError, write_atomic
 
 
 @pytest.fixture
@@ -95,6 +98,17 @@ def test_devices_are_listed_and_drawn(tmp_path, capsys):
 def test_unknown_benchmark_is_refused(capsys):
     assert main(["bench", "plse"]) == 2
     assert "did you mean pulse" in capsys.readouterr().err
+
+
+def test_a_peer_that_a_benchmark_has_not_or_that_is_not_there_is_refused(capsys):
+    assert main(["bench", "pulse", "--peer", "python"]) == 2
+    assert "peer must be left out for pulse" in capsys.readouterr().err
+    for python in ("/nowhere/python", sys.executable):
+        with (
+            pytest.raises(InputError, match=f"peer must be the interpreter of an environment with brian2, got {python}"),
+            brian2(python, SpikingRbm(4, 3), np.full((1, 4), 0.9)) as again,
+        ):
+            again()
 
 
 def test_an_interrupted_demo_leaves_nothing_and_can_be_repeated(tmp_path):

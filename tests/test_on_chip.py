@@ -77,6 +77,15 @@ def test_the_data_phase_raises_one_device_of_a_pair_and_the_reconstruction_phase
     assert lowered[on].sum() > 0
 
 
+def test_neurons_see_the_difference_of_the_conductances_of_a_pair():
+    """With 1/f noise, drift, and an array cut in four; to rounding of float32."""
+    noisy = design(**PAIR, array={"rows": 60, "cols": 15}).replace("device.flicker", {"amplitude": 0.03, "f_low": 1e-3, "f_high": 1e3})
+    network = OnChip(noisy, 64, 10)
+    network.hold(10.0)
+    plus, minus = network.matrices["W"].conductances()
+    np.testing.assert_allclose(network.machine.weights, (plus - minus) * 2.0 / 25e-6, atol=1e-5)
+
+
 def test_pulses_move_weights_as_ideal_moves_would():
     """Of the same samples and weights: correlation of both changes, few pulses of devices with steps and noise of their own."""
     task, changes = digits(10), []

@@ -7,10 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 
 from aimco.kernels import spikes, spikes_reference
 from aimco.networks.spiking_rbm import FREE, Spiking, SpikingRbm, boltzmann, free_energy
-from aimco.neurons import NEFTCI, Neuron, fit, rates, step
+from aimco.neurons import NEFTCI, Neuron, fit, half_A, rates, step
 from aimco.record import InputError
 
 DT = 1e-4
@@ -80,6 +82,31 @@ def test_the_fitted_rate_curve_is_a_sigmoid_within_3_percent_of_the_largest_rate
     assert np.abs(apart).max() < 0.045
 
 
+def test_no_beta_and_gamma_make_the_published_neuron_a_sigmoid_within_4_percent():
+    """Minimax over logits -6..6, its start being the least squares of `fit`."""
+    fitted, grid, x = fit(Neuron(), DT), np.linspace(-9, 9, 61), np.linspace(-6, 6, 97)
+    log = logit(rates(Neuron(), DT, fitted.rest_A + grid / fitted.beta) * 4e-3)
+
+    def largest(p):
+        return np.abs(expit(np.interp(p[1] + x / p[0], grid, log)) - expit(x)).max()
+
+    assert 0.04 < minimize(largest, [1.0, 0.0], method="Nelder-Mead").fun < largest([1.0, 0.0])
+
+
+@pytest.mark.parametrize("dt", [2e-5, 1e-4])
+def test_a_membrane_ten_times_as_leaky_is_a_sigmoid_within_3_percent_everywhere(dt):
+    """It forgets in a 40th of the refractory time, so that spikes come at random with a rate of their current alone."""
+    neuron = Neuron(leak_S=1e-8)
+    fitted, logits = fit(neuron, dt), np.linspace(-6, 6, 49)
+    apart = rates(neuron, dt, fitted.rest_A + logits / fitted.beta) * 4e-3 - expit(logits)
+    assert np.abs(apart).max() < 0.03
+
+
+def test_half_the_largest_rate_is_that_of_the_current_found_for_it():
+    for neuron in (Neuron(), Neuron(noise="random-walk", walk_V=0.5)):
+        assert rates(neuron, DT, np.array(half_A(neuron, DT))) * 4e-3 == pytest.approx(0.5, abs=1e-4)
+
+
 def test_beta_and_gamma_depend_on_the_step_and_near_the_published_ones_as_it_shrinks():
     betas = [fit(Neuron(), dt).beta for dt in (2e-4, 1e-4, 5e-5)]
     assert betas == sorted(betas)
@@ -99,6 +126,19 @@ def test_the_kernel_equals_its_definition_spike_for_spike(noise, monkeypatch):
     assert np.array_equal(run.counts, defined.counts) and np.array_equal(ours.events, plain.events)
     np.testing.assert_allclose(ours.weights, plain.weights, atol=1e-6)
     np.testing.assert_allclose(ours.bias, plain.bias, atol=1e-6)
+
+
+def test_noise_of_weights_adds_up_in_quadrature_over_the_spikes_of_a_step():
+    """Twelve visible neurons made to fire in the first step, 400 machines of one set of weights: 4 standard errors."""
+    machine = SpikingRbm(12, 3, Spiking.of({"neuron": {"noise": "device", "weight_noise": 0.5}}), seeds=range(400))
+    machine.weights = weights = np.random.default_rng(0).normal(0, 1, (12, 3))
+    drives = machine.drives(np.full((1, 12), 1 - 1e-9)) * 100
+    machine.run(drives, np.array([[1, 0, 0, 0]]))
+    read = machine.state["current"][:, machine.units[12:]]
+    spread = 0.5 * np.sqrt((weights**2).sum(0))
+    assert machine.events[:, 0].tolist() == [12] * 400
+    assert (np.abs(read.mean(0) - weights.sum(0)) < 4 * spread / 20).all()
+    assert (np.abs(read.std(0) / spread - 1) < 4 / np.sqrt(800)).all()
 
 
 def test_a_member_does_not_depend_on_its_ensemble():
@@ -143,9 +183,13 @@ def test_the_sampled_distribution_is_within_a_divergence_of_5_hundredths_after_1
     assert divergence(100.0) < 0.05
 
 
-def divergence(seconds: float) -> float:
+def test_a_leakier_membrane_samples_closer_to_the_distribution():
+    assert divergence(10.0, leak_S=1e-8) < 0.7 * divergence(10.0)
+
+
+def divergence(seconds: float, **neuron: float) -> float:
     """KL(sampled | exact) of a machine of 5 x 5 units, nats."""
-    machine, random = SpikingRbm(5, 5), np.random.default_rng(3)
+    machine, random = SpikingRbm(5, 5, Spiking.of({"neuron": neuron})), np.random.default_rng(3)
     machine.weights, machine.bias = random.normal(0, 0.5, (5, 5)), random.normal(0, 0.5, 10)
     exact = boltzmann(machine.weights[0], machine.bias[0])
     ran = machine.sample(np.full((1, 5), FREE), seconds, most_spikes=int(3000 * seconds))

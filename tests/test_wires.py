@@ -19,7 +19,7 @@ from aimco.mapping import AnalogMatrix
 from aimco.networks.build import build
 from aimco.networks.descent import Descent
 from aimco.networks.layers import Linear
-from aimco.peers import superlu
+from aimco.peers.wires import superlu
 from aimco.record import InputError
 from aimco.tasks import batches, load
 

@@ -11,13 +11,18 @@ from typing import Any, Literal
 from aimco.record import write_atomic
 
 
-def options(*, mnist: Literal["no", "may", "must"] = "no", redraw: bool = False) -> argparse.Namespace:
-    """--quick and --out; the folder of the files of MNIST where it may or must be told; whether to draw what an earlier run left."""
+def options(*, mnist: Literal["no", "may", "must"] = "no", redraw: bool = False, peer: bool = False) -> argparse.Namespace:
+    """--quick and --out; the folder of the files of MNIST where it may or must be told; whether to draw what an earlier run left.
+
+    And the interpreter that a peer is installed for.
+    """
     known = argparse.ArgumentParser()
     known.add_argument("--quick", action="store_true")
     known.add_argument("--out", default=".")
     if mnist != "no":
         known.add_argument("--data-dir", help="folder with the IDX files of MNIST")
+    if peer:
+        known.add_argument("--peer", required=True, help="interpreter of an environment that has the peer")
     if redraw:
         known.add_argument("--redraw", action="store_true", help="from the JSON in the folder")
     chosen = known.parse_args()

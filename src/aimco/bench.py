@@ -7,7 +7,6 @@ import functools
 import itertools
 import os
 import platform
-import shutil
 import statistics
 import time
 from collections.abc import Callable
@@ -18,12 +17,11 @@ import torch
 from scipy import optimize
 from torch import nn
 
-from aimco import peers
 from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.pulses import Pulses
 from aimco.arrays.wires import Wired, Wires
 from aimco.circuit.elements import Ideal, Shockley
-from aimco.circuit.spice import operating_point, wired_currents
+from aimco.circuit.spice import operating_point
 from aimco.cost import Network, inference, training
 from aimco.design import Design
 from aimco.device.device import Device
@@ -36,6 +34,8 @@ from aimco.networks.layers import Linear
 from aimco.networks.on_chip import OnChip
 from aimco.networks.resistive import Resistive
 from aimco.optim import InMemory
+from aimco.peers.spikes import brian2
+from aimco.peers.wires import wired
 from aimco.record import InputError, _meant
 
 OnCase = Callable[[str], None]
@@ -43,28 +43,34 @@ _LR = 0.05
 _DRIVE = 60.0  # V, that brings about a third of the diodes of a network that has not learned to conduct
 
 
-def run(name: str, on_case: OnCase | None = None) -> dict[str, Any]:
+def run(name: str, on_case: OnCase | None = None, *, peer: str | None = None) -> dict[str, Any]:
     """Rows of one benchmark: case, value, unit, peer, peer_value, ratio (our speed over the peer's).
 
+    Args:
+        peer: interpreter of the environment that a peer is installed in; for rbm, Brian2.
+
     Raises:
-        InputError: no benchmark of this name.
+        InputError: no benchmark of this name, or no peer of it in an environment of its own.
     """
     if name not in NAMES:
         raise InputError(f"benchmark {name!r} is unknown{_meant(name, list(NAMES))}; the benchmarks are {', '.join(NAMES)}")
-    rows = NAMES[name](on_case or (lambda case: None))
+    if peer is not None and name != "rbm":
+        raise InputError(f"peer must be left out for {name}, got {peer}; rbm alone has one in an environment of its own")
+    work = NAMES[name] if peer is None else functools.partial(rbm, peer=peer)
+    rows = work(on_case or (lambda case: None))
     machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
     return {"bench": name, "threads": torch.get_num_threads(), "machine": machine, "rows": rows}
 
 
-def _median(work: Callable[[], Any], *, runs: int = 9, warm: int = 2) -> float:
-    """Median seconds of one call."""
+def _median(work: Callable[[], Any], *, runs: int = 9, warm: int = 2, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Median seconds of one call, by a clock."""
     for _ in range(warm):
         work()
     times = []
     for _ in range(runs):
-        start = time.perf_counter()
+        start = clock()
         work()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return statistics.median(times)
 
 
@@ -319,7 +325,7 @@ def wires(on_case: OnCase) -> list[dict[str, Any]]:
         lines = Wires(word_ohm=ohm, bit_ohm=ohm, tolerance=1e-6)
         ours = functools.partial(_read, torch.from_numpy(g), lines, torch.from_numpy(volts))
         value = _median(ours, runs=9 if size < 512 else 5, warm=1) * 1e3
-        for peer, work in _wired_peers(g, lines, volts).items():
+        for peer, work in (wired(g, lines, volts) if size <= _ELIMINATED else {}).items():
             started = time.perf_counter()
             found = work()
             seconds = time.perf_counter() - started
@@ -336,42 +342,32 @@ def _read(g: torch.Tensor, lines: Wires, volts: torch.Tensor) -> torch.Tensor:
     return Wired(g, lines).mvm(volts)
 
 
-def _wired_peers(g: np.ndarray, lines: Wires, volts: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
-    if len(g) > _ELIMINATED:
-        return {}
-    found: dict[str, Callable[[], np.ndarray]] = {"scipy SuperLU, symmetric": functools.partial(peers.superlu, g, lines.word_ohm, volts)}
-    if peers.installed("badcrossbar"):
-        found["badcrossbar"] = functools.partial(peers.badcrossbar, g, lines.word_ohm, volts)
-    if peers.installed("simulator.circuits.array"):
-        found["CrossSim, relaxation tuned"] = functools.partial(peers.crosssim, g, lines.word_ohm, volts)
-    if shutil.which("ngspice") and len(g) <= 64:
-        found["ngspice"] = lambda: wired_currents(torch.from_numpy(g), lines, torch.from_numpy(volts[0]))[0].numpy()[None]
-    return found
+def rbm(on_case: OnCase, peer: str | None = None) -> list[dict[str, Any]]:
+    """Spiking machine of 824 by 500 neurons, 100 ms of data and 100 ms of reconstruction in steps of .1 ms, ms of the processor per sample.
 
-
-def rbm(on_case: OnCase) -> list[dict[str, Any]]:
-    """Spiking machine of 824 by 500 neurons, 100 ms of data and 100 ms of reconstruction in steps of .1 ms, ms per sample."""
+    Brian2 tells its time so, too.
+    """
     draws = torch.Generator().manual_seed(0)
     x, labels = (torch.rand(5, 784, generator=draws) < 0.19).float(), torch.arange(5)
     rows: list[dict[str, Any]] = []
-    for name, noise, device in (
-        ("ideal", "white", "ideal"),
-        ("ideal", "random-walk", "ideal"),
-        ("ideal", "device", "ideal"),
-        ("pair", "white", "pcm"),
-    ):
+    for name, noise in (("ideal", "white"), ("ideal", "random-walk"), ("ideal", "device"), ("pair", "white"), ("pair", "device")):
         case = f"event-driven-contrastive-divergence/{name}/{noise}/824x500"
         on_case(case)
         made: dict[str, Any] = {
-            "device": device,
+            "device": "pcm" if name == "pair" else "ideal",
             "cell": {"kind": "pair6t2r", "refresh_every": 1000},
             "network": {"kind": "spiking-rbm", "spiking": {"phase_s": 0.1, "burn_in_s": 0.01, "neuron": {"noise": noise}}},
             "rule": {"kind": "contrastive-divergence", "moves": "set" if name == "pair" else "ideal", "lr": 0.01, "most_pulses": 2},
         }
         network = OnChip(Design.of(made), 784, 10)
-        ours = _median(functools.partial(network.learn_from, x, labels, 0.01), runs=5, warm=1) * 1e3 / len(x)
-        peer, theirs = ("ideal weights, white noise", rows[0]["value"]) if rows else ("the time that it simulates", 200.0)
-        rows.append(_row(case, ours, "ms/sample", peer, theirs))
+        if peer is not None and not rows:
+            on_case(f"{case}, and in Brian2, which compiles first")
+            rows += _beside_brian2(case, peer, network, x, labels)
+            continue
+        work = functools.partial(network.learn_from, x, labels, 0.01)
+        ours = _median(work, runs=7, warm=1, clock=time.process_time) * 1e3 / len(x)
+        other, theirs = ("ideal weights, white noise", rows[0]["value"]) if rows else ("the time that it simulates", 200.0)
+        rows.append(_row(case, ours, "ms/sample", other, theirs))
     return rows
 
 
@@ -383,6 +379,19 @@ def cost(on_case: OnCase) -> list[dict[str, Any]]:
     products = [(torch.rand(s.vectors, s.rows), torch.rand(s.rows, s.columns)) for s in network.shapes()]
     theirs = _median(lambda: [x @ w for x, w in products])
     return [_row(case, 1e3 * ours, "ms", "products of one image in torch", 1e3 * theirs)]
+
+
+def _beside_brian2(case: str, peer: str, network: OnChip, x: torch.Tensor, labels: torch.Tensor) -> list[dict[str, Any]]:
+    """Beside the time that it simulates and beside Brian2, in turn with ours."""
+    times, scale = [], 1e3 / len(x)
+    with brian2(peer, network.machine, network.clamped(x, labels), 0.01) as again:
+        first = again()
+        for _ in range(7):
+            ours = _median(lambda: network.learn_from(x, labels, 0.01), runs=3, warm=1, clock=time.process_time)
+            times.append((ours * scale, again().seconds * scale))
+    ours, theirs = (statistics.median(t) for t in zip(*times, strict=True))
+    name = f"Brian2 {first.version}, C++ standalone"
+    return [_row(case, ours, "ms/sample", other, time) for other, time in (("the time that it simulates", 200.0), (name, theirs))]
 
 
 NAMES: dict[str, Callable[[OnCase], list[dict[str, Any]]]] = {

@@ -229,10 +229,11 @@ def cost(
         print(f"note: {note}")
 
 
-def bench(name: tyro.conf.Positional[str], /, *, out: str | None = None, json: bool = False) -> None:
+def bench(name: tyro.conf.Positional[str], /, *, peer: str | None = None, out: str | None = None, json: bool = False) -> None:
     """Time a part beside a peer in the same run: medians and ratios.
 
-    NAME is pulse, train, hold, fit, circuit, wires, variants, rbm or cost. --out DIR keeps them as NAME.json.
+    NAME is pulse, train, hold, fit, circuit, wires, variants, rbm or cost. --out DIR keeps them as NAME.json. --peer PYTHON, for rbm: the
+    interpreter of an environment with brian2 (`make brian2` makes one), which then does the same work in the same run.
     """
     from rich.console import Console
     from rich.table import Table
@@ -240,7 +241,7 @@ def bench(name: tyro.conf.Positional[str], /, *, out: str | None = None, json: b
     from aimco import bench as benches
 
     console = Console(stderr=True)
-    measured = benches.run(name, on_case=lambda case: console.print(f"timing {case}"))
+    measured = benches.run(name, on_case=lambda case: console.print(f"timing {case}"), peer=peer)
     if out is not None:
         keep(out, name, measured)
     if json:

@@ -229,7 +229,15 @@ class AnalogMatrix:
 
     def conductances(self) -> list[torch.Tensor]:
         """Of each device of the cells, S, (E, rows, columns) float64: what a circuit made of them sees, lines of pieces joined."""
-        held = [[tile.conductances() for tile in line] for line in self.tiles]
+        return self._joined([[tile.conductances() for tile in line] for line in self.tiles])
+
+    def seen(self) -> list[torch.Tensor]:
+        """The same as states, half ranges from mid-range, float32; not to be written into."""
+        return self._joined([[tile.seen() for tile in line] for line in self.tiles])
+
+    def _joined(self, held: list[list[list[torch.Tensor]]]) -> list[torch.Tensor]:
+        if self._single:
+            return held[0][0]
         return [torch.cat([torch.cat([tile[k] for tile in line], 2) for line in held], 1) for k in range(len(held[0][0]))]
 
     @property

@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy.optimize import least_squares
+from scipy.optimize import least_squares, root_scalar
 from scipy.special import expit
 
 from aimco.record import InputError, Record, at, quantity
@@ -17,6 +17,7 @@ from aimco.units import A, F, S, V, s
 MOST_CLOCKS = 32  # of the random walk in one step: the bits of a random word
 _EULER = 1e-9  # relative difference of two rates below which they count as equal
 _GRID, _REACH = 10, 7.0  # points per noise of a step, and standard deviations, of the grid of membrane potentials
+_WIDE = 30.0  # noises of a step within which the current of half the largest rate lies
 _FITTED = np.linspace(-6, 6, 49)  # logits of the rates that a fit looks at
 
 
@@ -184,6 +185,16 @@ def rates(neuron: Neuron, dt: float, amperes: np.ndarray) -> np.ndarray:
     if not over.noise_V:
         raise InputError(f"noise must be white or random-walk, above 0, for a curve of rates, got {neuron.noise}; fit with one of these")
     return np.array([1 / (dt * (over.hold + _passage(neuron, over, float(i)))) for i in np.ravel(amperes)]).reshape(np.shape(amperes))
+
+
+def half_A(neuron: Neuron, dt: float) -> float:
+    """Constant current under which a neuron fires at half its largest rate, A."""
+    unit, middle = neuron.leak_S * neuron.over(dt).spread_V, neuron.leak_S * neuron.threshold_V
+
+    def over_half(x: float) -> float:
+        return float(rates(neuron, dt, np.array(middle + x * unit))) * neuron.refractory_s - 0.5
+
+    return middle + unit * root_scalar(over_half, bracket=(-_WIDE, _WIDE), xtol=1e-4).root
 
 
 def _passage(neuron: Neuron, over: Step, ampere: float) -> float:

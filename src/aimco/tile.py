@@ -261,6 +261,10 @@ class Tile:
         """Of each device of the cells, S, (E, rows, columns) float64: what a circuit made of them sees."""
         return [crossbar.conductances() for crossbar in self.crossbars]
 
+    def seen(self) -> list[torch.Tensor]:
+        """The same as states, half ranges from mid-range, float32; see `Crossbar`."""
+        return [crossbar.seen() for crossbar in self.crossbars]
+
     @property
     def weights(self) -> torch.Tensor:
         """The stored weights, (E, rows, columns): for tests and plots; a chip cannot see them without reading."""

@@ -154,7 +154,11 @@ class Crossbar:
     def conductances(self) -> torch.Tensor:
         """What a circuit made of the devices sees, S, (E, R, C) float64; not counted."""
         half, mid = self._each(self.device.half_range), self._each(self.device.mid_range)
-        return ((self._seen() + self.origin).double() * half + mid).clamp_(min=0)
+        return (self.seen().double() * half + mid).clamp_(min=0)
+
+    def seen(self) -> torch.Tensor:
+        """The same, not cut at 0 S, in half ranges from mid-range, (E, R, C) float32; not to be written into."""
+        return self._seen() + self.origin if self.referenced else self._seen()
 
     def _seen(self) -> torch.Tensor:
         """The states as reads see them: with the noise that the last `hold`, `program` or `reset` left."""

@@ -8,7 +8,7 @@ With T_w and T_b the tridiagonal matrices of the lines (cells included) and G th
 with r_0 of the end and x_(-1) the voltage behind it: sums of positive numbers only, exact to rounding at any ratio of wire to cell,
 and finite at r = 0. Word lines are taken 16 at a time, laid column by column, so that their recurrences become vector code.
 Source: Chronopoulos & Gear 1989 for the iteration, which needs one pass up and one pass down the rows. The plain definition, by
-elimination of all nodes at once, is `aimco.peers.superlu`.
+elimination of all nodes at once, is `aimco.peers.wires.superlu`.
 """
 
 from __future__ import annotations

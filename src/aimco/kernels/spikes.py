@@ -20,9 +20,8 @@ LEAK, KEEP, TRACE, SYNAPTIC, CONSTANT, REST, NOISE, RESET, KICK, RATE, BIAS_RATE
 STEPS, QUIET, GATE, DRIVE = range(4)  # columns of the phases
 MEMBRANE, BIAS, READ = range(3)  # streams of random words
 SIDE = 4  # of a tile
-STRIDE = 0x9E3779B9  # between the random words of the neurons that read in one step
 LEAST = 1e-4  # trace below which none is left: spikes nine time constants ago
-_ZERO, _ONE, _LEAST, _LINE = np.float32(0), np.float32(1), np.float32(LEAST), np.uint32(STRIDE)
+_ZERO, _ONE, _LEAST = np.float32(0), np.float32(1), np.float32(LEAST)
 _flags = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 _I32, _F32 = ir.IntType(32), ir.FloatType()
 _FOUR = ir.VectorType(_F32, SIDE)
@@ -73,41 +72,47 @@ def _all(builder, value):
     return spread
 
 
+def _add(context, builder, kind, array, to, value):
+    place = _at(context, builder, kind, array, to, _FOUR)
+    builder.store(builder.fadd(builder.load(place, align=4), value), place, align=4)
+
+
 @intrinsic
-def _read_row(typing, tiles, at, current, trace, to, rate):
-    """current[to : to + 4] += four weights at `at` in a row; the weights += rate trace[to : to + 4]. Flat float32 arrays."""
-    kinds = tiles, current, trace
+def _read_row(typing, tiles, at, current, squares, trace, to, rate):
+    """current[to : to + 4] += four weights at `at` in a row, squares, where there are any, += their squares; the weights += rate trace.
+
+    Flat float32 arrays.
+    """
 
     def code(context, builder, signature, args):
-        tiles, at, current, trace, to, rate = args
-        weights, currents, traces = (
-            _at(context, builder, kind, array, index, _FOUR)
-            for kind, array, index in zip(kinds, (tiles, current, trace), (at, to, to), strict=True)
-        )
-        w = builder.load(weights, align=4)
-        builder.store(builder.fadd(builder.load(currents, align=4), w), currents, align=4)
-        change = builder.fmul(_all(builder, rate), builder.load(traces, align=4))
-        builder.store(builder.fadd(w, change), weights, align=4)
+        array, at, into, squared, traced, to, rate = args
+        place = _at(context, builder, tiles, array, at, _FOUR)
+        w = builder.load(place, align=4)
+        _add(context, builder, current, into, to, w)
+        if squares != nb.none:
+            _add(context, builder, squares, squared, to, builder.fmul(w, w))
+        change = builder.fmul(_all(builder, rate), builder.load(_at(context, builder, trace, traced, to, _FOUR), align=4))
+        builder.store(builder.fadd(w, change), place, align=4)
         return context.get_dummy_value()
 
-    return nb.void(tiles, nb.int64, current, trace, nb.int64, nb.float32), code
+    return nb.void(tiles, nb.int64, current, squares, trace, nb.int64, nb.float32), code
 
 
 @intrinsic
-def _read_column(typing, tiles, at, current, trace, to, rate):
-    """current[to : to + 4] += four weights of a column, `at` the first; those with a trace += rate trace. Flat float32 arrays."""
-    kinds = tiles, current, trace
+def _read_column(typing, tiles, at, current, squares, trace, to, rate):
+    """The same for four weights of a column, `at` the first; those with a trace are changed."""
 
     def code(context, builder, signature, args):
-        tiles, at, current, trace, to, rate = args
+        array, at, into, squared, traced, to, rate = args
         places = [builder.add(at, ir.Constant(at.type, SIDE * k)) for k in range(SIDE)]
-        weights = [_at(context, builder, kinds[0], tiles, place, _F32) for place in places]
-        currents, traces = (_at(context, builder, kind, array, to, _FOUR) for kind, array in ((kinds[1], current), (kinds[2], trace)))
+        weights = [_at(context, builder, tiles, array, place, _F32) for place in places]
         w = ir.Constant(_FOUR, ir.Undefined)
         for k, weight in enumerate(weights):
             w = builder.insert_element(w, builder.load(weight), ir.Constant(_I32, k))
-        builder.store(builder.fadd(builder.load(currents, align=4), w), currents, align=4)
-        change = builder.fmul(_all(builder, rate), builder.load(traces, align=4))
+        _add(context, builder, current, into, to, w)
+        if squares != nb.none:
+            _add(context, builder, squares, squared, to, builder.fmul(w, w))
+        change = builder.fmul(_all(builder, rate), builder.load(_at(context, builder, trace, traced, to, _FOUR), align=4))
         bits = builder.bitcast(change, ir.IntType(32 * SIDE))
         with cgutils.if_unlikely(builder, builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))):
             new = builder.fadd(w, change)
@@ -115,7 +120,7 @@ def _read_column(typing, tiles, at, current, trace, to, rate):
                 builder.store(builder.extract_element(new, ir.Constant(_I32, k)), weight)
         return context.get_dummy_value()
 
-    return nb.void(tiles, nb.int64, current, trace, nb.int64, nb.float32), code
+    return nb.void(tiles, nb.int64, current, squares, trace, nb.int64, nb.float32), code
 
 
 @nb.njit(inline="always")
@@ -129,7 +134,8 @@ def _neuron(i, z, own, v, current, trace, waiting, fired, bias, drive, threshold
     free = waiting[i] <= _ZERO
     fires = free & (x > threshold[i])
     v[i] = x if free & (x <= threshold[i]) else reset
-    waiting[i] = hold if fires else max(waiting[i] - _ONE, _ZERO)
+    left = waiting[i] - _ONE
+    waiting[i] = hold if fires else (left if left > _ZERO else _ZERO)
     fired[i] = _ONE if fires else _ZERO
     hit = _ONE if _below(hash_add(biased, np.uint32(i)), likely) else _ZERO
     traced = trace[i] * fade
@@ -172,46 +178,38 @@ def _who(fired, spikes):
 
 
 @nb.njit(**_flags)
-def _row(tiles, i, across, current, trace, rate):
+def _row(tiles, i, across, current, squares, trace, seen, rate):
     """Row i of the array into the hidden neurons; it learns by their traces."""
     at = (i // SIDE) * across * SIDE * SIDE + (i % SIDE) * SIDE
     for q in range(across):
-        _read_row(tiles, at + q * SIDE * SIDE, current, trace, q * SIDE, rate)
+        _read_row(tiles, at + q * SIDE * SIDE, current, squares, trace, seen + q * SIDE, rate)
 
 
 @nb.njit(**_flags)
-def _column(tiles, j, across, current, trace, rate):
+def _column(tiles, j, across, current, squares, trace, seen, rate):
     """Column j of the array into the visible neurons; it learns by their traces."""
     at = (j // SIDE) * SIDE * SIDE + j % SIDE
-    for q in range(current.size // SIDE):
-        _read_column(tiles, at + q * across * SIDE * SIDE, current, trace, q * SIDE, rate)
+    for q in range(seen // SIDE):
+        _read_column(tiles, at + q * across * SIDE * SIDE, current, squares, trace, q * SIDE, rate)
 
 
 @nb.njit(**_flags)
-def _noisy(tiles, at, step, current, noise, start):
-    """What the noise of weights adds to a read: noise w z, the weights of every fourth place in tiles `step` apart from `at` on."""
-    for q in range(current.size):
-        w = tiles[at + q // SIDE * step[0] + q % SIDE * step[1]]
-        current[q] += noise * w * rough_normal(hash_add(start, np.uint32(q)))
-
-
-@nb.njit(**_flags)
-def _synapses(tiles, across, current, trace, spikes, count, seen, rate, noise, start):
+def _synapses(tiles, across, current, squares, trace, spikes, count, seen, rate):
     """What the spikes of one step read and, under a gate, change; `seen` visible neurons, filled up, come first."""
     for k in range(count):
         i = spikes[k]
-        visible = i < seen
-        own = np.uint32(start + np.uint32(i) * _LINE)
-        if visible:
-            if noise > _ZERO:
-                at = (i // SIDE) * across * SIDE * SIDE + (i % SIDE) * SIDE
-                _noisy(tiles, at, (SIDE * SIDE, 1), current[seen:], noise, own)
-            _row(tiles, i, across, current[seen:], trace[seen:], rate)
+        if i < seen:
+            _row(tiles, i, across, current, squares, trace, seen, rate)
         else:
-            if noise > _ZERO:
-                at = ((i - seen) // SIDE) * SIDE * SIDE + (i - seen) % SIDE
-                _noisy(tiles, at, (across * SIDE * SIDE, SIDE), current[:seen], noise, own)
-            _column(tiles, i - seen, across, current[:seen], trace[:seen], rate)
+            _column(tiles, i - seen, across, current, squares, trace, seen, rate)
+
+
+@nb.njit(**_flags)
+def _noises(current, squares, noise, start):
+    """Noise of the weights that one step has read: the sum of independent noises w s z is s sqrt(sum w^2) z, one draw for a neuron."""
+    for q in range(current.size):
+        current[q] += noise * np.sqrt(squares[q]) * rough_normal(hash_add(start, np.uint32(q)))
+        squares[q] = _ZERO
 
 
 @nb.njit(**_flags)
@@ -251,7 +249,7 @@ def run(
     """
     members, neurons = v.shape
     seen, across = tiles.shape[1] * SIDE, tiles.shape[2]
-    fired, spikes = np.zeros(neurons, np.float32), np.empty(neurons, np.int64)
+    fired, squares, spikes = np.zeros(neurons, np.float32), np.zeros(neurons, np.float32), np.empty(neurons, np.int64)
     bits = np.uint32((np.uint64(1) << np.uint64(clocks)) - np.uint64(1))
     for e in range(members):
         own, now, flat = law[e], first, tiles[e].reshape(-1)
@@ -269,8 +267,11 @@ def run(
                     _neurons(*state, *rest)
                 count = _who(fired, spikes)
                 if count:
-                    reads = base(keys[e, READ], now) if noise > _ZERO else np.uint32(0)
-                    _synapses(flat, across, current[e], trace[e], spikes, count, seen, gate * own[RATE], noise, reads)
+                    if noise > _ZERO:
+                        _synapses(flat, across, current[e], squares, trace[e], spikes, count, seen, gate * own[RATE])
+                        _noises(current[e], squares, noise, base(keys[e, READ], now))
+                    else:
+                        _synapses(flat, across, current[e], None, trace[e], spikes, count, seen, gate * own[RATE])
                     for k in range(count):
                         trace[e, spikes[k]] += _ONE
                         events[e, 0 if spikes[k] < seen else 1] += 1
@@ -280,6 +281,20 @@ def run(
                             raster[e, marked[e], 0], raster[e, marked[e], 1] = now, spikes[k]
                         marked[e] += 1
                 now += 1
+
+
+@nb.njit(**_flags)
+def fill(tiles, plus, minus, least, scale):
+    """Tiles of the weights of pairs, scale (g+ - g-): states (E, V, H) of both devices, each at least `least`, which is 0 S."""
+    members, visible, hidden = plus.shape
+    for e in range(members):
+        for q in range(0, hidden, SIDE):
+            for p in range(0, visible, SIDE):
+                tile = tiles[e, p // SIDE, q // SIDE]
+                for j in range(q, min(q + SIDE, hidden)):
+                    for i in range(p, min(p + SIDE, visible)):
+                        a, b = plus[e, i, j], minus[e, i, j]
+                        tile[i % SIDE, j % SIDE] = scale * ((a if a > least else least) - (b if b > least else least))
 
 
 @nb.njit(**_flags)

@@ -43,9 +43,12 @@ def run(
                 fired = _neurons(
                     *state, threshold[e], drives[e, drive], law[e], g * law[e, k.BIAS_RATE], hold, clocks, likely, keys[e], now
                 )
-                reads = rng.base(int(keys[e, k.READ]), now)
+                squares = np.zeros_like(current[e])
                 for i in np.flatnonzero(fired):
-                    _synapse(weights[e], current[e], trace[e], i, seen, g * law[e, k.RATE], law[e, k.WEIGHT_NOISE], reads)
+                    _synapse(weights[e], current[e], squares, trace[e], i, seen, g * law[e, k.RATE])
+                if law[e, k.WEIGHT_NOISE] > 0:
+                    words = rng.hash32(np.arange(len(squares), dtype=np.uint32) + np.uint32(rng.base(int(keys[e, k.READ]), now)))
+                    current[e] += law[e, k.WEIGHT_NOISE] * np.sqrt(squares) * rng.rough_normal(words)
                 trace[e, fired] += 1
                 counts[e, p] += fired & (t >= quiet)
                 events[e] += fired[:seen].sum(), fired[seen:].sum()
@@ -75,10 +78,9 @@ def _neurons(bias, v, current, trace, waiting, threshold, drive, law, rate, hold
     return fired
 
 
-def _synapse(weights, current, trace, i, seen, rate, noise, reads):
+def _synapse(weights, current, squares, trace, i, seen, rate):
     """What a spike of neuron i reads and changes: its row if it is visible, else its column."""
     line, to = (weights[i], slice(seen, None)) if i < seen else (weights[:, i - seen], slice(0, seen))
-    start = np.uint32((reads + int(i) * k.STRIDE) % 2**32)
-    z = rng.rough_normal(rng.hash32(np.arange(line.size, dtype=np.uint32) + start)) if noise else _f(0)
-    current[to] += line * (1 + noise * z)
+    current[to] += line
+    squares[to] += line**2
     line += rate * trace[to]

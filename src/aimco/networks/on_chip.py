@@ -45,9 +45,9 @@ class OnChip(Arrays):
 
     def _take(self) -> None:
         """Weights are what the devices hold now, (g+ - g-) weight_max/(g_max - g_min)."""
-        plus, minus = self.matrices["W"].conductances()
-        scale = self.weight_max / (2 * float(np.mean(self.device.half_range)))
-        self.machine.weights = ((plus - minus) * scale).float().numpy()
+        plus, minus = (device.numpy() for device in self.matrices["W"].seen())
+        least = -float(np.mean(self.device.mid_range)) / float(np.mean(self.device.half_range))
+        spikes.fill(self.machine.tiles, plus, minus, np.float32(least), np.float32(self.weight_max / 2))
 
     def clamped(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> np.ndarray:
         """Probabilities of visible units, (S, V): inputs above the threshold on, the others off; label units free without labels.
@@ -90,11 +90,11 @@ class OnChip(Arrays):
 
     def _written(self, clamped: np.ndarray, lr: float) -> Ran:
         """One sample on the array: its phases, then the SET pulses of each."""
-        machine, matrix, tiles = self.machine, self.matrices["W"], [self.machine.tiles.copy()]
-        parts = []
+        machine, matrix = self.machine, self.matrices["W"]
+        tiles, parts = [machine.tiles.copy()], []
         for gate in (1, -1):
             parts.append(machine.phase(clamped if gate > 0 else np.full_like(clamped, FREE), lr, gate))
-            tiles.append(machine.tiles.copy())
+            tiles.append(machine.tiles.copy() if gate > 0 else machine.tiles)
         for k, sign in enumerate((1, -1)):
             pulses = np.empty((machine.visible, machine.hidden), np.int32)
             number, key = int(self.rule_state["phases"]), np.uint64(rng.stream_key(self.seed, "spiking", "pulses"))

@@ -7,14 +7,21 @@ return the currents of the columns, A, (B, m).
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import logging
+import shutil
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from scipy import sparse
 from scipy.sparse import linalg
+
+from aimco.arrays.wires import Wires
+from aimco.circuit.spice import wired_currents
 
 
 def nodal(g: np.ndarray, ohm: float) -> Any:
@@ -67,8 +74,19 @@ def crosssim(g: np.ndarray, ohm: float, volts: np.ndarray, *, left: float = 3e-7
     return np.stack([solver.iterative_solve(g.T / top, v) * top for v in volts])
 
 
-def installed(name: str) -> bool:
-    """Whether a package can be imported."""
+def wired(g: np.ndarray, lines: Wires, volts: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
+    """All that are installed, by what they are called; ngspice only for arrays of 64 lines at most, and one vector."""
+    found: dict[str, Callable[[], np.ndarray]] = {"scipy SuperLU, symmetric": functools.partial(superlu, g, lines.word_ohm, volts)}
+    if _installed("badcrossbar"):
+        found["badcrossbar"] = functools.partial(badcrossbar, g, lines.word_ohm, volts)
+    if _installed("simulator.circuits.array"):
+        found["CrossSim, relaxation tuned"] = functools.partial(crosssim, g, lines.word_ohm, volts)
+    if shutil.which("ngspice") and len(g) <= 64:
+        found["ngspice"] = lambda: wired_currents(torch.from_numpy(g), lines, torch.from_numpy(volts[0]))[0].numpy()[None]
+    return found
+
+
+def _installed(name: str) -> bool:
     with contextlib.suppress(ImportError, ValueError):
         return importlib.util.find_spec(name) is not None
     return False
