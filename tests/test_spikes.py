@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from aimco.kernels import spikes, spikes_reference
-from aimco.networks.spiking_rbm import FREE, Spiking, SpikingRbm, boltzmann, free_energy
+from aimco.networks.spiking_rbm import FREE, Spiking, SpikingRbm, boltzmann, free_energy, tangent
 from aimco.neurons import NEFTCI, Neuron, fit, rates, step
 from aimco.record import InputError
 
@@ -171,6 +171,7 @@ def test_free_energy_is_minus_the_log_of_the_sum_over_hidden_states():
         ({"high": 1.0}, "high must be"),
         ({"low": 0.0}, "low must be"),
         ({"neuron": {"noise": "random-walk"}, "dt_s": 1.5e-5}, "dt_s must be 1..32 whole clocks"),
+        ({"neuron": {"noise": "device", "leak_S": 1e-8}}, "neuron.leak_S must be at most 6 membrane_F/refractory_s without noise"),
         ({"neuron": {"reset_V": 0.2}}, "neuron.reset_V must be below threshold_V"),
     ],
 )
@@ -182,6 +183,24 @@ def test_bad_input_is_refused_by_name(parts, said):
 def test_probabilities_outside_0_to_1_are_refused():
     with pytest.raises(InputError, match="probabilities must be above 0 and below 1"):
         SpikingRbm(3, 2).drives(np.array([[0.5, 1.0, FREE]]))
+
+
+@pytest.mark.parametrize("leak", [1e-10, 1e-9])
+def test_a_neuron_without_noise_touches_its_sigmoid_at_half_the_largest_rate(leak):
+    """Simulated at 1 us under currents around the middle, against the closed form and the tangent; times are whole steps."""
+    neuron, dt = Neuron(noise="none", leak_S=leak), 1e-6
+    fitted, over = tangent(neuron), neuron.over(dt)
+    amperes = fitted.rest_A + np.array([-0.2, 0.0, 0.2]) / fitted.beta
+    v, current, waiting, fires = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
+    for _ in range(200_000):
+        v, current, waiting, fired = step(neuron, over, v, current, waiting, amperes, np.zeros(3))
+        fires += fired
+    assert fires / 0.2 == pytest.approx(fitted.rate(amperes - fitted.rest_A), rel=0.04)
+
+
+def test_a_neuron_that_is_a_step_without_noise_is_refused():
+    with pytest.raises(InputError, match="leak_S must be at most 6 membrane_F/refractory_s without noise"):
+        tangent(Neuron(noise="none", leak_S=1e-8))
 
 
 def test_a_neuron_without_noise_has_no_curve_of_rates():
