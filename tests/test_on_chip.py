@@ -185,13 +185,12 @@ def test_a_task_without_labels_is_refused():
 
 @pytest.mark.slow
 def test_mnist_is_learned(mnist_dir):
-    """5000 digits once each at a rate that falls to zero, 1000 test digits: 2 standard errors (1 % each) below the 88 % of three seeds."""
+    """5000 digits once each at a rate that falls to zero, 10,000 test digits: about 91 %, and .3 % of standard error."""
     task = tasks.load("mnist", data_dir=mnist_dir, limit=5000)
-    network = OnChip(
-        Design.of({"device": "ideal", "network": {"kind": "spiking-rbm"}, "rule": {"kind": "contrastive-divergence"}}), 784, 10
-    )
+    network = {"kind": "spiking-rbm", "spiking": {"dt_s": 4e-4, "phase_s": 0.1, "threshold": "none", "start": 0.03}}
+    made = OnChip(Design.of({"device": "ideal", "network": network, "rule": {"kind": "contrastive-divergence"}}), 784, 10)
     for first in range(0, 5000, 250):
         part = slice(first, first + 250)
-        network.learn_from(task.train_x[part], task.train_y[part], 0.1 * (1 - first / 5000))
-    right = network(task.test_x[:1000]).argmax(1) == task.test_y[:1000]
-    assert right.float().mean() > 0.86
+        made.learn_from(task.train_x[part], task.train_y[part], 0.08 * (1 - first / 5000))
+    right = torch.cat([made(x) for x in task.test_x.split(500)]).argmax(1) == task.test_y
+    assert right.float().mean() > 0.9

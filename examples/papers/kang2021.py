@@ -65,7 +65,7 @@ def pairs() -> float:
 def whole(chosen: argparse.Namespace) -> dict:
     torch.set_num_threads(1)
     task = tasks.load("digits", limit=300 if chosen.quick else None)
-    size = (1, 1) if chosen.quick else (2, 8)
+    size = (1, 1) if chosen.quick else (2, 4)
     walk = run({"noise": "random-walk"}, task, *size)
     rows = []
     for s in S:
