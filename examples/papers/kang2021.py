@@ -2,6 +2,7 @@
 
 Each use of a weight multiplies it by N(1, s^2); membranes have no noise, and neurons rest where they fire at half their largest rate.
 Bias units fire at every step, so that nothing else is random. Beside it the machine with random walks. Published: best at s = .01-.05.
+Noise of each device of a pair is larger relative to their difference, the weight: by sqrt(g+^2 + g-^2)/|g+ - g-|.
 On the embedded digits, 200 hidden units, 2 passes; read out by free energy and by the spikes of label units.
 
 Usage: python kang2021.py [--quick] [--redraw] [--out FOLDER]      (5 min; writes kang2021.png and .json)
@@ -24,6 +25,7 @@ S = (0.0, 0.003, 0.01, 0.03, 0.05, 0.1, 0.3, 1.0, 3.0)
 PUBLISHED_BEST = (0.01, 0.05)
 START = (5.0, 1.06)  # mean and spread of each device of a pair: public code of a demonstration on the chip
 DT = 2e-4
+REASON = "spikes arrive at random: variance sum w^2 nu tau/2; noise of weights adds s^2 times that, and counts from s near 1"
 ASSUMED = "8.95 pJ per synaptic operation; .1 pJ per step of a random walk, one each 10 us and neuron; noise of weights costs nothing"
 
 
@@ -83,7 +85,7 @@ def whole(chosen: argparse.Namespace) -> dict:
 
 
 def tell(found: dict) -> None:
-    print(f"best s {found['best_s']}; published {PUBLISHED_BEST}")
+    print(f"best s {found['best_s']}; published {PUBLISHED_BEST}: {REASON}")
     print(f"energy with random walks over without: {found['energy_ratio']:.2f} ({found['assumed']})")
     print(f"a ratio of 60 needs {1e12 * found['walk_J_for_a_ratio_of_60']:.3g} pJ per step of a random walk")
     print(f"noise of s in each device of a pair is one of {found['noise_of_a_pair_over_that_of_a_device']:.1f} s in its weight")
