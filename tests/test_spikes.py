@@ -187,15 +187,13 @@ def test_probabilities_outside_0_to_1_are_refused():
 
 @pytest.mark.parametrize("leak", [1e-10, 1e-9])
 def test_a_neuron_without_noise_touches_its_sigmoid_at_half_the_largest_rate(leak):
-    """Simulated at 1 us under currents around the middle, against the closed form and the tangent; times are whole steps."""
-    neuron, dt = Neuron(noise="none", leak_S=leak), 1e-6
-    fitted, over = tangent(neuron), neuron.over(dt)
-    amperes = fitted.rest_A + np.array([-0.2, 0.0, 0.2]) / fitted.beta
-    v, current, waiting, fires = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
-    for _ in range(200_000):
-        v, current, waiting, fired = step(neuron, over, v, current, waiting, amperes, np.zeros(3))
-        fires += fired
-    assert fires / 0.2 == pytest.approx(fitted.rate(amperes - fitted.rest_A), rel=0.04)
+    """Against the closed form, a hundredth of 1/beta beside the middle: what is left is of second order."""
+    neuron = Neuron(noise="none", leak_S=leak)
+    fitted, tau, swing = tangent(neuron), neuron.membrane_F / leak, neuron.threshold_V * leak
+    amperes = fitted.rest_A + np.array([-0.01, 0.0, 0.01]) / fitted.beta
+    exact = 1 / (neuron.refractory_s + tau * np.log(amperes / (amperes - swing)))
+    assert exact == pytest.approx(fitted.rate(amperes - fitted.rest_A), rel=1e-3)
+    assert exact[2] - exact[0] == pytest.approx(125 / 2 * 0.02, rel=1e-3)
 
 
 def test_a_neuron_that_is_a_step_without_noise_is_refused():
