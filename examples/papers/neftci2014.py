@@ -5,7 +5,7 @@ the accuracy while 5000 digits are learned once at a rate that falls to zero, an
 with the learned weights cut to 8 and 5 bits; receptive fields of hidden units. Judged on all 10,000 test digits, on every tenth of them
 and on the first 1000, which are harder than the others.
 
-Usage: python neftci2014.py --data-dir FOLDER [--quick] [--redraw] [--out FOLDER]      (10 min; writes neftci2014.png and .json)
+Usage: python neftci2014.py --data-dir FOLDER [--quick] [--redraw] [--out FOLDER]      (15 min; writes neftci2014.png and .json)
 """
 
 from __future__ import annotations
@@ -109,12 +109,13 @@ def draw(found: dict, path: Path) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
     for seed, one in enumerate(found["learned"]):
         samples = [int(n) for n in one["accuracy"]]
-        for name, line in (("all 10,000", "-"), ("every tenth", ":")):
-            label = f"{name} test digits" if not seed else None
+        for name, line, shown in (("all 10,000", "-", "all 10,000 test digits"), ("every tenth", ":", "every tenth of them")):
+            label = shown if not seed else None
             left.plot(samples, [100 * a[name] for a in one["accuracy"].values()], line, color=f"C{seed}", label=label)
     left.axhline(100 * RECALLED["spiking"], color="0.5", linestyle="--", linewidth=1)
     left.text(samples[-1], 100 * RECALLED["spiking"] + 0.1, "Neftci 2014 after 20,000 (recalled)", ha="right", va="bottom", color="0.4")
     left.axvline(DIGITS, color="0.8", linewidth=1, zorder=0)
+    left.xaxis.set_major_formatter("{x:,.0f}")
     left.set(xlabel="samples", ylabel="test accuracy (%)", title=f"{len(found['learned'])} seeds, 5000 training digits, ideal weights")
     left.legend(loc="lower right")
     fields = np.array(found["learned"][0]["fields"]).reshape(4, 4, 28, 28)
