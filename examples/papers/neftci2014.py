@@ -113,7 +113,7 @@ def draw(found: dict, path: Path) -> None:
             label = shown if not seed else None
             left.plot(samples, [100 * a[name] for a in one["accuracy"].values()], line, color=f"C{seed}", label=label)
     left.axhline(100 * RECALLED["spiking"], color="0.5", linestyle="--", linewidth=1)
-    left.text(samples[-1], 100 * RECALLED["spiking"] + 0.1, "Neftci 2014 after 20,000 (recalled)", ha="right", va="bottom", color="0.4")
+    left.text(samples[0], 100 * RECALLED["spiking"] + 0.1, "Neftci 2014 after 20,000 (recalled)", ha="left", va="bottom", color="0.4")
     left.axvline(DIGITS, color="0.8", linewidth=1, zorder=0)
     left.xaxis.set_major_formatter("{x:,.0f}")
     left.set(xlabel="samples", ylabel="test accuracy (%)", title=f"{len(found['learned'])} seeds, 5000 training digits, ideal weights")
