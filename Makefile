@@ -73,6 +73,7 @@ references: install  ## reproduce published figures on MNIST (some hours; DATA=f
 	$(BIN)/python examples/papers/wire_mitigations.py --out docs/results
 	$(BIN)/python examples/papers/neftci2014.py --data-dir $(DATA) --out docs/results
 	$(BIN)/python examples/papers/ishii2019.py --data-dir $(DATA) --out docs/results
+	$(BIN)/python examples/papers/shin2022.py --data-dir $(DATA) --out docs/results
 	$(BIN)/python examples/papers/kang2021.py --out docs/results
 	$(BIN)/python examples/papers/kang2024_maxcut.py --out docs/results
 

@@ -11,6 +11,7 @@ from aimco import tasks
 from aimco.design import Design
 from aimco.kernels import spikes
 from aimco.networks.on_chip import OnChip
+from aimco.networks.spiking_rbm import free_energy
 from aimco.record import InputError
 from aimco.report import spiking
 
@@ -133,6 +134,30 @@ def test_hidden_pixels_are_completed_and_labels_are_read_by_rates():
     assert network.label_rates(task.train_x, 0.1).shape == (3, 10)
 
 
+def test_classes_are_told_apart_by_minus_the_free_energy():
+    network, task = OnChip(design(), 64, 10), digits(5)
+    network.machine.bias = np.random.default_rng(0).normal(size=network.machine.bias.shape)
+    label = torch.eye(10).repeat_interleave(4, 1)
+    units = torch.cat((network.shown(task.train_x)[:, None].expand(-1, 10, -1), label[None].expand(5, -1, -1)), 2)
+    weights, bias = torch.from_numpy(network.machine.weights), torch.from_numpy(network.machine.bias)
+    assert torch.allclose(network(task.train_x), -free_energy(weights, bias, units[None])[0], atol=1e-4)
+
+
+def test_inputs_without_a_threshold_are_probabilities():
+    grey = OnChip(design().replace("network.spiking.threshold", None), 64, 10)
+    x = torch.linspace(0, 1, 64)[None]
+    assert np.allclose(grey.clamped(x)[0, :64], np.clip(x.numpy(), 1e-5, 0.98))
+    assert torch.equal(grey.shown(x), x)
+    assert np.unique(OnChip(design(), 64, 10).clamped(x)[0, :64]) == pytest.approx([1e-5, 0.98])
+
+
+def test_what_is_completed_does_not_depend_on_the_sample_before():
+    """The same digit after a blank and after a full one: rates of .5 s apart by chance alone, 1/sqrt(125) at most, 5 of them."""
+    network, task, known = OnChip(design(), 64, 10), digits(1), torch.arange(64) < 32
+    after = [network.completed(torch.cat((torch.full((1, 64), v), task.train_x)), known, 0.5)[1] for v in (0.0, 1.0)]
+    assert (after[0] - after[1]).abs().mean() < 5 / 125**0.5 / 2
+
+
 def test_the_picture_has_fields_a_raster_and_patterns():
     network, task = OnChip(design(), 64, 10), digits(3)
     titles = [axis.get_title() for axis in spiking.figure(network, task.train_x, task.train_y, task.image).axes]
@@ -169,13 +194,12 @@ def test_a_task_without_labels_is_refused():
 
 @pytest.mark.slow
 def test_mnist_is_learned(mnist_dir):
-    """5000 digits once each at a rate that falls to zero, 1000 test digits: 2 standard errors (1 % each) below the 88 % of three seeds."""
+    """5000 digits once each at a rate that falls to zero, 10,000 test digits: about 91 %, and .3 % of standard error."""
     task = tasks.load("mnist", data_dir=mnist_dir, limit=5000)
-    network = OnChip(
-        Design.of({"device": "ideal", "network": {"kind": "spiking-rbm"}, "rule": {"kind": "contrastive-divergence"}}), 784, 10
-    )
+    network = {"kind": "spiking-rbm", "spiking": {"dt_s": 4e-4, "phase_s": 0.1, "threshold": "none", "start": 0.03}}
+    made = OnChip(Design.of({"device": "ideal", "network": network, "rule": {"kind": "contrastive-divergence"}}), 784, 10)
     for first in range(0, 5000, 250):
         part = slice(first, first + 250)
-        network.learn_from(task.train_x[part], task.train_y[part], 0.1 * (1 - first / 5000))
-    right = network(task.test_x[:1000]).argmax(1) == task.test_y[:1000]
-    assert right.float().mean() > 0.86
+        made.learn_from(task.train_x[part], task.train_y[part], 0.08 * (1 - first / 5000))
+    right = torch.cat([made(x) for x in task.test_x.split(500)]).argmax(1) == task.test_y
+    assert right.float().mean() > 0.9

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from aimco.kernels import spikes, spikes_reference
-from aimco.networks.spiking_rbm import FREE, Spiking, SpikingRbm, boltzmann, free_energy
+from aimco.networks.spiking_rbm import FREE, Spiking, SpikingRbm, boltzmann, free_energy, tangent
 from aimco.neurons import NEFTCI, Neuron, fit, half_A, rates, step
 from aimco.record import InputError
 
@@ -215,6 +215,7 @@ def test_free_energy_is_minus_the_log_of_the_sum_over_hidden_states():
         ({"high": 1.0}, "high must be"),
         ({"low": 0.0}, "low must be"),
         ({"neuron": {"noise": "random-walk"}, "dt_s": 1.5e-5}, "dt_s must be 1..32 whole clocks"),
+        ({"neuron": {"noise": "device", "leak_S": 1e-8}}, "neuron.leak_S must be at most 6 membrane_F/refractory_s without noise"),
         ({"neuron": {"reset_V": 0.2}}, "neuron.reset_V must be below threshold_V"),
     ],
 )
@@ -226,6 +227,22 @@ def test_bad_input_is_refused_by_name(parts, said):
 def test_probabilities_outside_0_to_1_are_refused():
     with pytest.raises(InputError, match="probabilities must be above 0 and below 1"):
         SpikingRbm(3, 2).drives(np.array([[0.5, 1.0, FREE]]))
+
+
+@pytest.mark.parametrize("leak", [1e-10, 1e-9])
+def test_a_neuron_without_noise_touches_its_sigmoid_at_half_the_largest_rate(leak):
+    """Against the closed form, a hundredth of 1/beta beside the middle: what is left is of second order."""
+    neuron = Neuron(noise="none", leak_S=leak)
+    fitted, tau, swing = tangent(neuron), neuron.membrane_F / leak, neuron.threshold_V * leak
+    amperes = fitted.rest_A + np.array([-0.01, 0.0, 0.01]) / fitted.beta
+    exact = 1 / (neuron.refractory_s + tau * np.log(amperes / (amperes - swing)))
+    assert exact == pytest.approx(fitted.rate(amperes - fitted.rest_A), rel=1e-3)
+    assert exact[2] - exact[0] == pytest.approx(125 / 2 * 0.02, rel=1e-3)
+
+
+def test_a_neuron_that_is_a_step_without_noise_is_refused():
+    with pytest.raises(InputError, match="leak_S must be at most 6 membrane_F/refractory_s without noise"):
+        tangent(Neuron(noise="none", leak_S=1e-8))
 
 
 def test_a_neuron_without_noise_has_no_curve_of_rates():

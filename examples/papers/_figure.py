@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -32,8 +33,9 @@ def options(*, mnist: Literal["no", "may", "must"] = "no", redraw: bool = False,
 
 
 def keep(folder: str, name: str, found: Any) -> None:
-    """Numbers as NAME.json in a folder, whole or not at all."""
-    write_atomic(Path(folder) / f"{name}.json", json.dumps(found, indent=1) + "\n")
+    """Numbers as NAME.json in a folder, whole or not at all; a list of numbers is a line."""
+    text = re.sub(r"\[[^][{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), json.dumps(found, indent=1))
+    write_atomic(Path(folder) / f"{name}.json", text + "\n")
 
 
 def figure_of(name: str, run: Callable[[argparse.Namespace], Any], draw: Callable[[Any, Path], None], **needs: Any) -> None:

@@ -12,7 +12,7 @@ from aimco.kernels import spikes
 from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
 from aimco.networks.layers import Arrays
-from aimco.networks.spiking_rbm import FREE, Ran, Spiking, SpikingRbm, free_energy
+from aimco.networks.spiking_rbm import FREE, Ran, Spiking, SpikingRbm
 from aimco.record import InputError
 
 
@@ -50,32 +50,37 @@ class OnChip(Arrays):
         spikes.fill(self.machine.tiles, plus, minus, np.float32(least), np.float32(self.weight_max / 2))
 
     def clamped(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> np.ndarray:
-        """Probabilities of visible units, (S, V): inputs above the threshold on, the others off; label units free without labels.
+        """Probabilities of visible units, (S, V): of `shown` inputs, cut to low..high; label units free without labels.
 
         Raises:
             InputError: labels that are no classes.
         """
-        on = x.flatten(1).numpy() > self.record.threshold
+        inputs = np.clip(self.shown(x).numpy(), self.record.low, self.record.high)
         label = np.full((len(x), self.classes * self.record.labels), FREE)
         if labels is not None:
             if len(labels) != len(x) or not ((labels >= 0) & (labels < self.classes)).all():
                 raise InputError(
                     f"labels must be one class in 0..{self.classes - 1} for each of {len(x)} samples, got {labels.tolist()[:5]}"
                 )
-            label = self._of(np.repeat(np.arange(self.classes)[None] == labels.numpy()[:, None], self.record.labels, 1))
-        return np.concatenate((self._of(on), label), 1)
+            on = np.repeat(np.arange(self.classes)[None] == labels.numpy()[:, None], self.record.labels, 1)
+            label = np.where(on, self.record.high, self.record.low)
+        return np.concatenate((inputs, label), 1)
 
-    def _of(self, on: np.ndarray) -> np.ndarray:
-        return np.where(on, self.record.high, self.record.low)
+    def shown(self, x: torch.Tensor) -> torch.Tensor:
+        """What inputs are to the machine, (B, inputs): 1 above the threshold and 0 below; without a threshold as they are."""
+        flat, threshold = x.flatten(1), self.record.threshold
+        return flat if threshold is None else (flat > threshold).to(flat.dtype)
 
     @torch.no_grad()
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Minus the free energy of each class with inputs x, (B, classes): digital, on weights as they are now."""
-        on = (x.flatten(1) > self.record.threshold).float()
+        v, (weights, bias) = self.shown(x), (torch.from_numpy(a[0]) for a in (self.machine.weights, self.machine.bias))
+        visible, hidden = bias.split((self.machine.visible, self.hidden))
+        inputs, labels = weights.split((self.inputs, self.machine.visible - self.inputs))
         label = torch.eye(self.classes).repeat_interleave(self.record.labels, 1)
-        units = torch.cat((on[:, None].expand(-1, self.classes, -1), label[None].expand(len(on), -1, -1)), 2)
-        weights, bias = torch.from_numpy(self.machine.weights), torch.from_numpy(self.machine.bias)
-        return -free_energy(weights, bias, units[None])[0]
+        into = (v @ inputs + hidden)[:, None] + label @ labels
+        own = (v @ visible[: self.inputs])[:, None] + label @ visible[self.inputs :]
+        return own + torch.nn.functional.softplus(into).sum(2)
 
     @torch.no_grad()
     def learn_from(self, x: torch.Tensor, labels: torch.Tensor, lr: float) -> torch.Tensor:
@@ -111,10 +116,15 @@ class OnChip(Arrays):
         return torch.from_numpy(rates.reshape(len(x), self.classes, -1).mean(2))
 
     def completed(self, x: torch.Tensor, known: torch.Tensor, seconds: float = 0.2) -> torch.Tensor:
-        """Inputs as the machine completes them, (B, inputs) in 0..1: those `known` (inputs,) are clamped, the others and the label free."""
-        p = self.clamped(x)
-        p[:, : self.inputs][:, ~known.numpy()] = FREE
-        return self._shares(p, seconds)
+        """Inputs as the machine completes them, (B, inputs) in 0..1: those `known` (inputs,) stay clamped, the label is free.
+
+        The others are first clamped off, so that nothing of the sample before is left, and then free.
+        """
+        occluded = self.clamped(x)
+        occluded[:, : self.inputs][:, ~known.numpy()] = self.record.low
+        p = np.repeat(occluded, 2, 0)
+        p[1::2, : self.inputs][:, ~known.numpy()] = FREE
+        return self._shares(p, seconds)[1::2]
 
     def dreamt(self, labels: torch.Tensor, seconds: float = 0.5) -> torch.Tensor:
         """Inputs that the machine makes for labels, (B, inputs) in 0..1."""

@@ -68,7 +68,7 @@ def _raster(axis: Axes, network: OnChip, x: torch.Tensor, labels: torch.Tensor) 
 
 def _completed(axis: Axes, network: OnChip, x: torch.Tensor, shape: tuple[int, ...]) -> None:
     known = torch.arange(network.inputs) < network.inputs // 2
-    on = (x.flatten(1) > network.record.threshold).float()
+    on = network.shown(x)
     made = network.completed(x, known)
     errors = [float((v - on).abs()[:, ~known].mean()) for v in (on * known, made)]
     rows = torch.cat((on, on * known, made)).numpy().reshape(-1, *shape)
