@@ -13,6 +13,7 @@ FIELDS = {
     "mvm_t": "vectors multiplied by the transposed array",
     "dac": "values converted to read voltages",
     "adc": "currents converted to numbers",
+    "sensed": "currents compared with 0 A by sense amplifiers, one bit each",
     "cell_reads": "devices read, one per device and vector",
     "line_reads": "single rows read out",
     "updates": "rank-1 updates (samples)",
