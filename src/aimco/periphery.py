@@ -50,6 +50,8 @@ class Dac(Converter):
     def _has_bits(self) -> Self:
         if self.serial and self.bits == inf:
             raise at("bits", "must be finite for inputs that are sent bit by bit, got inf; give 2..24")
+        if self.serial and self.bits % 1:
+            raise at("bits", f"must be a whole number for inputs that are sent bit by bit, got {self.bits:g}; give 2..24")
         return self
 
     @property
