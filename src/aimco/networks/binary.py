@@ -5,6 +5,7 @@ A current leaves an array as one bit of a sense amplifier, without an ADC; `aimc
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -216,7 +217,7 @@ class BinaryDescent:
 
     def checkpoint(self) -> dict[str, Any]:
         """All that a later run needs to go on as if never stopped."""
-        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "done": self.done}
+        return copy.deepcopy({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "done": self.done})
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from a checkpoint."""

@@ -37,20 +37,18 @@ class Plan:
     hidden: tuple[int, ...]
     rows: tuple[int, ...]
     epochs: int
+    batch: int = 200
     seeds: int = 3
 
 
 FULL = Plan("mnist", (2048, 2048, 2048), (512, 256, 128), 10)
-QUICK = Plan("digits", (256, 256, 256), (32, 16), 12, seeds=1)
+QUICK = Plan("digits", (256, 256, 256), (32, 16), 12, batch=40, seeds=1)
 
 
 def train(settings: Settings, plan: Plan, task: Task, rows: int | None, seed: int) -> nn.Sequential:
     """A network of this seed after its epochs; it goes on from `settings.checkpoints` where it was stopped."""
     model = perceptron(task.inputs, plan.hidden, task.outputs, rows, seed=seed)
-    descent, label = (
-        BinaryDescent(model, plan.epochs, batch=20 if settings.quick else 200, seed=seed),
-        f"{rows or 'not split'}, seed {seed}",
-    )
+    descent, label = BinaryDescent(model, plan.epochs, batch=plan.batch, seed=seed), f"{rows or 'not split'}, seed {seed}"
     kept = Path(settings.checkpoints, f"kim2018-{rows}-{seed}.pt") if settings.checkpoints else None
     if kept and kept.is_file():
         descent.restore(torch.load(kept, weights_only=True))
