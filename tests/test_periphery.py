@@ -10,6 +10,7 @@ from scipy.integrate import solve_ivp
 from aimco.cell.reference import Reference
 from aimco.device.device import Device
 from aimco.kernels import reference
+from aimco.mapping import AnalogMatrix, Array
 from aimco.networks.binary import SplitLinear
 from aimco.networks.split import fold
 from aimco.periphery import Periphery, on_levels
@@ -172,7 +173,7 @@ def test_a_sense_amplifier_leaves_the_sign_and_a_tie_is_up():
     bits, exact = made.mvm(inputs()), tile().mvm(inputs())
     assert torch.equal(bits, torch.where(exact >= 0, 1.0, -1.0))
     assert (made.mvm(torch.zeros(1, 1, 20)) == 1).all()
-    assert (made.counts["sensed"], made.counts["adc"] if "adc" in made.counts else 0) == (31 * 16, 0)
+    assert (made.counts["sensed"], made.counts.get("adc", 0)) == (31 * 16, 0)
 
 
 def test_the_zero_point_of_a_sense_amplifier_flips_what_is_near_it():
@@ -195,6 +196,28 @@ def test_amplifiers_in_arrays_leave_the_bits_of_a_folded_layer():
         rows = torch.cat((x.view(30, 3, 8)[:, k], torch.ones(30, 1)), 1)
         votes += made.mvm(rows[None])[0]
     assert torch.equal(torch.where(votes >= 0, 1.0, -1.0), layer(x))
+
+
+def test_a_matrix_over_several_arrays_counts_votes():
+    made = AnalogMatrix(DEVICE, Reference(weight_max=1.0), Array(rows=7, cols=16), Periphery.of({"sense": {}}), 20, 16)
+    for (piece,) in made.tiles:
+        piece.crossbar.state.uniform_(-1, 1)
+    votes = [torch.where(inputs()[..., r] @ piece.weights >= 0, 1.0, -1.0) for r, (piece,) in zip(made.row_spans, made.tiles, strict=True)]
+    assert torch.equal(made.mvm(inputs()), sum(votes))
+    assert made.counts["sensed"] == 3 * 30 * 16
+
+
+def test_a_matrix_calibrates_each_of_its_arrays():
+    adc = {"bits": 6.0, "calibration": "percentile", "percentile": 100.0}
+    made = AnalogMatrix(DEVICE, Reference(weight_max=1.0), Array(rows=10, cols=8), Periphery.of({"adc": adc}), 20, 16)
+    for line in made.tiles:
+        for piece in line:
+            piece.crossbar.state.uniform_(-1, 1)
+    made.calibrate(inputs())
+    made.calibrate(inputs(lines=16), "mvm_t")
+    ranges = [piece.conversion.limits[side][0] for line in made.tiles for piece in line for side in ("mvm", "mvm_t")]
+    assert len(set(ranges)) == 8
+    assert np.isfinite(ranges).all()
 
 
 def test_an_integrator_leaks_and_fills_up():

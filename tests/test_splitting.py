@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimco import reference
+from aimco.cost import price
+from aimco.design import Design
 from aimco.mapping import Array, groups, utilisation
 from aimco.networks.binary import BinaryConv2d, BinaryDescent, BinaryLinear, SplitConv2d, SplitLinear, majority, perceptron, sign
 from aimco.networks.split import cells_used, digitised, fold, naive
@@ -119,6 +121,15 @@ def test_a_layer_of_one_group_is_cut_in_three_ways():
     assert torch.equal(naive(whole, 1)(x), layer(x))
     shared, plain = naive(whole, 4, shared=True), naive(whole, 4)
     assert torch.equal(4 * shared.threshold, plain.threshold)
+
+
+def test_conversions_are_priced_where_there_are_any():
+    """The same layer over four arrays: with ADCs, and with sense amplifiers, which have none."""
+    whole, made = fold(trained(24, 7, 1)), Design.of({"device": "rpu", "array": {"rows": 6, "cols": 16}})
+    layers = {"adc": digitised(whole, 4, 4.0, bits(9, 24)), "sensed": naive(whole, 4)}
+    paid = {n: price(made, {"layer": {"W": layer.counts(100)}}, shapes={"layer": {"W": (24, 7)}}) for n, layer in layers.items()}
+    assert paid["adc"].energy_J["adc"] > 0 == paid["sensed"].energy_J["adc"]
+    assert paid["adc"].energy_J["digital"] == paid["sensed"].energy_J["digital"] > 0
 
 
 @pytest.mark.parametrize("parts", [5, 7])
