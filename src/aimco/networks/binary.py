@@ -178,7 +178,7 @@ class BinaryDescent:
     Source: Courbariaux 2016 (arXiv 1602.02830); Kim 2018 takes the same loss and AdaMax.
     """
 
-    def __init__(self, model: nn.Module, epochs: int, *, batch: int = 200, lr: float = 0.1, last_lr: float = 1e-4, seed: int = 0) -> None:
+    def __init__(self, model: nn.Module, epochs: int, *, batch: int = 200, lr: float = 0.3, last_lr: float = 5e-3, seed: int = 0) -> None:
         self.model, self.epochs, self.batch, self.seed, self.done = model, epochs, batch, seed, 0
         self.binary = [part.weight for part in model.modules() if isinstance(part, BinaryLinear)]
         others = [p for p in model.parameters() if all(p is not w for w in self.binary)]
