@@ -218,10 +218,18 @@ def test_every_joule_second_and_square_metre_has_its_place():
     assert 0 < cost.utilisation < 1
 
 
-@pytest.mark.parametrize("cell", ["reference", "pair"])
-def test_counts_by_shapes_are_those_of_a_run(cell):
+@pytest.mark.parametrize(
+    ("cell", "periphery"),
+    [
+        ("reference", {}),
+        ("pair", {}),
+        ("reference", {"dac": {"bits": 5.0, "serial": True, "lines": 2}, "adc": {"bits": 8.0, "range_A": 1e-5, "lines": 4}}),
+        ("reference", {"sense": {}}),
+    ],
+)
+def test_counts_by_shapes_are_those_of_a_run(cell, periphery):
     """One image through a network cut over arrays of 16 x 16."""
-    design = SMALL.replace("device", "soft-bounds").replace("cell", {"kind": cell})
+    design = SMALL.replace("device", "soft-bounds").replace("cell", {"kind": cell}).replace("periphery", periphery)
     task = load("digits", seed=0)
     model = build(design, task, [0])
     layers = analog_layers(model)

@@ -266,9 +266,13 @@ def reference(
     seed: int = 0,
     limit: int | None = None,
     out: str | None = None,
+    checkpoints: str | None = None,
     json: bool = False,
 ) -> None:
-    """Published figures, ours beside theirs: `list` them, or `run` some by NAME. --out DIR writes each report as NAME.json."""
+    """Published figures, ours beside theirs: `list` them, or `run` some by NAME. --out DIR writes each report as NAME.json.
+
+    --checkpoints DIR lets kim2018-splitting go on where it was stopped.
+    """
     from rich.console import Console
 
     from aimco import reference as references
@@ -282,7 +286,7 @@ def reference(
         return
     reports = []
     for name in found:
-        settings = references.Settings(quick=quick, data_dir=data_dir, seed=seed, limit=limit)
+        settings = references.Settings(quick=quick, data_dir=data_dir, seed=seed, limit=limit, checkpoints=checkpoints)
         reports.append(_run_reference(name, settings))
         if out is not None:
             keep(out, f"{name}-quick" if quick else name, reports[-1])

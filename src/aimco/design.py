@@ -143,9 +143,6 @@ class Design(Record):
             lines = getattr(self.periphery, converter).lines
             if size % lines:
                 raise at(f"periphery.{converter}.lines", f"must divide array.{side} = {size}, got {lines}; take a divisor of it")
-        for name, field in type(self.periphery.dac).model_fields.items():
-            if name in ("kind", "rate_Hz") and getattr(self.periphery.dac, name) != field.default:
-                raise at(f"periphery.dac.{name}", "must be absent: it is of an ADC; set periphery.adc instead")
         return self
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ FIELDS = {
     "adc": "currents converted to numbers",
     "integrations": "outputs integrated once more, where bits are weighed by repetition",
     "moved": "values between a buffer and arrays",
+    "sensed": "currents compared with 0 A by sense amplifiers, one bit each",
     "cell_reads": "devices read, one per device and vector",
     "line_reads": "single rows read out",
     "updates": "rank-1 updates (samples)",

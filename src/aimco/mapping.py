@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from aimco.arrays.crossbar import ReferencePolicy
+from aimco.arrays.crossbar import Direction, ReferencePolicy
 from aimco.arrays.wires import Wires
 from aimco.cell import Cell
 from aimco.device.device import Device
 from aimco.ledger import Counts, counts_of, tensors_of
 from aimco.periphery import Periphery
-from aimco.record import Record
+from aimco.record import InputError, Record
 from aimco.tile import Tile
 
 
@@ -38,6 +38,34 @@ def spans(size: int, largest: int) -> list[slice]:
     pieces = -(-size // largest)
     cuts = [-(-size * k // pieces) for k in range(pieces + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(cuts)]
+
+
+def groups(inputs: int, rows: int) -> int:
+    """Equal groups that inputs are split into, none larger than the rows of an array: ceil(inputs / rows), up to the next divisor.
+
+    Source: Kim 2018 (arXiv 1811.02187).
+
+    Example:
+        >>> groups(1152, 512), groups(1152, 256)
+        (3, 6)
+    """
+    if inputs < 1 or rows < 1:
+        raise InputError(f"inputs and rows must be at least 1 to be split, got {inputs} and {rows}")
+    return next(count for count in range(-(-inputs // rows), inputs + 1) if inputs % count == 0)
+
+
+def utilisation(inputs: int, outputs: int, array: Array, parts: int | None = None) -> float:
+    """Share of the cells of its arrays that a matrix takes up, 0..1.
+
+    Args:
+        inputs, outputs: size of the matrix. parts: that the inputs are cut into; as few as fit when absent.
+
+    Example:
+        >>> utilisation(384, 128, Array(rows=256, cols=256))
+        0.375
+    """
+    arrays = (parts or -(-inputs // array.rows)) * -(-outputs // array.cols)
+    return inputs * outputs / (arrays * array.rows * array.cols)
 
 
 class AnalogMatrix:
@@ -116,6 +144,11 @@ class AnalogMatrix:
         pieces = [d[..., c].contiguous() for c in self.column_spans]
         lines = [[tile.mvm_t(piece) for tile, piece in zip(line, pieces, strict=True)] for line in self.tiles]
         return torch.cat([self._sum(line) for line in lines], -1)
+
+    def calibrate(self, x: torch.Tensor, direction: Direction = "mvm") -> None:
+        """Take the ranges of the ADCs in one direction anew, from the currents of these vectors; see `Tile.calibrate`."""
+        for r, c, tile in self._each():
+            tile.calibrate(x[..., r if direction == "mvm" else c].contiguous(), direction)
 
     def _sum(self, parts: list[torch.Tensor]) -> torch.Tensor:
         """Digital sum of the partial results of several arrays."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from aimco.arrays.crossbar import Crossbar, Direction, ReferencePolicy
 from aimco.arrays.wires import Wires
 from aimco.cell import Cell
+from aimco.conversion import Conversion
 from aimco.device.device import Device
 from aimco.ensemble import per_member
 from aimco.ledger import Counts, counts_of, tensors_of
@@ -61,19 +63,12 @@ class Tile:
         self.weight = per_member(cell.weight, members)
         self._weight, self._top = across(self.weight, members), across(cell.weight_max, members)
         ampere = np.asarray(device.half_range) * np.asarray(periphery.read_voltage)
-        each = {
-            "dac": 2 ** (np.asarray(periphery.dac.bits) - 1) - 1,
-            "line_noise": np.asarray(periphery.output_noise) / ampere,
-            "device_noise": np.asarray(device.read_noise) / np.asarray(device.half_range),
-            "limit": np.asarray(periphery.adc.range_A) / ampere,
-            "adc": 2 ** (np.asarray(periphery.adc.bits) - 1) - 1,
-            "weight": self.weight,
-        }
-        self._edges = {name: per_member(v, members).astype(np.float32) for name, v in each.items()}
-        lossy = any(self._edges[n].any() for n in ("line_noise", "device_noise"))
-        self.ideal_reads = not lossy and not any(np.isfinite(self._edges[n]).any() for n in ("dac", "limit", "adc"))
+        device_noise = np.asarray(device.read_noise) / np.asarray(device.half_range)
+        self.conversion = Conversion(periphery, ampere, device_noise, self.weight, self.shape, seeds, names)
+        self.ideal_reads = self.conversion.ideal
         self._managed = periphery.noise_management == "abs-max"
-        self._attempts = 1 + (_ATTEMPTS if periphery.bound_management == "iterative" else 0)
+        repeats = periphery.bound_management == "iterative" and not periphery.dac.serial
+        self._attempts = 1 + (_ATTEMPTS if repeats else 0)
         self._scaled = periphery.pulses.update_management or periphery.pulses.update_bl_management
         self._counts = Counts()
         self._rates: dict[float, np.ndarray] = {}
@@ -118,11 +113,14 @@ class Tile:
         _, count, columns = self.shape
         self._counts.add(line_reads=count)
         if k:  # reads of the first device are in its array's own count
-            self._counts.add(mvm=count, dac=count * count, adc=count * columns)
+            pulses = self.periphery.dac.pulses
+            self._counts.add(mvm=count, dac=count * count * pulses, adc=count * columns * pulses)
         rows = torch.eye(count).expand(self.shape[0], -1, -1)
         return self._read(rows, "mvm", only=k) / self._weight
 
-    def _product(self, name: Direction, v: torch.Tensor, again: np.ndarray | None, only: int | None, row: int | None) -> torch.Tensor:
+    def _product(
+        self, name: Direction, v: torch.Tensor, again: np.ndarray | None, *, only: int | None = None, row: int | None = None
+    ) -> torch.Tensor:
         """Currents of the cells, the differences of their devices' currents; or those of one device; or of one row driven alone."""
         if row is not None:
             return v[:, :, row : row + 1] * self._line(row, again)[:, None]
@@ -136,27 +134,30 @@ class Tile:
 
     def _read(self, v: torch.Tensor, name: Direction, only: int | None = None, row: int | None = None) -> torch.Tensor:
         if self.ideal_reads:
-            currents = self._product(name, v, None, only, row)
+            currents = self._product(name, v, None, only=only, row=row)
             return currents if isinstance(self._weight, float) and self._weight == 1 else currents.mul_(self._weight)
-        from aimco.kernels.reads import convert, drive
+        from aimco.kernels.reads import drive
 
         members, batch = v.shape[:2]
-        values, edges, first = v.contiguous().numpy(), self._edges, self.crossbars[only or 0].done[name]
+        values, edges, first = v.contiguous().numpy(), self.conversion.edges, self.crossbars[only or 0].done[name]
         voltages, numbers = torch.empty(v.shape), torch.empty(members, batch, self.shape[2 if name == "mvm" else 1])
         scale, power, again = (np.ones((members, batch), kind) for kind in (np.float32, np.float32, np.bool_))
+        share = np.float32(1.0 if only is not None else np.linalg.norm(self.signs))
         for attempt in range(self._attempts):
             drive(values, again, self._managed, attempt, edges["dac"], voltages.numpy(), scale, power)
             if attempt:
                 repeated = again.sum(1)
                 self._counts.add(dac=repeated * v.shape[2], adc=repeated * numbers.shape[2])
-            currents = self._product(name, voltages, again if attempt else None, only, row).numpy()
-            share = 1.0 if only is not None else float(np.linalg.norm(self.signs))
-            noise = edges["line_noise"], edges["device_noise"] * np.float32(share)
-            keys = self.crossbars[only or 0].noise_keys(name, attempt)
-            adc = edges["limit"], edges["adc"]
-            if not convert(currents, again, scale, power, *noise, *adc, edges["weight"], keys, first, numbers.numpy()):
+            product = partial(self._product, name, only=only, row=row)
+            keys = partial(self.crossbars[only or 0].noise_keys, name, attempt)
+            if not self.conversion.measure(name, voltages, product, again, not attempt, scale, power, share, keys, first, numbers):
                 break
         return numbers
+
+    def calibrate(self, x: torch.Tensor, name: Direction = "mvm") -> None:
+        """Take the range of the ADC in one direction anew, from the currents of these vectors, (E, B, lines), which are read for it."""
+        self.conversion.forget(name)
+        self._read(x, name)
 
     def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
         """Parallel pulsed update, E[dW] = lr x d^T, sample after sample.
@@ -275,8 +276,13 @@ class Tile:
     def counts(self) -> Counts:
         """Everything done so far, the converters' work included."""
         (_, rows, columns), done = self.shape, self.crossbar.done
-        forward, back = done["mvm"], done["mvm_t"]
-        conversions = Counts(dac=forward * rows + back * columns, adc=forward * columns + back * rows)
+        forward, back, pulses = done["mvm"], done["mvm_t"], self.periphery.dac.pulses
+        read = forward * columns + back * rows
+        conversions = Counts(dac=(forward * rows + back * columns) * pulses)
+        conversions.add(**{"sensed" if self.conversion.senses else "adc": read * pulses})
+        if self.periphery.dac.serial:  # cells are read by every pulse, and results shifted and added
+            more = pulses - 1
+            conversions.add(cell_reads=(forward + back) * rows * columns * len(self.crossbars) * more, digital_ops=read * 2 * more)
         first, *others = (Counts(c.counts) for c in self.crossbars)
         first["updates"] = self.updates
         for k, own in enumerate(others, 1):
@@ -286,7 +292,10 @@ class Tile:
     def checkpoint(self) -> dict[str, Any]:
         """All that a later run needs to go on as if never stopped."""
         devices = [crossbar.checkpoint() for crossbar in self.crossbars]
-        return {"devices": devices, "converters": tensors_of(self._counts), "updates": self.updates, "signs": self.signs}
+        ranges = (
+            {"ranges": {n: torch.from_numpy(v.copy()) for n, v in self.conversion.limits.items()}} if self.conversion.calibrated else {}
+        )
+        return {"devices": devices, "converters": tensors_of(self._counts), "updates": self.updates, "signs": self.signs} | ranges
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
@@ -294,3 +303,5 @@ class Tile:
             crossbar.restore(own)
         self._counts = counts_of(saved["converters"])
         self.updates, self.signs = saved["updates"], tuple(saved["signs"])
+        for name, limit in saved.get("ranges", {}).items():
+            self.conversion.limits[name][:] = limit.numpy()

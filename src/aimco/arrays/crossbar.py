@@ -80,7 +80,7 @@ class Crossbar:
         drift, stream = device.drift, rng.stream_keys(self.seeds, *names, "drift")
         self._drifting = None if drift is None else Drifting(drift, rng.normal(stream, 0, (rows, columns)))
         self._noise = Fluctuations.of(device, self.seeds, names, rows * columns)
-        self._noise_keys: dict[tuple[str, int], np.ndarray] = {}
+        self._noise_keys: dict[tuple[str | int, ...], np.ndarray] = {}
         self._counts = Counts()
         self._scratch: dict[str, Any] = {}
         self._relaxed: tuple[bytes, torch.Tensor, torch.Tensor] | None = None
@@ -181,11 +181,12 @@ class Crossbar:
         repeated = again.sum(1)
         self._counts.add(**{name: repeated, "cell_reads": repeated * self.shape[1] * self.shape[2]})
 
-    def noise_keys(self, name: Direction, attempt: int) -> np.ndarray:
-        """Streams of the noise of reads in one direction, (E,); each further attempt at a vector draws from another."""
-        if (name, attempt) not in self._noise_keys:
-            self._noise_keys[name, attempt] = rng.stream_keys(self.seeds, *self.names, name, attempt)
-        return self._noise_keys[name, attempt]
+    def noise_keys(self, name: Direction, attempt: int, bit: int | None = None) -> np.ndarray:
+        """Streams of the noise of reads in one direction, (E,); each further attempt at a vector, and each bit, draws from another."""
+        which = (name, attempt) if bit is None else (name, attempt, f"bit {bit}")
+        if which not in self._noise_keys:
+            self._noise_keys[which] = rng.stream_keys(self.seeds, *self.names, *which)
+        return self._noise_keys[which]
 
     @property
     def reads_states(self) -> bool:

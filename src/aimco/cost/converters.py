@@ -60,7 +60,7 @@ def _bits(adc: Converter, technology: Technology) -> float:
 
 
 def adc(periphery: Periphery, technology: Technology) -> Conversion:
-    """Price of the ADCs of a design.
+    """Price of the ADCs of a design; of its sense amplifiers, one comparator each, where it has these.
 
     A SAR is the technology's record, scaled from its bits and rate to those asked for as the regression goes; without a record of the
     energy it is its comparator decisions, and without these the regression itself. Ramp and flash are comparator decisions; a ramp has
@@ -69,6 +69,8 @@ def adc(periphery: Periphery, technology: Technology) -> Conversion:
     Raises:
         InputError: the technology lacks the comparator that a ramp or flash needs.
     """
+    if periphery.sense is not None:
+        return Conversion(*(technology.need(name, "a sense amplifier") for name in ("comparator_J", "comparator_m2")))
     asked, bits = periphery.adc, _bits(periphery.adc, technology)
     modelled = regression(bits, asked.rate_Hz or min(1 / periphery.read_s, technology.adc_Hz), technology.node_nm)
     if asked.kind != "sar":

@@ -173,7 +173,8 @@ def _read(design: Design, s: Shape, driven: int, converted: int, added: int) -> 
     """Values driven and converted, pulse by pulse where a value is several, whose results are shifted and added; arrays added."""
     each = pulses(design.periphery)
     cells = s.vectors * s.rows * s.columns * len(design.cell.signs)
-    return Counts(dac=driven * each, adc=converted * each, cell_reads=cells * each, digital_ops=added + 2 * converted * (each - 1))
+    ends = {"adc" if design.periphery.sense is None else "sensed": converted * each}
+    return Counts(dac=driven * each, **ends, cell_reads=cells * each, digital_ops=added + 2 * converted * (each - 1))
 
 
 def _update(design: Design, s: Shape, firing: float) -> Counts:

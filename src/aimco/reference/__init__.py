@@ -60,6 +60,7 @@ class Settings:
     Args:
         quick: a shorter version, minutes. data_dir: folder of the task's files. seed: of devices, noise and order.
         limit: use only the first training samples, and as many of the test, to try a run out.
+        checkpoints: folder in which a long run keeps where it is, to go on from there; none when absent.
         on_step: called with (what is running, fraction of it done).
     """
 
@@ -67,6 +68,7 @@ class Settings:
     data_dir: str | None = None
     seed: int = 0
     limit: int | None = None
+    checkpoints: str | None = None
     on_step: OnStep | None = None
 
     def train(self, label: str, designs: Sequence[Design], task: Task, *, last: int = 1) -> list[float]:
