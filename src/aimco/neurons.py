@@ -8,7 +8,6 @@ from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy.optimize import least_squares, root_scalar
 from scipy.special import expit
 
 from aimco.record import InputError, Record, at, quantity
@@ -189,12 +188,14 @@ def rates(neuron: Neuron, dt: float, amperes: np.ndarray) -> np.ndarray:
 
 def half_A(neuron: Neuron, dt: float) -> float:
     """Constant current under which a neuron fires at half its largest rate, A."""
+    from scipy import optimize  # a quarter of a second
+
     unit, middle = neuron.leak_S * neuron.over(dt).spread_V, neuron.leak_S * neuron.threshold_V
 
     def over_half(x: float) -> float:
         return float(rates(neuron, dt, np.array(middle + x * unit))) * neuron.refractory_s - 0.5
 
-    return middle + unit * root_scalar(over_half, bracket=(-_WIDE, _WIDE), xtol=1e-4).root
+    return middle + unit * optimize.root_scalar(over_half, bracket=(-_WIDE, _WIDE), xtol=1e-4).root
 
 
 def _passage(neuron: Neuron, over: Step, ampere: float) -> float:
@@ -242,6 +243,8 @@ def fit(neuron: Neuron, dt: float) -> Fit:
         >>> f"{fitted.beta:.3g}"
         '1.83e+09'
     """
+    from scipy import optimize
+
     unit = neuron.leak_S * neuron.over(dt).spread_V  # a current that moves the membrane by about its noise
     found = Fit(1 / (unit or 1.0), 1 / neuron.refractory_s, neuron.refractory_s)
     for _ in range(3):
@@ -252,6 +255,6 @@ def fit(neuron: Neuron, dt: float) -> Fit:
         def misfit(p: np.ndarray, x: np.ndarray = x, share: np.ndarray = share) -> np.ndarray:
             return expit(p[0] * x + p[1]) - share
 
-        solved = least_squares(misfit, [1.0, math.log(found.gamma * neuron.refractory_s)], x_scale="jac")
+        solved = optimize.least_squares(misfit, [1.0, math.log(found.gamma * neuron.refractory_s)], x_scale="jac")
         found = Fit(found.beta * solved.x[0], math.exp(solved.x[1]) / neuron.refractory_s, neuron.refractory_s)
     return found
