@@ -188,6 +188,7 @@ def program_error(**cell) -> float:
     return -ai.evaluate(made, "program", limit=5000).accuracy
 
 
+@pytest.mark.slow
 def test_a_pair_with_refresh_keeps_learning_and_one_without_fills_up():
     """Within 1.3 times of refreshing a hundred times as often; without refresh both devices are full and the matrix is lost."""
     often, seldom, never = program_error(refresh_every=10), program_error(refresh_every=1000), program_error(refresh_every=None)

@@ -103,7 +103,7 @@ def assert_whole(found) -> None:
     assert found.device is None or not any(math.isnan(v) for v in numbers(found.device.as_dict()))
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=75, suppress_health_check=[HealthCheck.too_slow])
 @given(
     draws=st.randoms(use_true_random=False),
     rows=st.integers(3, 60),
@@ -133,7 +133,7 @@ def test_any_table_is_fitted_or_refused(tmp_path_factory, draws, rows, devices, 
         assert "\n" not in str(refusal)
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.binary(max_size=400), name=st.sampled_from(["m.csv", "m.txt", "m.npz"]))
 def test_random_bytes_are_refused(tmp_path_factory, data, name):
     file = tmp_path_factory.getbasetemp() / name
@@ -145,7 +145,7 @@ def test_random_bytes_are_refused(tmp_path_factory, data, name):
         assert "\n" not in str(refusal)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(place=st.integers(0, 10**6), text=st.text(max_size=4), cut=st.integers(0, 60))
 def test_a_damaged_file_is_fitted_or_refused(tmp_path_factory, place, text, cut):
     whole = "\n".join((EXAMPLE / "pulses.csv").read_text().splitlines()[:200])

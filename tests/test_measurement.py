@@ -631,13 +631,13 @@ NAMES = st.one_of(
 
 
 @given(st.lists(NAMES, min_size=1, max_size=5), st.lists(st.lists(CELLS, max_size=5), max_size=12), st.sampled_from([",", ";", "\t", " "]))
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 def test_random_tables_are_read_or_refused(names, rows, delimiter):
     outcome("\n".join(delimiter.join(r) for r in [names, *rows]).encode(errors="replace"))
 
 
 @given(st.sampled_from(range(len(VALID))), st.randoms(use_true_random=False), st.integers(1, 6), st.booleans())
-@settings(max_examples=400)
+@settings(max_examples=200)
 def test_damaged_files_are_read_or_refused(which, chance, damages, twice):
     data = VALID[which]
     for _ in range(damages):
