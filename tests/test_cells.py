@@ -49,6 +49,7 @@ def test_devices_of_a_cell_take_updates_in_turn():
     assert made.counts["slots"] == sum(c.counts["slots"] for c in tile.crossbars)
 
 
+@pytest.mark.slow
 def test_more_devices_of_poor_quality_learn_what_one_pair_does_not():
     """Noisy phase-change devices on `program`: the error falls with N."""
     errors = [
@@ -61,6 +62,7 @@ def test_more_devices_of_poor_quality_learn_what_one_pair_does_not():
 LEAKY = {"g_min": 0.0, "g_max": 1e-6, "retention_s": 4e-4, "resting_g": 0.5e-6, "response": QUIET | {"step_up": 1e-9, "step_down": 0.9e-9}}
 
 
+@pytest.mark.slow
 def test_what_a_leaky_capacitor_learns_is_kept_by_its_pair():
     """A capacitor that forgets within some 500 samples, with transfers every 200: the error is a third of that of the capacitor alone."""
     cell = {"kind": "capacitor-pcm", "weight_max": 2.0, "pcm": fine_pcm(4e-8)}
