@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from aimco.record import write_atomic
+from aimco.terminal import keep
 
 
 def options(*, mnist: Literal["no", "may", "must"] = "no", redraw: bool = False, peer: bool = False) -> argparse.Namespace:
@@ -30,12 +29,6 @@ def options(*, mnist: Literal["no", "may", "must"] = "no", redraw: bool = False,
     if mnist == "must" and chosen.data_dir is None and not getattr(chosen, "redraw", False):
         known.error("--data-dir must be given: the folder with the IDX files of MNIST")
     return chosen
-
-
-def keep(folder: str, name: str, found: Any) -> None:
-    """Numbers as NAME.json in a folder, whole or not at all; a list of numbers is a line."""
-    text = re.sub(r"\[[^][{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), json.dumps(found, indent=1))
-    write_atomic(Path(folder) / f"{name}.json", text + "\n")
 
 
 def figure_of(name: str, run: Callable[[argparse.Namespace], Any], draw: Callable[[Any, Path], None], **needs: Any) -> None:

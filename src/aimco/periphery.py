@@ -22,12 +22,10 @@ class Converter(Record):
 
     Args:
         bits: resolution, 2 to 24, `inf` for none lost.
-        range_A: largest current of an ADC, A; larger ones saturate. Unused by a DAC, whose range is the read voltage.
         lines: lines that take turns at one converter; a divisor of the lines of the array.
     """
 
     bits: float = Field(default=inf, ge=2, description="resolution; inf is exact")
-    range_A: float = quantity(A, inf, gt=0, doc="largest current of an ADC")
     lines: int = Field(default=1, ge=1, le=65536, description="lines that share one converter")
 
     @field_validator("bits")
@@ -39,7 +37,7 @@ class Converter(Record):
 
 
 class Dac(Converter):
-    """What drives the lines.
+    """What drives the lines; its range is the read voltage.
 
     Args:
         serial: bits one after the other: each line sends one pulse of +-read_voltage or none for each bit of |x|, every pulse is
@@ -69,6 +67,7 @@ class Adc(Converter):
     """What turns currents into numbers; its zero point and gain are drawn once for each converter.
 
     Args:
+        range_A: largest current, A; larger ones saturate.
         noise_A: standard deviation of one conversion, referred to its input, A. offset_A: of the zero point, gain_spread: of the gain
             (relative), both from converter to converter.
         calibration: "percentile" takes the range, in each direction, from the first vectors that are read in it (or those given to
@@ -77,6 +76,7 @@ class Adc(Converter):
             once and held, without it the array is read again for each of the lines that share an ADC.
     """
 
+    range_A: float = quantity(A, inf, gt=0, doc="largest current of an ADC")
     noise_A: float = quantity(A, 0.0, ge=0, doc="standard deviation of a conversion")
     offset_A: float = quantity(A, 0.0, ge=0, doc="standard deviation of the zero point, converter to converter")
     gain_spread: float = Field(default=0.0, ge=0, lt=1, description="standard deviation of the gain, converter to converter")

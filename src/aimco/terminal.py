@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,8 +46,9 @@ def print_json(data: Any) -> None:
 
 
 def keep(folder: str, name: str, data: Any) -> None:
-    """A document in a folder, whole or not at all."""
-    write_atomic(Path(folder) / f"{name}.json", as_json(data, indent=1) + "\n")
+    """A document in a folder, whole or not at all; a list of numbers is a line."""
+    text = re.sub(r"\[[^][{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), as_json(data, indent=1))
+    write_atomic(Path(folder) / f"{name}.json", text + "\n")
 
 
 def as_json(data: Any, indent: int | None = None) -> str:

@@ -97,23 +97,18 @@ def dac(periphery: Periphery, technology: Technology) -> Conversion:
     """
     known = technology.dac_bits - 1
     magnitude = known if periphery.dac.bits == inf else max(periphery.dac.bits - 1, 1.0)
-    magnitude = 1.0 if pulses(periphery) > 1 else magnitude
+    magnitude = 1.0 if periphery.dac.serial else magnitude
     return Conversion(technology.dac_J * magnitude / known, technology.dac_m2 * (2.0**magnitude - 1) / (2.0**known - 1))
 
 
 def input_cycles(periphery: Periphery) -> int:
     """Read cycles in which one vector is given: rows that share a DAC take turns, bits too where they come one after the other."""
-    return periphery.read_cycles // periphery.adc.lines
+    return periphery.dac.lines * periphery.dac.pulses
 
 
 def array_reads(periphery: Periphery) -> int:
     """Reads of the array for one vector: those of its input cycles, again for each line of an ADC unless lines are held."""
     return input_cycles(periphery) if periphery.adc.rate_Hz else periphery.read_cycles
-
-
-def pulses(periphery: Periphery) -> int:
-    """Pulses that one value is given in: 1, or one for each bit."""
-    return input_cycles(periphery) // periphery.dac.lines
 
 
 def conversion_s(periphery: Periphery, technology: Technology) -> float:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil, sqrt
+from math import sqrt
 from pathlib import Path
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from aimco.cost.converters import pulses
-from aimco.cost.price import Price, price
+from aimco.cost.price import Cut, Price, price
 from aimco.cost.technology import Technology
 from aimco.design import Design
 from aimco.ledger import Counts
@@ -153,25 +152,21 @@ def _priced(design: Design, network: Network, counts: Mapping[str, Mapping[str, 
     return price(design, counts, samples=1, shapes=shapes, pipelined=pipelined, both_sides=both_sides)
 
 
-def _pieces(design: Design, s: Shape) -> tuple[int, int]:
-    return ceil(s.rows / design.array.rows), ceil(s.columns / design.array.cols)
-
-
 def _forward(design: Design, s: Shape) -> Counts:
     """Reads of one sample."""
-    (down, across), v = _pieces(design, s), s.vectors
-    return _read(design, s, v * s.rows * across, v * s.columns * down, v * s.columns * (down - 1)) + Counts(mvm=v * down * across)
+    cut, v = Cut.of(design, s.rows, s.columns), s.vectors
+    return _read(design, s, v * s.rows * cut.across, v * s.columns * cut.down, v * s.columns * (cut.down - 1)) + Counts(mvm=v * cut.arrays)
 
 
 def _back(design: Design, s: Shape) -> Counts:
     """Transposed reads of one sample."""
-    (down, across), v = _pieces(design, s), s.vectors
-    return _read(design, s, v * s.columns * down, v * s.rows * across, v * s.rows * (across - 1)) + Counts(mvm_t=v * down * across)
+    cut, v = Cut.of(design, s.rows, s.columns), s.vectors
+    return _read(design, s, v * s.columns * cut.down, v * s.rows * cut.across, v * s.rows * (cut.across - 1)) + Counts(mvm_t=v * cut.arrays)
 
 
 def _read(design: Design, s: Shape, driven: int, converted: int, added: int) -> Counts:
     """Values driven and converted, pulse by pulse where a value is several, whose results are shifted and added; arrays added."""
-    each = pulses(design.periphery)
+    each = design.periphery.dac.pulses
     cells = s.vectors * s.rows * s.columns * len(design.cell.signs)
     ends = {"adc" if design.periphery.sense is None else "sensed": converted * each}
     return Counts(dac=driven * each, **ends, cell_reads=cells * each, digital_ops=added + 2 * converted * (each - 1))
@@ -179,13 +174,13 @@ def _read(design: Design, s: Shape, driven: int, converted: int, added: int) -> 
 
 def _update(design: Design, s: Shape, firing: float) -> Counts:
     """Pulses of one sample."""
-    (down, across), fired = _pieces(design, s), s.vectors * design.periphery.pulses.length * firing
+    cut, fired = Cut.of(design, s.rows, s.columns), s.vectors * design.periphery.pulses.length * firing
     managed = design.periphery.pulses.update_management or design.periphery.pulses.update_bl_management
     return Counts(
-        updates=s.vectors * down * across,
-        slots=2 * s.vectors * design.periphery.pulses.length * down * across,
-        row_pulses=fired * s.rows * across,
-        column_pulses=fired * s.columns * down,
+        updates=s.vectors * cut.arrays,
+        slots=2 * s.vectors * design.periphery.pulses.length * cut.arrays,
+        row_pulses=fired * s.rows * cut.across,
+        column_pulses=fired * s.columns * cut.down,
         coincidences=fired * firing * s.rows * s.columns,
-        digital_ops=s.vectors * (s.rows * across + s.columns * down) if managed else 0,
+        digital_ops=s.vectors * (s.rows * cut.across + s.columns * cut.down) if managed else 0,
     )

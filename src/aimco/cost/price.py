@@ -181,7 +181,7 @@ def price(
     for layer, ledgers in counts.items():
         for name, ledger in ledgers.items():
             rows, columns = (shapes or {}).get(layer, {}).get(name, (0, 0))
-            one = _Matrix(design, technology, layer, _numbers(ledger), _Cut.of(design, rows, columns), pipelined, both_sides)
+            one = _Matrix(design, technology, layer, _numbers(ledger), Cut.of(design, rows, columns), pipelined, both_sides)
             items += [*one.energies(), *one.times(), *one.areas()]
             arrays[layer] = arrays.get(layer, 0) + one.cut.arrays
             cells, places = cells + rows * columns, places + one.cut.arrays * design.array.rows * design.array.cols
@@ -194,7 +194,7 @@ def price(
 
 
 @dataclass(frozen=True)
-class _Cut:
+class Cut:
     """A matrix over down x across arrays, each of rows x columns (on average)."""
 
     rows: float
@@ -207,7 +207,7 @@ class _Cut:
         return self.down * self.across
 
     @classmethod
-    def of(cls, design: Design, rows: int, columns: int) -> _Cut:
+    def of(cls, design: Design, rows: int, columns: int) -> Cut:
         down, across = (max(ceil(n / most), 1) for n, most in ((rows, design.array.rows), (columns, design.array.cols)))
         return cls(rows / down, columns / across, down, across)
 
@@ -226,7 +226,7 @@ class _Matrix:
     technology: Technology
     layer: str
     n: Mapping[str, float]
-    cut: _Cut
+    cut: Cut
     pipelined: bool
     both_sides: bool
 
@@ -249,7 +249,7 @@ class _Matrix:
         shares = self.directions(self.cut.columns or 1, self.cut.rows or 1)
         back = shares.get("transposed read", 0.0)
         added = (1 - back) * (self.cut.down - 1) / self.cut.down + back * (self.cut.across - 1) / self.cut.across
-        pulses = converters.pulses(self.design.periphery)
+        pulses = self.design.periphery.dac.pulses
         values = self.count("adc") / pulses
         return min(values * (2 * (pulses - 1) + added), self.count("digital_ops"))
 
@@ -271,7 +271,7 @@ class _Matrix:
 
     def _reading(self) -> dict[str, dict[str, float]]:
         p, t, c = self.design.periphery, self.technology, self.cut
-        turns, pulses = p.dac.lines, converters.pulses(p)
+        turns, pulses = p.dac.lines, p.dac.pulses
         conductance = float(np.mean(self.design.device.mid_range))
         cells = self.count("mvm", "mvm_t") * c.rows * c.columns * pulses
         drive = p.read_voltage**2 * t.mean_square_input

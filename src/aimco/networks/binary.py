@@ -226,14 +226,6 @@ class BinaryDescent:
         self.done = saved["done"]
 
 
-@torch.no_grad()
-def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
-    """Share of samples (N, ...) of classes (N,) told right, %."""
-    model.eval()
-    right = sum(int((model(x[k : k + 1000]).argmax(1) == y[k : k + 1000]).sum()) for k in range(0, len(x), 1000))
-    return 100 * right / len(x)
-
-
 def perceptron(inputs: int, hidden: Sequence[int], outputs: int, rows: int | None = None, *, seed: int = 0) -> nn.Sequential:
     """A fully connected binary network: sense amplifiers in all hidden layers, those but the first split over arrays of so many rows.
 

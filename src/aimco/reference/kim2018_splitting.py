@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from aimco.evaluation import accuracy
 from aimco.ledger import Counts
 from aimco.mapping import Array, groups
-from aimco.networks.binary import BinaryDescent, SplitLinear, accuracy, perceptron
+from aimco.networks.binary import BinaryDescent, SplitLinear, perceptron
 from aimco.networks.split import Sensed, cells_used, digitised, fold, naive
 from aimco.reference import Row, Settings
 from aimco.tasks import Task
@@ -55,7 +56,7 @@ def train(settings: Settings, plan: Plan, task: Task, rows: int | None, seed: in
     while descent.done < plan.epochs:
         loss = descent.epoch(task.train_x, task.train_y)
         if settings.on_step:
-            now = accuracy(model, task.test_x, task.test_y)
+            now = 100 * float(accuracy(model, task)[0])
             settings.on_step(f"{label}: {now:.2f} %, loss {loss:.3f}", descent.done / plan.epochs)
         if kept:
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -89,8 +90,8 @@ def run(settings: Settings) -> list[Row]:
     seeds = range(settings.seed, settings.seed + plan.seeds)
     seen = task.train_x[:_CALIBRATION]
 
-    def judged(models: Sequence[nn.Module]) -> float:
-        return float(np.mean([accuracy(model, task.test_x, task.test_y) for model in models]))
+    def judged(models: Sequence[nn.Sequential]) -> float:
+        return 100 * float(np.mean([float(accuracy(model, task)[0]) for model in models]))
 
     sizes = (None, *plan.rows)
     trained = {seed: {size: train(settings, plan, task, size, seed) for size in sizes} for seed in seeds}

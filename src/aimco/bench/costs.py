@@ -1,0 +1,52 @@
+"""What a price takes: from shapes alone, and in a run that counts."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from aimco import evaluation
+from aimco.bench.timing import OnCase, median, row
+from aimco.cost import Network, inference, training
+from aimco.design import Design
+from aimco.ledger import Counts
+
+
+def cost(on_case: OnCase) -> list[dict[str, Any]]:
+    """Price of one sample's inference and training by the shapes of layers, ms, beside the inference in float; and counting in a run."""
+    case, design, network = "vgg8/inference-and-training", Design.of({"device": "rpu"}), Network.named("vgg8")
+    on_case(case)
+    ours = median(lambda: (inference(design, network), training(design, network)))
+    products = [(torch.rand(s.vectors, s.rows), torch.rand(s.rows, s.columns)) for s in network.shapes()]
+    theirs = median(lambda: [x @ w for x, w in products])
+    return [row(case, 1e3 * ours, "ms", "products of one image in torch", 1e3 * theirs), _counting(on_case)]
+
+
+def _counting(on_case: OnCase) -> dict[str, Any]:
+    """A run, ms of the processor, and what of it went into ledgers and their price; the ratio is its share.
+
+    Tallies of compiled kernels are not in it.
+    """
+    case, spent = "run/64-32-10/digits/batch10", [0.0]
+    on_case(case)
+    design = Design.of({"device": "rpu", "network": {"hidden": [32]}, "training": {"epochs": 2, "batch": 10}})
+
+    def timed(work: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(work)
+        def call(*given: Any, **named: Any) -> Any:
+            start = time.process_time()
+            done = work(*given, **named)
+            spent[0] += time.process_time() - start
+            return done
+
+        return call
+
+    evaluation.evaluate(design, "digits")
+    with patch.object(Counts, "add", timed(Counts.add)), patch.object(evaluation, "_result", timed(evaluation._result)):
+        whole = median(lambda: evaluation.evaluate(design, "digits"), runs=1, warm=0, clock=time.process_time)
+    return row(case, 1e3 * whole, "ms", "of it counting and pricing", 1e3 * spent[0])
