@@ -50,7 +50,7 @@ def train(settings: Settings, plan: Plan, task: Task, rows: int | None, seed: in
     """A network of this seed after its epochs; it goes on from `settings.checkpoints` where it was stopped."""
     model = perceptron(task.inputs, plan.hidden, task.outputs, rows, seed=seed)
     descent, label = BinaryDescent(model, plan.epochs, batch=plan.batch, seed=seed), f"{rows or 'not split'}, seed {seed}"
-    kept = Path(settings.checkpoints, f"kim2018-{rows}-{seed}.pt") if settings.checkpoints else None
+    kept = Path(settings.checkpoints, f"kim2018-{plan.task}-{plan.epochs}-{rows}-{seed}.pt") if settings.checkpoints else None
     if kept and kept.is_file():
         descent.restore(torch.load(kept, weights_only=True))
     while descent.done < plan.epochs:
