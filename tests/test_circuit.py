@@ -193,7 +193,7 @@ def test_compiled_descent_is_that_of_torch_and_within_the_error_it_tells(diodes,
     net, (volts, amperes) = Layered(crossbars(sizes), diodes, [gain], 0.01 * gain), driven(sizes, 4)
     fixed, injected = net.forced(drive * volts), torch.cat((amperes, -amperes))
     free = net.relax(fixed)
-    exact, *_ = descent.settle(net, fixed.repeat(2, 1), injected, None, 1e-14, 200)
+    exact = descent.settle(net, fixed.repeat(2, 1), injected, None, 1e-14, 200).nodes
     for tolerance in (1e-3, 1e-6, 1e-12):
         found = net.relax(fixed, injected, start=free, tolerance=tolerance)
         for ours, reference in zip(found.nodes, exact, strict=True):

@@ -133,6 +133,19 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_design_is_priced_without_torch_which_is_there_when_asked_for(tmp_path):
+    """Its import takes longer than all the rest; a proxy stands for it until something of it is used."""
+    (tmp_path / "design.toml").write_text('device = "rpu"')
+    priced = f"from aimco.cli import main; main(['cost', {str(tmp_path / 'design.toml')!r}, '--network', 'vgg8'])"
+    used = (
+        "import sys, torch; assert 'torch.nn' not in sys.modules; from aimco.mapping import torch as ours; print(ours.ones(2).sum().item())"
+    )
+    used += "; import torch; assert torch.Tensor is ours.Tensor and torch is sys.modules['torch']"
+    done = subprocess.run([sys.executable, "-c", f"{priced}; {used}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "TOPS/W" in done.stdout and done.stdout.endswith("tensor(2.)\n")
+
+
 def test_the_entry_point_runs():
     done = subprocess.run([sys.executable, "-m", "aimco", "--version"], capture_output=True, text=True, check=False)
     assert done.returncode == 0

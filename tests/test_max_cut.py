@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from aimco.networks.max_cut import MaxCut, cut
-from aimco.networks.spiking_rbm import Spiking, boltzmann
+from aimco.networks.spiking import Spiking
+from aimco.networks.spiking_rbm import boltzmann
 from aimco.record import InputError
 
 RING = np.roll(np.eye(6), 1, 1) + np.roll(np.eye(6), -1, 1)

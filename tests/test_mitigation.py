@@ -9,7 +9,8 @@ import torch
 
 from aimco.arrays.mitigation import compensated, effective, in_tiles, read_margin
 from aimco.arrays.vertical import Vertical, residual
-from aimco.arrays.wires import Wired, Wires
+from aimco.arrays.wired import Wired
+from aimco.arrays.wires import Wires
 from aimco.record import InputError
 
 WIRES = Wires(word_ohm=5.0, bit_ohm=5.0, tolerance=1e-12)

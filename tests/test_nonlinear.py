@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimco.arrays.nonlinear import Law, Selector, SelfRectifying, Sinh, WiredNonlinear
-from aimco.arrays.wires import Wired, Wires
+from aimco.arrays.wired import Wired
+from aimco.arrays.wires import Wires
 from aimco.circuit import spice
 from aimco.record import InputError
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimco.arrays.crossbar import Crossbar
-from aimco.arrays.wires import Wired, Wires
+from aimco.arrays.wired import Wired
+from aimco.arrays.wires import Wires
 from aimco.circuit import spice
 from aimco.design import Design
 from aimco.device.device import Device

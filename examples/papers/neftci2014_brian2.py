@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from _figure import keep, options
 
-from aimco.networks.spiking_rbm import Spiking, SpikingRbm
+from aimco.networks.spiking import Spiking
+from aimco.networks.spiking_rbm import SpikingRbm
 from aimco.peers.spikes import brian2
 
 WITHIN = 0.02

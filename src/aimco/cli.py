@@ -204,6 +204,10 @@ def cost(
     """
     from rich.console import Console
 
+    from aimco.lazy import at_first_use
+
+    at_first_use("torch")
+
     from aimco.cost import inference, training
     from aimco.cost.network import SAMPLES, Network
     from aimco.design import Design

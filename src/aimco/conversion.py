@@ -14,7 +14,7 @@ from aimco.ensemble import per_member
 from aimco.periphery import Periphery
 from aimco.record import InputError
 
-Product = Callable[[torch.Tensor, np.ndarray | None], torch.Tensor]  # currents of voltages; vectors read once more, for the ledger
+Product = Callable[["torch.Tensor", "np.ndarray | None"], "torch.Tensor"]  # currents of voltages; vectors read once more, for the ledger
 SIDES: tuple[Direction, Direction] = ("mvm", "mvm_t")
 
 

@@ -13,8 +13,8 @@ from aimco.device.device import Device
 from aimco.learning import Rule
 from aimco.learning.sgd import Sgd
 from aimco.mapping import Array
-from aimco.networks.end_to_end import Circuit
-from aimco.networks.spiking_rbm import Spiking
+from aimco.networks.circuit import Circuit
+from aimco.networks.spiking import Spiking
 from aimco.periphery import Periphery
 from aimco.record import InputError, PathError, Record, at
 

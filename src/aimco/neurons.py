@@ -8,12 +8,13 @@ from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy.special import expit
 
 from aimco.record import InputError, Record, at, quantity
 from aimco.units import A, F, S, V, s
 
 MOST_CLOCKS = 32  # of the random walk in one step: the bits of a random word
+NOISY = ("white", "random-walk")  # membranes
+_STEEPEST = 6.0  # refractory times in membrane times: steeper, rates without noise are steps
 _EULER = 1e-9  # relative difference of two rates below which they count as equal
 _GRID, _REACH = 10, 7.0  # points per noise of a step, and standard deviations, of the grid of membrane potentials
 _WIDE = 30.0  # noises of a step within which the current of half the largest rate lies
@@ -162,6 +163,8 @@ class Fit:
 
     def rate(self, amperes: np.ndarray) -> np.ndarray:
         """(1/tau_r) sigmoid(beta I) of a current beyond the rest current, Hz."""
+        from scipy.special import expit
+
         return expit(self.beta * np.asarray(amperes)) / self.refractory_s
 
 
@@ -244,6 +247,7 @@ def fit(neuron: Neuron, dt: float) -> Fit:
         '1.83e+09'
     """
     from scipy import optimize
+    from scipy.special import expit
 
     unit = neuron.leak_S * neuron.over(dt).spread_V  # a current that moves the membrane by about its noise
     found = Fit(1 / (unit or 1.0), 1 / neuron.refractory_s, neuron.refractory_s)
@@ -258,3 +262,26 @@ def fit(neuron: Neuron, dt: float) -> Fit:
         solved = optimize.least_squares(misfit, [1.0, math.log(found.gamma * neuron.refractory_s)], x_scale="jac")
         found = Fit(found.beta * solved.x[0], math.exp(solved.x[1]) / neuron.refractory_s, neuron.refractory_s)
     return found
+
+
+def tangent(neuron: Neuron) -> Fit:
+    """beta and gamma of a neuron whose membrane has no noise: the sigmoid that touches its curve of rates at half the largest rate.
+
+    rate(I) = 1/(tau_r + tau_m ln((I - g_L V_reset)/(I - g_L theta))), tau_m = C/g_L; with k = tau_r/tau_m the rate is half at
+    I_0 = g_L (theta + (theta - V_reset)/(e^k - 1)), and beta = 4 sinh(k/2)^2 / (k g_L (theta - V_reset)). Weights in units of this beta
+    move the rate by as much as they would move that of a noisy neuron; what is random comes from the spikes that arrive.
+
+    Raises:
+        InputError: a leak that empties the membrane so fast that beta is beyond floating numbers.
+
+    Example:
+        >>> fitted = tangent(Neuron(noise="none"))
+        >>> f"{fitted.beta:.3g}, {float(fitted.rate(np.array(0.0))):g}"
+        '1.32e+11, 125'
+    """
+    k, swing = neuron.refractory_s * neuron.leak_S / neuron.membrane_F, neuron.leak_S * (neuron.threshold_V - neuron.reset_V)
+    if k > _STEEPEST:
+        raise InputError(f"leak_S must be at most {_STEEPEST:g} membrane_F/refractory_s without noise, got {neuron.leak_S:g}; lower it")
+    beta = 4 * math.sinh(k / 2) ** 2 / (k * swing)
+    middle = neuron.leak_S * neuron.threshold_V + swing / math.expm1(k)
+    return Fit(beta, math.exp(-beta * middle) / neuron.refractory_s, neuron.refractory_s)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from aimco.arrays.vertical import Vertical, VerticalArray
-from aimco.arrays.wires import Wired, Wires
+from aimco.arrays.wired import Wired
+from aimco.arrays.wires import Wires
 from aimco.circuit.linear import Linear
 from aimco.record import InputError
 

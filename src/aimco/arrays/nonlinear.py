@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from aimco.arrays.wires import Wired, Wires
+from aimco.arrays.wired import Wired
+from aimco.arrays.wires import Wires
 from aimco.record import InputError, Record, quantity
 from aimco.units import V
 

@@ -31,7 +31,7 @@ def multiport(conductances: torch.Tensor, made: Wires | Vertical | None) -> Plai
 
 
 def _planar(conductances: torch.Tensor, wires: Wires) -> tuple[Linear, Branches]:
-    """The circuit of `aimco.arrays.wires`, and its cells."""
+    """The circuit of `aimco.arrays.wired`, and its cells."""
     g = conductances.detach().double().numpy()
     (n, m), size = g.shape, g.size
     word, bit = np.arange(size).reshape(n, m), size + np.arange(size).reshape(n, m)

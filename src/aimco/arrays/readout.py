@@ -8,12 +8,15 @@ was set to). The column currents are subtracted at the sense amplifiers. Each ar
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from aimco.arrays.wires import Wired, Wires
+from aimco.arrays.wires import Wires
 from aimco.ensemble import per_member
+
+if TYPE_CHECKING:
+    from aimco.arrays.wired import Wired
 
 
 class Readout:
@@ -71,6 +74,8 @@ class _Kept:
         self.count += len(v)
         matrix = self.matrix
         if matrix is None:
+            from aimco.arrays.wired import Wired
+
             self.wired = self.wired or Wired(self.g, wires)
             if wires.method == "first-order":
                 matrix = self.matrix = self.wired.first_order()[0]

@@ -14,15 +14,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 
-from aimco.circuit.linear import Branches, Linear, settle_time
 from aimco.record import InputError, Record, quantity
 from aimco.units import F, Ohm
+
+if TYPE_CHECKING:  # and where it is used: solvers of sparse matrices take a quarter of a second to import
+    from aimco.circuit.linear import Branches, Linear
 
 
 class Stack(Record):
@@ -113,6 +115,8 @@ class VerticalArray:
     @functools.cached_property
     def branches(self) -> tuple[int, Branches, Branches, np.ndarray, Branches]:
         """The circuit: nodes, cells, wires, held nodes (drivers, then sense ends), capacitors; what `Linear` and netlists take."""
+        from aimco.circuit.linear import Branches
+
         made, g = self.made, self.conductances.numpy()
         size, (l, y, x) = g.size, g.shape
         word, pillar = np.arange(size).reshape(g.shape), size + np.arange(size).reshape(g.shape)
@@ -135,6 +139,8 @@ class VerticalArray:
     @functools.cached_property
     def circuit(self) -> Linear:
         """The circuit, factored."""
+        from aimco.circuit.linear import Linear
+
         return Linear(*self.branches)
 
     def _held(self, voltages: torch.Tensor) -> np.ndarray:
@@ -175,6 +181,8 @@ class VerticalArray:
 
     def settling(self, voltages: torch.Tensor) -> Settling:
         """How reads with these inputs settle after a step from 0 V, (B, inputs)."""
+        from aimco.circuit.linear import settle_time
+
         seconds, joules = [], []
         for held in self._held(voltages).T:
             response = self.circuit.response(held)

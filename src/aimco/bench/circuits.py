@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from aimco.arrays.wires import Wired, Wires
+from aimco.arrays.wired import Wired
+from aimco.arrays.wires import Wires
 from aimco.bench.timing import OnCase, median, row
 from aimco.circuit.elements import Ideal, Shockley
 from aimco.circuit.spice import operating_point

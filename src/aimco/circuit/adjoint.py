@@ -8,8 +8,9 @@ import torch
 
 from aimco.circuit import newton
 from aimco.circuit.elements import Ideal
-from aimco.circuit.network import Layered, Settled
+from aimco.circuit.network import Layered
 from aimco.circuit.ported import Ported
+from aimco.circuit.settled import Settled
 from aimco.record import InputError
 
 _HELD = 1e30  # slope, S, of an ideal diode that conducts

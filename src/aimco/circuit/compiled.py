@@ -12,6 +12,7 @@ import torch
 
 from aimco.circuit import descent
 from aimco.circuit.elements import Ideal, Shockley
+from aimco.circuit.settled import Settled
 from aimco.kernels import circuits
 
 if TYPE_CHECKING:
@@ -66,21 +67,39 @@ def settle(
     start: list[torch.Tensor] | None,
     tolerance: float,
     steps: int = _STEPS,
-) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor, int]:
-    """As `descent.settle`; the error is bounded by how much a sweep shrinks it at least."""
+) -> Settled:
+    """As `descent.settle`, and power; the error is bounded by how much a sweep shrinks it at least."""
     made = net.compiled
     assert made is not None
     into = np.zeros((len(fixed), len(made.a))) if injected is None else _double(injected)
     first = (_NONE, _NONE) if start is None else (_double(start[0]), _double(start[1]))
-    nodes = [np.empty((len(into), n)) for n in (fixed.shape[1], len(made.a))]
-    rounding = descent.ROUNDING * torch.finfo(fixed.dtype).eps, made.rounding
-    found = np.empty((3, len(into)))
+    room = _room(made, len(into))
     circuits.settle(
         made.law, made.known, made.back, made.a, _double(fixed), into, first, made.contraction,
-        tolerance, rounding, steps, nodes[0], nodes[1], found,
+        tolerance, _rounding(made, fixed), steps, *room,
     )  # fmt: skip
-    voltages, error, residual = ([torch.from_numpy(v).to(fixed.dtype) for v in values] for values in (nodes, found[:1], found[1:2]))
-    return voltages, error[0], residual[0], int(found[2].max(initial=0))
+    return _told(room, fixed.dtype)
+
+
+def phases(
+    net: Layered, fixed: torch.Tensor, target: torch.Tensor, noise: torch.Tensor, beta: float, nudges: int, tolerance: float
+) -> tuple[torch.Tensor, Settled, Settled]:
+    """Errors of the outputs (B, outputs/2), the free state and the nudged ones, one after the other; see `circuits.phases`."""
+    made = net.compiled
+    assert made is not None
+    free, nudged, error = _room(made, len(fixed)), _room(made, nudges * len(fixed)), np.empty(target.shape)
+    circuits.phases(
+        made.law, made.known, made.back, made.a, _double(fixed), _double(target), _double(noise), beta, made.contraction,
+        tolerance, _rounding(made, fixed), _STEPS, *free, error, *nudged,
+    )  # fmt: skip
+    return torch.from_numpy(error), _told(free, fixed.dtype), _told(nudged, fixed.dtype)
+
+
+def drive(x: torch.Tensor, difference: torch.Tensor, common: torch.Tensor) -> torch.Tensor:
+    """x difference + common in double precision, by what of x is not 0: faster than a product where little is."""
+    fixed = np.empty((len(x), difference.shape[1]))
+    circuits.drive(x.contiguous().numpy(), difference.numpy(), common.numpy(), fixed)
+    return torch.from_numpy(fixed)
 
 
 def slopes(
@@ -93,6 +112,22 @@ def slopes(
     common, move, moved, second = np.empty(u.shape[1]), np.empty_like(u), np.empty(u.shape[1]), np.empty((u.shape[1], y.shape[1]))
     circuits.slopes(u, y, w, z, made.known, np.array(rates), common, move, moved, second)
     return torch.from_numpy(common), torch.from_numpy(move), torch.from_numpy(moved), torch.from_numpy(second)
+
+
+def _room(made: State, points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where operating points are written: voltages of both layers, and what is found of each."""
+    return np.empty((points, made.known.shape[1])), np.empty((points, len(made.a))), np.empty((circuits.FOUND, points))
+
+
+def _rounding(made: State, fixed: torch.Tensor) -> tuple[float, float]:
+    return descent.ROUNDING * torch.finfo(fixed.dtype).eps, made.rounding
+
+
+def _told(room: tuple[np.ndarray, ...], dtype: torch.dtype) -> Settled:
+    *voltages, found = room
+    nodes, rows = [torch.from_numpy(v).to(dtype) for v in voltages], torch.from_numpy(found)
+    error, residual = rows[circuits.ERROR].to(dtype), rows[circuits.RESIDUAL].to(dtype)
+    return Settled(nodes, error, residual, int(found[circuits.SWEEPS].max(initial=0)), rows[circuits.POWER])
 
 
 def _double(values: torch.Tensor) -> np.ndarray:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from aimco.circuit.settled import Settled
+
 if TYPE_CHECKING:
     from aimco.circuit.network import Layered
 
@@ -33,8 +35,8 @@ def settle(
     start: list[torch.Tensor] | None,
     tolerance: float,
     steps: int = _STEPS,
-) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor, int]:
-    """Voltages of all layers, estimated error and residual of each sample (B,), and sweeps.
+) -> Settled:
+    """Voltages of all layers, with the estimated error and residual of each sample.
 
     Sweeps shrink the error by a factor q that the last two moves m tell; what is left is then below q m/(1 - q).
     """
@@ -55,7 +57,7 @@ def settle(
         if step > 1 and bool((rounded(error, nodes) <= tolerance).all()):
             break
         before = torch.clamp(moved, min=torch.finfo(moved.dtype).tiny)
-    return nodes, rounded(error, nodes), net.residual(fixed, injected, nodes), step
+    return Settled(nodes, rounded(error, nodes), net.residual(fixed, injected, nodes), step)
 
 
 def rounded(error: torch.Tensor, nodes: list[torch.Tensor]) -> torch.Tensor:

@@ -15,43 +15,17 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
 from aimco.circuit import compiled, descent, newton
 from aimco.circuit.elements import DiodePair, Ideal, Shockley
+from aimco.circuit.settled import Settled
 from aimco.record import InputError
 
 Method = Literal["descent", "newton"]
 _DIODES = Shockley()
-
-
-@dataclass(frozen=True)
-class Settled:
-    """An operating point.
-
-    Args:
-        nodes: voltages u_l of each layer, V, (B, nodes). error: estimated largest error of a voltage of each sample, V, (B,).
-        residual: largest current that is left over at a node of each sample, A, (B,). steps: sweeps or Newton steps.
-    """
-
-    nodes: list[torch.Tensor]
-    error: torch.Tensor
-    residual: torch.Tensor
-    steps: int
-
-    @property
-    def outputs(self) -> torch.Tensor:
-        """Voltages of the last layer."""
-        return self.nodes[-1]
-
-    def phases(self, number: int) -> list[Settled]:
-        """Those of phases that settled together."""
-        parts = zip(*(u.chunk(number) for u in self.nodes), strict=True)
-        states = zip(parts, self.error.chunk(number), self.residual.chunk(number), strict=True)
-        return [Settled(list(nodes), error, residual, self.steps) for nodes, error, residual in states]
 
 
 class Layered:
@@ -228,11 +202,11 @@ class Layered:
             injected: A, (B, outputs), or of several phases one after the other, (phases B, outputs); so are the voltages then.
             start: a near operating point for all phases, (B, ...). Others as in `settle`.
         """
-        outputs, phases = self.conductances[-1].shape[1], 1
+        outputs, samples, phases = self.conductances[-1].shape[1], len(fixed), 1
         if injected is not None:
-            phases = len(injected) // max(len(fixed), 1)
-            if not phases or injected.shape != (phases * len(fixed), outputs):
-                raise InputError(f"injected must be ({len(fixed)}, {outputs}) currents, got {tuple(injected.shape)}")
+            phases = len(injected) // max(samples, 1)
+            if not phases or injected.shape != (phases * samples, outputs):
+                raise InputError(f"injected must be ({samples}, {outputs}) currents, got {tuple(injected.shape)}")
         chosen = method or self.method
         solver, guess = descent.settle if chosen == "descent" else newton.settle, None if start is None else start.nodes
         if chosen == "descent" and self.compiled:
@@ -242,14 +216,21 @@ class Layered:
         if chosen == "newton" and not self.newtonian:
             raise InputError("method must be descent where diodes are ideal or gains differ within a layer, got newton")
         options = {} if steps is None else {"steps": steps}
-        nodes, error, residual, taken = solver(self, fixed, injected, guess, tolerance, **options)
-        if len(error) and not float(error.max()) <= tolerance:  # NaN is not
-            worst = int(torch.nan_to_num(error, nan=torch.inf).argmax())
-            raise RuntimeError(
-                f"not settled: sample {worst % (len(error) // phases)} is {float(error[worst]):.2g} V off after {taken} steps of {chosen}, "
-                f"asked {tolerance:g} V; allow more steps, or use method newton or float64"
-            )
-        return Settled(nodes, error, residual, taken)
+        return solver(self, fixed, injected, guess, tolerance, **options).within(tolerance, samples, chosen)
+
+    def phases(
+        self, fixed: torch.Tensor, target: torch.Tensor, noise: torch.Tensor, beta: float, nudges: int, tolerance: float
+    ) -> tuple[torch.Tensor, Settled, Settled]:
+        """The free phase and those nudged by currents -+beta e, then +-beta e where `nudges` is 2, in one launch of compiled descent.
+
+        Args:
+            fixed: as in `relax`. target: of the differences of outputs, V, (B, outputs/2). noise: of reading them, V. beta: S.
+
+        Returns:
+            e, what the differences are above the target, V, the free state, and the nudged ones, one after the other.
+        """
+        error, free, nudged = compiled.phases(self, fixed, target, noise, beta, nudges, tolerance)
+        return error, free.within(tolerance, len(fixed), "descent"), nudged.within(tolerance, len(fixed), "descent")
 
     @functools.cached_property
     def compiled(self) -> compiled.State | None:

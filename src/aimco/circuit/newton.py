@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from aimco.circuit import descent
+from aimco.circuit.settled import Settled
 
 if TYPE_CHECKING:
     from aimco.circuit.network import Layered
@@ -77,7 +78,7 @@ def settle(
     start: Blocks | None,
     tolerance: float,
     steps: int = _STEPS,
-) -> tuple[Blocks, torch.Tensor, torch.Tensor, int]:
+) -> Settled:
     """Voltages of all layers, the last step of each sample as the estimate of its error (B,), its residual, and Newton steps.
 
     Near the solution the error after a step is far below the step itself, up to what conjugate gradients left of it.
@@ -97,4 +98,4 @@ def settle(
         error = torch.stack([move.abs().amax(1) for move in moves]).amax(0)
         if bool((descent.rounded(error, nodes) <= tolerance).all()):
             break
-    return nodes, descent.rounded(error, nodes), net.residual(fixed, injected, nodes), taken
+    return Settled(nodes, descent.rounded(error, nodes), net.residual(fixed, injected, nodes), taken)

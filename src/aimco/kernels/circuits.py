@@ -12,12 +12,14 @@ from llvmlite import ir
 from numba.extending import intrinsic
 
 SHOCKLEY, NGSPICE, IDEAL = 0, 1, 2
-A, LOW, HIGH, SATURATION, THERMAL, GAIN, OFFSET, SHIFT, FIELDS = range(9)  # rows of what is known of the hidden nodes
+A, LOAD, LOW, HIGH, SATURATION, THERMAL, GAIN, OFFSET, SHIFT, FIELDS = range(10)  # rows of what is known of the hidden nodes
+ERROR, RESIDUAL, SWEEPS, POWER, FOUND = range(5)  # rows of what is found of samples
 WIDEST = 300  # n V_t between the middle and the sources of a pair of diodes, that one exponential reaches
 _REACH, _LIMIT = 40.0, 3.0  # n V_t beyond the source: of a start, and of a Newton step
 _NEWTON = 100
 _LAW = 40  # outputs whose product with a hidden node takes as long as its diodes
-_TOGETHER_ABOVE, _PASS_TOGETHER_ABOVE = 250_000, 200_000  # products, devices: from here waking the other threads pays
+_TOGETHER_ABOVE, _DRIVE_TOGETHER_ABOVE, _PASS_TOGETHER_ABOVE = 250_000, 4_000_000, 200_000  # products, products, devices: from
+# here waking the other threads pays
 BLOCKS = 16  # of rows, whose sums are added in order whatever the number of threads
 _flags = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 _F64, _I64 = ir.DoubleType(), ir.IntType(64)
@@ -66,9 +68,17 @@ def _weighted(row, p):
     return total
 
 
+@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+def _sum(row):
+    total = 0.0
+    for j in range(row.size):
+        total += row[j]
+    return total
+
+
 @nb.njit(**_flags)
 def program(g, load, into, known, back, a):
-    """What `settle` needs of the second crossbar, with GAIN and OFFSET known: A, SHIFT, back and a.
+    """What `settle` needs of the second crossbar, with GAIN and OFFSET known: A, LOAD, SHIFT, back and a.
 
     Args:
         g, load: what the second crossbar weighs by, and how much it loads its nodes, S, (nodes, outputs): |g| <= load.
@@ -85,7 +95,7 @@ def program(g, load, into, known, back, a):
             out += load[j, k]
             a[k] += load[j, k]
             back[k, j] = g[j, k] * turned
-        known[A, j], known[SHIFT, j] = into[j] + out, known[OFFSET, j] * turned * out
+        known[A, j], known[LOAD, j], known[SHIFT, j] = into[j] + out, out, known[OFFSET, j] * turned * out
         passed[j] = known[GAIN, j] * out / known[A, j]
         follows = max(follows, turned * out / known[A, j])
     q = 0.0
@@ -219,6 +229,19 @@ def _left_over(law, u, b, known, most, current, slope):
 
 
 @nb.njit(**_flags)
+def _power(fixed, u, y, back, a, injected, known, b):
+    """Power of conductances and diodes, W, beyond what the sources' own voltages squared take: see `Layered.dissipation`."""
+    total = 0.0
+    _inflow(fixed, y, back, known[SHIFT], b)
+    for j in range(u.size):
+        drives = known[GAIN, j] * u[j] + known[OFFSET, j]
+        total += known[LOAD, j] * (drives * drives - u[j] * u[j]) + (b[j] - 2 * fixed[j]) * u[j]
+    for k in range(y.size):
+        total += (2 * injected[k] - a[k] * y[k]) * y[k]
+    return total
+
+
+@nb.njit(**_flags)
 def _settle_one(n, law, known, back, a, most, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found):
     """Phase and sample n of `settle`; most: currents of diodes in the middle between their sources."""
     samples, nodes = fixed.shape
@@ -236,7 +259,7 @@ def _settle_one(n, law, known, back, a, most, fixed, injected, start, contractio
         _start(fixed[s], known, u)
         _outputs(u, known, back, injected[n], a, p, y)
     error, lost, sweep = np.inf, 0.0, 0
-    found[1, n] = np.inf
+    found[RESIDUAL, n] = np.inf
     while sweep < steps and not error <= tolerance - min(lost, 0.8 * tolerance):
         sweep += 1
         _inflow(fixed[s], y, back, known[SHIFT], b)
@@ -245,11 +268,12 @@ def _settle_one(n, law, known, back, a, most, fixed, injected, start, contractio
         error = max(q, follows) * moved / (1 - q) + (0.1 * tolerance if rest <= exact else np.inf)
         if error <= tolerance - min(lost, 0.8 * tolerance):
             _inflow(fixed[s], y, back, known[SHIFT], b)
-            found[1, n] = _left_over(law, u, b, known, most, current, slope)
+            found[RESIDUAL, n] = _left_over(law, u, b, known, most, current, slope)
             for j in range(nodes):
                 b[j] = own * abs(u[j]) + given * abs(fixed[s, j]) / (known[A, j] + slope[j])
             lost = max(_largest(b), own * np.max(np.abs(y)))
-    found[0, n], found[2, n] = error + lost, sweep
+    found[ERROR, n], found[SWEEPS, n] = error + lost, sweep
+    found[POWER, n] = _power(fixed[s], u, y, back, a, injected[n], known, b)
     hidden[n] = u
     outputs[n] = y
 
@@ -276,8 +300,8 @@ def settle(law, known, back, a, fixed, injected, start, contraction, tolerance, 
         fixed: A, (B, nodes). injected: A, of one phase after the other, (phases x B, outputs). start: voltages of both layers, (B, ...),
             for all phases; empty ones when there is none.
         contraction: q, and the largest move of a hidden node for one of an output. rounding: of a voltage, and of what is fixed.
-        steps: most sweeps. hidden, outputs: voltages found, (phases x B, ...). found: error, V, residual, A, and sweeps of each,
-            (3, phases x B).
+        steps: most sweeps. hidden, outputs: voltages found, (phases x B, ...). found: error, V, residual, A, sweeps, and power, W,
+            less that of the sources' own voltages squared, (FOUND, phases x B).
     """
     most, count = known[SATURATION] * np.exp(-0.5 * (known[HIGH] - known[LOW]) / known[THERMAL]), len(injected)
     if count * known.shape[1] * (a.size + (0 if law == IDEAL else _LAW)) > _TOGETHER_ABOVE:
@@ -292,44 +316,128 @@ def settle(law, known, back, a, fixed, injected, start, contraction, tolerance, 
 
 
 @nb.njit(**_flags)
-def _learn_block(block, g, difference, product, common, step, twist, low, high, sums):
-    n, columns = product.shape
+def phases(
+    law, known, back, a, fixed, target, noise, beta, contraction, tolerance, rounding, steps,
+    hidden, outputs, found, error, nudged_hidden, nudged_outputs, nudged_found,
+):  # fmt: skip
+    """`settle` free, then nudged: currents -beta e and +beta e into the two nodes of each output for the first phase, and opposite after.
+
+    Args:
+        target: of the differences of the outputs, V, (B, outputs/2). noise: of reading them, V, likewise. beta: S. error: e, V, likewise.
+        hidden, outputs, found: of the free phase. nudged_...: of one or two nudged ones, one after the other. Others as in `settle`.
+    """
+    samples, half = target.shape
+    none, injected = np.empty((0, 0)), np.zeros((len(nudged_outputs), outputs.shape[1]))
+    free = injected[:samples]
+    settle(law, known, back, a, fixed, free, (none, none), contraction, tolerance, rounding, steps, hidden, outputs, found)
+    for n in range(samples):
+        for k in range(half):
+            error[n, k] = outputs[n, k] - outputs[n, half + k] + noise[n, k] - target[n, k]
+    for n in range(len(injected)):
+        turned = -beta if n < samples else beta
+        for k in range(half):
+            injected[n, k] = turned * error[n % samples, k]
+            injected[n, half + k] = -injected[n, k]
+    settle(
+        law, known, back, a, fixed, injected, (hidden, outputs), contraction, tolerance, rounding, steps,
+        nudged_hidden, nudged_outputs, nudged_found,
+    )  # fmt: skip
+
+
+@nb.njit(inline="always")
+def _add_lit(x, lit, rows, total):
+    """total += sum_i x_i rows_i over those i where x_i is not 0, four at a time; lit: room for their numbers, one more than there are."""
+    count, k = 0, 0
+    for i in range(x.size):
+        lit[count] = i
+        count += x[i] != 0
+    while k + 4 <= count:
+        i, j, m, n = lit[k], lit[k + 1], lit[k + 2], lit[k + 3]
+        p, q, r, s = x[i], x[j], x[m], x[n]
+        at_i, at_j, at_m, at_n = rows[i], rows[j], rows[m], rows[n]
+        for column in range(total.size):
+            total[column] += p * at_i[column] + q * at_j[column] + r * at_m[column] + s * at_n[column]
+        k += 4
+    while k < count:
+        at, p = rows[lit[k]], x[lit[k]]
+        for column in range(total.size):
+            total[column] += p * at[column]
+        k += 1
+
+
+@nb.njit(**_flags)
+def _drive_one(x, difference, common, fixed):
+    fixed[:] = common
+    _add_lit(x, np.empty(x.size + 1, np.int64), difference, fixed)
+
+
+@nb.njit(parallel=True, **_flags)
+def _drive_together(x, difference, common, fixed):
+    for n in nb.prange(len(x)):
+        _drive_one(x[n], difference, common, fixed[n])
+
+
+@nb.njit(**_flags)
+def drive(x, difference, common, fixed):
+    """fixed = x difference + common by what of x is not 0, in double precision: x (B, inputs), difference (inputs, nodes)."""
+    if x.size * difference.shape[1] > _DRIVE_TOGETHER_ABOVE:
+        _drive_together(x, difference, common, fixed)
+        return
+    for n in range(len(x)):
+        _drive_one(x[n], difference, common, fixed[n])
+
+
+@nb.njit(**_flags)
+def _learn_block(block, g, difference, product, x, moves, common, step, twist, low, high, sums, taken):
+    n, columns = difference.shape
     sums[block] = 0
+    own, row, lit = np.empty(len(x)), np.empty(columns), np.empty(len(x) + 1, np.int64)
     for i in range(block * n // BLOCKS, (block + 1) * n // BLOCKS):
+        if len(product):
+            for j in range(columns):
+                row[j] = product[i, j]
+        else:
+            row[:] = 0
+            for sample in range(len(x)):
+                own[sample] = x[sample, i]
+            _add_lit(own, lit, moves, row)
         for j in range(columns):
-            move = twist * product[i, j]
+            move = twist * row[j]
             up, down = g[i, j] - (step * common[j] + move), g[n + i, j] - (step * common[j] - move)
             up = low if up < low else (high if up > high else up)
             down = low if down < low else (high if down > high else down)
             g[i, j], g[n + i, j], difference[i, j] = up, down, up - down
             sums[block, j] += up + down
+        taken[i] = _sum(g[i]) + _sum(g[n + i])
 
 
 @nb.njit(parallel=True, **_flags)
-def _learn_together(g, difference, product, common, step, twist, low, high, sums):
+def _learn_together(g, difference, product, x, moves, common, step, twist, low, high, sums, taken):
     for block in nb.prange(BLOCKS):
-        _learn_block(block, g, difference, product, common, step, twist, low, high, sums)
+        _learn_block(block, g, difference, product, x, moves, common, step, twist, low, high, sums, taken)
 
 
 @nb.njit(**_flags)
-def learn_doubled(g, difference, product, common, bias, step, twist, low, high, sums):
+def learn_doubled(g, difference, product, x, moves, common, bias, step, twist, low, high, sums, taken):
     """One pass over a crossbar whose rows are driven by x, -x and 1: G <- G - (step common +- twist x^T d), within the window.
 
     Args:
-        g: S, (2 n + 1, columns), in place. difference: G+ - G-, made anew, (n, columns). product: x^T d, (n, columns).
+        g: S, (2 n + 1, columns), in place. difference: G+ - G-, made anew, (n, columns). product: x^T d, (n, columns), or empty: then
+            it is found on the way of x, (B, n), by what of it is not 0, and of moves: d, (B, columns).
         common, bias: of each column; bias is what product would be in the last row. low, high: window, S.
-        sums: of columns, in BLOCKS parts, S.
+        sums: of columns, in BLOCKS parts, S. taken: new sums of the rows that x^2 weighs by, then of the last one, S, (n + 1,).
     """
-    if product.size > _PASS_TOGETHER_ABOVE:
-        _learn_together(g, difference, product, common, step, twist, low, high, sums)
+    if difference.size > _PASS_TOGETHER_ABOVE:
+        _learn_together(g, difference, product, x, moves, common, step, twist, low, high, sums, taken)
     else:
         for block in range(BLOCKS):
-            _learn_block(block, g, difference, product, common, step, twist, low, high, sums)
-    for j in range(product.shape[1]):
+            _learn_block(block, g, difference, product, x, moves, common, step, twist, low, high, sums, taken)
+    for j in range(difference.shape[1]):
         last = g[len(g) - 1, j] - (step * common[j] + twist * bias[j])
         last = low if last < low else (high if last > high else last)
         g[len(g) - 1, j] = last
         sums[0, j] += last
+    taken[len(difference)] = _sum(g[len(g) - 1])
 
 
 @nb.njit(**_flags)
@@ -354,7 +462,7 @@ def slopes(u, y, w, z, known, rates, common, move, moved, second):
 
 
 @nb.njit(**_flags)
-def learn(g, difference, second, product, common, bias, other, step, twist, other_step, low, high, into, known, back, a):
+def learn(g, difference, second, product, x, moves, common, bias, other, step, twist, other_step, low, high, into, taken, known, back, a):
     """`learn_doubled`, the same for a second crossbar, and `program` of what came out.
 
     Args:
@@ -362,7 +470,7 @@ def learn(g, difference, second, product, common, bias, other, step, twist, othe
         Others as in `learn_doubled` and `program`, whose result is returned.
     """
     sums = np.empty((BLOCKS, into.size))
-    learn_doubled(g, difference, product, common, bias, step, twist, low, high, sums)
+    learn_doubled(g, difference, product, x, moves, common, bias, step, twist, low, high, sums, taken)
     into[:] = 0
     for block in range(BLOCKS):
         for j in range(into.size):

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 
 from aimco.circuit import compiled
-from aimco.circuit.network import Layered, Settled
+from aimco.circuit.network import Layered
 from aimco.circuit.ported import Ported
 from aimco.learning import Rule
-from aimco.networks.resistive import Each, Resistive, Slopes
+from aimco.networks.resistive import Each, Phases, Resistive, Slopes
 from aimco.record import PathError, quantity
 from aimco.units import S, V
-
-
-@dataclass(frozen=True)
-class Phases:
-    """What inputs x settled to: free, and nudged towards and away from the target. `away` is the free state when one-sided.
-
-    Args:
-        bias_V: of the line of the bias. lines: voltages of all lines at the inputs, where a circuit has to know them.
-    """
-
-    x: torch.Tensor
-    free: Settled
-    towards: Settled
-    away: Settled
-    span: float
-    bias_V: float
-    lines: torch.Tensor | None = None
 
 
 class Equilibrium(Rule):
@@ -82,15 +64,7 @@ class Equilibrium(Rule):
 
     def settle(self, network: Resistive, x: torch.Tensor, target: torch.Tensor) -> Phases:
         """The phases of a batch: x (B, inputs), target (B, outputs) in V."""
-        x = network.inputs(x)
-        fixed, lines = network.forced(x), network.lines(x) if isinstance(network.circuit(), Ported) else None
-        free = network.relax(x, fixed)
-        error = network.read(free) - target
-        nudge = self.beta * torch.cat((-error, error), 1)
-        if not self.centred:
-            return Phases(x, free, network.relax(x, fixed, nudge, free), free, 2 * self.beta, network.bias_V, lines)
-        towards, away = network.relax(x, fixed, torch.cat((nudge, -nudge)), free).phases(2)
-        return Phases(x, free, towards, away, 4 * self.beta, network.bias_V, lines)
+        return network.phases(network.inputs(x), target, self.beta, self.centred)
 
     def gradients(self, circuit: Layered, phases: Phases) -> list[torch.Tensor]:
         """dC/dG of each crossbar, then of the devices on inverted lines, V^2/S, summed over the batch: from the voltages across them."""
@@ -106,7 +80,7 @@ class Equilibrium(Rule):
         rates = [(scales[-1] / scale) ** 2 / phases.span for scale in scales]
         if circuit.compiled and circuit.inverted[1] is None:
             common, move, moved, second = compiled.slopes(circuit, towards, away, rates)
-            return Slopes(common, phases.x.T @ move.to(phases.x.dtype), phases.bias_V * moved, -2 * rates[0], [second], [])
+            return Slopes(common, phases.x, move, phases.bias_V * moved, -2 * rates[0], [second], [])
         pairs = [(u + w, u - w) for u, w in zip(towards, away, strict=True)]
         if isinstance(circuit, Ported):
             return self._through_wires(circuit, phases, pairs, rates)
@@ -120,7 +94,7 @@ class Equilibrium(Rule):
             if circuit.inverted[k] is not None:
                 inverted.append(2 * squares - others[-1])
         move = pairs[0][1]
-        return Slopes(own[0], phases.x.T @ move.to(phases.x.dtype), phases.bias_V * move.sum(0), -2 * rates[0], others, inverted)
+        return Slopes(own[0], phases.x, move, phases.bias_V * move.sum(0), -2 * rates[0], others, inverted)
 
     def _through_wires(self, circuit: Ported, phases: Phases, pairs: list[tuple[torch.Tensor, ...]], rates: list[float]) -> Each:
         """The same from the voltage across each device in its place between the wires: that is linear in the voltages of the ports."""
@@ -138,7 +112,7 @@ class Equilibrium(Rule):
         mean = (self.lr if lr is None else lr) / len(x)
         steps = [mean * own * unit**2 for own, unit in zip(self._parts(len(network.units)), network.units, strict=True)]
         network.learn(self.slopes(network.circuit(), phases), steps)
-        return (network.read(phases.free) - target).square().sum(1).mean() / 2
+        return phases.error.square().sum(1).mean() / 2
 
     def _parts(self, layers: int) -> list[float]:
         return [self.layer_lr[min(k, len(self.layer_lr) - 1)] for k in range(layers)]

@@ -5,112 +5,25 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 
 from aimco import rng
-from aimco.arrays.vertical import Stack, Vertical
+from aimco.arrays.vertical import Vertical
 from aimco.arrays.wires import Wires
 from aimco.circuit import newton
-from aimco.circuit.elements import DiodePair, Ideal, PiecewiseLinear, Shockley
 from aimco.circuit.network import Layered
 from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
+from aimco.networks.circuit import LEAST, normal
 from aimco.networks.resistive import START, Resistive
-from aimco.record import PathError, Record, quantity
-from aimco.units import A, F, V, s
+from aimco.record import PathError
 
 _SETTLED = math.log(1000)  # time constants until .1 % of the way is left
 _POWER_STEPS = 30  # of the iteration for the slowest mode
-_LEAST = 0.05  # of a value, that spread leaves
 _LEAST_G = 1e-6  # of the largest conductance, that ideal moves leave
-
-
-class Circuit(Record):
-    """What stands between the crossbars of a resistive network, and how far its parts are from each other.
-
-    Args:
-        diodes: "shockley", exponential; "ideal", held between two voltages; "piecewise-linear", measured points of one diode.
-        low_V, high_V: of the sources behind the diodes, V. mirrored: half of the hidden nodes have sources of -high_V and -low_V: with
-            low_V = 0 and a high_V that no node reaches, one half of a layer rectifies upwards and the other downwards.
-        saturation_A, ideality: of shockley diodes, I_s (A) and n.
-        volts, amperes: points of a measured diode, V and A.
-        input_V: what a source drives for an input of 1, and for the bias, V. gain: A of the amplifiers.
-        start: part of the range of the devices that initial conductances fill. empty: part of the devices that start at the lowest.
-        diode_spread, gain_spread, conductance_spread: standard deviation from part to part, relative: of saturation currents and
-            source voltages, of gains, and of the conductance that a device has in the circuit. offset_spread_V: of amplifiers, V.
-        source_noise_V: standard deviation of what a source drives, new for each sample, V. readout_noise_V: of each reading of
-            an output, V. tolerance_V: to which every voltage is solved, V. precision: of the solution.
-        node_F: capacitance that each device adds to the two lines it is on, F. settle_s: time of one operating point, s; from
-            the slowest mode of the circuit when absent. vertical: what three-dimensional arrays the crossbars stand in, if any.
-    """
-
-    diodes: Literal["shockley", "ideal", "piecewise-linear"] = "shockley"
-    low_V: float = quantity(V, -0.3, ge=-100, le=100, doc="lower source voltage of the diodes")
-    high_V: float = quantity(V, 0.3, ge=-100, le=100, doc="upper source voltage of the diodes")
-    mirrored: bool = Field(default=False, description="half of the hidden nodes have the sources of opposite signs")
-    saturation_A: float = quantity(A, 2.52e-9, gt=0, le=1, doc="saturation current of the diodes")
-    ideality: float = Field(default=1.752, gt=0, le=10, description="ideality factor of the diodes")
-    volts: tuple[float, ...] = Field(default=(0.0, 0.6, 0.7), strict=False, description="voltages of a measured diode, V")
-    amperes: tuple[float, ...] = Field(default=(0.0, 1e-6, 1e-3), strict=False, description="currents of a measured diode, A")
-    input_V: float = quantity(V, 1.0, gt=0, le=10_000, doc="voltage of an input of 1")
-    gain: float = Field(default=4.0, gt=0, le=1e6, description="voltage gain of the amplifiers")
-    start: float = Field(default=0.5, gt=0, le=1, description="part of the range that initial conductances fill")
-    empty: float = Field(default=0.0, ge=0, lt=1, description="part of the devices that start at the lowest conductance")
-    diode_spread: float = Field(default=0.0, ge=0, le=1, description="relative spread of the diodes")
-    gain_spread: float = Field(default=0.0, ge=0, le=1, description="relative spread of the gains")
-    conductance_spread: float = Field(default=0.0, ge=0, le=1, description="relative spread of conductances in the circuit")
-    offset_spread_V: float = quantity(V, 0.0, ge=0, le=10, doc="spread of the offsets of amplifiers")
-    source_noise_V: float = quantity(V, 0.0, ge=0, le=10, doc="noise of the sources")
-    readout_noise_V: float = quantity(V, 0.0, ge=0, le=10, doc="noise of reading an output")
-    tolerance_V: float = quantity(V, 1e-6, gt=0, le=0.1, doc="to which voltages are solved")
-    precision: Literal["float32", "float64"] = "float64"
-    node_F: float = quantity(F, 1e-15, gt=0, le=1e-6, doc="capacitance per device and line")
-    settle_s: float | None = quantity(s, None, gt=0, doc="time of one operating point")
-    vertical: Stack | None = None
-
-    @model_validator(mode="after")
-    def _buildable(self):
-        if self.vertical is not None and self.vertical.word_lines == "planes":
-            raise PathError("vertical.word_lines", "must be combs in a resistive network, got planes: these have one input for a layer")
-        try:
-            self.pair(1, 0, 0)
-        except ValueError as error:
-            field, _, rule = str(error).partition(" ")
-            raise PathError({"diodes.low": "low_V"}.get(field, field.removeprefix("diodes.")), rule) from None
-        return self
-
-    def pair(self, nodes: int, layer: int, seed: int) -> DiodePair:
-        """The diodes of a hidden layer, each node's own where they are spread."""
-        spread = self._spread(self.diode_spread, nodes, seed, "diodes", layer)
-        low, high = self.low_V * spread, self.high_V * spread
-        if self.mirrored:
-            turned, own = torch.arange(nodes) >= (nodes + 1) // 2, torch.ones(nodes, dtype=getattr(torch, self.precision))
-            low, high = torch.where(turned, -own * high, own * low), torch.where(turned, -own * low, own * high)
-        bounds: dict[str, Any] = {"low": low, "high": high}
-        if self.diodes == "ideal":
-            return Ideal(**bounds)
-        if self.diodes == "piecewise-linear":
-            return PiecewiseLinear(**bounds, volts=self.volts, amperes=self.amperes)
-        own = self._spread(self.diode_spread, nodes, seed, "saturation", layer)
-        return Shockley(**bounds, saturation=self.saturation_A * own, ideality=self.ideality)
-
-    def gains(self, nodes: int, layer: int, seed: int) -> Any:
-        """Gains of the amplifiers of a hidden layer."""
-        return self.gain * self._spread(self.gain_spread, nodes, seed, "gain", layer)
-
-    def offsets(self, nodes: int, layer: int, seed: int) -> Any:
-        """Offsets of the amplifiers of a hidden layer, V."""
-        return self.offset_spread_V * _normal(seed, (nodes,), "offset", layer) if self.offset_spread_V else 0.0
-
-    def _spread(self, sigma: float, nodes: int, seed: int, *names: str | int) -> Any:
-        """1 + sigma z for each node, at least .05; the number 1 where there is no spread."""
-        if not sigma:
-            return 1.0
-        return (1 + sigma * _normal(seed, (nodes,), *names)).clamp_(min=_LEAST).to(getattr(torch, self.precision))
 
 
 class EndToEnd(Resistive):
@@ -174,7 +87,7 @@ class EndToEnd(Resistive):
 
     def _spread_of(self, k: int, shape: tuple[int, ...]) -> torch.Tensor | None:
         sigma = self.record.conductance_spread
-        return (1 + sigma * _normal(self.seed, shape, "conductance", k)).clamp_(min=_LEAST).to(self.dtype) if sigma else None
+        return (1 + sigma * normal(self.seed, shape, "conductance", k)).clamp_(min=LEAST).to(self.dtype) if sigma else None
 
     def _program(self, weight_max: float, mid: float, half: float) -> None:
         """Write the first conductances into the devices, and see what they became."""
@@ -200,27 +113,28 @@ class EndToEnd(Resistive):
     def inputs(self, x):
         return self._noisy(super().inputs(x) * self.record.input_V, self.record.source_noise_V, "sources")
 
-    def read(self, settled):
-        return self._noisy(super().read(settled), self.record.readout_noise_V, "reads")
+    def readout_noise(self, like):
+        return self._noisy(torch.zeros_like(like), self.record.readout_noise_V, "reads")
 
     def _noisy(self, volts: torch.Tensor, sigma: float, name: str) -> torch.Tensor:
         """With normal noise, new at each call."""
         if not sigma:
             return volts
-        z = _normal(self.seed, tuple(volts.shape), name, step=int(self.rule_state[name]))
+        z = normal(self.seed, tuple(volts.shape), name, step=int(self.rule_state[name]))
         self.rule_state[name] += 1
         return volts + sigma * z.to(volts.dtype)
 
-    def relax(self, driven, fixed, injected=None, start=None):
-        settled = super().relax(driven, fixed, injected, start)
-        points, lines = len(settled.outputs), self.lines(driven)
-        power = 0.0
-        for k in range(points // len(driven)):
-            nodes = [u[k * len(driven) : (k + 1) * len(driven)] for u in settled.nodes]
-            power += float(self.circuit().dissipation(lines, fixed, nodes).sum())
-        for total, amount in zip(self._ledger.values(), (points, points * lines.shape[1], power), strict=True):
+    def settled(self, driven, fixed, *states):
+        points, powers = sum(len(state.outputs) for state in states), [state.power for state in states if state.power is not None]
+        if len(powers) == len(states):
+            power = sum(float(own.sum()) for own in powers) + self.of_sources(driven) * (points // len(driven))
+        else:
+            lines = self.lines(driven)
+            phases = [phase for state in states for phase in state.phases(len(state.outputs) // len(driven))]
+            power = sum(float(self.circuit().dissipation(lines, fixed, phase.nodes).sum()) for phase in phases)
+        drives = points * self.conductances[0].shape[0]
+        for total, amount in zip(self._ledger.values(), (points, drives, power), strict=True):
             total += amount
-        return settled
 
     @torch.no_grad()
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -311,10 +225,6 @@ def _arrays(design: Any, nodes: Sequence[int]) -> list[Wires | Vertical] | None:
         if rows > array.rows or columns > array.cols:
             raise PathError("array.rows", f"x cols must be at least {rows} x {columns} with wires, got {array.rows} x {array.cols}")
     return [array.wires] * len(shapes)
-
-
-def _normal(seed: int, shape: tuple[int, ...], *names: str | int, step: int = 0) -> torch.Tensor:
-    return rng.normal(rng.stream_keys((seed,), "end-to-end", *names), step, shape)[0].double()
 
 
 def slowest(net: Layered, node_F: float) -> float:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aimco.networks.spiking_rbm import Spiking, SpikingRbm
+from aimco.networks.spiking import Spiking
+from aimco.networks.spiking_rbm import SpikingRbm
 from aimco.neurons import Neuron, half_A
 from aimco.record import InputError
 

@@ -12,7 +12,8 @@ from aimco.kernels import spikes
 from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
 from aimco.networks.layers import Arrays
-from aimco.networks.spiking_rbm import FREE, Ran, Spiking, SpikingRbm
+from aimco.networks.spiking import Spiking
+from aimco.networks.spiking_rbm import FREE, Ran, SpikingRbm
 from aimco.record import InputError
 
 

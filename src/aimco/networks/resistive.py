@@ -23,13 +23,15 @@ from aimco.arrays.vertical import Vertical
 from aimco.arrays.wires import Wires
 from aimco.circuit import adjoint, compiled
 from aimco.circuit.elements import DiodePair, Shockley
-from aimco.circuit.network import Layered, Settled
+from aimco.circuit.network import Layered
 from aimco.circuit.ported import Ported
+from aimco.circuit.settled import Settled
 from aimco.kernels import circuits
 from aimco.networks.layers import Arrays
 from aimco.record import InputError
 
 _DIODES = Shockley()
+_FEW = 0.3  # of the inputs
 START = 2.8  # initial conductances reach this over the root of a crossbar's rows and columns, in units (Kendall 2020)
 
 
@@ -55,21 +57,28 @@ class Slopes:
     """dC/dG summed over samples, V^2/S. Of the first crossbar: common + scale x^T d in the rows of x, common - scale x^T d in those of -x.
 
     Args:
-        common: (columns,). product: x^T d, (inputs, columns). bias: of the row of the bias, as one of product, (columns,).
+        common: (columns,). x: (B, inputs). move: d, (B, columns). bias: of the row of the bias, as one of x^T d, (columns,).
         others: of the crossbars that follow. inverted: of the devices on their inverted lines, where they have such.
     """
 
     common: torch.Tensor
-    product: torch.Tensor
+    x: torch.Tensor
+    move: torch.Tensor
     bias: torch.Tensor
     scale: float
     others: list[torch.Tensor]
     inverted: list[torch.Tensor]
 
+    @property
+    def product(self) -> torch.Tensor:
+        """x^T d, (inputs, columns)."""
+        return self.x.T @ self.move.to(self.x.dtype)
+
     def each(self) -> list[torch.Tensor]:
         """Of each crossbar, then of the devices on inverted lines."""
         if not self.inverted:
-            rows = torch.cat((self.product, -self.product, self.bias[None]))
+            product = self.product
+            rows = torch.cat((product, -product, self.bias[None]))
             return [self.common + self.scale * rows, *self.others]
         rows = self.scale * torch.cat((self.product, self.bias[None]))
         return [self.common + rows, *self.others, self.common - rows, *self.inverted]
@@ -88,11 +97,31 @@ class Each:
 
 @dataclass(frozen=True)
 class _Made:
-    """The circuit of conductances as they were at `stamp`, and what x weighs by in it."""
+    """The circuit of conductances as they were at `stamp`, what x weighs by in it, and x^2 and then the bias where it is compiled."""
 
     stamp: tuple[int, ...]
     circuit: Layered
     difference: torch.Tensor
+    taken: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Phases:
+    """What inputs x settled to: free, and nudged towards and away from the target. `away` is the free state when one-sided.
+
+    Args:
+        error: of the free outputs, V, (B, outputs). span: of the nudges, S.
+        bias_V: of the line of the bias. lines: voltages of all lines at the inputs, where a circuit has to know them.
+    """
+
+    x: torch.Tensor
+    error: torch.Tensor
+    free: Settled
+    towards: Settled
+    away: Settled
+    span: float
+    bias_V: float
+    lines: torch.Tensor | None = None
 
 
 class Resistive(Arrays):
@@ -164,7 +193,10 @@ class Resistive(Arrays):
             circuit = self._layered()
             first = circuit.conductances[0]
             half = len(first) // 2
-            self._made = _Made(stamp, circuit, first[:-1] if self.paired else first[:half] - first[half : 2 * half])
+            taken = circuit.out_of_sources.double() if circuit.compiled else torch.empty(0)
+            if circuit.compiled and not self.paired:
+                taken = torch.cat((taken[:half] + taken[half:-1], taken[-1:]))
+            self._made = _Made(stamp, circuit, first[:-1] if self.paired else first[:half] - first[half : 2 * half], taken)
         return self._made
 
     def _layered(self) -> Layered:
@@ -207,18 +239,53 @@ class Resistive(Arrays):
         In double precision where that is what voltages are found in: their differences ask for more digits than conductances do.
         """
         made = self._present()
-        forced = torch.addmm(self.bias_V * made.circuit.conductances[0][-1], driven, made.difference)
+        common = self.bias_V * made.circuit.conductances[0][-1]
+        if made.circuit.compiled and _few_lit(driven):
+            return compiled.drive(driven, made.difference, common)
+        forced = torch.addmm(common, driven, made.difference)
         return forced.double() if made.circuit.compiled else forced
 
     def relax(
         self, driven: torch.Tensor, fixed: torch.Tensor, injected: torch.Tensor | None = None, start: Settled | None = None
     ) -> Settled:
         """Operating points for inputs that force the currents `fixed`; see `aimco.circuit.network.Layered.relax`."""
-        return self.circuit().relax(fixed, injected, start=start, tolerance=self.tolerance)
+        settled = self.circuit().relax(fixed, injected, start=start, tolerance=self.tolerance)
+        self.settled(driven, fixed, settled)
+        return settled
+
+    def phases(self, x: torch.Tensor, target: torch.Tensor, beta: float, centred: bool) -> Phases:
+        """Operating points of inputs x (B, inputs), V: free, and nudged by beta (S) per error towards target (B, outputs), V, and away.
+
+        Where descent is compiled all of them are one launch.
+        """
+        fixed, circuit, span = self.forced(x), self.circuit(), (4 if centred else 2) * beta
+        if circuit.compiled:
+            error, free, nudged = circuit.phases(fixed, target, self.readout_noise(target), beta, 1 + centred, self.tolerance)
+            self.settled(x, fixed, free, nudged)
+        else:
+            free = self.relax(x, fixed)
+            error = self.read(free) - target
+            nudge = beta * torch.cat((-error, error), 1)
+            nudged = self.relax(x, fixed, torch.cat((nudge, -nudge)) if centred else nudge, free)
+        towards, away = nudged.phases(2) if centred else (nudged, free)
+        return Phases(x, error, free, towards, away, span, self.bias_V, self.lines(x) if isinstance(circuit, Ported) else None)
+
+    def settled(self, driven: torch.Tensor, fixed: torch.Tensor, *states: Settled) -> None:
+        """Told of all operating points: of inputs that force the currents `fixed`, each of one or more phases one after the other."""
+
+    def of_sources(self, driven: torch.Tensor) -> float:
+        """What the sources' own voltages squared take of the power of a batch, W: sum g p^2."""
+        taken = self._present().taken
+        return float(driven.double().square().sum(0) @ taken[:-1] + len(driven) * self.bias_V**2 * taken[-1])
+
+    def readout_noise(self, like: torch.Tensor) -> torch.Tensor:
+        """Noise of reading outputs, V, (B, outputs), new at each call; there is none here."""
+        return torch.zeros_like(like)
 
     def read(self, settled: Settled) -> torch.Tensor:
-        """Differences of the two nodes of each output, V, (B, outputs)."""
-        return _difference(settled.outputs)
+        """Differences of the two nodes of each output as they are read, V, (B, outputs)."""
+        outputs = _difference(settled.outputs)
+        return outputs + self.readout_noise(outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return _difference(_Settle.apply(self.sources(x), self, *self.conductances, *self.inverted))
@@ -238,17 +305,24 @@ class Resistive(Arrays):
     def _learn_compiled(self, slopes: Slopes, steps: Sequence[float], made: _Made, state: compiled.State) -> None:
         """The same in one pass over the first crossbar, which also finds G+ - G-, and what the next settling needs."""
         conductances = made.circuit.conductances
-        g, second, difference, product = (v.numpy() for v in (*conductances, made.difference, slopes.product))
-        common, bias, other = (v.double().numpy() for v in (slopes.common, slopes.bias, slopes.others[0]))
-        into = np.empty(len(common))
+        g, second, difference = (v.numpy() for v in (*conductances, made.difference))
+        common, bias, other, move = (v.double().numpy() for v in (slopes.common, slopes.bias, slopes.others[0], slopes.move))
+        few, into, taken = _few_lit(slopes.x), np.empty(len(common)), np.empty(len(made.taken))
+        product, x = (slopes.x[:0], slopes.x.contiguous()) if few else (slopes.product, slopes.x[:0])
         learned = functools.partial(
-            circuits.learn, g, difference, second, product, common, bias, other,
-            steps[0], steps[0] * slopes.scale, steps[1], self.g_min, self.g_max, into,
+            circuits.learn, g, difference, second, product.numpy(), x.numpy(), move, common, bias, other,
+            steps[0], steps[0] * slopes.scale, steps[1], self.g_min, self.g_max, into, taken,
         )  # fmt: skip
         state = state.programmed(learned)
         for held in self._held:
             torch.autograd.graph.increment_version(held)
-        self._made = _Made(self._stamp(), made.circuit.reprogrammed(torch.from_numpy(into).to(self.dtype), state), made.difference)
+        circuit = made.circuit.reprogrammed(torch.from_numpy(into).to(self.dtype), state)
+        self._made = _Made(self._stamp(), circuit, made.difference, torch.from_numpy(taken))
+
+
+def _few_lit(x: torch.Tensor) -> bool:
+    """Whether products with x are found faster by what of it is not 0."""
+    return int(np.count_nonzero(x.numpy())) < _FEW * x.numel()
 
 
 def _difference(outputs: torch.Tensor) -> torch.Tensor:

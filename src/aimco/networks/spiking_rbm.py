@@ -9,66 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 
 from aimco import rng
 from aimco.kernels import spikes
-from aimco.neurons import Fit, Neuron, fit
-from aimco.record import InputError, Record, at, quantity
-from aimco.units import Hz, s
+from aimco.networks.spiking import Spiking
+from aimco.neurons import NOISY, Fit, fit, tangent
+from aimco.record import InputError
 
 FREE = math.nan  # probability of a unit that is not clamped
-_NOISY = ("white", "random-walk")  # membranes
-_STEEPEST = 6.0  # refractory times in membrane times: steeper, rates without noise are steps
-
-
-class Spiking(Record):
-    """Neurons and time of a spiking Boltzmann machine.
-
-    Args:
-        neuron: of both layers. dt_s: step, s. phase_s: of the data phase, and of the reconstruction phase, s. burn_in_s: at the start of
-            each, in which nothing is learned, s. bias_Hz: rate of the bias units. high, low: probability of a unit clamped on, and off.
-        labels: label units for each class. threshold: of an input, above which its unit is on; where absent, inputs are themselves
-            the probabilities, cut to low..high. start: standard deviation of the initial weights.
-
-    Source: Neftci 2014, Table 1; probabilities and labels as there.
-    """
-
-    neuron: Neuron = Neuron()
-    dt_s: float = quantity(s, 1e-4, gt=0, le=1, doc="step")
-    phase_s: float = quantity(s, 0.05, gt=0, le=1000, doc="length of each phase")
-    burn_in_s: float = quantity(s, 0.01, ge=0, le=1000, doc="start of each phase in which nothing is learned")
-    bias_Hz: float = quantity(Hz, 1000.0, gt=0, le=1e6, doc="rate of bias units")
-    high: float = Field(default=0.98, gt=0, lt=1, description="probability of a unit clamped on")
-    low: float = Field(default=1e-5, gt=0, lt=1, description="probability of a unit clamped off")
-    labels: int = Field(default=4, ge=1, le=1000, description="label units for each class")
-    threshold: float | None = Field(default=0.5, ge=0, le=1, description="input above which a unit is on; none: inputs are probabilities")
-    start: float = Field(default=0.1, ge=0, le=10, description="standard deviation of the initial weights")
-
-    @model_validator(mode="after")
-    def _in_time(self) -> Self:
-        if not self.dt_s <= self.neuron.refractory_s:
-            raise at("dt_s", f"must be at most neuron.refractory_s = {self.neuron.refractory_s:g} s, got {self.dt_s:g}")
-        if not self.burn_in_s < self.phase_s:
-            raise at("burn_in_s", f"must be shorter than phase_s = {self.phase_s:g} s, got {self.burn_in_s:g}")
-        if not self.bias_Hz * self.dt_s <= 1:
-            raise at("bias_Hz", f"must be at most one spike in a step of dt_s = {self.dt_s:g} s, got {self.bias_Hz:g} Hz")
-        if not self.low < self.high:
-            raise at("low", f"must be below high = {self.high:g}, got {self.low:g}")
-        try:
-            self.neuron.clocks(self.dt_s)
-        except InputError as error:
-            raise at("dt_s", str(error).removeprefix("dt_s ")) from None
-        if self.neuron.noise not in _NOISY:
-            try:
-                tangent(self.neuron)
-            except InputError as error:
-                raise at("neuron.leak_S", str(error).removeprefix("leak_S ")) from None
-        return self
 
 
 @dataclass(frozen=True)
@@ -108,7 +60,7 @@ class SpikingRbm:
     ) -> None:
         self.record, self.visible, self.hidden, self.seeds = record or Spiking(), visible, hidden, tuple(seeds)
         neuron, members = self.record.neuron, len(self.seeds)
-        self.fitted = fitted or (fit(neuron, self.record.dt_s) if neuron.noise in _NOISY else tangent(neuron))
+        self.fitted = fitted or (fit(neuron, self.record.dt_s) if neuron.noise in NOISY else tangent(neuron))
         self.rest_A = self.fitted.rest_A
         self.over, self.steps = neuron.over(self.record.dt_s), 0
         self.events = np.zeros((members, 2), np.int64)
@@ -240,29 +192,6 @@ class SpikingRbm:
         np.add.at(edges, (first, rows[:, 1]), 1)
         np.add.at(edges, (first + hold, rows[:, 1]), -1)
         return np.cumsum(edges, 0, dtype=np.int8)[self._steps(skip_s) : steps]
-
-
-def tangent(neuron: Neuron) -> Fit:
-    """beta and gamma of a neuron whose membrane has no noise: the sigmoid that touches its curve of rates at half the largest rate.
-
-    rate(I) = 1/(tau_r + tau_m ln((I - g_L V_reset)/(I - g_L theta))), tau_m = C/g_L; with k = tau_r/tau_m the rate is half at
-    I_0 = g_L (theta + (theta - V_reset)/(e^k - 1)), and beta = 4 sinh(k/2)^2 / (k g_L (theta - V_reset)). Weights in units of this beta
-    move the rate by as much as they would move that of a noisy neuron; what is random comes from the spikes that arrive.
-
-    Raises:
-        InputError: a leak that empties the membrane so fast that beta is beyond floating numbers.
-
-    Example:
-        >>> fitted = tangent(Neuron(noise="none"))
-        >>> f"{fitted.beta:.3g}, {float(fitted.rate(np.array(0.0))):g}"
-        '1.32e+11, 125'
-    """
-    k, swing = neuron.refractory_s * neuron.leak_S / neuron.membrane_F, neuron.leak_S * (neuron.threshold_V - neuron.reset_V)
-    if k > _STEEPEST:
-        raise InputError(f"leak_S must be at most {_STEEPEST:g} membrane_F/refractory_s without noise, got {neuron.leak_S:g}; lower it")
-    beta = 4 * math.sinh(k / 2) ** 2 / (k * swing)
-    middle = neuron.leak_S * neuron.threshold_V + swing / math.expm1(k)
-    return Fit(beta, math.exp(-beta * middle) / neuron.refractory_s, neuron.refractory_s)
 
 
 def free_energy(weights: torch.Tensor, bias: torch.Tensor, units: torch.Tensor) -> torch.Tensor:

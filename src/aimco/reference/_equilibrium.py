@@ -8,8 +8,8 @@ from aimco.design import Design
 from aimco.reference import Row, Settings
 
 _QUICK_LIMIT, _QUICK_EPOCHS, _QUICK_WORST = 5000, 2, 20.0
-_RECTIFIERS = {"low_V": 0.0, "high_V": 12.0, "mirrored": True}
 _NARROW = 100  # hidden nodes, up to which the settings of 100 are taken
+_WIDE_DECAY = 0.97  # of the rates, an epoch
 
 
 def design(diodes: str, hidden: int, epochs: int) -> Design:
@@ -18,19 +18,21 @@ def design(diodes: str, hidden: int, epochs: int) -> Design:
     Half of the hidden nodes rectify upwards and half downwards, half of the devices start empty and the others uniform below half of the
     window, and sources drive 100 V for a full pixel, 480 V into 1024 nodes: as in the program of Scellier 2024. Amplifiers have a gain of
     1; a gain of A and A-fold lower sources make the same network, but for the voltage that diodes take to conduct. Chosen where the
-    sources are silent: batches of 16, outputs of 1 V for the right class, and rates that fall to 3 % over the epochs. Conductances of
-    the wide network are kept in float32, its voltages are not.
+    sources are silent: batches of 16, outputs of 1 V for the right class, and rates that fall to 3 % over the epochs.
+
+    The wide network starts at a quarter of the rate for each sample that the program has, at which a fifth of the hidden nodes would
+    never conduct again after 500 batches; no node reaches its upper source; and its conductances are kept in float32, its voltages are not.
     """
     wide = hidden > _NARROW
-    circuit = {"diodes": diodes, "input_V": 480.0 if wide else 100.0, "gain": 1.0, "empty": 0.5, "tolerance_V": 1e-5}
-    precision = "float32" if wide else "float64"
-    rates = {"lr": 0.113, "layer_lr": [1.0, 1.6]} if wide else {"lr": 0.2, "layer_lr": [1.0, 0.9]}
+    circuit = {"diodes": diodes, "gain": 1.0, "empty": 0.5, "low_V": 0.0, "mirrored": True}
+    circuit |= {"input_V": 480.0, "high_V": 100.0, "tolerance_V": 1e-4} if wide else {"input_V": 100.0, "high_V": 12.0, "tolerance_V": 1e-5}
+    rates = {"lr": 0.03, "layer_lr": [1.0, 1.6]} if wide else {"lr": 0.2, "layer_lr": [1.0, 0.9]}
     return Design.of(
         {
             "device": "ideal",
-            "network": {"kind": "resistive", "hidden": [hidden], "circuit": circuit | _RECTIFIERS | {"precision": precision}},
+            "network": {"kind": "resistive", "hidden": [hidden], "circuit": circuit | {"precision": "float32" if wide else "float64"}},
             "rule": {"kind": "equilibrium", "moves": "ideal", "target_V": 1.0, "beta": 1e-5} | rates,
-            "training": {"epochs": epochs, "batch": 16, "decay_every": 1, "decay": 0.03 ** (1 / epochs)},
+            "training": {"epochs": epochs, "batch": 16, "decay_every": 1, "decay": _WIDE_DECAY if wide else 0.03 ** (1 / epochs)},
         }
     )
 
