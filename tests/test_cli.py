@@ -137,9 +137,7 @@ def test_a_design_is_priced_without_torch_which_is_there_when_asked_for(tmp_path
     """Its import takes longer than all the rest; a proxy stands for it until something of it is used."""
     (tmp_path / "design.toml").write_text('device = "rpu"')
     priced = f"from aimco.cli import main; main(['cost', {str(tmp_path / 'design.toml')!r}, '--network', 'vgg8'])"
-    used = (
-        "import sys, torch; assert 'torch.nn' not in sys.modules; from aimco.mapping import torch as ours; print(ours.ones(2).sum())"
-    )
+    used = "import sys, torch; assert 'torch.nn' not in sys.modules; from aimco.mapping import torch as ours; print(ours.ones(2).sum())"
     used += "; import torch; assert torch.Tensor is ours.Tensor and torch is sys.modules['torch']"
     done = subprocess.run([sys.executable, "-c", f"{priced}; {used}"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
