@@ -51,32 +51,27 @@ def test_nudging_one_way_is_biased_by_order_beta():
 
 
 @pytest.mark.parametrize("centred", [True, False])
-def test_phases_in_one_launch_are_those_settled_one_after_the_other(centred):
-    """Voltages to 1e-12 V; power to 1e-9 of that of every conductance and diode."""
-    network, (x, target) = Resistive([20, 12, 3], tolerance=1e-12), batch(20, 3)
-    together, circuit = network.phases(x, target, 1e-6, centred), network.circuit()
-    fixed = network.forced(x)
-    free = circuit.relax(fixed, tolerance=1e-12)
-    error = network.read(free) - target
-    nudge = 1e-6 * torch.cat((-error, error), 1)
-    towards = circuit.relax(fixed, nudge, start=free, tolerance=1e-12)
-    away = circuit.relax(fixed, -nudge, start=free, tolerance=1e-12) if centred else free
-    torch.testing.assert_close(together.error, error, rtol=0, atol=1e-12)
-    for ours, theirs in ((together.free, free), (together.towards, towards), (together.away, away)):
-        torch.testing.assert_close(ours.nodes, theirs.nodes, rtol=0, atol=1e-12)
-        assert ours.power is not None
-        whole = circuit.dissipation(network.lines(x), fixed, ours.nodes)
-        assert float(ours.power.sum()) + network.of_sources(x) == pytest.approx(float(whole.sum()), rel=1e-9)
+@pytest.mark.parametrize("diodes", [Shockley(), Ideal()])
+def test_power_found_on_the_way_is_that_of_every_conductance_and_diode(diodes, centred):
+    network, (x, target) = Resistive([20, 12, 3], diodes, gain=2.0, offset=0.01, tolerance=1e-12), batch(20, 3)
+    phases, fixed = network.phases(x, target, 1e-6, centred), network.forced(x)
+    for state, injected in ((phases.free, 0), (phases.towards, -1), (phases.away, centred)):
+        assert state.power is not None
+        nudge = injected * 1e-6 * torch.cat((phases.error, -phases.error), 1)
+        anew = network.circuit().relax(fixed, nudge, tolerance=1e-12)
+        torch.testing.assert_close(state.nodes, anew.nodes, rtol=0, atol=3e-12)
+        whole = network.circuit().dissipation(network.lines(x), fixed, state.nodes)
+        assert float(state.power.sum()) + network.of_sources(x) == pytest.approx(float(whole.sum()), rel=1e-9)
 
 
-@pytest.mark.parametrize("lit", [0.0, 0.2, 1.0])
+@pytest.mark.parametrize(("lit", "centred"), [(0.0, True), (0.2, True), (1.0, True), (0.2, False)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("diodes", [Shockley(), Ideal()])
-def test_one_pass_over_the_first_crossbar_is_the_gradient_step_within_the_window(diodes, dtype, lit):
+def test_one_pass_over_the_first_crossbar_is_the_gradient_step_within_the_window(diodes, dtype, lit, centred):
     """`step` against G - lr dC/dG cut to the window, and what is kept of the circuit against one made anew: to rounding."""
     network, (x, target) = Resistive([20, 12, 3], diodes, g_max=2e-5, dtype=dtype), batch(20, 3)
     x = x * (torch.rand(x.shape, generator=torch.Generator().manual_seed(1)) < lit)
-    rule, x, target = Equilibrium(lr=3e5, layer_lr=(1.0,), beta=1e-5), x.to(dtype), target.to(dtype)
+    rule, x, target = Equilibrium(lr=3e5, layer_lr=(1.0,), beta=1e-5, centred=centred), x.to(dtype), target.to(dtype)
     phases = rule.settle(network, x, target)
     slopes = rule.gradients(network.circuit(), phases)
     wanted = [

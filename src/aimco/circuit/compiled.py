@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
 _STEPS = 2000
 _NONE = np.empty((0, 0))
+_FEW = 0.3  # of the inputs
+Room = tuple[np.ndarray, np.ndarray, np.ndarray]  # voltages of both layers, and what is found of each point
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,43 @@ class State:
     contraction: tuple[float, float]
     rounding: float
 
-    def programmed(self, by: Callable[..., tuple[float, float]]) -> State:
-        """The same for other conductances, which `by` tells: what it makes of known, back and a."""
-        known, back, a = self.known.copy(), np.empty_like(self.back), np.empty_like(self.a)
-        return State(self.law, known, back, a, by(known, back, a), self.rounding)
+
+@dataclass(frozen=True)
+class Batch:
+    """What a learning step is of.
+
+    Args:
+        x: voltages of the inputs, (B, inputs). bias: of the line of the bias, V. target: of the differences of outputs, V, (B, outputs/2).
+        noise: of reading them, V, where there is such. beta: S. nudges: 1 or 2. tolerance: V.
+    """
+
+    x: torch.Tensor
+    bias: float
+    target: torch.Tensor
+    noise: torch.Tensor | None
+    beta: float
+    nudges: int
+    tolerance: float
+
+    def rates(self, scales: Sequence[float]) -> np.ndarray:
+        """Of the slopes of each crossbar, 1/S, whose gains to the outputs are those of the last over its own."""
+        return np.array([(scales[-1] / scale) ** 2 / (2 * self.nudges * self.beta) for scale in scales])
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came of a learning step.
+
+    Args:
+        error: of the free outputs, V, (B, outputs/2). power: sum over all operating points, as `Settled.power`, W. state: of the new
+            conductances. into: sums of the columns of the first crossbar, S. taken: of the rows that x^2 and then the bias weigh by, S.
+    """
+
+    error: torch.Tensor
+    power: float
+    state: State
+    into: torch.Tensor
+    taken: torch.Tensor
 
 
 def state(net: Layered) -> State | None:
@@ -56,8 +90,8 @@ def state(net: Layered) -> State | None:
         return None
     rounding = descent.ROUNDING * torch.finfo(net.conductances[0].dtype).eps
     second, load, into = (v.numpy() for v in (net.conductances[1], net.loads[1], net.into[0]))
-    empty = State(law, known, np.empty(second.shape[::-1]), np.empty(second.shape[1]), (1.0, 1.0), rounding)
-    return empty.programmed(functools.partial(circuits.program, second, load, into))
+    back, a = np.empty(second.shape[::-1]), np.empty(second.shape[1])
+    return State(law, known, back, a, circuits.program(second, load, into, known, back, a), rounding)
 
 
 def settle(
@@ -73,33 +107,53 @@ def settle(
     assert made is not None
     into = np.zeros((len(fixed), len(made.a))) if injected is None else _double(injected)
     first = (_NONE, _NONE) if start is None else (_double(start[0]), _double(start[1]))
-    room = _room(made, len(into))
-    circuits.settle(
-        made.law, made.known, made.back, made.a, _double(fixed), into, first, made.contraction,
-        tolerance, _rounding(made, fixed), steps, *room,
-    )  # fmt: skip
-    return _told(room, fixed.dtype)
+    return _told(_settled(made, _double(fixed), into, first, tolerance, fixed.dtype, steps), fixed.dtype)
 
 
-def phases(
-    net: Layered, fixed: torch.Tensor, target: torch.Tensor, noise: torch.Tensor, beta: float, nudges: int, tolerance: float
-) -> tuple[torch.Tensor, Settled, Settled]:
-    """Errors of the outputs (B, outputs/2), the free state and the nudged ones, one after the other; see `circuits.phases`."""
-    made = net.compiled
+def step(net: Layered, difference: torch.Tensor, batch: Batch, steps: Sequence[float], window: tuple[float, float]) -> Learned:
+    """A learning step of a network whose first crossbar is driven by x, -x and the bias: changes it, and difference = G+ - G-, in place.
+
+    Args:
+        steps: of both crossbars, S^2/V^2. window: least and largest conductance, S.
+
+    Raises:
+        RuntimeError: a sample did not settle; nothing is changed then.
+    """
+    made, x = net.compiled, batch.x.contiguous()
     assert made is not None
-    free, nudged, error = _room(made, len(fixed)), _room(made, nudges * len(fixed)), np.empty(target.shape)
-    circuits.phases(
-        made.law, made.known, made.back, made.a, _double(fixed), _double(target), _double(noise), beta, made.contraction,
-        tolerance, _rounding(made, fixed), _STEPS, *free, error, *nudged,
+    few, (first, second), differs = _few_lit(x), net.conductances, difference.numpy()
+    error, free, nudged = _phases(made, _driven(x, difference, batch.bias * first[-1], few), batch)
+    towards, away = [v[: len(x)] for v in nudged[:2]], [v[len(x) :] for v in nudged[:2]] if batch.nudges == 2 else free[:2]
+    rates = batch.rates(net.scales)
+    common, move, moved, other = _slopes(made, [*towards, *away], rates)
+    product, lit = (x[:0], x) if few else (x.T @ torch.from_numpy(move).to(x.dtype), x[:0])
+    into, taken = np.empty(len(common)), np.empty(len(differs) + 1)
+    known, back, a = made.known.copy(), np.empty_like(made.back), np.empty_like(made.a)
+    contraction = circuits.learn(
+        first.numpy(), differs, second.numpy(), product.numpy(), lit.numpy(), move, common, batch.bias * moved, other,
+        steps[0], -2 * rates[0] * steps[0], steps[1], *window, into, taken, known, back, a,
     )  # fmt: skip
-    return torch.from_numpy(error), _told(free, fixed.dtype), _told(nudged, fixed.dtype)
+    power = float(free[2][circuits.POWER].sum() + nudged[2][circuits.POWER].sum())
+    after = State(made.law, known, back, a, contraction, made.rounding)
+    return Learned(torch.from_numpy(error), power, after, torch.from_numpy(into), torch.from_numpy(taken))
 
 
 def drive(x: torch.Tensor, difference: torch.Tensor, common: torch.Tensor) -> torch.Tensor:
-    """x difference + common in double precision, by what of x is not 0: faster than a product where little is."""
+    """x difference + common, in double precision."""
+    return torch.from_numpy(_driven(x.contiguous(), difference, common, _few_lit(x)))
+
+
+def _few_lit(x: torch.Tensor) -> bool:
+    """Whether products with x are made faster of what of it is not 0."""
+    return int(np.count_nonzero(x.numpy())) < _FEW * x.numel()
+
+
+def _driven(x: torch.Tensor, difference: torch.Tensor, common: torch.Tensor, few: bool) -> np.ndarray:
+    if not few:
+        return torch.addmm(common, x, difference).double().numpy()
     fixed = np.empty((len(x), difference.shape[1]))
-    circuits.drive(x.contiguous().numpy(), difference.numpy(), common.numpy(), fixed)
-    return torch.from_numpy(fixed)
+    circuits.drive(x.numpy(), difference.numpy(), common.numpy(), fixed)
+    return fixed
 
 
 def slopes(
@@ -108,22 +162,45 @@ def slopes(
     """Of the first crossbar what all rows have in common and the moves d of its nodes (B, nodes), their sum, and slopes of the second."""
     made = net.compiled
     assert made is not None
-    u, y, w, z = (_double(v) for v in (*towards, *away))
+    found = _slopes(made, [_double(v) for v in (*towards, *away)], np.array(rates))
+    return tuple(torch.from_numpy(v) for v in found)  # pyright: ignore[reportReturnType]
+
+
+def _slopes(made: State, states: Sequence[np.ndarray], rates: np.ndarray) -> tuple[np.ndarray, ...]:
+    u, y, w, z = states
     common, move, moved, second = np.empty(u.shape[1]), np.empty_like(u), np.empty(u.shape[1]), np.empty((u.shape[1], y.shape[1]))
-    circuits.slopes(u, y, w, z, made.known, np.array(rates), common, move, moved, second)
-    return torch.from_numpy(common), torch.from_numpy(move), torch.from_numpy(moved), torch.from_numpy(second)
+    circuits.slopes(u, y, w, z, made.known, rates, common, move, moved, second)
+    return common, move, moved, second
 
 
-def _room(made: State, points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where operating points are written: voltages of both layers, and what is found of each."""
-    return np.empty((points, made.known.shape[1])), np.empty((points, len(made.a))), np.empty((circuits.FOUND, points))
+def _phases(made: State, fixed: np.ndarray, batch: Batch) -> tuple[np.ndarray, Room, Room]:
+    """Errors of the outputs, and the free and the nudged states."""
+    samples, half = batch.target.shape
+    free = _settled(made, fixed, np.zeros((samples, 2 * half)), (_NONE, _NONE), batch.tolerance, torch.float64)
+    error = free[1][:, :half] - free[1][:, half:] - _double(batch.target)
+    if batch.noise is not None:
+        error += _double(batch.noise)
+    nudge = batch.beta * np.concatenate((-error, error), 1)
+    injected = nudge if batch.nudges == 1 else np.concatenate((nudge, -nudge))
+    nudged = _settled(made, fixed, injected, free[:2], batch.tolerance, torch.float64)
+    for room in (free, nudged):
+        if not (room[2][circuits.ERROR] <= batch.tolerance).all():
+            _told(room, torch.float64).within(batch.tolerance, samples, "descent")
+    return error, free, nudged
 
 
-def _rounding(made: State, fixed: torch.Tensor) -> tuple[float, float]:
-    return descent.ROUNDING * torch.finfo(fixed.dtype).eps, made.rounding
+def _settled(
+    made: State, fixed: np.ndarray, injected: np.ndarray, start: tuple[np.ndarray, np.ndarray], tolerance: float,
+    dtype: torch.dtype, steps: int = _STEPS,
+) -> Room:  # fmt: skip
+    """Operating points whose currents are known to the digits of a type."""
+    points, rounding = len(injected), (descent.ROUNDING * torch.finfo(dtype).eps, made.rounding)
+    room = np.empty((points, made.known.shape[1])), np.empty((points, len(made.a))), np.empty((circuits.FOUND, points))
+    circuits.settle(made.law, made.known, made.back, made.a, fixed, injected, start, made.contraction, tolerance, rounding, steps, *room)
+    return room
 
 
-def _told(room: tuple[np.ndarray, ...], dtype: torch.dtype) -> Settled:
+def _told(room: Room, dtype: torch.dtype) -> Settled:
     *voltages, found = room
     nodes, rows = [torch.from_numpy(v).to(dtype) for v in voltages], torch.from_numpy(found)
     error, residual = rows[circuits.ERROR].to(dtype), rows[circuits.RESIDUAL].to(dtype)

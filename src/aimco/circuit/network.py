@@ -73,10 +73,11 @@ class Layered:
         Args:
             into: sums of the columns of the first crossbar, S. state: of the conductances as they are.
         """
+        dtype = self.conductances[0].dtype
         new = copy.copy(self)
         for made in ("a", "back", "shift", "out_of_sources"):
             new.__dict__.pop(made, None)
-        new.into = [into, self.conductances[1].sum(0)]
+        new.into = [into.to(dtype), torch.from_numpy(state.a).to(dtype)]
         new.compiled = state
         return new
 
@@ -148,7 +149,7 @@ class Layered:
         """Whether each layer has one gain, so that the network has a content to minimise."""
         return all(gain.numel() == 1 for gain in self.gain)
 
-    @property
+    @functools.cached_property
     def scales(self) -> list[float]:
         """u_l over x_l, for each layer: the product of the (mean) gains before it."""
         scales = [1.0]
@@ -217,20 +218,6 @@ class Layered:
             raise InputError("method must be descent where diodes are ideal or gains differ within a layer, got newton")
         options = {} if steps is None else {"steps": steps}
         return solver(self, fixed, injected, guess, tolerance, **options).within(tolerance, samples, chosen)
-
-    def phases(
-        self, fixed: torch.Tensor, target: torch.Tensor, noise: torch.Tensor, beta: float, nudges: int, tolerance: float
-    ) -> tuple[torch.Tensor, Settled, Settled]:
-        """The free phase and those nudged by currents -+beta e, then +-beta e where `nudges` is 2, in one launch of compiled descent.
-
-        Args:
-            fixed: as in `relax`. target: of the differences of outputs, V, (B, outputs/2). noise: of reading them, V. beta: S.
-
-        Returns:
-            e, what the differences are above the target, V, the free state, and the nudged ones, one after the other.
-        """
-        error, free, nudged = compiled.phases(self, fixed, target, noise, beta, nudges, tolerance)
-        return error, free.within(tolerance, len(fixed), "descent"), nudged.within(tolerance, len(fixed), "descent")
 
     @functools.cached_property
     def compiled(self) -> compiled.State | None:

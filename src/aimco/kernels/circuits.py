@@ -20,6 +20,7 @@ _NEWTON = 100
 _LAW = 40  # outputs whose product with a hidden node takes as long as its diodes
 _TOGETHER_ABOVE, _DRIVE_TOGETHER_ABOVE, _PASS_TOGETHER_ABOVE = 250_000, 4_000_000, 200_000  # products, products, devices: from
 # here waking the other threads pays
+FEW = 0.3  # of the inputs: where fewer are lit, products with them are made of those
 BLOCKS = 16  # of rows, whose sums are added in order whatever the number of threads
 _flags = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 _F64, _I64 = ir.DoubleType(), ir.IntType(64)
@@ -313,35 +314,6 @@ def settle(law, known, back, a, fixed, injected, start, contraction, tolerance, 
         _settle_one(
             n, law, known, back, a, most, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found
         )  # fmt: skip
-
-
-@nb.njit(**_flags)
-def phases(
-    law, known, back, a, fixed, target, noise, beta, contraction, tolerance, rounding, steps,
-    hidden, outputs, found, error, nudged_hidden, nudged_outputs, nudged_found,
-):  # fmt: skip
-    """`settle` free, then nudged: currents -beta e and +beta e into the two nodes of each output for the first phase, and opposite after.
-
-    Args:
-        target: of the differences of the outputs, V, (B, outputs/2). noise: of reading them, V, likewise. beta: S. error: e, V, likewise.
-        hidden, outputs, found: of the free phase. nudged_...: of one or two nudged ones, one after the other. Others as in `settle`.
-    """
-    samples, half = target.shape
-    none, injected = np.empty((0, 0)), np.zeros((len(nudged_outputs), outputs.shape[1]))
-    free = injected[:samples]
-    settle(law, known, back, a, fixed, free, (none, none), contraction, tolerance, rounding, steps, hidden, outputs, found)
-    for n in range(samples):
-        for k in range(half):
-            error[n, k] = outputs[n, k] - outputs[n, half + k] + noise[n, k] - target[n, k]
-    for n in range(len(injected)):
-        turned = -beta if n < samples else beta
-        for k in range(half):
-            injected[n, k] = turned * error[n % samples, k]
-            injected[n, half + k] = -injected[n, k]
-    settle(
-        law, known, back, a, fixed, injected, (hidden, outputs), contraction, tolerance, rounding, steps,
-        nudged_hidden, nudged_outputs, nudged_found,
-    )  # fmt: skip
 
 
 @nb.njit(inline="always")

@@ -108,11 +108,15 @@ class Equilibrium(Rule):
     @torch.no_grad()
     def step(self, network: Resistive, x: torch.Tensor, target: torch.Tensor, lr: float | None = None) -> torch.Tensor:
         """Learn from one batch at a rate, that of the rule when absent; returns its mean cost before."""
-        phases = self.settle(network, x, target)
         mean = (self.lr if lr is None else lr) / len(x)
         steps = [mean * own * unit**2 for own, unit in zip(self._parts(len(network.units)), network.units, strict=True)]
-        network.learn(self.slopes(network.circuit(), phases), steps)
-        return phases.error.square().sum(1).mean() / 2
+        if network.at_once:
+            error = network.learn_at_once(network.inputs(x), target, self.beta, self.centred, steps).error
+        else:
+            phases = self.settle(network, x, target)
+            network.learn(self.slopes(network.circuit(), phases), steps)
+            error = phases.error
+        return error.square().sum() / (2 * len(x))
 
     def _parts(self, layers: int) -> list[float]:
         return [self.layer_lr[min(k, len(self.layer_lr) - 1)] for k in range(layers)]

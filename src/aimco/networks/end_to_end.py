@@ -114,7 +114,8 @@ class EndToEnd(Resistive):
         return self._noisy(super().inputs(x) * self.record.input_V, self.record.source_noise_V, "sources")
 
     def readout_noise(self, like):
-        return self._noisy(torch.zeros_like(like), self.record.readout_noise_V, "reads")
+        sigma = self.record.readout_noise_V
+        return self._noisy(torch.zeros_like(like), sigma, "reads") if sigma else None
 
     def _noisy(self, volts: torch.Tensor, sigma: float, name: str) -> torch.Tensor:
         """With normal noise, new at each call."""
@@ -124,14 +125,25 @@ class EndToEnd(Resistive):
         self.rule_state[name] += 1
         return volts + sigma * z.to(volts.dtype)
 
-    def settled(self, driven, fixed, *states):
-        points, powers = sum(len(state.outputs) for state in states), [state.power for state in states if state.power is not None]
-        if len(powers) == len(states):
-            power = sum(float(own.sum()) for own in powers) + self.of_sources(driven) * (points // len(driven))
-        else:
+    def relax(self, driven, fixed, injected=None, start=None):
+        settled = super().relax(driven, fixed, injected, start)
+        phases = len(settled.outputs) // len(driven)
+        if settled.power is None:
             lines = self.lines(driven)
-            phases = [phase for state in states for phase in state.phases(len(state.outputs) // len(driven))]
-            power = sum(float(self.circuit().dissipation(lines, fixed, phase.nodes).sum()) for phase in phases)
+            power = sum(float(self.circuit().dissipation(lines, fixed, each.nodes).sum()) for each in settled.phases(phases))
+        else:
+            power = float(settled.power.sum()) + phases * self.of_sources(driven)
+        self._settled(phases * len(driven), power)
+        return settled
+
+    def learn_at_once(self, x, target, beta, centred, steps):
+        phases, of_sources = 2 + centred, self.of_sources(x)
+        learned = super().learn_at_once(x, target, beta, centred, steps)
+        self._settled(phases * len(x), learned.power + phases * of_sources)
+        return learned
+
+    def _settled(self, points: int, power: float) -> None:
+        """Into the ledger: operating points, and their power, W."""
         drives = points * self.conductances[0].shape[0]
         for total, amount in zip(self._ledger.values(), (points, drives, power), strict=True):
             total += amount
@@ -146,6 +158,10 @@ class EndToEnd(Resistive):
         """One step of the rule on samples (B, inputs) and labels (B,); returns the mean cost before."""
         target = self.rule.target_V * torch.nn.functional.one_hot(labels, self.conductances[-1].shape[1] // 2).to(self.dtype)
         return self.rule.step(self, x, target, lr)
+
+    @property
+    def at_once(self):
+        return not self.matrices and super().at_once
 
     @torch.no_grad()
     def learn(self, slopes, steps):

@@ -6,14 +6,12 @@ conductances are positive. One more line carries a bias. There is no converter b
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -26,12 +24,10 @@ from aimco.circuit.elements import DiodePair, Shockley
 from aimco.circuit.network import Layered
 from aimco.circuit.ported import Ported
 from aimco.circuit.settled import Settled
-from aimco.kernels import circuits
 from aimco.networks.layers import Arrays
 from aimco.record import InputError
 
 _DIODES = Shockley()
-_FEW = 0.3  # of the inputs
 START = 2.8  # initial conductances reach this over the root of a crossbar's rows and columns, in units (Kendall 2020)
 
 
@@ -240,52 +236,39 @@ class Resistive(Arrays):
         """
         made = self._present()
         common = self.bias_V * made.circuit.conductances[0][-1]
-        if made.circuit.compiled and _few_lit(driven):
+        if made.circuit.compiled:
             return compiled.drive(driven, made.difference, common)
-        forced = torch.addmm(common, driven, made.difference)
-        return forced.double() if made.circuit.compiled else forced
+        return torch.addmm(common, driven, made.difference)
 
     def relax(
         self, driven: torch.Tensor, fixed: torch.Tensor, injected: torch.Tensor | None = None, start: Settled | None = None
     ) -> Settled:
         """Operating points for inputs that force the currents `fixed`; see `aimco.circuit.network.Layered.relax`."""
-        settled = self.circuit().relax(fixed, injected, start=start, tolerance=self.tolerance)
-        self.settled(driven, fixed, settled)
-        return settled
+        return self.circuit().relax(fixed, injected, start=start, tolerance=self.tolerance)
 
     def phases(self, x: torch.Tensor, target: torch.Tensor, beta: float, centred: bool) -> Phases:
-        """Operating points of inputs x (B, inputs), V: free, and nudged by beta (S) per error towards target (B, outputs), V, and away.
-
-        Where descent is compiled all of them are one launch.
-        """
-        fixed, circuit, span = self.forced(x), self.circuit(), (4 if centred else 2) * beta
-        if circuit.compiled:
-            error, free, nudged = circuit.phases(fixed, target, self.readout_noise(target), beta, 1 + centred, self.tolerance)
-            self.settled(x, fixed, free, nudged)
-        else:
-            free = self.relax(x, fixed)
-            error = self.read(free) - target
-            nudge = beta * torch.cat((-error, error), 1)
-            nudged = self.relax(x, fixed, torch.cat((nudge, -nudge)) if centred else nudge, free)
+        """Operating points of inputs x (B, inputs), V: free, and nudged by beta (S) per error towards target (B, outputs), V, and away."""
+        fixed, span = self.forced(x), (4 if centred else 2) * beta
+        free = self.relax(x, fixed)
+        error = self.read(free) - target
+        nudge = beta * torch.cat((-error, error), 1)
+        nudged = self.relax(x, fixed, torch.cat((nudge, -nudge)) if centred else nudge, free)
         towards, away = nudged.phases(2) if centred else (nudged, free)
-        return Phases(x, error, free, towards, away, span, self.bias_V, self.lines(x) if isinstance(circuit, Ported) else None)
-
-    def settled(self, driven: torch.Tensor, fixed: torch.Tensor, *states: Settled) -> None:
-        """Told of all operating points: of inputs that force the currents `fixed`, each of one or more phases one after the other."""
+        return Phases(x, error, free, towards, away, span, self.bias_V, self.lines(x) if isinstance(self.circuit(), Ported) else None)
 
     def of_sources(self, driven: torch.Tensor) -> float:
-        """What the sources' own voltages squared take of the power of a batch, W: sum g p^2."""
+        """What the sources' own voltages squared take of the power of a batch, W: sum g p^2. Known where descent is compiled."""
         taken = self._present().taken
         return float(driven.double().square().sum(0) @ taken[:-1] + len(driven) * self.bias_V**2 * taken[-1])
 
-    def readout_noise(self, like: torch.Tensor) -> torch.Tensor:
+    def readout_noise(self, like: torch.Tensor) -> torch.Tensor | None:
         """Noise of reading outputs, V, (B, outputs), new at each call; there is none here."""
-        return torch.zeros_like(like)
 
     def read(self, settled: Settled) -> torch.Tensor:
         """Differences of the two nodes of each output as they are read, V, (B, outputs)."""
         outputs = _difference(settled.outputs)
-        return outputs + self.readout_noise(outputs)
+        noise = self.readout_noise(outputs)
+        return outputs if noise is None else outputs + noise
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return _difference(_Settle.apply(self.sources(x), self, *self.conductances, *self.inverted))
@@ -293,36 +276,26 @@ class Resistive(Arrays):
     @torch.no_grad()
     def learn(self, slopes: Slopes | Each, steps: Sequence[float]) -> None:
         """G <- G - step x slope of each crossbar, within the window of the devices; steps in S^2/V^2."""
-        made, held = self._present(), self._held
-        first = made.circuit.conductances[0]
-        in_place = first.data_ptr() == held[0].data_ptr() and first.is_contiguous()
-        if in_place and made.circuit.compiled and isinstance(slopes, Slopes) and not self.paired:
-            self._learn_compiled(slopes, steps, made, made.circuit.compiled)
-            return
-        for k, (g, slope) in enumerate(zip(held, slopes.each(), strict=True)):
+        for k, (g, slope) in enumerate(zip(self._held, slopes.each(), strict=True)):
             g.sub_(slope.to(g.dtype), alpha=steps[k % len(steps)]).clamp_(self.g_min, self.g_max)
 
-    def _learn_compiled(self, slopes: Slopes, steps: Sequence[float], made: _Made, state: compiled.State) -> None:
-        """The same in one pass over the first crossbar, which also finds G+ - G-, and what the next settling needs."""
-        conductances = made.circuit.conductances
-        g, second, difference = (v.numpy() for v in (*conductances, made.difference))
-        common, bias, other, move = (v.double().numpy() for v in (slopes.common, slopes.bias, slopes.others[0], slopes.move))
-        few, into, taken = _few_lit(slopes.x), np.empty(len(common)), np.empty(len(made.taken))
-        product, x = (slopes.x[:0], slopes.x.contiguous()) if few else (slopes.product, slopes.x[:0])
-        learned = functools.partial(
-            circuits.learn, g, difference, second, product.numpy(), x.numpy(), move, common, bias, other,
-            steps[0], steps[0] * slopes.scale, steps[1], self.g_min, self.g_max, into, taken,
-        )  # fmt: skip
-        state = state.programmed(learned)
+    @property
+    def at_once(self) -> bool:
+        """Whether `learn_at_once` applies: compiled descent, of conductances as they are held, and lines of one sign."""
+        circuit, held = self.circuit(), self.conductances[0]
+        return circuit.compiled is not None and not self.paired and circuit.conductances[0].data_ptr() == held.data_ptr()
+
+    @torch.no_grad()
+    def learn_at_once(self, x: torch.Tensor, target: torch.Tensor, beta: float, centred: bool, steps: Sequence[float]) -> compiled.Learned:
+        """`phases` of inputs x and `learn` of what they tell, exactly, in compiled code."""
+        made = self._present()
+        batch = compiled.Batch(x, self.bias_V, target, self.readout_noise(target), beta, 1 + centred, self.tolerance)
+        learned = compiled.step(made.circuit, made.difference, batch, steps, (self.g_min, self.g_max))
         for held in self._held:
             torch.autograd.graph.increment_version(held)
-        circuit = made.circuit.reprogrammed(torch.from_numpy(into).to(self.dtype), state)
-        self._made = _Made(self._stamp(), circuit, made.difference, torch.from_numpy(taken))
-
-
-def _few_lit(x: torch.Tensor) -> bool:
-    """Whether products with x are found faster by what of it is not 0."""
-    return int(np.count_nonzero(x.numpy())) < _FEW * x.numel()
+        circuit = made.circuit.reprogrammed(learned.into, learned.state)
+        self._made = _Made(self._stamp(), circuit, made.difference, learned.taken)
+        return learned
 
 
 def _difference(outputs: torch.Tensor) -> torch.Tensor:
