@@ -14,6 +14,7 @@ from aimco.design import Design
 from aimco.learning.equilibrium import Equilibrium
 from aimco.networks.end_to_end import EndToEnd, slowest
 from aimco.record import InputError
+from aimco.report.circuit import unmoved
 
 
 def design(**parts) -> Design:
@@ -98,6 +99,12 @@ def test_mirrored_halves_rectify_and_empty_devices_start_at_the_lowest():
     ideal = EndToEnd(made.replace("network.circuit.diodes", "ideal"), 64, 10)
     settled = ideal.relax(ideal.inputs(x), ideal.forced(ideal.inputs(x)))
     assert float(settled.nodes[0][:, :11].min()) == 0 == float(settled.nodes[0][:, 11:].max())
+
+
+def test_nodes_that_tell_no_sample_from_another_are_counted():
+    u = torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
+    u[:, 1], u[:, 4] = 0.0, 12 + 1e-3 * u[:, 0]
+    assert unmoved(u) == 2 and unmoved(torch.zeros(50, 3)) == 0
 
 
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path):

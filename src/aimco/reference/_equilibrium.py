@@ -20,8 +20,8 @@ def design(diodes: str, hidden: int, epochs: int) -> Design:
     1; a gain of A and A-fold lower sources make the same network, but for the voltage that diodes take to conduct. Chosen where the
     sources are silent: batches of 16, outputs of 1 V for the right class, and rates that fall to 3 % over the epochs.
 
-    The wide network starts at a quarter of the rate for each sample that the program has, at which a fifth of the hidden nodes would
-    never conduct again after 500 batches; no node reaches its upper source; and its conductances are kept in float32, its voltages are not.
+    The wide network starts at a quarter of the rate for each sample that the program has, at which many of its hidden nodes would soon
+    never conduct again; no node reaches its upper source; and its conductances are kept in float32, its voltages are not.
     """
     wide = hidden > _NARROW
     circuit = {"diodes": diodes, "gain": 1.0, "empty": 0.5, "low_V": 0.0, "mirrored": True}

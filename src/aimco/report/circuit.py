@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SAMPLES = 64  # for voltages and gradients
+_STILL = 0.01
 _BETAS = 10.0 ** np.arange(-9, -2)  # S
 
 
@@ -38,6 +39,8 @@ def _voltages(axis: Axes, network: EndToEnd, x: torch.Tensor) -> None:
     settled = network.circuit().settle(network.sources(x), tolerance=network.tolerance)
     for k, u in enumerate(settled.nodes):
         name = "outputs" if k == len(settled.nodes) - 1 else f"hidden layer {k + 1}"
+        if still := unmoved(u):
+            name += f", {still} of {u.shape[1]} nodes alike for all samples"
         axis.hist(u.flatten().double().numpy(), bins=60, histtype="step", density=True, label=name)
     made, reach = network.record, axis.get_xlim()
     bounds = (made.low_V, made.high_V, *((-made.high_V, -made.low_V) if made.mirrored else ()))
@@ -45,6 +48,12 @@ def _voltages(axis: Axes, network: EndToEnd, x: torch.Tensor) -> None:
         axis.axvline(bound, color="0.5", linestyle=":", linewidth=1)
     axis.set(xlabel="voltage of a node (V)", ylabel="density (1/V)", title="Free phase; dotted: sources of the diodes")
     axis.legend()
+
+
+def unmoved(u: torch.Tensor) -> int:
+    """How many nodes tell no sample from another: whose voltages (B, nodes) deviate by less than a hundredth of what the layer's do."""
+    deviations = u.double().std(0)
+    return int((deviations < _STILL * deviations.square().mean().sqrt()).sum())
 
 
 def _gradients(axis: Axes, network: EndToEnd, x: torch.Tensor, labels: torch.Tensor) -> None:
