@@ -119,7 +119,7 @@ def step(net: Layered, difference: torch.Tensor, batch: Batch, steps: Sequence[f
     Raises:
         RuntimeError: a sample did not settle; nothing is changed then.
     """
-    made, x = net.compiled, batch.x.contiguous()
+    made, x = net.compiled, batch.x.detach().contiguous()
     assert made is not None
     few, (first, second), differs = _few_lit(x), net.conductances, difference.numpy()
     error, free, nudged = _phases(made, _driven(x, difference, batch.bias * first[-1], few), batch)
@@ -140,7 +140,8 @@ def step(net: Layered, difference: torch.Tensor, batch: Batch, steps: Sequence[f
 
 def drive(x: torch.Tensor, difference: torch.Tensor, common: torch.Tensor) -> torch.Tensor:
     """x difference + common, in double precision."""
-    return torch.from_numpy(_driven(x.contiguous(), difference, common, _few_lit(x)))
+    x = x.detach().contiguous()
+    return torch.from_numpy(_driven(x, difference, common, _few_lit(x)))
 
 
 def _few_lit(x: torch.Tensor) -> bool:
