@@ -1,7 +1,8 @@
 """A hundred MNIST digits taught to the chip of Ishii 2019 and Shin 2022, as far as it is known: what both scripts share.
 
 784 inputs, 40 label and 500 hidden units around pairs of phase-change memory, read noise, drift and all; each digit is shown once a pass
-at a rate that stays, as the widths of the chip's pulses do. Widths, refresh period and random walk are unpublished: here assumed.
+at a rate that stays, as the widths of the chip's pulses do. Widths, the weight of a full pair, refresh period and random walk are
+unpublished: here assumed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def design(passes: int, refresh_every: int | None) -> ai.Design:
         {
             "device": "pcm",
             "technology": "spiking-90nm",
-            "cell": {"kind": "pair6t2r", "weight_max": 1.0, "refresh_every": refresh_every or "none"},
+            "cell": {"kind": "pair6t2r", "weight_max": 0.5, "refresh_every": refresh_every or "none"},
             "array": {"rows": 832, "cols": 832},
             "network": {"kind": "spiking-rbm", "spiking": {"dt_s": 2e-4, "neuron": {"noise": "random-walk"}}},
             "rule": {"kind": "contrastive-divergence", "moves": "set", "lr": 0.02, "most_pulses": 4},
