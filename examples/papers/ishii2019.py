@@ -67,7 +67,7 @@ def draw(found: dict, path: Path) -> None:
         left.plot(range(1, len(accuracy) + 1), accuracy, label=label)
     for share in found["published"]:
         left.axhline(100 * share, color="0.6", linestyle=":", linewidth=1)
-    left.text(len(accuracies[0]), 100 * found["published"][0] - 1.5, "published", color="0.4", va="top", ha="right")
+    left.text(1, 100 * found["published"][0] - 1, "published", color="0.4", va="top")
     left.set(xlabel="passes over 100 digits", ylabel="training accuracy (%)", ylim=(0, 102), title="Pairs of phase-change memory")
     left.legend(loc="lower right")
     with_refresh, without = found["rows"]
