@@ -101,6 +101,33 @@ def test_mirrored_halves_rectify_and_empty_devices_start_at_the_lowest():
     assert float(settled.nodes[0][:, :11].min()) == 0 == float(settled.nodes[0][:, 11:].max())
 
 
+CIRCUITS = [
+    {"diodes": "ideal", "mirrored": True, "low_V": 0.0, "high_V": 1.0, "empty": 0.5},
+    {"gain_spread": 0.1, "offset_spread_V": 0.01, "diode_spread": 0.1, "readout_noise_V": 0.01},
+    {"source_noise_V": 0.01, "readout_noise_V": 0.01},
+]
+
+
+@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize("circuit", CIRCUITS)
+def test_a_compiled_step_is_settling_and_learning_with_the_same_noise_and_ledger(circuit, centred):
+    class Apart(EndToEnd):
+        at_once = False  # pyright: ignore[reportAssignmentType]
+
+    network = {"kind": "resistive", "hidden": [21], "circuit": circuit}
+    made = design(network=network, rule={"kind": "equilibrium", "moves": "ideal", "centred": centred})
+    together, apart = EndToEnd(made, 64, 10, 3), Apart(made, 64, 10, 3)
+    x, y = digits()
+    for part in (slice(0, 16), slice(16, 17)):
+        costs = [float(n.learn_from(x[part], y[part], 10.0)) for n in (together, apart)]
+        assert costs[0] == pytest.approx(costs[1], rel=1e-6)
+    assert together.at_once and together.rule_state == apart.rule_state
+    for name, total in together._ledger.items():
+        assert float(total) == pytest.approx(float(apart._ledger[name]), rel=1e-6)
+    for ours, theirs in zip(together.conductances, apart.conductances, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-14)
+
+
 def test_nodes_that_tell_no_sample_from_another_are_counted():
     u = torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
     u[:, 1], u[:, 4] = 0.0, 12 + 1e-3 * u[:, 0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -54,7 +56,7 @@ def test_nudging_one_way_is_biased_by_order_beta():
 @pytest.mark.parametrize("diodes", [Shockley(), Ideal()])
 def test_power_found_on_the_way_is_that_of_every_conductance_and_diode(diodes, centred):
     network, (x, target) = Resistive([20, 12, 3], diodes, gain=2.0, offset=0.01, tolerance=1e-12), batch(20, 3)
-    phases, fixed = network.phases(x, target, 1e-6, centred), network.forced(x)
+    phases, fixed = network.phases(x, target, 1e-6, centred=centred), network.forced(x)
     for state, injected in ((phases.free, 0), (phases.towards, -1), (phases.away, centred)):
         assert state.power is not None
         nudge = injected * 1e-6 * torch.cat((phases.error, -phases.error), 1)
@@ -78,6 +80,7 @@ def test_one_pass_over_the_first_crossbar_is_the_gradient_step_within_the_window
         (g.detach() - 3e5 * 1e-8 / 8 * s).clamp(network.g_min, network.g_max) for g, s in zip(network.conductances, slopes, strict=True)
     ]
     version = network.conductances[0]._version
+    assert network.at_once
     rule.step(network, x, target)
     near = {"rtol": 1e-12 if dtype == torch.float64 else 1e-5, "atol": 1e-18 if dtype == torch.float64 else 1e-12}
     for g, expected in zip(network.conductances, wanted, strict=True):
@@ -90,6 +93,54 @@ def test_one_pass_over_the_first_crossbar_is_the_gradient_step_within_the_window
     torch.testing.assert_close(network.forced(x).to(dtype), fixed, rtol=near["rtol"], atol=1e-5 * near["rtol"])
     drawn = float((network.sources(x).double().square() @ anew.out_of_sources.double()).sum())
     assert network.of_sources(x) == pytest.approx(drawn, rel=near["rtol"])
+
+
+@pytest.mark.parametrize("lit", [0.1, 1.0])
+def test_a_step_of_a_large_layer_over_several_threads_is_the_gradient_step(lit):
+    """784-300-10, 32 samples: products and the pass over the crossbar are shared out."""
+    network, rule = Resistive([784, 300, 10], Ideal()), Equilibrium(lr=1.0, layer_lr=(1.0,), beta=1e-6)
+    draws = torch.Generator().manual_seed(0)
+    x = torch.rand(32, 784, generator=draws).double() * (torch.rand(32, 784, generator=draws) < lit)
+    target = torch.nn.functional.one_hot(torch.arange(32) % 10, 10).double()
+    slopes = rule.gradients(network.circuit(), rule.settle(network, x, target))
+    before = [g.detach().clone() for g in network.conductances]
+    rule.step(network, x, target)
+    for g, was, slope, unit in zip(network.conductances, before, slopes, network.units, strict=True):
+        torch.testing.assert_close(g.detach(), (was - unit**2 / 32 * slope).clamp(network.g_min, network.g_max), rtol=1e-12, atol=1e-18)
+
+
+@pytest.mark.parametrize("lit", [0.1, 1.0])
+def test_shapes_that_do_not_fit_are_refused_whatever_is_lit(lit):
+    network, rule = Resistive([20, 12, 3]), Equilibrium()
+    x = torch.rand(4, 20) * (torch.rand(4, 20) < lit)
+    for wrong in (x[:, :19], torch.cat((x, x), 1), x[:0], x[0]):
+        with pytest.raises(InputError, match="inputs must be"):
+            network.forced(wrong)
+    for target in (torch.zeros(8, 3), torch.zeros(1, 3), torch.zeros(4, 2)):
+        with pytest.raises(InputError, match=r"target must be \(4, 3\) voltages"):
+            rule.step(network, x, target)
+        with pytest.raises(InputError, match=r"target must be \(4, 3\) voltages"):
+            rule.settle(network, x, target)
+
+
+def test_a_step_that_does_not_settle_changes_no_conductance():
+    network, (x, target) = Resistive([20, 12, 3], tolerance=1e-19), batch(20, 3)
+    before = [g.detach().clone() for g in network.conductances]
+    with pytest.raises(RuntimeError, match=r"not settled: sample \d is"):
+        Equilibrium().step(network, x, target)
+    assert all(torch.equal(g, was) for g, was in zip(network.conductances, before, strict=True))
+
+
+@pytest.mark.parametrize("assign", [True, False])
+def test_conductances_that_were_loaded_are_seen(assign):
+    """Into a network that has settled, and into a copy of one that has learned: outputs are those of where they came from."""
+    (x, target), other = batch(20, 3), Resistive([20, 12, 3], seed=1)
+    learned = Resistive([20, 12, 3])
+    Equilibrium(lr=1e3).step(learned, x, target)
+    for network in (Resistive([20, 12, 3]), copy.deepcopy(learned)):
+        network(x)
+        network.load_state_dict(other.state_dict(), assign=assign)
+        assert torch.equal(network(x), other(x))
 
 
 def test_gradients_of_conductances_in_single_precision_are_those_of_double():

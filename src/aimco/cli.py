@@ -219,11 +219,7 @@ def cost(
     layers = Network.of_design(chosen, *SAMPLES[task]) if network is None else Network.named(network)
     costs = report.Costs(chosen, layers, inference(chosen, layers), training(chosen, layers))
     if out is not None:
-        from aimco.report.device import png
-
-        write_atomic(Path(out) / "cost.png", png(report.figure(costs)))
-        keep(out, "cost", costs.as_json())
-        print(f"written to {out}: cost.json, cost.png", file=sys.stderr)
+        _keep_costs(out, costs)
     if json:
         print_json(costs.as_json())
         return
@@ -231,6 +227,15 @@ def cost(
         Console().print(table)
     for note in costs.notes():
         print(f"note: {note}")
+
+
+def _keep_costs(out: str, costs: Any) -> None:
+    from aimco.report.cost import figure
+    from aimco.report.device import png
+
+    write_atomic(Path(out) / "cost.png", png(figure(costs)))
+    keep(out, "cost", costs.as_json())
+    print(f"written to {out}: cost.json, cost.png", file=sys.stderr)
 
 
 def bench(name: tyro.conf.Positional[str], /, *, peer: str | None = None, out: str | None = None, json: bool = False) -> None:

@@ -16,8 +16,8 @@ from aimco.arrays.wires import Wires
 from aimco.bench.timing import OnCase, median, row
 from aimco.circuit.elements import Ideal, Shockley
 from aimco.circuit.spice import operating_point
-from aimco.learning.equilibrium import Equilibrium, Phases
-from aimco.networks.resistive import Resistive
+from aimco.learning.equilibrium import Equilibrium
+from aimco.networks.resistive import Phases, Resistive
 from aimco.peers.wires import wired
 
 _DRIVE = 60.0  # V, that brings about a third of the diodes of a network that has not learned to conduct

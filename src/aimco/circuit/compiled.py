@@ -13,13 +13,14 @@ from aimco.circuit import descent
 from aimco.circuit.elements import Ideal, Shockley
 from aimco.circuit.settled import Settled
 from aimco.kernels import circuits
+from aimco.record import InputError
 
 if TYPE_CHECKING:
     from aimco.circuit.network import Layered
 
 _STEPS = 2000
 _NONE = np.empty((0, 0))
-_FEW = 0.3  # of the inputs
+_FEW = 0.3  # of the inputs: where fewer are lit, products with them are made of those
 Room = tuple[np.ndarray, np.ndarray, np.ndarray]  # voltages of both layers, and what is found of each point
 
 
@@ -37,7 +38,7 @@ class State:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a learning step is of.
+    """Samples of one learning step, and how they are nudged.
 
     Args:
         x: voltages of the inputs, (B, inputs). bias: of the line of the bias, V. target: of the differences of outputs, V, (B, outputs/2).
@@ -51,10 +52,6 @@ class Batch:
     beta: float
     nudges: int
     tolerance: float
-
-    def rates(self, scales: Sequence[float]) -> np.ndarray:
-        """Of the slopes of each crossbar, 1/S, whose gains to the outputs are those of the last over its own."""
-        return np.array([(scales[-1] / scale) ** 2 / (2 * self.nudges * self.beta) for scale in scales])
 
 
 @dataclass(frozen=True)
@@ -117,14 +114,16 @@ def step(net: Layered, difference: torch.Tensor, batch: Batch, steps: Sequence[f
         steps: of both crossbars, S^2/V^2. window: least and largest conductance, S.
 
     Raises:
-        RuntimeError: a sample did not settle; nothing is changed then.
+        InputError: shapes. RuntimeError: a sample did not settle; no conductance is changed then.
     """
-    made, x = net.compiled, batch.x.detach().contiguous()
+    made, x = net.compiled, _inputs(batch.x, difference)
     assert made is not None
+    if batch.target.shape != (len(x), len(made.a) // 2):
+        raise InputError(f"target must be ({len(x)}, {len(made.a) // 2}) voltages, got {tuple(batch.target.shape)}")
     few, (first, second), differs = _few_lit(x), net.conductances, difference.numpy()
     error, free, nudged = _phases(made, _driven(x, difference, batch.bias * first[-1], few), batch)
     towards, away = [v[: len(x)] for v in nudged[:2]], [v[len(x) :] for v in nudged[:2]] if batch.nudges == 2 else free[:2]
-    rates = batch.rates(net.scales)
+    rates = np.array(net.rates(2 * batch.nudges * batch.beta))
     common, move, moved, other = _slopes(made, [*towards, *away], rates)
     product, lit = (x[:0], x) if few else (x.T @ torch.from_numpy(move).to(x.dtype), x[:0])
     into, taken = np.empty(len(common)), np.empty(len(differs) + 1)
@@ -139,9 +138,16 @@ def step(net: Layered, difference: torch.Tensor, batch: Batch, steps: Sequence[f
 
 
 def drive(x: torch.Tensor, difference: torch.Tensor, common: torch.Tensor) -> torch.Tensor:
-    """x difference + common, in double precision."""
-    x = x.detach().contiguous()
+    """x difference + common, to the digits of the conductances, as double precision."""
+    x = _inputs(x, difference)
     return torch.from_numpy(_driven(x, difference, common, _few_lit(x)))
+
+
+def _inputs(x: torch.Tensor, difference: torch.Tensor) -> torch.Tensor:
+    """x as kernels take it, which check no shapes."""
+    if x.ndim != 2 or not len(x) or x.shape[1] != len(difference):
+        raise InputError(f"inputs must be (samples, {len(difference)}), at least one sample, got {tuple(x.shape)}")
+    return x.detach().to(difference.dtype).contiguous()
 
 
 def _few_lit(x: torch.Tensor) -> bool:

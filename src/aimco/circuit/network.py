@@ -157,6 +157,10 @@ class Layered:
             scales.append(scales[-1] * float(gain.mean()))
         return scales
 
+    def rates(self, span: float) -> list[float]:
+        """What differences of squared voltages weigh in the slopes of each crossbar: (gains after it)^2/span of nudges, 1/S."""
+        return [(self.scales[-1] / scale) ** 2 / span for scale in self.scales]
+
     def driven(self, k: int, u: torch.Tensor) -> torch.Tensor:
         """p: what the amplifiers of hidden layer k, counted from 0, drive into the next crossbar, V."""
         return self.gain[k] * u + self.offset[k]
@@ -199,7 +203,8 @@ class Layered:
         """`settle` where the currents that the sources alone send into the first layer are known: see `forced`.
 
         Args:
-            fixed: A, (B, nodes). In double precision, so are the voltages of compiled descent, whatever the conductances are kept in.
+            fixed: A, (B, nodes). Where they are double precision, so are the voltages of compiled descent, of currents that conductances in
+                float32 tell to fewer digits than `error` knows of.
             injected: A, (B, outputs), or of several phases one after the other, (phases B, outputs); so are the voltages then.
             start: a near operating point for all phases, (B, ...). Others as in `settle`.
         """

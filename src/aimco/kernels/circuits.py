@@ -20,7 +20,6 @@ _NEWTON = 100
 _LAW = 40  # outputs whose product with a hidden node takes as long as its diodes
 _TOGETHER_ABOVE, _DRIVE_TOGETHER_ABOVE, _PASS_TOGETHER_ABOVE = 250_000, 4_000_000, 200_000  # products, products, devices: from
 # here waking the other threads pays
-FEW = 0.3  # of the inputs: where fewer are lit, products with them are made of those
 BLOCKS = 16  # of rows, whose sums are added in order whatever the number of threads
 _flags = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 _F64, _I64 = ir.DoubleType(), ir.IntType(64)
@@ -351,7 +350,10 @@ def _drive_together(x, difference, common, fixed):
 
 @nb.njit(**_flags)
 def drive(x, difference, common, fixed):
-    """fixed = x difference + common by what of x is not 0, in double precision: x (B, inputs), difference (inputs, nodes)."""
+    """fixed = x difference + common by what of x is not 0: x (B, inputs), difference (inputs, nodes).
+
+    Products are in the precision of x and difference, four of them too; their sum is in double precision.
+    """
     if x.size * difference.shape[1] > _DRIVE_TOGETHER_ABOVE:
         _drive_together(x, difference, common, fixed)
         return

@@ -64,7 +64,7 @@ class Equilibrium(Rule):
 
     def settle(self, network: Resistive, x: torch.Tensor, target: torch.Tensor) -> Phases:
         """The phases of a batch: x (B, inputs), target (B, outputs) in V."""
-        return network.phases(network.inputs(x), target, self.beta, self.centred)
+        return network.phases(network.inputs(x), target, self.beta, centred=self.centred)
 
     def gradients(self, circuit: Layered, phases: Phases) -> list[torch.Tensor]:
         """dC/dG of each crossbar, then of the devices on inverted lines, V^2/S, summed over the batch: from the voltages across them."""
@@ -76,8 +76,7 @@ class Equilibrium(Rule):
         With P, p the sum and the difference of both states before a device, and U, u after it, the difference of the squares of the
         voltages across it is (P - U)(p - u) = P p + U u - P u - p U; across one on an inverted line it is P p + U u + P u + p U.
         """
-        towards, away, scales = phases.towards.nodes, phases.away.nodes, circuit.scales
-        rates = [(scales[-1] / scale) ** 2 / phases.span for scale in scales]
+        towards, away, rates = phases.towards.nodes, phases.away.nodes, circuit.rates(phases.span)
         if circuit.compiled and circuit.inverted[1] is None:
             common, move, moved, second = compiled.slopes(circuit, towards, away, rates)
             return Slopes(common, phases.x, move, phases.bias_V * moved, -2 * rates[0], [second], [])
@@ -107,11 +106,14 @@ class Equilibrium(Rule):
 
     @torch.no_grad()
     def step(self, network: Resistive, x: torch.Tensor, target: torch.Tensor, lr: float | None = None) -> torch.Tensor:
-        """Learn from one batch at a rate, that of the rule when absent; returns its mean cost before."""
+        """Learn from one batch at a rate, that of the rule when absent; returns its mean cost before.
+
+        Where `network.at_once` holds, `settle`, `slopes` and `Resistive.learn` are one compiled step instead.
+        """
         mean = (self.lr if lr is None else lr) / len(x)
         steps = [mean * own * unit**2 for own, unit in zip(self._parts(len(network.units)), network.units, strict=True)]
         if network.at_once:
-            error = network.learn_at_once(network.inputs(x), target, self.beta, self.centred, steps).error
+            error = network.learn_at_once(network.inputs(x), target, self.beta, steps, centred=self.centred).error
         else:
             phases = self.settle(network, x, target)
             network.learn(self.slopes(network.circuit(), phases), steps)

@@ -136,9 +136,10 @@ class EndToEnd(Resistive):
         self._settled(phases * len(driven), power)
         return settled
 
-    def learn_at_once(self, x, target, beta, centred, steps):
+    @torch.no_grad()
+    def learn_at_once(self, x, target, beta, steps, *, centred=True):
         phases, of_sources = 2 + centred, self.of_sources(x)
-        learned = super().learn_at_once(x, target, beta, centred, steps)
+        learned = super().learn_at_once(x, target, beta, steps, centred=centred)
         self._settled(phases * len(x), learned.power + phases * of_sources)
         return learned
 

@@ -93,9 +93,14 @@ class Each:
 
 @dataclass(frozen=True)
 class _Made:
-    """The circuit of conductances as they were at `stamp`, what x weighs by in it, and x^2 and then the bias where it is compiled."""
+    """The circuit of the conductances as they were at `stamp`.
 
-    stamp: tuple[int, ...]
+    Args:
+        difference: what inputs x weigh by, G+ - G-, S, (inputs, nodes). taken: what x^2 and then the bias weigh by in its power, S,
+            (inputs + 1,), where it is compiled.
+    """
+
+    stamp: tuple[tuple[int, int], ...]
     circuit: Layered
     difference: torch.Tensor
     taken: torch.Tensor
@@ -208,8 +213,8 @@ class Resistive(Arrays):
         layers = len(held) // (1 + self.paired)
         return held[:layers], held[layers:] or None
 
-    def _stamp(self) -> tuple[int, ...]:
-        return tuple(g._version for g in self._held)
+    def _stamp(self) -> tuple[tuple[int, int], ...]:
+        return tuple((g.data_ptr(), g._version) for g in self._held)
 
     @property
     def _held(self) -> list[torch.Tensor]:
@@ -232,7 +237,7 @@ class Resistive(Arrays):
     def forced(self, driven: torch.Tensor) -> torch.Tensor:
         """`Layered.forced` of the lines, as one product of the inputs with what they weigh by, A, (B, nodes).
 
-        In double precision where that is what voltages are found in: their differences ask for more digits than conductances do.
+        Summed in double precision where that is what voltages are found in: their differences ask for more digits than conductances do.
         """
         made = self._present()
         common = self.bias_V * made.circuit.conductances[0][-1]
@@ -246,8 +251,10 @@ class Resistive(Arrays):
         """Operating points for inputs that force the currents `fixed`; see `aimco.circuit.network.Layered.relax`."""
         return self.circuit().relax(fixed, injected, start=start, tolerance=self.tolerance)
 
-    def phases(self, x: torch.Tensor, target: torch.Tensor, beta: float, centred: bool) -> Phases:
+    def phases(self, x: torch.Tensor, target: torch.Tensor, beta: float, *, centred: bool = True) -> Phases:
         """Operating points of inputs x (B, inputs), V: free, and nudged by beta (S) per error towards target (B, outputs), V, and away."""
+        if target.shape != (len(x), self.conductances[-1].shape[1] // 2):
+            raise InputError(f"target must be ({len(x)}, {self.conductances[-1].shape[1] // 2}) voltages, got {tuple(target.shape)}")
         fixed, span = self.forced(x), (4 if centred else 2) * beta
         free = self.relax(x, fixed)
         error = self.read(free) - target
@@ -281,14 +288,19 @@ class Resistive(Arrays):
 
     @property
     def at_once(self) -> bool:
-        """Whether `learn_at_once` applies: compiled descent, of conductances as they are held, and lines of one sign."""
+        """Whether `learn_at_once` applies: compiled descent, of conductances as they are held, and lines of one sign.
+
+        A subclass with its own `relax`, `read` or `learn` says False.
+        """
         circuit, held = self.circuit(), self.conductances[0]
         return circuit.compiled is not None and not self.paired and circuit.conductances[0].data_ptr() == held.data_ptr()
 
     @torch.no_grad()
-    def learn_at_once(self, x: torch.Tensor, target: torch.Tensor, beta: float, centred: bool, steps: Sequence[float]) -> compiled.Learned:
-        """`phases` of inputs x and `learn` of what they tell, exactly, in compiled code."""
-        made = self._present()
+    def learn_at_once(
+        self, x: torch.Tensor, target: torch.Tensor, beta: float, steps: Sequence[float], *, centred: bool = True
+    ) -> compiled.Learned:
+        """`phases` of inputs x and `learn` of what they tell, to rounding, in compiled code."""
+        made, self._made = self._present(), None  # whatever stops it: conductances are looked at anew
         batch = compiled.Batch(x, self.bias_V, target, self.readout_noise(target), beta, 1 + centred, self.tolerance)
         learned = compiled.step(made.circuit, made.difference, batch, steps, (self.g_min, self.g_max))
         for held in self._held:

@@ -18,7 +18,8 @@ def design(diodes: str, hidden: int, epochs: int) -> Design:
     Half of the hidden nodes rectify upwards and half downwards, half of the devices start empty and the others uniform below half of the
     window, and sources drive 100 V for a full pixel, 480 V into 1024 nodes: as in the program of Scellier 2024. Amplifiers have a gain of
     1; a gain of A and A-fold lower sources make the same network, but for the voltage that diodes take to conduct. Chosen where the
-    sources are silent: batches of 16, outputs of 1 V for the right class, and rates that fall to 3 % over the epochs.
+    sources are silent: batches of 16, outputs of 1 V for the right class, and rates that fall to 3 % over the epochs,
+    in the wide network by 3 % an epoch.
 
     The wide network starts at a quarter of the rate for each sample that the program has, at which many of its hidden nodes would soon
     never conduct again; no node reaches its upper source; and its conductances are kept in float32, its voltages are not.

@@ -52,7 +52,7 @@ def _voltages(axis: Axes, network: EndToEnd, x: torch.Tensor) -> None:
 
 def unmoved(u: torch.Tensor) -> int:
     """How many nodes tell no sample from another: whose voltages (B, nodes) deviate by less than a hundredth of what the layer's do."""
-    deviations = u.double().std(0)
+    deviations = u.double().std(0, correction=0)
     return int((deviations < _STILL * deviations.square().mean().sqrt()).sum())
 
 
