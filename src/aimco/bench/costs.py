@@ -1,10 +1,14 @@
-"""What a price takes: from shapes alone, and in a run that counts."""
+"""What a price takes: from shapes alone, as a command, and in a run that counts."""
 
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -24,7 +28,23 @@ def cost(on_case: OnCase) -> list[dict[str, Any]]:
     ours = median(lambda: (inference(design, network), training(design, network)))
     products = [(torch.rand(s.vectors, s.rows), torch.rand(s.rows, s.columns)) for s in network.shapes()]
     theirs = median(lambda: [x @ w for x, w in products])
-    return [row(case, 1e3 * ours, "ms", "products of one image in torch", 1e3 * theirs), _counting(on_case)]
+    return [row(case, 1e3 * ours, "ms", "products of one image in torch", 1e3 * theirs), _command(on_case), _counting(on_case)]
+
+
+def _command(on_case: OnCase) -> dict[str, Any]:
+    """The whole of `aimco cost` in an interpreter of its own, ms, beside the import of torch in one."""
+    case = "command/vgg8"
+    on_case(case)
+
+    def python(*words: str) -> Callable[[], Any]:
+        return functools.partial(subprocess.run, [sys.executable, *words], check=True, capture_output=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        design = Path(folder, "design.toml")
+        design.write_text('device = "rpu"\n')
+        ours = median(python("-m", "aimco", "cost", str(design), "--network", "vgg8"), runs=5, warm=1)
+    theirs = median(python("-c", "import torch"), runs=5, warm=1)
+    return row(case, 1e3 * ours, "ms", "import of torch alone", 1e3 * theirs)
 
 
 def _counting(on_case: OnCase) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def median(work: Callable[[], Any], *, runs: int = 9, warm: int = 2, clock: Call
 
 
 def row(case: str, value: float, unit: str, peer: str, peer_value: float) -> dict[str, Any]:
+    """One case as it is kept; the ratio is our speed over the peer's, of times in ms and of rates."""
     faster = peer_value / value if unit.startswith("ms") else value / peer_value
     return {"case": case, "value": value, "unit": unit, "peer": peer, "peer_value": peer_value, "ratio": faster}
 

@@ -13,6 +13,7 @@ from aimco.circuit import descent
 from aimco.circuit.elements import Ideal, Shockley
 from aimco.circuit.settled import Settled
 from aimco.kernels import circuits
+from aimco.kernels import slopes as learning
 from aimco.record import InputError
 
 if TYPE_CHECKING:
@@ -118,8 +119,6 @@ def step(net: Layered, difference: torch.Tensor, batch: Batch, steps: Sequence[f
     """
     made, x = net.compiled, _inputs(batch.x, difference)
     assert made is not None
-    if batch.target.shape != (len(x), len(made.a) // 2):
-        raise InputError(f"target must be ({len(x)}, {len(made.a) // 2}) voltages, got {tuple(batch.target.shape)}")
     few, (first, second), differs = _few_lit(x), net.conductances, difference.numpy()
     error, free, nudged = _phases(made, _driven(x, difference, batch.bias * first[-1], few), batch)
     towards, away = [v[: len(x)] for v in nudged[:2]], [v[len(x) :] for v in nudged[:2]] if batch.nudges == 2 else free[:2]
@@ -128,7 +127,7 @@ def step(net: Layered, difference: torch.Tensor, batch: Batch, steps: Sequence[f
     product, lit = (x[:0], x) if few else (x.T @ torch.from_numpy(move).to(x.dtype), x[:0])
     into, taken = np.empty(len(common)), np.empty(len(differs) + 1)
     known, back, a = made.known.copy(), np.empty_like(made.back), np.empty_like(made.a)
-    contraction = circuits.learn(
+    contraction = learning.learn(
         first.numpy(), differs, second.numpy(), product.numpy(), lit.numpy(), move, common, batch.bias * moved, other,
         steps[0], -2 * rates[0] * steps[0], steps[1], *window, into, taken, known, back, a,
     )  # fmt: skip
@@ -159,7 +158,7 @@ def _driven(x: torch.Tensor, difference: torch.Tensor, common: torch.Tensor, few
     if not few:
         return torch.addmm(common, x, difference).double().numpy()
     fixed = np.empty((len(x), difference.shape[1]))
-    circuits.drive(x.numpy(), difference.numpy(), common.numpy(), fixed)
+    learning.drive(x.numpy(), difference.numpy(), common.numpy(), fixed)
     return fixed
 
 
@@ -176,7 +175,7 @@ def slopes(
 def _slopes(made: State, states: Sequence[np.ndarray], rates: np.ndarray) -> tuple[np.ndarray, ...]:
     u, y, w, z = states
     common, move, moved, second = np.empty(u.shape[1]), np.empty_like(u), np.empty(u.shape[1]), np.empty((u.shape[1], y.shape[1]))
-    circuits.slopes(u, y, w, z, made.known, rates, common, move, moved, second)
+    learning.slopes(u, y, w, z, made.known, rates, common, move, moved, second)
     return common, move, moved, second
 
 

@@ -1,7 +1,6 @@
-"""Resistive networks as compiled loops: operating points of one hidden layer, sample by sample, and one pass that learns.
+"""Resistive networks as compiled loops: operating points of one hidden layer, sample by sample.
 
-The definitions are `aimco.circuit.descent` with the laws of `aimco.circuit.elements`, and the plain torch form of
-`aimco.networks.resistive.Resistive.learn`; tests hold both equal.
+The definition is `aimco.circuit.descent` with the laws of `aimco.circuit.elements`; tests hold both equal.
 """
 
 from __future__ import annotations
@@ -18,10 +17,8 @@ WIDEST = 300  # n V_t between the middle and the sources of a pair of diodes, th
 _REACH, _LIMIT = 40.0, 3.0  # n V_t beyond the source: of a start, and of a Newton step
 _NEWTON = 100
 _LAW = 40  # outputs whose product with a hidden node takes as long as its diodes
-_TOGETHER_ABOVE, _DRIVE_TOGETHER_ABOVE, _PASS_TOGETHER_ABOVE = 250_000, 4_000_000, 200_000  # products, products, devices: from
-# here waking the other threads pays
-BLOCKS = 16  # of rows, whose sums are added in order whatever the number of threads
-_flags = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+_TOGETHER_ABOVE = 250_000  # products: from here waking the other threads pays
+FLAGS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 _F64, _I64 = ir.DoubleType(), ir.IntType(64)
 
 
@@ -68,15 +65,7 @@ def _weighted(row, p):
     return total
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
-def _sum(row):
-    total = 0.0
-    for j in range(row.size):
-        total += row[j]
-    return total
-
-
-@nb.njit(**_flags)
+@nb.njit(**FLAGS)
 def program(g, load, into, known, back, a):
     """What `settle` needs of the second crossbar, with GAIN and OFFSET known: A, LOAD, SHIFT, back and a.
 
@@ -104,7 +93,7 @@ def program(g, load, into, known, back, a):
     return q, follows
 
 
-@nb.njit(**_flags)
+@nb.njit(**FLAGS)
 def _shockley(u, known, most, current, slope):
     """Currents of the diodes over I_s exp(-half/(n V_t)), half of the distance of their sources, and slopes."""
     for j in range(u.size):
@@ -126,7 +115,7 @@ def _one_of_ngspice(v, saturation, thermal):
     return saturation * current, saturation * slope
 
 
-@nb.njit(**_flags)
+@nb.njit(**FLAGS)
 def _ngspice(u, known, most, current, slope):
     for j in range(u.size):
         up, rise = _one_of_ngspice(u[j] - known[HIGH, j], known[SATURATION, j], known[THERMAL, j])  # pyright: ignore[reportGeneralTypeIssues]
@@ -143,7 +132,7 @@ def _largest(v):
     return most
 
 
-@nb.njit(**_flags)
+@nb.njit(**FLAGS)
 def _inflow(fixed, y, back, shift, b):
     """b = what does not depend on the hidden voltages themselves, A."""
     for j in range(b.size):
@@ -154,7 +143,7 @@ def _inflow(fixed, y, back, shift, b):
             b[j] += row[j] * v
 
 
-@nb.njit(**_flags)
+@nb.njit(**FLAGS)
 def _newton(law, u, b, known, most, current, slope, tolerance):
     """a u + I(u) = b for each node; a step beyond a source is limited. Returns a bound of the error left.
 
@@ -179,7 +168,7 @@ def _newton(law, u, b, known, most, current, slope, tolerance):
     return left
 
 
-@nb.njit(**_flags)
+@nb.njit(**FLAGS)
 def _solve(law, u, b, known, most, current, slope, tolerance):
     if law != IDEAL:
         return _newton(law, u, b, known, most, current, slope, tolerance)
@@ -188,14 +177,14 @@ def _solve(law, u, b, known, most, current, slope, tolerance):
     return 0.0
 
 
-@nb.njit(**_flags)
+@nb.njit(**FLAGS)
 def _start(fixed, known, u):
     """A first guess, as if nothing followed, kept where the exponential is not too steep."""
     for j in range(u.size):
         u[j] = min(max(fixed[j] / known[A, j], known[LOW, j] - 0.4), known[HIGH, j] + 0.4)
 
 
-@nb.njit(**_flags)
+@nb.njit(**FLAGS)
 def _outputs(u, known, back, injected, a, p, y):
     """Voltages of the outputs; returns the largest move."""
     for j in range(u.size):
@@ -209,7 +198,7 @@ def _outputs(u, known, back, injected, a, p, y):
     return moved
 
 
-@nb.njit(**_flags)
+@nb.njit(**FLAGS)
 def _left_over(law, u, b, known, most, current, slope):
     """Largest current left over at a hidden node, A, and slopes of the diodes; nodes held by an ideal one have none left over."""
     if law == NGSPICE:
@@ -228,7 +217,7 @@ def _left_over(law, u, b, known, most, current, slope):
     return _largest(current)
 
 
-@nb.njit(**_flags)
+@nb.njit(**FLAGS)
 def _power(fixed, u, y, back, a, injected, known, b):
     """Power of conductances and diodes, W, beyond what the sources' own voltages squared take: see `Layered.dissipation`."""
     total = 0.0
@@ -241,7 +230,7 @@ def _power(fixed, u, y, back, a, injected, known, b):
     return total
 
 
-@nb.njit(**_flags)
+@nb.njit(**FLAGS)
 def _settle_one(n, law, known, back, a, most, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found):
     """Phase and sample n of `settle`; most: currents of diodes in the middle between their sources."""
     samples, nodes = fixed.shape
@@ -278,7 +267,7 @@ def _settle_one(n, law, known, back, a, most, fixed, injected, start, contractio
     outputs[n] = y
 
 
-@nb.njit(parallel=True, **_flags)
+@nb.njit(parallel=True, **FLAGS)
 def _settle_together(
     count, known, back, a, most, law, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found
 ):
@@ -288,7 +277,7 @@ def _settle_together(
         )  # fmt: skip
 
 
-@nb.njit(**_flags)
+@nb.njit(**FLAGS)
 def settle(law, known, back, a, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found):
     """Operating points of one hidden layer by descent, each sample until it has settled.
 
@@ -313,144 +302,3 @@ def settle(law, known, back, a, fixed, injected, start, contraction, tolerance, 
         _settle_one(
             n, law, known, back, a, most, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found
         )  # fmt: skip
-
-
-@nb.njit(inline="always")
-def _add_lit(x, lit, rows, total):
-    """total += sum_i x_i rows_i over those i where x_i is not 0, four at a time; lit: room for their numbers, one more than there are."""
-    count, k = 0, 0
-    for i in range(x.size):
-        lit[count] = i
-        count += x[i] != 0
-    while k + 4 <= count:
-        i, j, m, n = lit[k], lit[k + 1], lit[k + 2], lit[k + 3]
-        p, q, r, s = x[i], x[j], x[m], x[n]
-        at_i, at_j, at_m, at_n = rows[i], rows[j], rows[m], rows[n]
-        for column in range(total.size):
-            total[column] += p * at_i[column] + q * at_j[column] + r * at_m[column] + s * at_n[column]
-        k += 4
-    while k < count:
-        at, p = rows[lit[k]], x[lit[k]]
-        for column in range(total.size):
-            total[column] += p * at[column]
-        k += 1
-
-
-@nb.njit(**_flags)
-def _drive_one(x, difference, common, fixed):
-    fixed[:] = common
-    _add_lit(x, np.empty(x.size + 1, np.int64), difference, fixed)
-
-
-@nb.njit(parallel=True, **_flags)
-def _drive_together(x, difference, common, fixed):
-    for n in nb.prange(len(x)):
-        _drive_one(x[n], difference, common, fixed[n])
-
-
-@nb.njit(**_flags)
-def drive(x, difference, common, fixed):
-    """fixed = x difference + common by what of x is not 0: x (B, inputs), difference (inputs, nodes).
-
-    Products are in the precision of x and difference, four of them too; their sum is in double precision.
-    """
-    if x.size * difference.shape[1] > _DRIVE_TOGETHER_ABOVE:
-        _drive_together(x, difference, common, fixed)
-        return
-    for n in range(len(x)):
-        _drive_one(x[n], difference, common, fixed[n])
-
-
-@nb.njit(**_flags)
-def _learn_block(block, g, difference, product, x, moves, common, step, twist, low, high, sums, taken):
-    n, columns = difference.shape
-    sums[block] = 0
-    own, row, lit = np.empty(len(x)), np.empty(columns), np.empty(len(x) + 1, np.int64)
-    for i in range(block * n // BLOCKS, (block + 1) * n // BLOCKS):
-        if len(product):
-            for j in range(columns):
-                row[j] = product[i, j]
-        else:
-            row[:] = 0
-            for sample in range(len(x)):
-                own[sample] = x[sample, i]
-            _add_lit(own, lit, moves, row)
-        for j in range(columns):
-            move = twist * row[j]
-            up, down = g[i, j] - (step * common[j] + move), g[n + i, j] - (step * common[j] - move)
-            up = low if up < low else (high if up > high else up)
-            down = low if down < low else (high if down > high else down)
-            g[i, j], g[n + i, j], difference[i, j] = up, down, up - down
-            sums[block, j] += up + down
-        taken[i] = _sum(g[i]) + _sum(g[n + i])
-
-
-@nb.njit(parallel=True, **_flags)
-def _learn_together(g, difference, product, x, moves, common, step, twist, low, high, sums, taken):
-    for block in nb.prange(BLOCKS):
-        _learn_block(block, g, difference, product, x, moves, common, step, twist, low, high, sums, taken)
-
-
-@nb.njit(**_flags)
-def learn_doubled(g, difference, product, x, moves, common, bias, step, twist, low, high, sums, taken):
-    """One pass over a crossbar whose rows are driven by x, -x and 1: G <- G - (step common +- twist x^T d), within the window.
-
-    Args:
-        g: S, (2 n + 1, columns), in place. difference: G+ - G-, made anew, (n, columns). product: x^T d, (n, columns), or empty: then
-            it is found on the way of x, (B, n), by what of it is not 0, and of moves: d, (B, columns).
-        common, bias: of each column; bias is what product would be in the last row. low, high: window, S.
-        sums: of columns, in BLOCKS parts, S. taken: new sums of the rows that x^2 weighs by, then of the last one, S, (n + 1,).
-    """
-    if difference.size > _PASS_TOGETHER_ABOVE:
-        _learn_together(g, difference, product, x, moves, common, step, twist, low, high, sums, taken)
-    else:
-        for block in range(BLOCKS):
-            _learn_block(block, g, difference, product, x, moves, common, step, twist, low, high, sums, taken)
-    for j in range(difference.shape[1]):
-        last = g[len(g) - 1, j] - (step * common[j] + twist * bias[j])
-        last = low if last < low else (high if last > high else last)
-        g[len(g) - 1, j] = last
-        sums[0, j] += last
-    taken[len(difference)] = _sum(g[len(g) - 1])
-
-
-@nb.njit(**_flags)
-def slopes(u, y, w, z, known, rates, common, move, moved, second):
-    """Differences of the squares of the voltages across devices in two states (u, y) and (w, z), times the rate of each crossbar.
-
-    With p = A u + o before the second crossbar, q likewise: second = (y + z)(y - z) + (p + q)(p - q) - (p + q)(y - z) - (p - q)(y + z).
-
-    Args:
-        u, w: of hidden nodes, (B, nodes). y, z: of outputs, (B, outputs). known: as in `settle`. common: (u + w)(u - w), (nodes,).
-        move: u - w, (B, nodes). moved: its sum over the batch. second: (nodes, outputs).
-    """
-    common[:], moved[:], second[:] = 0, 0, 0
-    for n in range(len(u)):
-        for j in range(u.shape[1]):
-            both, move[n, j] = u[n, j] + w[n, j], u[n, j] - w[n, j]
-            common[j] += rates[0] * both * move[n, j]
-            moved[j] += move[n, j]
-            p, q = known[GAIN, j] * both + 2 * known[OFFSET, j], known[GAIN, j] * move[n, j]
-            for k in range(y.shape[1]):
-                second[j, k] += rates[1] * (q - (y[n, k] - z[n, k])) * (p - (y[n, k] + z[n, k]))
-
-
-@nb.njit(**_flags)
-def learn(g, difference, second, product, x, moves, common, bias, other, step, twist, other_step, low, high, into, taken, known, back, a):
-    """`learn_doubled`, the same for a second crossbar, and `program` of what came out.
-
-    Args:
-        second: S, (nodes, outputs), in place; other: its slopes; other_step: of them. into: new sums of columns of the first crossbar, S.
-        Others as in `learn_doubled` and `program`, whose result is returned.
-    """
-    sums = np.empty((BLOCKS, into.size))
-    learn_doubled(g, difference, product, x, moves, common, bias, step, twist, low, high, sums, taken)
-    into[:] = 0
-    for block in range(BLOCKS):
-        for j in range(into.size):
-            into[j] += sums[block, j]
-    for j in range(second.shape[0]):
-        for k in range(second.shape[1]):
-            new = second[j, k] - other_step * other[j, k]
-            second[j, k] = low if new < low else (high if new > high else new)
-    return program(second, second, into, known, back, a)

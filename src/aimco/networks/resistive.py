@@ -253,8 +253,7 @@ class Resistive(Arrays):
 
     def phases(self, x: torch.Tensor, target: torch.Tensor, beta: float, *, centred: bool = True) -> Phases:
         """Operating points of inputs x (B, inputs), V: free, and nudged by beta (S) per error towards target (B, outputs), V, and away."""
-        if target.shape != (len(x), self.conductances[-1].shape[1] // 2):
-            raise InputError(f"target must be ({len(x)}, {self.conductances[-1].shape[1] // 2}) voltages, got {tuple(target.shape)}")
+        self._check_target(x, target)
         fixed, span = self.forced(x), (4 if centred else 2) * beta
         free = self.relax(x, fixed)
         error = self.read(free) - target
@@ -262,6 +261,10 @@ class Resistive(Arrays):
         nudged = self.relax(x, fixed, torch.cat((nudge, -nudge)) if centred else nudge, free)
         towards, away = nudged.phases(2) if centred else (nudged, free)
         return Phases(x, error, free, towards, away, span, self.bias_V, self.lines(x) if isinstance(self.circuit(), Ported) else None)
+
+    def _check_target(self, x: torch.Tensor, target: torch.Tensor) -> None:
+        if target.shape != (asked := (len(x), self.conductances[-1].shape[1] // 2)):
+            raise InputError(f"target must be {asked} voltages, got {tuple(target.shape)}")
 
     def of_sources(self, driven: torch.Tensor) -> float:
         """What the sources' own voltages squared take of the power of a batch, W: sum g p^2. Known where descent is compiled."""
@@ -300,6 +303,7 @@ class Resistive(Arrays):
         self, x: torch.Tensor, target: torch.Tensor, beta: float, steps: Sequence[float], *, centred: bool = True
     ) -> compiled.Learned:
         """`phases` of inputs x and `learn` of what they tell, to rounding, in compiled code."""
+        self._check_target(x, target)
         made, self._made = self._present(), None  # whatever stops it: conductances are looked at anew
         batch = compiled.Batch(x, self.bias_V, target, self.readout_noise(target), beta, 1 + centred, self.tolerance)
         learned = compiled.step(made.circuit, made.difference, batch, steps, (self.g_min, self.g_max))
