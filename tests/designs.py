@@ -6,8 +6,10 @@ import aimco as ai
 from aimco.learning import Rule
 
 LAYER_RULES = [kind for kind in Rule.kinds() if Rule.of_kind(kind).network is None]
+_LEAKS = {"device": ai.Device.named("soft-bounds").replace("retention_s", 1.0).as_dict()}
 NEEDED = {
-    "retention-tiki-taka": {"device": ai.Device.named("soft-bounds").replace("retention_s", 1.0).as_dict()},
+    "retention-tiki-taka": _LEAKS,
+    "chopped-retention-tiki-taka": _LEAKS,
     "probabilistic-write": {"device": ai.Device.named("soft-bounds").replace("programming_noise", [2e-10, 0.0, 0.0]).as_dict()},
     "weight-transfer": {"cell": {"kind": "capacitor-pcm"}},
 }

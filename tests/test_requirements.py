@@ -74,7 +74,7 @@ def test_a_fraction_of_the_deviation_lies_between_near_ideal_and_tolerated(line)
     assert line.eased(worst, 1.0) == pytest.approx(worst)
 
 
-@pytest.mark.parametrize("rule", ["sgd", "tiki-taka-v2", "retention-tiki-taka"])
+@pytest.mark.parametrize("rule", ["sgd", "tiki-taka-v2", "retention-tiki-taka", "chopped-retention-tiki-taka"])
 def test_every_line_reaches_the_design(rule):
     cls = known_rule(rule)
     base = design(bench("digits"), rule, ideal(cls))

@@ -149,7 +149,7 @@ def design(made: Bench, rule: str, point: Point) -> Design:
     one = _HALF_RANGE * _READ_VOLTAGE / point["bound"]  # A: current of a weight of 1 driven by an input of 1
     learning: dict[str, Any] = {"kind": rule, "lr": made.lr}
     if issubclass(cls, TikiTakaV2):
-        learning |= {"lr": FAST_LR, "lr_fast": 0.1, "granularity": GRANULARITY, "transfer_every": 2}
+        learning |= {"lr": FAST_LR, "granularity": GRANULARITY, "transfer_every": 2}
         learning["slow_device"] = _device(cls, point, point["retention"])
     return Design.of(
         {
