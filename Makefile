@@ -61,7 +61,7 @@ references: install  ## reproduce published figures on MNIST (some hours; DATA=f
 	$(BIN)/aimco reference run rasch2024-fig4 rasch2024-update-time retention-reference zero-shift-cost igzo-xor adc-regression rpu-tile neurram neurosim-fc --out docs/results
 	$(BIN)/aimco reference run rasch2024-mnist --data-dir $(DATA) --out docs/results
 	$(BIN)/aimco reference run kim2018-splitting --data-dir $(DATA) --checkpoints build/kim2018 --out docs/results
-	$(BIN)/aimco requirements --rule sgd --rule tiki-taka-v2 --rule retention-tiki-taka --task digits --out docs/results
+	$(BIN)/aimco requirements --rule sgd --rule tiki-taka-v2 --rule retention-tiki-taka --rule chopped-retention-tiki-taka --task digits --out docs/results
 	$(BIN)/aimco requirements --rule sgd --task mnist --data-dir $(DATA) --limit 10000 --out docs/results
 	$(BIN)/python examples/papers/refresh_of_pairs.py --out docs/results
 	$(BIN)/python examples/papers/leak_and_reference.py --data-dir $(DATA) --out docs/results

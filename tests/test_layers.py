@@ -193,12 +193,13 @@ def test_an_lstm_refuses_other_shapes(shape, seeds):
         ai.nn.LSTM(6, 5, design=design(), seeds=seeds)(torch.zeros(shape))
 
 
-def test_tiki_taka_per_batch_moves_one_row_however_many_patches():
-    made = design(rule="tiki-taka").replace("rule.per_batch", True)
+@pytest.mark.parametrize("rule", ["tiki-taka", "tiki-taka-v2", "residual", "mixed-precision"])
+def test_a_rule_paced_by_batches_takes_one_turn_however_many_patches(rule):
+    made = design(rule=rule).replace("rule.per_batch", True).replace("rule.transfer_every", 1)
     layer = ai.nn.Conv2d(1, 4, 2, design=made)
     optimizer = ai.optim.InMemory(layer.parameters(), lr=0.1)
     for k in range(7):
         optimizer.zero_grad()
         layer(torch.rand(3, 1, 5, 5)).sum().backward()
         optimizer.step()
-        assert layer.matrices["C"].counts["updates"] == k + 1
+        assert int(layer.rule_state["reads"]) == k + 1

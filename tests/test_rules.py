@@ -13,7 +13,7 @@ from aimco.arrays.crossbar import Crossbar
 from aimco.cell import Cell
 from aimco.device.device import Device
 from aimco.kernels import filters
-from aimco.learning import Rule, clock, reads_between
+from aimco.learning import Rule, clock, reads_between, turns
 from aimco.mapping import AnalogMatrix
 from aimco.networks.layers import Linear
 from aimco.periphery import Periphery
@@ -109,7 +109,19 @@ def test_no_row_is_read_twice_in_a_run():
             ends = run.stop
         assert ends == samples
     assert found == [(n % 3, n) for n in range(9)]
-    assert (int(state["samples"]), int(state["reads"])) == (0, 9)
+    assert (int(state["since"]), int(state["reads"])) == (0, 9)
+
+
+def test_a_turn_may_be_counted_in_batches():
+    """Every second batch, at its end, whatever its size; one without samples is none."""
+    state = clock()
+    sizes = (5, 1, 0, 7, 3, 2)
+    runs = [list(reads_between(2, state, n, 3, per_batch=True)) for n in sizes]
+    assert [[after.tolist() for _, after, _, _ in run] for run in runs] == [[[]], [[0]], [[]], [[]], [[2]], [[]]]
+    again = clock()
+    x = [torch.zeros(1, n, 1) for n in sizes]
+    assert [[read for read, *_ in turns(2, again, part, part, per_batch=True)] for part in x] == [[None], [0], [], [None], [1], [None]]
+    assert state == again
 
 
 def test_pulses_up_and_down_in_turn_settle_at_the_symmetry_point():

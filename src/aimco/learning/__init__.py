@@ -178,43 +178,47 @@ def _sum(parts: Iterable[tuple[Any, torch.Tensor]]) -> torch.Tensor:
 
 
 def clock() -> dict[str, torch.Tensor]:
-    """State of a rule that does something every so many samples: samples since the last time, and how many times."""
-    return {name: torch.zeros((), dtype=torch.int64) for name in ("samples", "reads")}
+    """State of a rule that does something every so often: samples or batches since the last time, and how many times."""
+    return {name: torch.zeros((), dtype=torch.int64) for name in ("since", "reads")}
+
+
+def _ends(every: int, per_batch: bool, state: Mapping[str, torch.Tensor], samples: int) -> np.ndarray:
+    """The samples of a batch after which something is done, one at each multiple of `every` samples, or batches."""
+    since, passed = int(state["since"]), min(samples, 1) if per_batch else samples
+    ends = np.arange(every - since - 1, passed, every)
+    state["since"].fill_((since + passed) % every)
+    state["reads"].add_(len(ends))
+    return ends + samples - 1 if per_batch else ends
 
 
 def turns(
-    every: int, state: Mapping[str, torch.Tensor], x: torch.Tensor, d: torch.Tensor
+    every: int, state: Mapping[str, torch.Tensor], x: torch.Tensor, d: torch.Tensor, *, per_batch: bool = False
 ) -> Iterator[tuple[int | None, torch.Tensor, torch.Tensor]]:
     """Samples of a batch up to each multiple of `every`, and how many times it was reached before; None where the batch ends before it."""
-    samples, reads, first, batch = int(state["samples"]), int(state["reads"]), 0, x.shape[1]
-    while first < batch:
-        last = min(first + every - samples, batch)
-        samples = (samples + last - first) % every
-        part = (x, d) if last - first == batch else (x[:, first:last], d[:, first:last])
-        yield None if samples else reads, *part
-        first, reads = last, reads + (samples == 0)
-    state["samples"].fill_(samples)
-    state["reads"].fill_(reads)
+    reads, first, batch = int(state["reads"]), 0, x.shape[1]
+    for end in (_ends(every, per_batch, state, batch) + 1).tolist():
+        yield reads, *((x, d) if end - first == batch else (x[:, first:end], d[:, first:end]))
+        first, reads = end, reads + 1
+    if first < batch:
+        yield None, *((x, d) if first == 0 else (x[:, first:], d[:, first:]))
 
 
 def reads_between(
-    every: int, state: Mapping[str, torch.Tensor], samples: int, rows: int
+    every: int, state: Mapping[str, torch.Tensor], samples: int, rows: int, *, per_batch: bool = False
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
     """A batch in runs in which no row is read twice, with the reads between their samples, one after each multiple of `every`.
 
     Yields:
         Samples of the run; after which of them there is a read (T,), which row it reads (T,), and how many came before it (T,).
     """
-    since, first, done = int(state["samples"]), int(state["reads"]), 0
-    ends = np.arange(every - since - 1, samples, every)
+    first, done = int(state["reads"]), 0
+    ends = _ends(every, per_batch, state, samples)
     for start in range(0, len(ends) or 1, rows):
         after = ends[start : start + rows]
         last = samples if start + rows >= len(ends) else int(after[-1]) + 1
         reads = first + start + np.arange(len(after))
         yield slice(done, last), after - done, reads % rows, reads
         done = last
-    state["samples"].fill_((since + samples) % every)
-    state["reads"].fill_(first + len(ends))
 
 
 def one_hot(arrays: AnalogMatrix, k: int) -> torch.Tensor:

@@ -21,9 +21,11 @@ class MixedPrecision(Rule):
 
     Args:
         transfer_every: samples between two writes of W.
+        per_batch: whether transfer_every counts batches, whatever their vectors: in a convolution each patch is one.
     """
 
     transfer_every: int = Field(default=100, ge=1, le=1_000_000, description="samples between writes of W")
+    per_batch: bool = False
 
     def start(self, arrays):
         return clock() | {"chi": torch.zeros(arrays["W"].shape)}
@@ -31,7 +33,7 @@ class MixedPrecision(Rule):
     def update(self, arrays, state, x, d, lr):
         w, chi = arrays["W"], state["chi"]
         step = across(w.step, w.shape[0])
-        for time, xs, ds in turns(self.transfer_every, state, x, d):
+        for time, xs, ds in turns(self.transfer_every, state, x, d, per_batch=self.per_batch):
             chi.baddbmm_(xs.transpose(1, 2), ds * lr)
             w.digital(xs.shape[1] * (2 * w.shape[1] + 1) * w.shape[2])
             if time is not None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from pydantic import Field
 
-from aimco.learning import Needs, Referenced, one_hot
+from aimco.learning import Needs, Referenced, clock, one_hot, turns
 from aimco.periphery import across
 
 
@@ -39,7 +38,7 @@ class TikiTaka(Referenced):
 
     def start(self, arrays):
         self.find(arrays["A"])
-        return {"k": torch.zeros((), dtype=torch.int64), "t": torch.zeros((), dtype=torch.int64)}
+        return clock()
 
     def shares(self):
         return {"C": 1.0} | ({"A": self.gamma} if np.any(self.gamma) else {})
@@ -47,14 +46,8 @@ class TikiTaka(Referenced):
     def update(self, arrays, state, x, d, lr):
         a, c = arrays["A"], arrays["C"]
         transfer_lr = lr * across(self.transfer_lr, x.shape[0])
-        k, t, first = int(state["k"]), int(state["t"]), 0
-        while first < x.shape[1]:
-            last = x.shape[1] if self.per_batch else min(first + self.transfer_every - k, x.shape[1])
-            a.pulse(x[:, first:last], d[:, first:last], self.lr_fast)
-            k, first = (k + (1 if self.per_batch else last - first)) % self.transfer_every, last
-            if k == 0:
-                v = a.read_line(t)
-                c.pulse(one_hot(c, t), v[:, None], transfer_lr)
-                t = (t + 1) % a.rows
-        state["k"].fill_(k)
-        state["t"].fill_(t)
+        for read, xs, ds in turns(self.transfer_every, state, x, d, per_batch=self.per_batch):
+            a.pulse(xs, ds, self.lr_fast)
+            if read is not None:
+                t = read % a.rows
+                c.pulse(one_hot(c, t), a.read_line(t)[:, None], transfer_lr)

@@ -32,6 +32,7 @@ class TikiTakaV2(Referenced):
 
     Args:
         lr_fast: learning rate lambda_A of A. lr: lambda. transfer_every: n_s, samples between two reads of A.
+        per_batch: whether transfer_every counts batches, whatever their vectors: in a convolution each patch is one.
         granularity: gamma_0, how many steps of W the filter gathers before it sends one.
         scale_fast: whether lr_fast is in units of l_max dw_min / (mu_x mu_d), with the longest train l_max and running means of
             max |x| and max |d|, so that trains stay as long whatever the size of the gradient.
@@ -41,6 +42,7 @@ class TikiTakaV2(Referenced):
 
     lr_fast: float = Field(default=0.1, gt=0, le=1000, description="learning rate of A")
     transfer_every: int = Field(default=2, ge=1, le=1_000_000, description="samples between transfers")
+    per_batch: bool = False
     granularity: float = Field(default=200.0, gt=0, le=1e9, description="steps of W that the filter gathers")
     scale_fast: bool = True
     most_pulses: int = Field(default=10, ge=1, le=1000, description="most pulses on a weight by one transfer")
@@ -57,7 +59,7 @@ class TikiTakaV2(Referenced):
 
     def update(self, arrays, state, x, d, lr):
         a, w = arrays["A"], arrays["W"]
-        for samples, after, rows, reads in reads_between(self.transfer_every, state, x.shape[1], w.rows):
+        for samples, after, rows, reads in reads_between(self.transfer_every, state, x.shape[1], w.rows, per_batch=self.per_batch):
             xs, ds = x[:, samples].contiguous(), d[:, samples].contiguous()
             rates = self.fast_rates(state, a, xs, ds, after)
             xs, signs, flips = self.chopped(state, a, xs, after, rows, reads)

@@ -90,10 +90,16 @@ def run(settings: Settings) -> list[Row]:
     seeds = range(settings.seed, settings.seed + plan.seeds)
     seen = task.train_x[:_CALIBRATION]
 
-    def judged(models: Sequence[nn.Sequential]) -> float:
-        return 100 * float(np.mean([float(accuracy(model, task)[0]) for model in models]))
+    sizes, asked = (None, *plan.rows), 0
 
-    sizes = (None, *plan.rows)
+    def judged(models: Sequence[nn.Sequential]) -> float:
+        nonlocal asked
+        found = 100 * float(np.mean([float(accuracy(model, task)[0]) for model in models]))
+        asked += 1
+        if settings.on_step:
+            settings.on_step(f"trained networks on arrays: {found:.2f} %", asked / (1 + len(plan.rows) * (3 + len(BITS))))
+        return found
+
     trained = {seed: {size: train(settings, plan, task, size, seed) for size in sizes} for seed in seeds}
     whole = [trained[seed][None] for seed in seeds]
     base = judged(whole)
