@@ -28,5 +28,3 @@ class ChoppedRetentionTikiTaka(Agad):
     reference: Literal["symmetry-point", "resting-point", "none"] = "resting-point"
     flip: float = Field(default=0.3, ge=0, le=1, description="probability of a change of sign after a read")
     memory: float = Field(default=1.0, gt=0, le=1, description="share of a read in the running mean of A")
-    lr_fast: float = Field(default=0.3, gt=0, le=1000, description="learning rate of A")
-    most_pulses: int = Field(default=30, ge=1, le=1000, description="most pulses on a weight by one transfer")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from pydantic import Field
 
-from aimco.learning import Rule
+from aimco.learning import Rule, clock, turns
 from aimco.record import PathError
 
 
@@ -37,14 +36,11 @@ class WeightTransfer(Rule):
             raise PathError("cell.kind", f"must be capacitor-pcm for rule.kind = 'weight-transfer', got {design.cell.kind}")
 
     def start(self, arrays):
-        return {"samples": torch.zeros((), dtype=torch.int64)}
+        return clock()
 
     def update(self, arrays, state, x, d, lr):
-        w, samples, first = arrays["W"], int(state["samples"]), 0
-        while first < x.shape[1]:
-            last = min(first + self.transfer_every - samples, x.shape[1])
-            w.pulse(x[:, first:last], d[:, first:last], lr)
-            samples, first = (samples + last - first) % self.transfer_every, last
-            if samples == 0:
+        w = arrays["W"]
+        for time, xs, ds in turns(self.transfer_every, state, x, d):
+            w.pulse(xs, ds, lr)
+            if time is not None:
                 w.transfer(self.invert)
-        state["samples"].fill_(samples)

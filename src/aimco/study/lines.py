@@ -16,7 +16,7 @@ STEP, BOUND = 0.001, 0.6  # of a weight: the near-ideal device has 2 BOUND / STE
 _HALF_RANGE, _READ_VOLTAGE = 1e-6, 0.2  # S, V: their size has no effect on accuracy
 _NO_BOUND, _NEVER = 1e6, 1e12
 RESTING = 4000.0  # samples: of the near-ideal leaking device
-FAST_LR, GRANULARITY = 0.5, 200.0
+FAST_RULE = {"lr": 0.5, "lr_fast": 0.3, "most_pulses": 30, "granularity": 200.0, "transfer_every": 2}  # of every rule with a fast array
 Point = Mapping[str, float]
 
 
@@ -149,8 +149,7 @@ def design(made: Bench, rule: str, point: Point) -> Design:
     one = _HALF_RANGE * _READ_VOLTAGE / point["bound"]  # A: current of a weight of 1 driven by an input of 1
     learning: dict[str, Any] = {"kind": rule, "lr": made.lr}
     if issubclass(cls, TikiTakaV2):
-        learning |= {"lr": FAST_LR, "granularity": GRANULARITY, "transfer_every": 2}
-        learning["slow_device"] = _device(cls, point, point["retention"])
+        learning |= FAST_RULE | {"slow_device": _device(cls, point, point["retention"])}
     return Design.of(
         {
             "device": _device(cls, point, point.get("fast_retention", point["retention"])),

@@ -17,8 +17,9 @@ from aimco import tasks
 from aimco.cost.price import sample_latency
 from aimco.design import Design
 from aimco.evaluation import evaluate_many
+from aimco.learning.tiki_taka_v2 import TikiTakaV2
 from aimco.record import InputError, _meant, write_atomic
-from aimco.study.lines import RESTING, Bench, Point, Sweep, bench, design, ideal, known_rule, settles, sweeps, waits
+from aimco.study.lines import FAST_RULE, RESTING, Bench, Point, Sweep, bench, design, ideal, known_rule, settles, sweeps, waits
 from aimco.study.specification import Answer, Derived, Finding, Joint
 from aimco.study.threshold import closer, penalty, threshold
 from aimco.tasks import Task
@@ -210,6 +211,8 @@ def _joint(rule: str, findings: Sequence[Finding], base: Point, runs: Runs, near
 
 def _notes(rule: Any, base: Point) -> list[str]:
     notes = ["outputs that saturate are not read again, so that the largest output is seen; converters have no levels"]
+    if issubclass(rule, TikiTakaV2):
+        notes.append("every rule with a filter learns with " + ", ".join(f"{name} {value:g}" for name, value in FAST_RULE.items()))
     if settles(rule):
         notes.append("the response is that of soft bounds: a constant step has no state where unequal steps balance")
     if waits(rule):
