@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -165,3 +166,43 @@ def test_a_member_has_the_draws_of_its_solo_run():
         solo = Crossbar(Device.named("soft-bounds"), 30, 20, seeds=(seed,))
         solo.pulse(x, d, np.array([0.01]))
         assert torch.equal(solo.state[0], together.state[e])
+
+
+@pytest.mark.parametrize("members", [1, 9])
+@pytest.mark.parametrize("reference", ["mid-range", "symmetry-point"])
+@pytest.mark.parametrize(("rows", "columns"), [(40, 12), (12, 40)])
+@pytest.mark.parametrize("mode", ["exact", "aggregated", "auto"])
+def test_pulses_that_wait_end_where_pulses_at_once_do(monkeypatch, members, reference, rows, columns, mode):
+    """A large array applies its pulses row by row when there are many: reads, states and counts are those of one that never waits."""
+    device = Device.named("rpu").replace("spread", {"step": 0.3, "asymmetry": 0.2})
+    seeds, given = tuple(range(members)), {"reference": reference, "pulses": Pulses(length=7, mode=mode)}
+    at_once = Crossbar(device, rows, columns, seeds=seeds, **given)
+    monkeypatch.setattr("aimco.arrays.crossbar._FAR", 0)
+    monkeypatch.setattr("aimco.arrays.crossbar._WAITING", 12)
+    waiting, draws, waited = Crossbar(device, rows, columns, seeds=seeds, **given), torch.Generator().manual_seed(0), False
+    rate, line = np.full((members, 5), 0.02), 0
+    for k in range(12):
+        x = torch.randn(members, 5, rows, generator=draws) * (torch.rand(members, 5, rows, generator=draws) < 0.5)
+        d = torch.randn(members, 5, columns, generator=draws) * (0 if k == 7 else 1)
+        after = np.array([0, 0, 3])[: k % 4]
+        lines = (line + np.arange(len(after))) % rows
+        line += len(after)
+        seen, first = waiting.pulse_and_read(x, d, rate, after, lines), 0
+        for t, last in enumerate((*(after + 1).tolist(), 5)):
+            if last > first:
+                at_once.pulse(x[:, first:last].contiguous(), d[:, first:last].contiguous(), rate[:, first:last].copy())
+            if t < len(lines):
+                assert torch.equal(seen[:, t], at_once.line(int(lines[t])))
+            first = last
+        waited |= waiting._waiting > 0
+        if k == 5:
+            waiting.pulse(x, d, rate)
+            at_once.pulse(x, d, rate)
+        if k == 8:
+            saved = waiting.checkpoint()
+            waiting = Crossbar(device, rows, columns, seeds=seeds, **given)
+            waiting.restore(saved)
+        if k == 10:
+            waiting = copy.deepcopy(waiting)
+    assert waited and torch.equal(waiting.state, at_once.state)
+    assert {n: np.asarray(v).tolist() for n, v in waiting.counts.items()} == {n: np.asarray(v).tolist() for n, v in at_once.counts.items()}

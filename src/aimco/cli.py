@@ -259,7 +259,8 @@ def bench(name: tyro.conf.Positional[str], /, *, peer: str | None = None, out: s
     unit, peers = measured["rows"][0]["unit"], dict.fromkeys(row["peer"] for row in measured["rows"])
     shown = Table(title=f"{measured['bench']}: {unit}, {measured['threads']} threads", caption=f"peer: {'; '.join(peers)}", box=None)
     for column in ("case", "ours", "peer", "ratio"):
-        shown.add_column(column, no_wrap=True, justify="left" if column == "case" else "right")
+        is_case = column == "case"
+        shown.add_column(column, no_wrap=not is_case, overflow="fold", justify="left" if is_case else "right")
     for row in measured["rows"]:
         shown.add_row(row["case"], *(f"{v:,.0f}" if v >= 1000 else f"{v:.3g}" for v in (row["value"], row["peer_value"], row["ratio"])))
     Console().print(shown)

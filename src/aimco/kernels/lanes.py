@@ -80,6 +80,21 @@ def add32(typing, x, y):
 
 
 @intrinsic
+def prefetch(typing, row, k):
+    """Ask for the memory that holds element k of a row, which is soon needed, without waiting for it."""
+
+    def code(context, builder, signature, args):
+        pointer = ir.IntType(8).as_pointer()
+        place = builder.gep(context.make_array(signature.args[0])(context, builder, args[0]).data, [args[1]])
+        kind = ir.FunctionType(ir.VoidType(), [pointer, _I32, _I32, _I32])
+        ask = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        builder.call(ask, [builder.bitcast(place, pointer), _word(0), _word(3), _word(1)])  # a read, to be kept, of data
+        return context.get_dummy_value()
+
+    return nb.void(row, nb.int64), code
+
+
+@intrinsic
 def same_sign(typing, x, d):
     """True where the sign bits of two pulse trains agree."""
 

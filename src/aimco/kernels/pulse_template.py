@@ -13,8 +13,8 @@ from statistics import NormalDist
 import numba as nb
 import numpy as np
 
-from aimco.kernels.lanes import add32, base, coincidences, hash_add, lowest_slot, rough_normal, same_sign
-from aimco.kernels.trains import ACTIVE, AGGREGATED, FILLED, encode
+from aimco.kernels.lanes import add32, base, coincidences, hash_add, lowest_slot, prefetch, rough_normal, same_sign
+from aimco.kernels.trains import ACTIVE, AGGREGATED, encode, sends, sort_pulses
 
 # <response>
 NOISY = False
@@ -34,6 +34,11 @@ def device(a, m, e, i, j):
 
 
 @nb.njit(inline="always")
+def device_near(own, m, j):
+    return Device(own[j, 0], own[j, 1], own[j, 2], own[j, 3])
+
+
+@nb.njit(inline="always")
 def device_of_row(a, m, j):
     return Device(a[0, j], a[1, j], a[2, j], a[3, j])
 
@@ -42,6 +47,8 @@ def device_of_row(a, m, j):
 
 _DEVIATES = np.array([NormalDist().inv_cdf((k + 0.5) / 64) for k in range(64)] if WHOLE else [0.0], np.float32)
 BLOCK = 16  # rows that a thread takes at a time
+_LINE = 16  # numbers that a line of the processor's cache holds
+_OFTEN = 4  # samples that pulse a row from which most of its lines are needed
 _ROW, _SLOT = np.uint32(0x9E3779B9), np.uint32(0x85EBCA6B)
 _pulse = nb.njit(inline="always", error_model="numpy")(response)
 _flags = {"cache": True, "error_model": "numpy", "nogil": True, "fastmath": {"contract", "arcp", "nsz", "nnan", "ninf"}}
@@ -75,119 +82,204 @@ def _all_at_once(w, origin, a, m, x, d, key, take):
 
 
 @nb.njit(inline="always")
-def _one_by_one(state, origin, a, m, x, columns, filled, e, i, o, key, noise, take):
-    """The definition: slot after slot, each coincidence its own step. The noise of a slot is drawn first, as vector code."""
+def _step_each(w, origin, own, m, columns, start, end, up, key, noise):
+    """One step of each device of a row that is listed. The noise is drawn first, as vector code."""
+    for k in range(end - start):
+        noise[k] = _noise(hash_add(key, columns[start + k]))
+    for k in range(end - start):
+        j = columns[start + k]
+        w[j] = _after(w[j], origin[j], np.float32(1), up, device_near(own, m, j), noise[k])
+    return np.int64(end - start)
+
+
+@nb.njit(inline="always")
+def _one_by_one(w, origin, own, m, x, columns, starts, b, key, noise, take):
+    """The definition: slot after slot, each coincidence its own step."""
     hits = 0
     slots = np.uint32(x & np.uint32(0x7FFFFFFF))
-    positive = (x >> np.uint32(31)) == 0
+    negative = np.uint32(x >> np.uint32(31))
     while slots != 0:
-        slot = np.int64(lowest_slot(slots))
+        slot = np.uint64(lowest_slot(slots))
         slots = np.uint32(slots & np.uint32(slots - np.uint32(1)))
-        slot_key = hash_add(key, np.uint32(np.uint32(slot + 1) * _SLOT))
-        for sign in range(2):
-            fired = filled[2 * slot + sign]
-            start = sign * (columns.shape[1] - fired)
-            up = positive == (sign == 0)
-            if take != 0:
-                if up != (take > 0):
-                    continue
-                up = True
-            for k in range(fired):
-                noise[k] = _noise(hash_add(slot_key, columns[slot, start + k]))
-            for k in range(fired):
-                j = columns[slot, start + k]
-                state[e, i, j] = _after(state[e, i, j], origin[e, o, j], np.float32(1), up, device(a, m, e, i, j), noise[k])
-            hits += fired
+        slot_key, at = hash_add(key, np.uint32(np.uint32(slot + np.uint64(1)) * _SLOT)), np.uint64(2) * slot
+        like, unlike = np.uint64(at + np.uint64(negative)), np.uint64(at + np.uint64(1) - np.uint64(negative))
+        if take >= 0:
+            hits += _step_each(w, origin, own, m, columns, starts[b, like], starts[b, like + np.uint64(1)], True, slot_key, noise)
+        if take <= 0:
+            hits += _step_each(w, origin, own, m, columns, starts[b, unlike], starts[b, unlike + np.uint64(1)], take != 0, slot_key, noise)
     return hits
 
 
 @nb.njit(inline="always")
-def _sample(state, origin, a, m, trains, e, b, low, high, start, noise, take):
-    """One sample on the rows low..high of a member. A row taken out as an array of its own costs a reference count:
-    nothing for a long loop, too much for a few coincidences."""
-    x_words, d_words, rows, columns, lengths = trains
-    hits = 0
-    active, aggregated, filled = lengths[e, b, ACTIVE], lengths[e, b, AGGREGATED], lengths[e, b, FILLED:]
-    listed, slots = rows[e, b, :active], columns[e, b]
-    for k in range(np.searchsorted(listed, low), active):
-        i = np.int64(listed[k])
-        if i >= high:
-            break
-        o = i if REFERENCED else 0
-        key = hash_add(start, np.uint32(np.uint32(i) * _ROW))
-        if aggregated:
-            hits += _all_at_once(state[e, i], origin[e, o], a[0][e, i], m[e], x_words[e, b, i], d_words[e, b], key, take)
-        else:
-            hits += _one_by_one(state, origin, a, m, x_words[e, b, i], slots, filled, e, i, o, key, noise, take)
-    return hits
+def _fetch(numbers, start, end):
+    """Ask for a part of an array from memory."""
+    for k in range(start, end, _LINE):
+        prefetch(numbers, k)
 
 
 @nb.njit(inline="always")
-def _read(state, e, low, high, k, on_its_side, out):
-    """The states of row k of the array as it is wired, as far as the rows low..high in memory hold them."""
+def _fetch_row(state, origin, whole_or_own, e, i, part, parts):
+    """Ask for one of so many parts of the devices of a row."""
+    w, o, own = state[e, i], origin[e, i if REFERENCED else 0], whole_or_own[e, i]
+    _fetch(w, w.size * part // parts, w.size * (part + 1) // parts)
+    _fetch(own.reshape(own.size), own.size * part // parts, own.size * (part + 1) // parts)
+    if REFERENCED:
+        _fetch(o, o.size * part // parts, o.size * (part + 1) // parts)
+
+
+@nb.njit(**_flags)
+def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, take):
+    """All samples on one row after the other, low..high of one member: a row stays in a core's own cache while it is pulsed, and where it
+    is pulsed often, the next one comes from memory meanwhile."""
+    (x_words, d_words, _, lengths), (samples, firsts, columns, starts) = trains, pulses
+    noise, shared = np.empty(state.shape[2], np.float32), m[e]
+    for i in range(low, high):
+        begin, count = firsts[i], firsts[i + 1] - firsts[i]
+        if count == 0:
+            continue
+        w, o, whole, own = state[e, i], origin[e, i if REFERENCED else 0], a[0][e, i], a[1][e, i]
+        for t in range(count):
+            b = np.uint64(samples[begin + t])
+            x, aggregated = x_words[e, b, i], lengths[e, b, AGGREGATED] != 0
+            if count >= _OFTEN and i + 1 < high:
+                _fetch_row(state, origin, a[0] if aggregated else a[1], e, i + 1, t, count)
+            key = hash_add(base(keys[e, 2], first + b), np.uint32(np.uint32(i) * _ROW))
+            if not aggregated:
+                hits[e, i] += _one_by_one(w, o, own, shared, x, columns, starts, b, key, noise, take)
+            elif sends(x) and take == 0:
+                hits[e, i] += _all_at_once(w, o, whole, shared, x, d_words[e, b], key, 0)
+            elif sends(x):
+                hits[e, i] += _all_at_once(w, o, whole, shared, x, d_words[e, b], key, take)
+
+
+@nb.njit(inline="always")
+def _alone(w, origin, p, x, d, aggregated, key, j):
+    """The state of one device after the coincidences of one sample, and how many there were."""
+    slots, up, hits = np.uint32(x & d & np.uint32(0x7FFFFFFF)), same_sign(x, d), coincidences(x, d)
+    if aggregated and hits:
+        w = _after(w, origin, np.float32(hits), up, p, _noise(hash_add(key, j)))
+    while slots != 0 and not aggregated:
+        slot = np.uint32(lowest_slot(slots))
+        slots = np.uint32(slots & np.uint32(slots - np.uint32(1)))
+        w = _after(w, origin, np.float32(1), up, p, _noise(hash_add(hash_add(key, np.uint32((slot + np.uint32(1)) * _SLOT)), j)))
+    return w, hits
+
+
+@nb.njit(inline="always")
+def _fetch_column(w, o, own, k):
+    """Ask for the devices of a column from memory, all at once: they are far apart."""
+    rows, columns, each = own.shape
+    flat_w, flat_o, flat = w.reshape(w.size), o.reshape(o.size), own.reshape(own.size)
+    for i in range(rows):
+        place = i * columns + k
+        prefetch(flat_w, place)
+        prefetch(flat, place * each)
+        prefetch(flat, place * each + each - 1)
+        if REFERENCED:
+            prefetch(flat_o, place)
+
+
+@nb.njit(**_flags)
+def _line_first(e, k, count, on_its_side, keys, first, state, origin, a, m, trains, hits):
+    """The first `count` samples on one row of the array as it is wired, ahead of the other rows; its pulses leave the trains."""
+    x_words, d_words, rows, lengths = trains
+    words = d_words if on_its_side else x_words
     if on_its_side:
-        for i in range(low, high):
-            out[i] = state[e, i, k]
-    elif low <= k < high:
-        out[:] = state[e, k]
+        _fetch_column(state[e], origin[e], a[1][e], k)
+    for b in range(count):
+        word, active, aggregated = words[e, b, k], lengths[e, b, ACTIVE], lengths[e, b, AGGREGATED] != 0
+        if active == 0 or not sends(word):
+            continue
+        start = base(keys[e, 2], first + b)
+        for t in range(active if on_its_side else d_words.shape[2]):
+            i, j = (np.int64(rows[e, b, t]), k) if on_its_side else (k, t)
+            o, key = i if REFERENCED else 0, hash_add(start, np.uint32(np.uint32(i) * _ROW))
+            x, d = x_words[e, b, i], d_words[e, b, j]
+            if sends(np.uint32(x & d)):
+                p = device(a, m, e, i, j)
+                state[e, i, j], met = _alone(state[e, i, j], origin[e, o, j], p, x, d, aggregated, key, np.uint32(j))
+                hits[e, i] += met
+        words[e, b, k] = 0
 
 
 @nb.njit(**_flags)
-def _rows(e, low, high, batch, keys, first, state, origin, a, m, trains, hits, take, reads):
-    """All samples on the rows low..high of one member, and the reads between them."""
-    noise, (after, lines, on_its_side, seen), t = np.empty(state.shape[2], np.float32), reads, 0
-    for b in range(batch):
-        hits[e, low] += _sample(state, origin, a, m, trains, e, b, low, high, base(keys[e, 2], first + b), noise, take)
-        while t < after.size and after[t] == b:
-            _read(state, e, low, high, lines[t], on_its_side, seen[e, t])
-            t += 1
+def _receive(e, x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, reads):
+    """Encode the trains of a batch, and read rows between its samples; returns the coincidences to expect."""
+    after, lines, on_its_side, out = reads
+    work = encode(e, at, x, d, lr, dw_min, options, keys, first, trains, tally)
+    for t in range(after.size):
+        _line_first(e, lines[t], at + after[t] + 1, on_its_side, keys, first, state, origin, a, m, trains, hits)
+        for j in range(out.shape[2]):
+            out[e, t, j] = state[e, j, lines[t]] if on_its_side else state[e, lines[t], j]
+    return work
 
 
 @nb.njit(**_flags)
-def pulse(x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, tally, hits, take, reads, alone_below):
-    """Encode the trains of a batch and, where they make little work, apply them; returns whether that was done.
+def _settle(e, count, keys, first, state, origin, a, m, trains, hits, take):
+    """The first `count` samples on all rows of one member."""
+    pulses = sort_pulses(e, count, trains)
+    _rows(e, 0, state.shape[1], keys, first, state, origin, a, m, trains, pulses, hits, take)
+
+
+@nb.njit(**_flags)
+def pulse(x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, take, reads, wait, alone_below):
+    """Encode the trains of a batch at places `at` and on, read rows between its samples, and apply them where they need not wait.
 
     Args:
-        x ... first, tally: as in `trains.encode`, and trains, its buffers. The others: as in `update`.
-        alone_below: expected coincidences from which `update` with all threads is worth waking them.
+        x ... first, trains, at, tally: as in `trains.encode`. state ... m, hits, take: as in `update`.
+        reads: (after which sample (T,), which row (T,) of the array as it is wired, whether it lies on its side, out: the states read
+            (E, T, columns)).
+        wait: whether the trains stay where they are, with those that wait before `at`, for `update`: the rows read are ahead of them.
+        alone_below: expected coincidences from which `update` with all threads is worth waking them, and they stay all the same.
+
+    Returns:
+        Whether they were applied.
     """
     work = 0.0
     for e in range(state.shape[0]):
-        work += encode(e, x, d, lr, dw_min, options, keys, first, trains, tally)
-    if work > alone_below:
+        work += _receive(e, x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, reads)
+    if wait or work > alone_below:
         return False
     for e in range(state.shape[0]):
-        _rows(e, 0, state.shape[1], x.shape[1], keys, first, state, origin, a, m, trains, hits, take, reads)
+        _settle(e, at + x.shape[1], keys, first, state, origin, a, m, trains, hits, take)
     return True
 
 
 @nb.njit(parallel=True, **_flags)
-def pulse_members(x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, tally, hits, take, reads):
+def pulse_members(x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, take, reads, wait):
     """`pulse` with the members of an ensemble shared out among the threads."""
     for e in nb.prange(state.shape[0]):
-        encode(e, x, d, lr, dw_min, options, keys, first, trains, tally)
-        _rows(e, 0, state.shape[1], x.shape[1], keys, first, state, origin, a, m, trains, hits, take, reads)
+        _receive(e, x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, reads)
+        if not wait:
+            _settle(e, at + x.shape[1], keys, first, state, origin, a, m, trains, hits, take)
 
 
 @nb.njit(parallel=True, **_flags)
-def update(batch, keys, first, state, origin, a, m, trains, hits, take, reads):
-    """Apply the trains of a batch, sample after sample, on all devices at once.
+def update_members(count, keys, first, state, origin, a, m, trains, hits, take):
+    """`update` with the members of an ensemble shared out among the threads."""
+    for e in nb.prange(state.shape[0]):
+        _settle(e, count, keys, first, state, origin, a, m, trains, hits, take)
+
+
+@nb.njit(parallel=True, **_flags)
+def update(count, keys, first, state, origin, a, m, trains, hits, take):
+    """Apply the trains of the first `count` samples, sample after sample, on all devices at once.
 
     Args:
-        batch: samples in the buffers. keys, first, trains: from and as in `trains.encode`.
+        keys, first, trains: from and as in `trains.encode`.
         state: (E, R, C) float32, changed in place. origin: (E, R, C), the reference, or (E, 1, C) unused.
         a: device parameters twice, (E, R, K, C) for whole rows and (E, R, C, K) for single devices, whose parameters then share a
             line of the processor's cache. m: parameters equal within a member (E, M).
         hits: coincidences are added to it, by row, (E, R) int64.
         take: 0 steps up and down; 1 only the coincidences that step up; -1 only those that step down, as steps up.
-        reads: reads between the samples, (after which sample (T,), which row (T,) of the array as it is wired, whether it lies on its
-            side, out: the states read (E, T, columns)).
     """
     members, height, _ = state.shape
     blocks = (height + BLOCK - 1) // BLOCK
-    for block in nb.prange(members * blocks):
-        e, low = block // blocks, block % blocks * BLOCK
-        _rows(e, low, min(low + BLOCK, height), batch, keys, first, state, origin, a, m, trains, hits, take, reads)
+    for e in range(members):
+        pulses = sort_pulses(e, count, trains)
+        for block in nb.prange(blocks):
+            low = block * BLOCK
+            _rows(e, low, min(low + BLOCK, height), keys, first, state, origin, a, m, trains, pulses, hits, take)
 
 
 @nb.njit(parallel=True, **_flags)
@@ -206,21 +298,21 @@ def apply(state, origin, a, m, pulses, keys, step):
             state[e, i, j] = w
 
 
-@nb.njit(inline="always")
-def _line(state, origin, a, m, k, on_its_side, pulses, keys, step, tally, hits):
-    """Give each device of one row its own number of pulses, (E, C), all columns at once."""
-    for e in range(state.shape[0]):
-        key = hash_add(base(keys[e], step), np.uint32(np.uint32(k) * _ROW))
-        slots, sent = 0, 0
-        for j in range(pulses.shape[1]):
-            n = pulses[e, j]
+@nb.njit(**_flags)
+def _lines(e, state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hits):
+    """Give each device of one row after the other its own number of pulses, in one member."""
+    for t in range(rows.size):
+        k, slots, sent = rows[t], 0, 0
+        key = hash_add(base(keys[e], first + t), np.uint32(np.uint32(k) * _ROW))
+        for j in range(pulses.shape[2]):
+            n = pulses[e, t, j]
             if n == 0:
                 continue
             row, column = (j, k) if on_its_side else (k, j)
             device_key = hash_add(key, np.uint32(j))
             w, o = state[e, row, column], origin[e, row if REFERENCED else 0, column]
-            for t in range(abs(n)):
-                w = _after(w, o, np.float32(1), n > 0, device(a, m, e, row, column), _noise(hash_add(device_key, np.uint32(t))))
+            for s in range(abs(n)):
+                w = _after(w, o, np.float32(1), n > 0, device(a, m, e, row, column), _noise(hash_add(device_key, np.uint32(s))))
             state[e, row, column] = w
             slots, sent = max(slots, abs(n)), sent + abs(n)
         tally[e, 0] += 2 * slots
@@ -235,8 +327,15 @@ def lines(state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hi
 
     rows: (T,), of the array as it is wired: columns of one that lies on its side. tally, hits: as in `trains.encode`, `update`.
     """
-    for t in range(rows.size):
-        _line(state, origin, a, m, rows[t], on_its_side, pulses[:, t], keys, first + t, tally, hits)
+    for e in range(state.shape[0]):
+        _lines(e, state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hits)
+
+
+@nb.njit(parallel=True, **_flags)
+def lines_members(state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hits):
+    """`lines` with the members of an ensemble shared out among the threads."""
+    for e in nb.prange(state.shape[0]):
+        _lines(e, state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hits)
 
 
 @nb.njit(parallel=True, **_flags)

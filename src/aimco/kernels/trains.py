@@ -16,7 +16,7 @@ from aimco.kernels.lanes import add32, base, coincidences, from_magnitude, hash_
 
 AGGREGATE_ABOVE = 0.25  # expected coincidences per device from which one step for all of them is cheaper
 _NARROW = 16  # lines that fill a vector register
-ACTIVE, AGGREGATED, FILLED = range(3)  # places in `lengths`
+ACTIVE, AGGREGATED = range(2)  # places in `lengths`
 LENGTH, MANAGE, SHORTEN, MAY_AGGREGATE, ON_ITS_SIDE = range(5)  # places in `options`
 
 
@@ -60,31 +60,31 @@ def _train(v, scale, length, key, thresholds, slot_keys, words):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def encode(e, x, d, lr, dw_min, options, keys, first, trains, tally):
-    """Pulse trains of a batch, the rows that fire at all, and for samples done pulse by pulse the columns that fire in each slot.
+def encode(e, at, x, d, lr, dw_min, options, keys, first, trains, tally):
+    """Pulse trains of a batch, and the rows that fire at all.
 
     Args:
-        e: the ensemble member. x, d: values on rows (E, B, R) and columns (E, B, C), float32.
+        e: the ensemble member. at: place of the first sample in the buffers. x, d: values on rows (E, B, R) and columns (E, B, C), float32.
         lr: learning rate, (E, B) or (E, 1). dw_min: mean step in the same unit, (E,).
         options: longest train 1..31, update management, update-BL management, may one step stand for all coincidences,
             do x and d stand for errors and inputs (an array on its side); (5,) int64.
         keys: (E, 3) uint64, streams of the row trains, the column trains and the noise.
-        first: number of the first sample since the start.
-        trains: out, (x_words (E, B, R), d_words (E, B, C), uint32; rows, those that fire, (E, B, R); columns that fire in each slot,
-            positive ones from the front, negative ones from the back, (E, B, 31, C); lengths (E, B, 64) int32: how many rows,
-            whether aggregated, then for each slot how many positive and negative columns).
+        first: number, since the start, of the sample at place 0.
+        trains: out, (x_words (E, N, R), d_words (E, N, C), uint32; rows, those that fire, (E, N, R); lengths (E, N, 2) int32: how many
+            rows, whether aggregated: one step then stands for all coincidences of a device).
         tally: slots, row pulses and column pulses are added to it, (E, 3) int64.
 
     Returns:
         Expected coincidences of the batch.
     """
-    x_words, d_words, rows, columns, lengths = trains
+    x_words, d_words, rows, lengths = trains
     scratch, slot_keys = np.empty(max(x.shape[2], d.shape[2]), np.uint32), np.empty(16, np.uint32)
     work = 0.0
     for b in range(x.shape[1]):
-        xs, ds, xw, dw, found = x[e, b], d[e, b], x_words[e, b], d_words[e, b], lengths[e, b]
+        place, number = at + b, first + at + b
+        xs, ds, xw, dw, found = x[e, b], d[e, b], x_words[e, place], d_words[e, place], lengths[e, place]
         top_x, top_d = largest(xs), largest(ds)
-        found[:FILLED] = 0
+        found[:] = 0
         rate = lr[e, b if lr.shape[1] > 1 else 0]
         if top_x == 0 or top_d == 0 or rate == 0:
             continue
@@ -98,18 +98,22 @@ def encode(e, x, d, lr, dw_min, options, keys, first, trains, tally):
                 top_d = np.float32(top_d * options[LENGTH] / wanted)
         gain = np.float32(np.sqrt(rate / (slots * dw_min[e])))
         balance = np.float32(np.sqrt(top_d / top_x)) if options[MANAGE] else np.float32(1)
-        sum_x, row_pulses = _train(xs, gain * balance, slots, base(keys[e, 0], first + b), scratch, slot_keys, xw)
-        sum_d, column_pulses = _train(ds, gain / balance, slots, base(keys[e, 1], first + b), scratch, slot_keys, dw)
+        sum_x, row_pulses = _train(xs, gain * balance, slots, base(keys[e, 0], number), scratch, slot_keys, xw)
+        sum_d, column_pulses = _train(ds, gain / balance, slots, base(keys[e, 1], number), scratch, slot_keys, dw)
         tally[e, 0] += 2 * slots
         tally[e, 1] += row_pulses
         tally[e, 2] += column_pulses
-        found[ACTIVE] = _list_rows(xw, rows[e, b])
+        found[ACTIVE] = _list_rows(xw, rows[e, place])
         expected = sum_x * sum_d * slots
         found[AGGREGATED] = options[MAY_AGGREGATE] and expected > AGGREGATE_ABOVE * found[ACTIVE] * d.shape[2]
         work += expected
-        if not found[AGGREGATED]:
-            _list_columns(dw, columns[e, b], found[FILLED:])
     return work
+
+
+@nb.njit(inline="always")
+def sends(word):
+    """Whether a line has a pulse in any slot."""
+    return np.uint32(word & np.uint32(0x7FFFFFFF)) != 0
 
 
 @nb.njit(cache=True, nogil=True)
@@ -117,28 +121,69 @@ def _list_rows(words, rows):
     """Rows with a pulse in any slot, in order; returns how many."""
     n = 0
     for i in range(words.size):
-        if words[i] & np.uint32(0x7FFFFFFF):
+        if sends(words[i]):
             rows[n] = i
             n += 1
     return n
 
 
 @nb.njit(cache=True, nogil=True)
-def _list_columns(words, columns, filled):
-    """Columns that fire in each slot: positive ones from the front, negative ones from the back."""
-    filled[:] = 0
-    last = words.size - 1
+def sort_pulses(e, count, trains):
+    """The pulses of the first `count` samples of a member by the devices that they meet.
+
+    Returns:
+        samples, firsts: row i fires in samples[firsts[i] : firsts[i + 1]], in order.
+        columns, starts: of samples done pulse by pulse, the columns that fire in slot s, those with a positive value from
+            columns[starts[sample, 2 s]] on and those with a negative one from columns[starts[sample, 2 s + 1]] on.
+    """
+    x_words, d_words, rows, lengths = trains
+    firsts = np.zeros(x_words.shape[2] + 1, np.int64)
+    starts, total = np.zeros((count, 63), np.uint32), np.uint32(0)
+    for b in range(count):
+        active = lengths[e, b, ACTIVE]
+        for t in range(active):
+            firsts[rows[e, b, t] + 1] += 1
+        fired = starts[b]
+        if active and not lengths[e, b, AGGREGATED]:
+            _count_pulses(d_words[e, b], fired)
+        for k in range(63):
+            total, fired[k] = np.uint32(total + fired[k]), total
+    for i in range(1, firsts.size):
+        firsts[i] += firsts[i - 1]
+    samples, columns, at = np.empty(firsts[-1], np.uint32), np.empty(total, np.uint32), firsts.copy()
+    for b in range(count):
+        for t in range(lengths[e, b, ACTIVE]):
+            i = rows[e, b, t]
+            samples[at[i]] = b
+            at[i] += 1
+        if starts[b, 62] > starts[b, 0]:
+            _place_pulses(d_words[e, b], starts[b].copy(), columns)
+    return samples, firsts, columns, starts
+
+
+@nb.njit(inline="always")
+def _next_pulse(word):
+    """Slot of the first pulse of a word, with its sign the place in `starts`; and the word without it."""
+    slot = np.int64(lowest_slot(word))
+    return 2 * slot + np.int64(word >> np.uint32(31)), np.uint32(word & ~np.uint32(np.uint32(1) << np.uint32(slot)))
+
+
+@nb.njit(cache=True, nogil=True)
+def _count_pulses(words, fired):
+    for word in words:
+        while sends(word):
+            place, word = _next_pulse(word)
+            fired[place] += 1
+
+
+@nb.njit(cache=True, nogil=True)
+def _place_pulses(words, at, columns):
     for j in range(words.size):
-        word = np.uint32(words[j] & np.uint32(0x7FFFFFFF))
-        while word != 0:
-            slot = np.int64(lowest_slot(word))
-            if words[j] >> np.uint32(31):
-                columns[slot, last - filled[2 * slot + 1]] = j
-                filled[2 * slot + 1] += 1
-            else:
-                columns[slot, filled[2 * slot]] = j
-                filled[2 * slot] += 1
-            word = np.uint32(word & np.uint32(word - np.uint32(1)))
+        word = words[j]
+        while sends(word):
+            place, word = _next_pulse(word)
+            columns[at[place]] = j
+            at[place] += 1
 
 
 @nb.njit(cache=True, nogil=True)
@@ -151,7 +196,7 @@ def half_selects(trains, batch, take, up, down):
     Args:
         trains: of `encode`. batch: samples in them. take: as in the made `update`.
     """
-    x_words, d_words, _, _, lengths = trains
+    x_words, d_words, _, lengths = trains
     for e in range(up.shape[0]):
         for b in range(batch):
             for k in range(lengths[e, b, ACTIVE] and x_words.shape[2]):
