@@ -177,8 +177,8 @@ def test_pulses_that_wait_end_where_pulses_at_once_do(monkeypatch, members, refe
     device = Device.named("rpu").replace("spread", {"step": 0.3, "asymmetry": 0.2})
     seeds, given = tuple(range(members)), {"reference": reference, "pulses": Pulses(length=7, mode=mode)}
     at_once = Crossbar(device, rows, columns, seeds=seeds, **given)
-    monkeypatch.setattr("aimco.arrays.crossbar._FAR", 0)
-    monkeypatch.setattr("aimco.arrays.crossbar._WAITING", 12)
+    monkeypatch.setattr("aimco.arrays.sender._FAR", 0)
+    monkeypatch.setattr("aimco.arrays.sender._WAITING", 12)
     waiting, draws, waited = Crossbar(device, rows, columns, seeds=seeds, **given), torch.Generator().manual_seed(0), False
     rate, line = np.full((members, 5), 0.02), 0
     for k in range(12):
@@ -194,7 +194,7 @@ def test_pulses_that_wait_end_where_pulses_at_once_do(monkeypatch, members, refe
             if t < len(lines):
                 assert torch.equal(seen[:, t], at_once.line(int(lines[t])))
             first = last
-        waited |= waiting._waiting > 0
+        waited |= waiting._sender.waiting > 0
         if k == 5:
             waiting.pulse(x, d, rate)
             at_once.pulse(x, d, rate)

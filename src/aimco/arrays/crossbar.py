@@ -19,6 +19,7 @@ from aimco import rng
 from aimco.arrays.half_select import HalfSelect
 from aimco.arrays.pulses import Pulses
 from aimco.arrays.readout import Readout
+from aimco.arrays.sender import Sender
 from aimco.arrays.wires import Wires
 from aimco.device.device import Device, Sampled
 from aimco.device.noise import Fluctuations, programming_sigma
@@ -28,14 +29,8 @@ from aimco.ledger import Counts, counts_of, tensors_of
 
 ReferencePolicy = Literal["mid-range", "symmetry-point", "resting-point", "measured"]
 Direction = Literal["mvm", "mvm_t"]
-_AGGREGATE_BELOW = 0.25  # of half the range: a train moving a device further is always taken pulse by pulse
-_TOGETHER_ABOVE = 20_000  # expected coincidences from which waking the other threads pays
-_MEMBERS_TOGETHER = 8  # members from which they are shared out among the threads
-_FAR = 100_000  # devices, of all members, from which the waiting pays: they leave a core's own cache between batches
-_WAITING = 128  # samples whose pulses such an array gathers before it is gone through
 _CAUTION = 10  # one-sided devices are taken to step this much more than at mid-range until they were seen to step less
 _STATE_FIELDS = ("state", "origin")
-_NONE, _NOTHING = np.empty(0, np.int64), np.empty((0, 0, 0), np.float32)  # no reads between samples
 _DONE = ("updates", "applied", "lines", "alternate", "mvm", "mvm_t", "programs", "resets", "holds")
 
 
@@ -72,7 +67,8 @@ class Crossbar:
         self.shape = (len(seeds), rows, columns)
         self.referenced = reference != "mid-range"
         self.on_its_side = rows > columns  # in memory, so that the inner loops of the kernels are the long ones
-        self._state, self._waiting = self._blank(), 0
+        self._state = self._blank()
+        self._sender: Sender | None = None
         self.origin = self._blank() if self.referenced else torch.zeros(len(seeds), 1, columns)
         if self.referenced:
             self._take_origin(reference_error)
@@ -84,7 +80,6 @@ class Crossbar:
         self._noise = Fluctuations.of(device, self.seeds, names, rows * columns)
         self._noise_keys: dict[tuple[str | int, ...], np.ndarray] = {}
         self._counts = Counts()
-        self._scratch: dict[str, Any] = {}
         self._relaxed: tuple[bytes, torch.Tensor, torch.Tensor] | None = None
         self._readout = None if wires is None or wires.ideal else Readout(wires, device.half_range, device.mid_range, len(seeds))
         self.step = per_member(device.step / device.half_range, len(seeds))
@@ -99,7 +94,8 @@ class Crossbar:
     @property
     def state(self) -> torch.Tensor:
         """States of the devices, (E, R, C), in half ranges from what they are measured against."""
-        self._settle()
+        if self._sender is not None:
+            self._sender.settle()
         return self._state
 
     def _take_origin(self, error: Any) -> None:
@@ -212,77 +208,28 @@ class Crossbar:
             lr: learning rate in units of the state, (E,) or (E, B) float64.
             take: 1 leaves the pulses out that would step down; -1 takes only these, and they step up: the two sides of a pair.
         """
-        self._settle()
-        self._send(x, d, lr, take, (_NONE, _NONE, self.on_its_side, _NOTHING), wait=False)
+        self._send.pulse(x, d, lr, self.done["updates"], take)
+        self._sent(x.shape[1], take)
 
     def pulse_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
-        """`pulse`, and `line` of rows[t] after sample after[t], in one launch; (E, T, C). Where `reads_states` only; not counted.
-
-        Nothing but the rows read has to be up to date: an array too large for the processor's cache lets the other rows wait until there
-        is much to do on each, or until somebody asks for the states. What comes out is the same to the bit.
-        """
-        batch, places = x.shape[1], self._room(x.shape[1])["places"]
-        if self._waiting + batch > places:
-            self._settle()
+        """`pulse`, and `line` of rows[t] after sample after[t], in one launch; (E, T, C). Where `reads_states` only; not counted."""
         seen = torch.empty(self.shape[0], len(rows), self.shape[2])
-        self._send(x, d, lr, 0, (after, rows, self.on_its_side, seen.numpy()), wait=places > batch)
+        self._send.pulse_and_read(x, d, lr, self.done["updates"], (after, rows, seen.numpy()))
+        self._sent(x.shape[1], 0)
         return seen
 
-    def _send(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, take: int, reads: tuple[Any, ...], wait: bool) -> None:
-        batch, room, at, keys = x.shape[1], self._room(x.shape[1]), self._waiting, self.keys["pulse"]
-        kernel, trains, rates = room["kernel"], room["trains"], lr.reshape(self.shape[0], -1)
-        sides = (d.numpy(), x.numpy()) if self.on_its_side else (x.numpy(), d.numpy())
-        first = self.done["updates"] - at
-        arrays = (keys, first, *room["arrays"], trains)
-        inputs = (*sides, rates, self.step, room["options"], *arrays, at, room["tally"], room["hits"], take, reads, wait)
+    def _sent(self, batch: int, take: int) -> None:
         self.done["updates"] += batch
-        if self.shape[0] >= _MEMBERS_TOGETHER:
-            kernel.pulse_members(*inputs)
-        elif not kernel.pulse(*inputs, _TOGETHER_ABOVE) and not wait:
-            kernel.update(batch, *arrays, room["hits"], take)
-        if wait:
-            self._waiting += batch
         if self._disturbed is not None:
-            self._disturbed.trains(self._state, trains, batch, take, self.on_its_side)
+            self._disturbed.trains(self.state, self._send.trains, batch, take, self.on_its_side)
 
-    def _settle(self) -> None:
-        """Apply the pulses that wait."""
-        count, self._waiting = self._waiting, 0
-        if not count:
-            return
-        room, first = self._scratch, self.done["updates"] - count
-        update = room["kernel"].update_members if self.shape[0] >= _MEMBERS_TOGETHER else room["kernel"].update
-        update(count, self.keys["pulse"], first, *room["arrays"], room["trains"], room["hits"], 0)
-
-    def _room(self, batch: int) -> dict[str, Any]:
-        """Buffers and kernel of the updates, made anew when a larger batch comes."""
-        room = self._scratch
-        if room and room["places"] >= batch:
-            return room
-        self._settle()
-        (members, _, _), lines, width = self.shape, *sorted(self.shape[1:])
-        places = max(batch, _WAITING if members * lines * width >= _FAR else 0)
-        a, m = self.sampled.packed(self.on_its_side)
-        origin = self._laid(self.origin) if self.referenced else torch.zeros(members, 1, width)
-        tally, hits = (room["tally"], room["hits"]) if room else (np.zeros((members, 3), np.int64), np.zeros((members, lines), np.int64))
-        farthest = float(np.max(self.step)) * self.pulses.length
-        aggregate = self.pulses.mode == "aggregated" or (self.pulses.mode == "auto" and farthest < _AGGREGATE_BELOW)
-        options = (self.pulses.length, self.pulses.update_management, self.pulses.update_bl_management, aggregate, self.on_its_side)
-        self._scratch = {
-            "places": places,
-            "options": np.array(options, np.int64),
-            "kernel": self.sampled.kernel(self.referenced),
-            "arrays": (self._laid(self._state).numpy(), origin.numpy(), a, m),
-            "trains": (
-                np.zeros((members, places, lines), np.uint32),
-                np.zeros((members, places, width), np.uint32),
-                np.zeros((members, places, lines), np.uint32),
-                np.zeros((members, places, 2), np.int32),
-            ),
-            "tally": tally,
-            "hits": hits,
-        }
-        return self._scratch
+    @property
+    def _send(self) -> Sender:
+        """Made when the first pulse is sent."""
+        if self._sender is None:
+            origin = self.origin if self.referenced else None
+            self._sender = Sender(self.sampled, self.pulses, self.step, self.keys, self._state, origin, self.on_its_side)
+        return self._sender
 
     def _laid(self, t: torch.Tensor) -> torch.Tensor:
         """A tensor (E, R, C) with its axes as they lie in memory."""
@@ -294,10 +241,8 @@ class Crossbar:
 
     def apply(self, pulses: torch.Tensor) -> None:
         """Give every device its own number of pulses, (E, R, C) int32, positive up: row-by-row access, not parallel."""
-        self._settle()
-        room = self._room(1)
         count = pulses.to(torch.int32).expand(self.shape).contiguous()
-        room["kernel"].apply(*room["arrays"], self._laid(count).contiguous().numpy(), self.keys["apply"], self.done["applied"])
+        self._send.apply(count, self.done["applied"])
         self.done["applied"] += 1
         if self._disturbed is not None:
             self._disturbed.lines(self.state, count, np.arange(self.shape[1]))
@@ -308,20 +253,15 @@ class Crossbar:
 
         The row fires, and the columns count off theirs.
         """
-        self._settle()
-        room = self._room(1)
-        rest = rows, self.on_its_side, pulses.numpy(), self.keys["lines"], self.done["lines"], room["tally"], room["hits"]
-        together = self.shape[0] >= _MEMBERS_TOGETHER
-        (room["kernel"].lines_members if together else room["kernel"].lines)(*room["arrays"], *rest)
+        self._send.pulse_lines(rows, pulses, self.done["lines"])
         self.done["lines"] += len(rows)
         if self._disturbed is not None:
             self._disturbed.lines(self.state, pulses, rows)
 
     def alternate(self, pulses: int, up: bool = True) -> None:
         """Pulses up and down in turn on all devices at once, rows and columns firing together; the first is up or down."""
-        self._settle()
-        room, (_, rows, columns) = self._room(1), self.shape
-        room["kernel"].alternate(*room["arrays"], pulses, up, self.keys["alternate"], self.done["alternate"])
+        _, rows, columns = self.shape
+        self._send.alternate(pulses, up, self.done["alternate"])
         self.done["alternate"] += 1
         each = {"slots": 1, "row_pulses": rows, "column_pulses": columns, "coincidences": rows * columns}
         self._counts.add(**{name: pulses * n for name, n in each.items()})
@@ -427,12 +367,9 @@ class Crossbar:
 
     def _ledger(self) -> Counts:
         """The counts that `done` does not say, tallies of the kernels included."""
-        self._settle()
         total = Counts(self._counts)
-        if self._scratch:
-            slots, *pulses = self._scratch["tally"].T
-            row_pulses, column_pulses = reversed(pulses) if self.on_its_side else pulses
-            total.add(slots=slots, row_pulses=row_pulses, column_pulses=column_pulses, coincidences=self._scratch["hits"].sum(1))
+        if self._sender is not None:
+            total.add(**self._sender.counts())
         return total
 
     def checkpoint(self) -> dict[str, Any]:
@@ -455,11 +392,10 @@ class Crossbar:
             own[name].copy_(tensor)
         self.done = dict(saved["done"])
         self._counts = counts_of(saved["counts"])
-        self._scratch, self._relaxed = {}, None
+        self._sender = self._relaxed = None
         if self._readout is not None:
             self._readout.restore(saved["read"])
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles leave the compiled kernel and the buffers out, their tallies moved to the ledger."""
-        self._settle()
-        return self.__dict__ | {"_scratch": {}, "_relaxed": None, "_counts": self._ledger()}
+        return {**self.__dict__, "_sender": None, "_relaxed": None, "_counts": self._ledger()}

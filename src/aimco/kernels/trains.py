@@ -9,6 +9,8 @@ Source: Gokmen & Vlasov 2016, eq. 2-3; Gokmen, Onen & Haensch 2017 (update manag
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba as nb
 import numpy as np
 
@@ -162,18 +164,17 @@ def sort_pulses(e, count, trains):
 
 
 @nb.njit(inline="always")
-def _next_pulse(word):
-    """Slot of the first pulse of a word, with its sign the place in `starts`; and the word without it."""
-    slot = np.int64(lowest_slot(word))
-    return 2 * slot + np.int64(word >> np.uint32(31)), np.uint32(word & ~np.uint32(np.uint32(1) << np.uint32(slot)))
+def _first_place(word) -> Any:
+    """Place in `starts` of the first pulse of a word: its slot and its sign."""
+    return 2 * np.int64(lowest_slot(word)) + np.int64(word >> np.uint32(31))
 
 
 @nb.njit(cache=True, nogil=True)
 def _count_pulses(words, fired):
     for word in words:
         while sends(word):
-            place, word = _next_pulse(word)
-            fired[place] += 1
+            fired[_first_place(word)] += 1
+            word = np.uint32(word & np.uint32(word - np.uint32(1)))
 
 
 @nb.njit(cache=True, nogil=True)
@@ -181,9 +182,10 @@ def _place_pulses(words, at, columns):
     for j in range(words.size):
         word = words[j]
         while sends(word):
-            place, word = _next_pulse(word)
+            place = _first_place(word)
             columns[at[place]] = j
             at[place] += 1
+            word = np.uint32(word & np.uint32(word - np.uint32(1)))
 
 
 @nb.njit(cache=True, nogil=True)

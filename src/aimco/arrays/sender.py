@@ -1,0 +1,127 @@
+"""The sender of an array's pulses: compiled kernels, their buffers, and pulses that wait for a better moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from aimco.arrays.pulses import Pulses
+from aimco.device.device import Sampled
+
+_AGGREGATE_BELOW = 0.25  # of half the range: a train moving a device further is always taken pulse by pulse
+_ALONE_BELOW = 20_000  # expected coincidences from which waking the other threads pays
+_MEMBERS_TOGETHER = 8  # members from which they are shared out among the threads
+_FAR = 100_000  # devices, of all members, from which waiting pays: they leave a core's own cache between batches
+_WAITING = 128  # samples whose pulses such an array gathers before it is gone through
+_NONE, _NOTHING = np.empty(0, np.int64), np.empty((0, 0, 0), np.float32)  # no reads between samples
+
+
+class Sender:
+    """Sends pulses to the devices of one array, whose states it changes in place.
+
+    Only the rows that are read (`pulse_and_read`) have to be up to date. A large array lets the others wait, until there is much to do on
+    each or until somebody asks: `settle` comes before anything else that looks at the states or changes them. What comes out is the
+    same to the bit.
+
+    Args:
+        sampled: the devices. pulses: how updates are sent. step: mean step in units of the state, (E,).
+        keys: streams of the draws, by kind of pulse. on_its_side: whether the columns come first in memory.
+        state: (E, rows, columns). origin: what it is measured against, the same shape; None for mid-range.
+    """
+
+    def __init__(
+        self,
+        sampled: Sampled,
+        pulses: Pulses,
+        step: np.ndarray,
+        keys: Mapping[str, np.ndarray],
+        state: torch.Tensor,
+        origin: torch.Tensor | None,
+        on_its_side: bool,
+    ) -> None:
+        members, self.lines, self.width = (state.transpose(1, 2) if on_its_side else state).shape
+        self.step, self.keys, self.on_its_side = step, keys, on_its_side
+        self.together, self.far = members >= _MEMBERS_TOGETHER, state.numel() >= _FAR
+        farthest = float(np.max(step)) * pulses.length
+        aggregate = pulses.mode == "aggregated" or (pulses.mode == "auto" and farthest < _AGGREGATE_BELOW)
+        options = (pulses.length, pulses.update_management, pulses.update_bl_management, aggregate, on_its_side)
+        self.options, self.kernel = np.array(options, np.int64), sampled.kernel(origin is not None)
+        origin = torch.zeros(members, 1, self.width) if origin is None else self._laid(origin)
+        self.arrays = (self._laid(state).numpy(), origin.numpy(), *sampled.packed(on_its_side))
+        self.tally, self.hits = np.zeros((members, 3), np.int64), np.zeros((members, self.lines), np.int64)
+        self.places, self.waiting, self.first = 0, 0, 0  # samples that the buffers hold, that wait in them, and the number of the first
+        self._make_room(1)
+
+    def _laid(self, t: torch.Tensor) -> torch.Tensor:
+        """A tensor (E, rows, columns) with its axes as they lie in memory."""
+        return t.transpose(1, 2) if self.on_its_side else t
+
+    def _make_room(self, batch: int) -> None:
+        """Buffers for a batch, made anew when a larger one comes."""
+        if batch <= self.places:
+            return
+        self.settle()
+        self.places, members = max(batch, _WAITING if self.far else 0), len(self.tally)
+        x, d, rows = (np.zeros((members, self.places, n), np.uint32) for n in (self.lines, self.width, self.lines))
+        self.trains = x, d, rows, np.zeros((members, self.places, 2), np.int32)
+
+    def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, number: int, take: int) -> None:
+        """See `Crossbar.pulse`; number: of the first sample since the start."""
+        self.settle()
+        self._make_room(x.shape[1])
+        self._send(x, d, lr, number, take, (_NONE, _NONE, self.on_its_side, _NOTHING), wait=False)
+
+    def pulse_and_read(
+        self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, number: int, reads: tuple[np.ndarray, np.ndarray, Any]
+    ) -> None:
+        """`pulse`, with reads between the samples: after which (T,), which row (T,), and out, the states read, (E, T, columns)."""
+        batch, (after, rows, out) = x.shape[1], reads
+        self._make_room(batch)
+        if self.waiting + batch > self.places:
+            self.settle()
+        self._send(x, d, lr, number, 0, (after, rows, self.on_its_side, out), wait=self.far and batch < self.places)
+
+    def _send(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, number: int, take: int, reads: tuple[Any, ...], wait: bool) -> None:
+        batch, at, rates = x.shape[1], self.waiting, lr.reshape(len(x), -1)
+        self.first = number - at
+        sides = (d.numpy(), x.numpy()) if self.on_its_side else (x.numpy(), d.numpy())
+        rest = (self.keys["pulse"], self.first, *self.arrays, self.trains)
+        inputs = (*sides, rates, self.step, self.options, *rest, at, self.tally, self.hits, take, reads, wait)
+        if self.together:
+            self.kernel.pulse_members(*inputs)
+        elif not self.kernel.pulse(*inputs, _ALONE_BELOW) and not wait:
+            self.kernel.update(batch, *rest, self.hits, take)
+        self.waiting += batch if wait else 0
+
+    def settle(self) -> None:
+        """Apply the pulses that wait."""
+        count, self.waiting = self.waiting, 0
+        if count:
+            update = self.kernel.update_members if self.together else self.kernel.update
+            update(count, self.keys["pulse"], self.first, *self.arrays, self.trains, self.hits, 0)
+
+    def apply(self, pulses: torch.Tensor, number: int) -> None:
+        """See `Crossbar.apply`; pulses (E, rows, columns) int32, contiguous."""
+        self.settle()
+        self.kernel.apply(*self.arrays, self._laid(pulses).contiguous().numpy(), self.keys["apply"], number)
+
+    def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor, number: int) -> None:
+        """See `Crossbar.pulse_lines`."""
+        self.settle()
+        kernel = self.kernel.lines_members if self.together else self.kernel.lines
+        kernel(*self.arrays, rows, self.on_its_side, pulses.numpy(), self.keys["lines"], number, self.tally, self.hits)
+
+    def alternate(self, pulses: int, up: bool, number: int) -> None:
+        """See `Crossbar.alternate`."""
+        self.settle()
+        self.kernel.alternate(*self.arrays, pulses, up, self.keys["alternate"], number)
+
+    def counts(self) -> dict[str, np.ndarray]:
+        """What trains and lines sent since the sender was made, by name, (E,)."""
+        self.settle()
+        slots, *pulses = self.tally.T
+        row_pulses, column_pulses = reversed(pulses) if self.on_its_side else pulses
+        return {"slots": slots, "row_pulses": row_pulses, "column_pulses": column_pulses, "coincidences": self.hits.sum(1)}
