@@ -139,11 +139,11 @@ def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, 
             continue
         w, o, whole, own = state[e, i], origin[e, i if REFERENCED else 0], a[0][e, i], a[1][e, i]
         for t in range(count):
-            b = np.uint64(samples[begin + t])
+            number, b = first + np.int64(samples[begin + t]), np.uint64(samples[begin + t])
             x, aggregated = x_words[e, b, i], lengths[e, b, AGGREGATED] != 0
             if count >= _OFTEN and i + 1 < high:
                 _fetch_row(state, origin, a[0] if aggregated else a[1], e, i + 1, t, count)
-            key = hash_add(base(keys[e, 2], first + b), np.uint32(np.uint32(i) * _ROW))
+            key = hash_add(base(keys[e, 2], number), np.uint32(np.uint32(i) * _ROW))
             if not aggregated:
                 hits[e, i] += _one_by_one(w, o, own, shared, x, columns, starts, b, key, noise, take)
             elif sends(x) and take == 0:
