@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # large tensors on huge pages, as numpy has them: pulses meet devices all over an array
 
 _WHERE = {
     "Design": "design", "Network": "design", "Training": "design", "Array": "mapping", "Periphery": "periphery", "Converter": "periphery",
