@@ -194,7 +194,7 @@ def test_pulses_that_wait_end_where_pulses_at_once_do(monkeypatch, members, refe
             if t < len(lines):
                 assert torch.equal(seen[:, t], at_once.line(int(lines[t])))
             first = last
-        waited |= waiting._sender.waiting > 0
+        waited |= waiting.sender.waiting > 0
         if k == 5:
             waiting.pulse(x, d, rate)
             at_once.pulse(x, d, rate)

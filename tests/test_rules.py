@@ -74,7 +74,9 @@ def test_a_row_is_read_as_the_product_with_one_input(cell):
 
 @pytest.mark.parametrize("members", [1, 9])
 @pytest.mark.parametrize("size", [(30, 50), (50, 30)])
-@pytest.mark.parametrize("parts", [{}, {"array": {"rows": 20}}, {"device": "pcm-noisy"}, {"cell": {"kind": "pair"}}])
+@pytest.mark.parametrize(
+    "parts", [{}, {"array": {"rows": 20}}, {"device": "pcm-noisy"}, {"device": SOFT | {"half_select": 0.01}}, {"cell": {"kind": "pair"}}]
+)
 def test_reads_between_samples_are_pulses_and_reads_in_turn(size, members, parts):
     """In one launch or one after the other, also over several arrays: the same states, reads and counts."""
     made = ai.Design.of({"device": SOFT | {"spread": {"step": 0.3}, "cycle_noise": 0.3}} | parts)

@@ -208,24 +208,24 @@ class Crossbar:
             lr: learning rate in units of the state, (E,) or (E, B) float64.
             take: 1 leaves the pulses out that would step down; -1 takes only these, and they step up: the two sides of a pair.
         """
-        self._send.pulse(x, d, lr, self.done["updates"], take)
+        self.sender.pulse(x, d, lr, self.done["updates"], take)
         self._sent(x.shape[1], take)
 
     def pulse_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
         """`pulse`, and `line` of rows[t] after sample after[t], in one launch; (E, T, C). Where `reads_states` only; not counted."""
         seen = torch.empty(self.shape[0], len(rows), self.shape[2])
-        self._send.pulse_and_read(x, d, lr, self.done["updates"], (after, rows, seen.numpy()))
+        self.sender.pulse_and_read(x, d, lr, self.done["updates"], (after, rows, seen.numpy()))
         self._sent(x.shape[1], 0)
         return seen
 
     def _sent(self, batch: int, take: int) -> None:
         self.done["updates"] += batch
         if self._disturbed is not None:
-            self._disturbed.trains(self.state, self._send.trains, batch, take, self.on_its_side)
+            self._disturbed.trains(self.state, self.sender.trains, batch, take, self.on_its_side)
 
     @property
-    def _send(self) -> Sender:
-        """Made when the first pulse is sent."""
+    def sender(self) -> Sender:
+        """What sends the pulses; made when the first is sent."""
         if self._sender is None:
             origin = self.origin if self.referenced else None
             self._sender = Sender(self.sampled, self.pulses, self.step, self.keys, self._state, origin, self.on_its_side)
@@ -242,7 +242,7 @@ class Crossbar:
     def apply(self, pulses: torch.Tensor) -> None:
         """Give every device its own number of pulses, (E, R, C) int32, positive up: row-by-row access, not parallel."""
         count = pulses.to(torch.int32).expand(self.shape).contiguous()
-        self._send.apply(count, self.done["applied"])
+        self.sender.apply(count, self.done["applied"])
         self.done["applied"] += 1
         if self._disturbed is not None:
             self._disturbed.lines(self.state, count, np.arange(self.shape[1]))
@@ -253,7 +253,7 @@ class Crossbar:
 
         The row fires, and the columns count off theirs.
         """
-        self._send.pulse_lines(rows, pulses, self.done["lines"])
+        self.sender.pulse_lines(rows, pulses, self.done["lines"])
         self.done["lines"] += len(rows)
         if self._disturbed is not None:
             self._disturbed.lines(self.state, pulses, rows)
@@ -261,7 +261,7 @@ class Crossbar:
     def alternate(self, pulses: int, up: bool = True) -> None:
         """Pulses up and down in turn on all devices at once, rows and columns firing together; the first is up or down."""
         _, rows, columns = self.shape
-        self._send.alternate(pulses, up, self.done["alternate"])
+        self.sender.alternate(pulses, up, self.done["alternate"])
         self.done["alternate"] += 1
         each = {"slots": 1, "row_pulses": rows, "column_pulses": columns, "coincidences": rows * columns}
         self._counts.add(**{name: pulses * n for name, n in each.items()})

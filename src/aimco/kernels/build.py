@@ -174,7 +174,6 @@ def kernel(
         )
     names = sorted(needed)
     whole = [f"a[1][e, i, j, {own.index(n)}]" if n in own else f"m[e, {shared.index(n)}]" for n in names]
-    near = [f"own[j, {own.index(n)}]" if n in own else f"m[{shared.index(n)}]" for n in names]
     row = [f"a[{own.index(n)}, j]" if n in own else f"m[{shared.index(n)}]" for n in names]
     constants = "".join(
         f"table_{n} = np.frombuffer(b64decode({b64encode(data).decode()!r}), np.float32).reshape({shape}){'' if shape else '[()]'}\n"
@@ -189,7 +188,6 @@ def kernel(
         + (
             f"Device = namedtuple('Device', {' '.join(names)!r})\n\n\n"
             f"@nb.njit(inline='always')\ndef device(a, m, e, i, j):\n    return Device({', '.join(whole)})\n\n\n"
-            f"@nb.njit(inline='always')\ndef device_near(own, m, j):\n    return Device({', '.join(near)})\n\n\n"
             f"@nb.njit(inline='always')\ndef device_of_row(a, m, j):\n    return Device({', '.join(row)})\n"
         )
     )

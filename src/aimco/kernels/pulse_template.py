@@ -34,11 +34,6 @@ def device(a, m, e, i, j):
 
 
 @nb.njit(inline="always")
-def device_near(own, m, j):
-    return Device(own[j, 0], own[j, 1], own[j, 2], own[j, 3])
-
-
-@nb.njit(inline="always")
 def device_of_row(a, m, j):
     return Device(a[0, j], a[1, j], a[2, j], a[3, j])
 
@@ -82,31 +77,24 @@ def _all_at_once(w, origin, a, m, x, d, key, take):
 
 
 @nb.njit(inline="always")
-def _step_each(w, origin, own, m, columns, start, end, up, key, noise):
-    """One step of each device of a row that is listed. The noise is drawn first, as vector code."""
-    for k in range(end - start):
-        noise[k] = _noise(hash_add(key, columns[start + k]))
-    for k in range(end - start):
-        j = columns[start + k]
-        w[j] = _after(w[j], origin[j], np.float32(1), up, device_near(own, m, j), noise[k])
-    return np.int64(end - start)
-
-
-@nb.njit(inline="always")
-def _one_by_one(w, origin, own, m, x, columns, starts, b, key, noise, take):
-    """The definition: slot after slot, each coincidence its own step."""
-    hits = 0
-    slots = np.uint32(x & np.uint32(0x7FFFFFFF))
-    negative = np.uint32(x >> np.uint32(31))
+def _one_by_one(w, origin, a, m, e, i, x, columns, starts, b, key, noise, take):
+    """The definition: slot after slot, each coincidence its own step. The noise of a slot is drawn first, as vector code."""
+    hits, slots, positive = 0, np.uint32(x & np.uint32(0x7FFFFFFF)), same_sign(x, np.uint32(0))
     while slots != 0:
-        slot = np.uint64(lowest_slot(slots))
+        slot = np.int64(lowest_slot(slots))
         slots = np.uint32(slots & np.uint32(slots - np.uint32(1)))
-        slot_key, at = hash_add(key, np.uint32(np.uint32(slot + np.uint64(1)) * _SLOT)), np.uint64(2) * slot
-        like, unlike = np.uint64(at + np.uint64(negative)), np.uint64(at + np.uint64(1) - np.uint64(negative))
-        if take >= 0:
-            hits += _step_each(w, origin, own, m, columns, starts[b, like], starts[b, like + np.uint64(1)], True, slot_key, noise)
-        if take <= 0:
-            hits += _step_each(w, origin, own, m, columns, starts[b, unlike], starts[b, unlike + np.uint64(1)], take != 0, slot_key, noise)
+        slot_key = hash_add(key, np.uint32(np.uint32(slot + 1) * _SLOT))
+        for sign in range(2):
+            up = positive == (sign == 0)
+            if take != 0 and up != (take > 0):
+                continue
+            start, fired = starts[b, 2 * slot + sign], starts[b, 2 * slot + sign + 1] - starts[b, 2 * slot + sign]
+            for k in range(fired):
+                noise[k] = _noise(hash_add(slot_key, columns[start + k]))
+            for k in range(fired):
+                j = columns[start + k]
+                w[j] = _after(w[j], origin[j], np.float32(1), up or take != 0, device(a, m, e, i, j), noise[k])
+            hits += fired
     return hits
 
 
@@ -137,7 +125,7 @@ def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, 
         begin, count = firsts[i], firsts[i + 1] - firsts[i]
         if count == 0:
             continue
-        w, o, whole, own = state[e, i], origin[e, i if REFERENCED else 0], a[0][e, i], a[1][e, i]
+        w, o, whole = state[e, i], origin[e, i if REFERENCED else 0], a[0][e, i]
         for t in range(count):
             number, b = first + np.int64(samples[begin + t]), np.uint64(samples[begin + t])
             x, aggregated = x_words[e, b, i], lengths[e, b, AGGREGATED] != 0
@@ -145,9 +133,7 @@ def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, 
                 _fetch_row(state, origin, a[0] if aggregated else a[1], e, i + 1, t, count)
             key = hash_add(base(keys[e, 2], number), np.uint32(np.uint32(i) * _ROW))
             if not aggregated:
-                hits[e, i] += _one_by_one(w, o, own, shared, x, columns, starts, b, key, noise, take)
-            elif sends(x) and take == 0:
-                hits[e, i] += _all_at_once(w, o, whole, shared, x, d_words[e, b], key, 0)
+                hits[e, i] += _one_by_one(w, o, a, m, e, i, x, columns, starts, b, key, noise, take)
             elif sends(x):
                 hits[e, i] += _all_at_once(w, o, whole, shared, x, d_words[e, b], key, take)
 
