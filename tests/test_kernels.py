@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from aimco import rng
+from aimco import kernels, rng
 from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.pulses import Pulses
 from aimco.cell.reference import Reference
@@ -168,3 +168,16 @@ def test_a_second_process_compiles_nothing(tmp_path):
 
     assert misses() > 0
     assert misses() == 0
+
+
+def test_compiled_code_is_dropped_when_a_file_beside_it_changes(tmp_path):
+    """Numba keeps what a function calls in another file together with the function, and looks only at its own file."""
+    (tmp_path / "caller.py").write_text("from called import x")
+    called, compiled = tmp_path / "called.py", tmp_path / "__pycache__" / "caller.f-1.py311.nbi"
+    left = []
+    for text in ("x = 1", "x = 1", "x = 2"):
+        called.write_text(text)
+        kernels.forget_stale(tmp_path)
+        left.append(compiled.exists())
+        compiled.write_bytes(b"code of f")
+    assert left == [False, True, False]

@@ -178,7 +178,7 @@ def test_pulses_that_wait_end_where_pulses_at_once_do(monkeypatch, members, refe
     seeds, given = tuple(range(members)), {"reference": reference, "pulses": Pulses(length=7, mode=mode)}
     at_once = Crossbar(device, rows, columns, seeds=seeds, **given)
     monkeypatch.setattr("aimco.arrays.sender._FAR", 0)
-    monkeypatch.setattr("aimco.arrays.sender._WAITING", 12)
+    monkeypatch.setattr("aimco.arrays.sender._FOR_EACH", 40)  # a dozen samples
     waiting, draws, waited = Crossbar(device, rows, columns, seeds=seeds, **given), torch.Generator().manual_seed(0), False
     rate, line = np.full((members, 5), 0.02), 0
     for k in range(12):

@@ -15,7 +15,7 @@ _AGGREGATE_BELOW = 0.25  # of half the range: a train moving a device further is
 _ALONE_BELOW = 20_000  # expected coincidences from which waking the other threads pays
 _MEMBERS_TOGETHER = 8  # members from which they are shared out among the threads
 _FAR = 100_000  # devices, of all members, from which waiting pays: they leave a core's own cache between batches
-_WAITING = 128  # samples whose pulses such an array gathers before it is gone through
+_WAITING, _FOR_EACH = 128, 800  # samples whose pulses such an array gathers at most, one for so many devices of a member
 _NONE, _NOTHING = np.empty(0, np.int64), np.empty((0, 0, 0), np.float32)  # no reads between samples
 
 
@@ -64,9 +64,9 @@ class Sender:
         if batch <= self.places:
             return
         self.settle()
-        self.places, members = max(batch, _WAITING if self.far else 0), len(self.tally)
+        self.places, members = max(batch, min(_WAITING, self.lines * self.width // _FOR_EACH) if self.far else 0), len(self.tally)
         x, d, rows = (np.zeros((members, self.places, n), np.uint32) for n in (self.lines, self.width, self.lines))
-        self.trains = x, d, rows, np.zeros((members, self.places, 2), np.int32)
+        self.trains = x, d, rows, np.zeros((members, self.places, 3), np.int32)
 
     def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, number: int, take: int) -> None:
         """See `Crossbar.pulse`; number: of the first sample since the start."""

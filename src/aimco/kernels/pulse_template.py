@@ -165,11 +165,23 @@ def _fetch_column(w, o, own, k):
             prefetch(flat_o, place)
 
 
+@nb.njit(inline="always")
+def _fetch_words(words, others, k, count):
+    """Ask for the words of a line, a sample apart from each other, then for those of the other side where it sends any."""
+    flat, across = words.reshape(words.size), others.reshape(others.size)
+    for b in range(count):
+        prefetch(flat, b * words.shape[1] + k)
+    for b in range(count):
+        if sends(words[b, k]):
+            _fetch(across, b * others.shape[1], (b + 1) * others.shape[1])
+
+
 @nb.njit(**_flags)
 def _line_first(e, k, count, on_its_side, keys, first, state, origin, a, m, trains, hits):
     """The first `count` samples on one row of the array as it is wired, ahead of the other rows; its pulses leave the trains."""
     x_words, d_words, rows, lengths = trains
     words = d_words if on_its_side else x_words
+    _fetch_words(words[e], x_words[e] if on_its_side else d_words[e], k, count)
     if on_its_side:
         _fetch_column(state[e], origin[e], a[1][e], k)
     for b in range(count):

@@ -18,7 +18,7 @@ from aimco.kernels.lanes import add32, base, coincidences, from_magnitude, hash_
 
 AGGREGATE_ABOVE = 0.25  # expected coincidences per device from which one step for all of them is cheaper
 _NARROW = 16  # lines that fill a vector register
-ACTIVE, AGGREGATED = range(2)  # places in `lengths`
+ACTIVE, AGGREGATED, COLUMN_PULSES = range(3)  # places in `lengths`
 LENGTH, MANAGE, SHORTEN, MAY_AGGREGATE, ON_ITS_SIDE = range(5)  # places in `options`
 
 
@@ -26,8 +26,8 @@ LENGTH, MANAGE, SHORTEN, MAY_AGGREGATE, ON_ITS_SIDE = range(5)  # places in `opt
 def largest(v):
     """Largest |v|; NaN where there is one."""
     top = np.int32(0)
-    for value in v:
-        top = max(top, magnitude(value))
+    for j in range(v.size):  # by its place, not `for value in v`, which does not become vector code
+        top = max(top, magnitude(v[j]))
     return from_magnitude(top)
 
 
@@ -72,8 +72,8 @@ def encode(e, at, x, d, lr, dw_min, options, keys, first, trains, tally):
             do x and d stand for errors and inputs (an array on its side); (5,) int64.
         keys: (E, 3) uint64, streams of the row trains, the column trains and the noise.
         first: number, since the start, of the sample at place 0.
-        trains: out, (x_words (E, N, R), d_words (E, N, C), uint32; rows, those that fire, (E, N, R); lengths (E, N, 2) int32: how many
-            rows, whether aggregated: one step then stands for all coincidences of a device).
+        trains: out, (x_words (E, N, R), d_words (E, N, C), uint32; rows, those that fire, (E, N, R); lengths (E, N, 3) int32: how many
+            rows, whether aggregated: one step then stands for all coincidences of a device; pulses of the columns).
         tally: slots, row pulses and column pulses are added to it, (E, 3) int64.
 
     Returns:
@@ -105,7 +105,7 @@ def encode(e, at, x, d, lr, dw_min, options, keys, first, trains, tally):
         tally[e, 0] += 2 * slots
         tally[e, 1] += row_pulses
         tally[e, 2] += column_pulses
-        found[ACTIVE] = _list_rows(xw, rows[e, place])
+        found[ACTIVE], found[COLUMN_PULSES] = _list_active(xw, rows[e, place]), column_pulses
         expected = sum_x * sum_d * slots
         found[AGGREGATED] = options[MAY_AGGREGATE] and expected > AGGREGATE_ABOVE * found[ACTIVE] * d.shape[2]
         work += expected
@@ -119,13 +119,12 @@ def sends(word):
 
 
 @nb.njit(cache=True, nogil=True)
-def _list_rows(words, rows):
-    """Rows with a pulse in any slot, in order; returns how many."""
+def _list_active(words, active):
+    """Lines with a pulse in any slot, in order; returns how many."""
     n = 0
-    for i in range(words.size):
-        if sends(words[i]):
-            rows[n] = i
-            n += 1
+    for j in range(words.size):
+        active[n] = j  # without a branch: overwritten where the line sends nothing
+        n += sends(words[j])
     return n
 
 
@@ -139,27 +138,38 @@ def sort_pulses(e, count, trains):
             columns[starts[sample, 2 s]] on and those with a negative one from columns[starts[sample, 2 s + 1]] on.
     """
     x_words, d_words, rows, lengths = trains
-    firsts = np.zeros(x_words.shape[2] + 1, np.int64)
-    starts, total = np.zeros((count, 63), np.uint32), np.uint32(0)
+    firsts, room = np.zeros(x_words.shape[2] + 1, np.int64), 0
     for b in range(count):
-        active = lengths[e, b, ACTIVE]
-        for t in range(active):
+        for t in range(lengths[e, b, ACTIVE]):
             firsts[rows[e, b, t] + 1] += 1
-        fired = starts[b]
-        if active and not lengths[e, b, AGGREGATED]:
-            _count_pulses(d_words[e, b], fired)
-        for k in range(63):
-            total, fired[k] = np.uint32(total + fired[k]), total
+        room += lengths[e, b, COLUMN_PULSES]
     for i in range(1, firsts.size):
         firsts[i] += firsts[i - 1]
-    samples, columns, at = np.empty(firsts[-1], np.uint32), np.empty(total, np.uint32), firsts.copy()
+    samples, at, active = np.empty(firsts[-1], np.uint32), firsts.copy(), np.empty(d_words.shape[2], np.uint32)
+    columns, starts, total = np.empty(room, np.uint32), np.zeros((count, 63), np.uint32), np.uint32(0)
     for b in range(count):
         for t in range(lengths[e, b, ACTIVE]):
             i = rows[e, b, t]
             samples[at[i]] = b
             at[i] += 1
-        if starts[b, 62] > starts[b, 0]:
-            _place_pulses(d_words[e, b], starts[b].copy(), columns)
+        words, fired = d_words[e, b], starts[b]
+        one_by_one = lengths[e, b, ACTIVE] and not lengths[e, b, AGGREGATED]
+        some = active[: _list_active(words, active) if one_by_one else 0]
+        for t in range(some.size):
+            word = words[some[t]]
+            while sends(word):
+                fired[_first_place(word)] += 1
+                word = np.uint32(word & np.uint32(word - np.uint32(1)))
+        for k in range(63):
+            total, fired[k] = np.uint32(total + fired[k]), total
+        free = fired.copy()
+        for t in range(some.size):
+            word = words[some[t]]
+            while sends(word):
+                place = _first_place(word)
+                columns[free[place]] = some[t]
+                free[place] += 1
+                word = np.uint32(word & np.uint32(word - np.uint32(1)))
     return samples, firsts, columns, starts
 
 
@@ -167,25 +177,6 @@ def sort_pulses(e, count, trains):
 def _first_place(word) -> Any:
     """Place in `starts` of the first pulse of a word: its slot and its sign."""
     return 2 * np.int64(lowest_slot(word)) + np.int64(word >> np.uint32(31))
-
-
-@nb.njit(cache=True, nogil=True)
-def _count_pulses(words, fired):
-    for word in words:
-        while sends(word):
-            fired[_first_place(word)] += 1
-            word = np.uint32(word & np.uint32(word - np.uint32(1)))
-
-
-@nb.njit(cache=True, nogil=True)
-def _place_pulses(words, at, columns):
-    for j in range(words.size):
-        word = words[j]
-        while sends(word):
-            place = _first_place(word)
-            columns[at[place]] = j
-            at[place] += 1
-            word = np.uint32(word & np.uint32(word - np.uint32(1)))
 
 
 @nb.njit(cache=True, nogil=True)
