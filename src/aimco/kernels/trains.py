@@ -152,31 +152,42 @@ def sort_pulses(e, count, trains):
             i = rows[e, b, t]
             samples[at[i]] = b
             at[i] += 1
-        words, fired = d_words[e, b], starts[b]
-        one_by_one = lengths[e, b, ACTIVE] and not lengths[e, b, AGGREGATED]
-        some = active[: _list_active(words, active) if one_by_one else 0]
-        for t in range(some.size):
-            word = words[some[t]]
-            while sends(word):
-                fired[_first_place(word)] += 1
-                word = np.uint32(word & np.uint32(word - np.uint32(1)))
-        for k in range(63):
-            total, fired[k] = np.uint32(total + fired[k]), total
-        free = fired.copy()
-        for t in range(some.size):
-            word = words[some[t]]
-            while sends(word):
-                place = _first_place(word)
-                columns[free[place]] = some[t]
-                free[place] += 1
-                word = np.uint32(word & np.uint32(word - np.uint32(1)))
+        if lengths[e, b, ACTIVE] and not lengths[e, b, AGGREGATED]:
+            fire = active[: _list_active(d_words[e, b], active)]
+            total = _sort_columns(d_words[e, b], fire, total, starts[b], columns)
     return samples, firsts, columns, starts
 
 
 @nb.njit(inline="always")
-def _first_place(word) -> Any:
+def _sort_columns(words, fire, total, starts, columns):
+    """Those of the columns that fire, by slot and sign, from place `total` on; returns the place after the last."""
+    for j in fire:
+        word = words[j]
+        while sends(word):
+            starts[_kind(word)] += 1
+            word = _next(word)
+    for k in range(starts.size):
+        total, starts[k] = np.uint32(total + starts[k]), total
+    free = starts.copy()
+    for j in fire:
+        word = words[j]
+        while sends(word):
+            columns[free[_kind(word)]] = j
+            free[_kind(word)] += 1
+            word = _next(word)
+    return total
+
+
+@nb.njit(inline="always")
+def _kind(word) -> Any:
     """Place in `starts` of the first pulse of a word: its slot and its sign."""
     return 2 * np.int64(lowest_slot(word)) + np.int64(word >> np.uint32(31))
+
+
+@nb.njit(inline="always")
+def _next(word):
+    """The word without its first pulse."""
+    return np.uint32(word & np.uint32(word - np.uint32(1)))
 
 
 @nb.njit(cache=True, nogil=True)
