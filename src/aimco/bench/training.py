@@ -61,7 +61,7 @@ def _members(
     """Members trained together, beside one of them alone."""
     on_case(case)
     together, alone = (_descent(network(seeds=tuple(range(n))), x, y, 10, n) for n in (members, 1))
-    times = [(median(together, runs=1, warm=k == 0), median(alone, runs=1, warm=k == 0)) for k in range(9)]
+    times = [(median(together, runs=1, warm=k == 0), median(alone, runs=1, warm=k == 0)) for k in range(15)]
     seconds = [statistics.median(t) for t in zip(*times, strict=True)]
     return row(case, members * len(x) / seconds[0], "samples/s", "members one after the other", len(x) / seconds[1])
 
