@@ -173,11 +173,12 @@ def test_a_second_process_compiles_nothing(tmp_path):
 def test_compiled_code_is_dropped_when_a_file_beside_it_changes(tmp_path):
     """Numba keeps what a function calls in another file together with the function, and looks only at its own file."""
     (tmp_path / "caller.py").write_text("from called import x")
-    called, compiled = tmp_path / "called.py", tmp_path / "__pycache__" / "caller.f-1.py311.nbi"
+    called, kept = tmp_path / "called.py", tmp_path / "kept"
+    compiled = kept / "caller.f-1.py311.nbi"
     left = []
     for text in ("x = 1", "x = 1", "x = 2"):
         called.write_text(text)
-        kernels.forget_stale(tmp_path)
+        kernels.forget_stale(tmp_path, kept)
         left.append(compiled.exists())
         compiled.write_bytes(b"code of f")
     assert left == [False, True, False]

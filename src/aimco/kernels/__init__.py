@@ -5,26 +5,32 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numba as nb
+
 from aimco.record import write_atomic
 
 
-def forget_stale(folder: Path) -> None:
+def forget_stale(folder: Path, kept: Path) -> None:
     """Drop the compiled code that Numba keeps of a folder's functions when any of its files has changed.
 
     Numba looks only at the file of a function, but keeps what it calls in other files with it: an upgrade that changes one file of
     kernels would leave the old code in the others.
+
+    Args:
+        folder: of the source files. kept: where Numba keeps what it made of them.
     """
-    kept = folder / "__pycache__"
     text = "".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.py")))
     now, stamp = hashlib.sha256(text.encode()).hexdigest(), kept / "kernels.sha256"
-    try:
-        if stamp.exists() and stamp.read_text() == now:
-            return
-        for index in kept.glob("*.nbi"):
-            index.unlink(missing_ok=True)
-        write_atomic(stamp, now)
-    except OSError:  # a folder that cannot be written keeps no compiled code
+    if stamp.exists() and stamp.read_text() == now:
         return
+    for index in kept.glob("*.nbi"):
+        index.unlink(missing_ok=True)
+    write_atomic(stamp, now)
 
 
-forget_stale(Path(__file__).parent)
+@nb.njit(cache=True)
+def _kept() -> None:
+    """Its place on disk is that of all of this folder: beside it, or the user's own where that cannot be written."""
+
+
+forget_stale(Path(__file__).parent, Path(_kept.stats.cache_path))

@@ -154,6 +154,12 @@ def lowest_slot(typing, word):
     return nb.uint32(nb.uint32), code
 
 
+@nb.njit(inline="always")
+def after_lowest(word):
+    """The word without its lowest set bit."""
+    return np.uint32(word & np.uint32(word - np.uint32(1)))
+
+
 @nb.njit(cache=True)
 def base(key, step):
     """`aimco.rng.base`."""

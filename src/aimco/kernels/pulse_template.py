@@ -13,7 +13,7 @@ from statistics import NormalDist
 import numba as nb
 import numpy as np
 
-from aimco.kernels.lanes import add32, base, coincidences, hash_add, lowest_slot, prefetch, rough_normal, same_sign
+from aimco.kernels.lanes import add32, after_lowest, base, coincidences, hash_add, lowest_slot, prefetch, rough_normal, same_sign
 from aimco.kernels.trains import ACTIVE, AGGREGATED, encode, sends, sort_pulses
 
 # <response>
@@ -82,7 +82,7 @@ def _one_by_one(w, origin, a, m, e, i, x, columns, starts, b, key, noise, take):
     hits, slots, positive = 0, np.uint32(x & np.uint32(0x7FFFFFFF)), same_sign(x, np.uint32(0))
     while slots != 0:
         slot = np.int64(lowest_slot(slots))
-        slots = np.uint32(slots & np.uint32(slots - np.uint32(1)))
+        slots = after_lowest(slots)
         slot_key = hash_add(key, np.uint32(np.uint32(slot + 1) * _SLOT))
         for sign in range(2):
             up = positive == (sign == 0)
@@ -146,7 +146,7 @@ def _alone(w, origin, p, x, d, aggregated, key, j):
         w = _after(w, origin, np.float32(hits), up, p, _noise(hash_add(key, j)))
     while slots != 0 and not aggregated:
         slot = np.uint32(lowest_slot(slots))
-        slots = np.uint32(slots & np.uint32(slots - np.uint32(1)))
+        slots = after_lowest(slots)
         w = _after(w, origin, np.float32(1), up, p, _noise(hash_add(hash_add(key, np.uint32((slot + np.uint32(1)) * _SLOT)), j)))
     return w, hits
 

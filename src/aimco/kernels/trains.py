@@ -14,7 +14,18 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-from aimco.kernels.lanes import add32, base, coincidences, from_magnitude, hash_add, lowest_slot, magnitude, same_sign, two_slots
+from aimco.kernels.lanes import (
+    add32,
+    after_lowest,
+    base,
+    coincidences,
+    from_magnitude,
+    hash_add,
+    lowest_slot,
+    magnitude,
+    same_sign,
+    two_slots,
+)
 
 AGGREGATE_ABOVE = 0.25  # expected coincidences per device from which one step for all of them is cheaper
 _NARROW = 16  # lines that fill a vector register
@@ -165,7 +176,7 @@ def _sort_columns(words, fire, total, starts, columns):
         word = words[j]
         while sends(word):
             starts[_kind(word)] += 1
-            word = _next(word)
+            word = after_lowest(word)
     for k in range(starts.size):
         total, starts[k] = np.uint32(total + starts[k]), total
     free = starts.copy()
@@ -174,7 +185,7 @@ def _sort_columns(words, fire, total, starts, columns):
         while sends(word):
             columns[free[_kind(word)]] = j
             free[_kind(word)] += 1
-            word = _next(word)
+            word = after_lowest(word)
     return total
 
 
@@ -182,12 +193,6 @@ def _sort_columns(words, fire, total, starts, columns):
 def _kind(word) -> Any:
     """Place in `starts` of the first pulse of a word: its slot and its sign."""
     return 2 * np.int64(lowest_slot(word)) + np.int64(word >> np.uint32(31))
-
-
-@nb.njit(inline="always")
-def _next(word):
-    """The word without its first pulse."""
-    return np.uint32(word & np.uint32(word - np.uint32(1)))
 
 
 @nb.njit(cache=True, nogil=True)
