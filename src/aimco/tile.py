@@ -289,6 +289,19 @@ class Tile:
             own |= dict.fromkeys([n for n in _AT_ONCE if n != "slots" or k not in self.cell.leads], 0)
         return Counts.total([first, *others, self._counts, conversions])
 
+    @property
+    def timed(self) -> dict[str, Any]:
+        """Those of `counts` that take time, quickly: pulses may go on waiting."""
+        (_, rows, columns), done, pulses = self.shape, self.crossbar.done, self.periphery.dac.pulses
+        read = done["mvm"] * columns + done["mvm_t"] * rows
+        found = {name: self.crossbar.timed(name) + self._counts.get(name, 0) for name in ("mvm", "mvm_t")}
+        found["adc"] = self._counts.get("adc", 0) + (0 if self.conversion.senses else read * pulses)
+        found["digital_ops"] = self._counts.get("digital_ops", 0) + (read * 2 * (pulses - 1) if self.periphery.dac.serial else 0)
+        alone = len(self.crossbars) == 1
+        found["slots"] = self.crossbar.timed("slots") if alone else sum(self.crossbars[k].timed("slots") for k in self.cell.leads)
+        found["program_rounds"] = sum(crossbar.timed("program_rounds") for crossbar in self.crossbars)
+        return found
+
     def checkpoint(self) -> dict[str, Any]:
         """All that a later run needs to go on as if never stopped."""
         devices = [crossbar.checkpoint() for crossbar in self.crossbars]

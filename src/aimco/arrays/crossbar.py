@@ -345,10 +345,11 @@ class Crossbar:
             self.done["holds"] += 1
 
     def _relaxation(self, seconds: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Resting points (E, R, C), and what is left of the distance to them; kept, since steps of training take equal times."""
+        """Resting points (E, R, C), and what is left of the distance to them; kept: the points stay, and steps may take equal times."""
         time = np.asarray(seconds, np.float64).tobytes()
         if self._relaxed is None or self._relaxed[0] != time:
-            self._relaxed = (time, self.sampled.resting_point() - self.origin, self.sampled.decay(seconds))
+            rest = self.sampled.resting_point() - self.origin if self._relaxed is None else self._relaxed[1]
+            self._relaxed = (time, rest, self.sampled.decay(seconds))
         return self._relaxed[1:]
 
     def _each(self, value: Any) -> torch.Tensor:
@@ -364,6 +365,11 @@ class Crossbar:
         vectors = done["mvm"] + done["mvm_t"]
         reads = Counts(mvm=done["mvm"], mvm_t=done["mvm_t"], cell_reads=vectors * cells)
         return self._ledger() + reads + Counts(updates=done["updates"], line_updates=done["lines"])
+
+    def timed(self, name: str) -> Any:
+        """One of the counts that take time, mvm, mvm_t, slots or program_rounds, quickly: pulses may go on waiting."""
+        known = self.done.get(name, 0) + self._counts.get(name, 0)
+        return known + self._sender.slots if name == "slots" and self._sender is not None else known
 
     def _ledger(self) -> Counts:
         """The counts that `done` does not say, tallies of the kernels included."""

@@ -10,7 +10,8 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from aimco.cost.price import Cut, Price, price
+from aimco.cost.latency import Cut
+from aimco.cost.price import Price, price
 from aimco.cost.technology import Technology
 from aimco.design import Design
 from aimco.ledger import Counts
