@@ -139,4 +139,3 @@ def moved(cut: Cut, counts: Mapping[str, Any]) -> Any:
 def _larger(a: Any, b: Any) -> Any:
     """The larger of two numbers, or of each pair."""
     return np.maximum(a, b) if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else max(a, b)
-
