@@ -6,7 +6,7 @@ Counts and numbers of the periphery are numbers, or one for each ensemble member
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import ceil
 from typing import Any, Self
 
@@ -84,7 +84,7 @@ class Pace:
         """Of the members of an ensemble: one number where they agree, (E,) where they do not."""
         each = [cls.of(design, Technology.named(design.technology)) for design in designs]
         columns = {field.name: [getattr(one, field.name) for one in each] for field in fields(cls)}
-        return cls(**{name: v[0] if all(one == v[0] for one in v) else np.array(v) for name, v in columns.items()})
+        return replace(each[0], **{name: np.array(v) for name, v in columns.items() if any(one != v[0] for one in v)})
 
     def seconds(self, cut: Cut, counts: Mapping[str, Any]) -> dict[str, Any]:
         """Seconds by what takes them: read, slots, write, digital, moved, settle and spike.
