@@ -53,7 +53,8 @@ def held_s(model: nn.Module) -> np.ndarray:
 @pytest.mark.parametrize("periphery", [{}, NOISY], ids=["plain", "noisy"])
 def test_devices_leak_for_the_time_that_training_is_priced_at(rule, periphery):
     models = []
-    result = ai.evaluate(leaking(rule, periphery=periphery), limit=60, on_trained=models.append)
+    made = leaking(rule, periphery=periphery, training={"epochs": 2, "batch": 10})
+    result = ai.evaluate(made, limit=60, on_trained=models.append)
     assert held_s(models[0]) == pytest.approx(result.latency_s["train"], rel=1e-9)
 
 

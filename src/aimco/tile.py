@@ -292,15 +292,19 @@ class Tile:
     @property
     def timed(self) -> dict[str, Any]:
         """Those of `counts` that take time, quickly: pulses may go on waiting."""
-        (_, rows, columns), done, pulses = self.shape, self.crossbar.done, self.periphery.dac.pulses
+        (_, rows, columns), dac, known = self.shape, self.periphery.dac, self._counts
+        first, *others = [crossbar.timed for crossbar in self.crossbars]
+        for k, own in enumerate(others, 1):
+            first["slots"] += own["slots"] if k in self.cell.leads else 0
+            first["program_rounds"] += own["program_rounds"]
+        done = self.crossbar.done
         read = done["mvm"] * columns + done["mvm_t"] * rows
-        found = {name: self.crossbar.timed(name) + self._counts.get(name, 0) for name in ("mvm", "mvm_t")}
-        found["adc"] = self._counts.get("adc", 0) + (0 if self.conversion.senses else read * pulses)
-        found["digital_ops"] = self._counts.get("digital_ops", 0) + (read * 2 * (pulses - 1) if self.periphery.dac.serial else 0)
-        alone = len(self.crossbars) == 1
-        found["slots"] = self.crossbar.timed("slots") if alone else sum(self.crossbars[k].timed("slots") for k in self.cell.leads)
-        found["program_rounds"] = sum(crossbar.timed("program_rounds") for crossbar in self.crossbars)
-        return found
+        first["adc"] = 0 if self.conversion.senses else read * dac.pulses if dac.serial else read
+        first["digital_ops"] = read * 2 * (dac.pulses - 1) if dac.serial else 0
+        for name in ("mvm", "mvm_t", "adc", "digital_ops"):
+            if name in known:
+                first[name] += known[name]
+        return first
 
     def checkpoint(self) -> dict[str, Any]:
         """All that a later run needs to go on as if never stopped."""

@@ -366,10 +366,16 @@ class Crossbar:
         reads = Counts(mvm=done["mvm"], mvm_t=done["mvm_t"], cell_reads=vectors * cells)
         return self._ledger() + reads + Counts(updates=done["updates"], line_updates=done["lines"])
 
-    def timed(self, name: str) -> Any:
-        """One of the counts that take time, mvm, mvm_t, slots or program_rounds, quickly: pulses may go on waiting."""
-        known = self.done.get(name, 0) + self._counts.get(name, 0)
-        return known + self._sender.slots if name == "slots" and self._sender is not None else known
+    @property
+    def timed(self) -> dict[str, Any]:
+        """Those of `counts` that take time, quickly: pulses may go on waiting."""
+        done, known = self.done, self._counts.get
+        return {
+            "mvm": done["mvm"] + known("mvm", 0),
+            "mvm_t": done["mvm_t"] + known("mvm_t", 0),
+            "slots": known("slots", 0) + (0 if self._sender is None else self._sender.slots),
+            "program_rounds": known("program_rounds", 0),
+        }
 
     def _ledger(self) -> Counts:
         """The counts that `done` does not say, tallies of the kernels included."""

@@ -5,6 +5,7 @@ Counts and numbers of the periphery are numbers, or one for each ensemble member
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from math import ceil
@@ -29,7 +30,7 @@ class Cut:
     down: int
     across: int
 
-    @property
+    @functools.cached_property
     def arrays(self) -> int:
         return self.down * self.across
 
@@ -99,17 +100,9 @@ class Pace:
             counts: by name, those of `TIMED`; what is absent is 0.
         """
         n, arrays = counts.get, cut.arrays
-        forward, back = n("mvm", 0), n("mvm_t", 0)
-        vectors = forward + back
-        array, rounds = vectors * self.array_s, vectors
-        if cut.columns:
-            array += n("integrations", 0) / cut.columns * self.read_s
-            outputs = forward * cut.columns + back * cut.rows
-            rounds = n("adc", 0) * vectors / _larger(outputs, _TINY)
-        convert = rounds * self.round_s
         added = partial_sums(cut, counts, self.pulses) if self.adds_free else 0
         return {
-            "read": (_larger(array, convert) if self.pipelined else array + convert) / arrays,
+            "read": self._read_s(cut, counts) / arrays,
             "slots": n("slots", 0) * self.pulse_s / arrays,
             "write": n("program_rounds", 0) * cut.rows * self.write_s / arrays,
             "digital": (n("digital_ops", 0) - added) * self.digital_s,
@@ -117,6 +110,20 @@ class Pace:
             "settle": n("settle_s", 0.0),
             "spike": n("spiking_s", 0.0),
         }
+
+    def _read_s(self, cut: Cut, counts: Mapping[str, Any]) -> Any:
+        """Seconds of all reads, their conversions beside or after them, before they are shared out among arrays."""
+        forward, back = counts.get("mvm", 0), counts.get("mvm_t", 0)
+        vectors = forward + back
+        array, rounds = vectors * self.array_s, vectors
+        if cut.columns and "integrations" in counts:
+            array += counts["integrations"] / cut.columns * self.read_s
+        if isinstance(self.round_s, float) and not self.round_s:
+            return array
+        if cut.columns:
+            rounds = counts.get("adc", 0) * vectors / _larger(forward * cut.columns + back * cut.rows, _TINY)
+        convert = rounds * self.round_s
+        return _larger(array, convert) if self.pipelined else array + convert
 
 
 def partial_sums(cut: Cut, counts: Mapping[str, Any], pulses: Any) -> Any:
