@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -131,7 +132,9 @@ def test_what_the_clock_looks_at_is_what_is_counted(parts, periphery, size):
     task = load("digits", limit=20)
     model = build(made, task, [1, 2])
     descent_of(model, "cross-entropy").step(task.train_x[None, :10].expand(2, -1, -1), task.train_y[None, :10].expand(2, -1), 0.1)
-    for layer in analog_layers(model).values():
+    for matrix in analog_layers(model)["0"].matrices.values():
+        matrix.alternate(3)
+    for layer in [*analog_layers(model).values(), *analog_layers(copy.deepcopy(model)).values()]:
         for name, quick in layer.timed.items():
             whole = layer.counts[name]
             for count in set(TIMED) & set(whole):
