@@ -10,8 +10,12 @@ import torch
 
 from aimco.arrays.pulses import Pulses
 from aimco.device.device import Sampled
+from aimco.ensemble import per_member
 
-_AGGREGATE_BELOW = 0.25  # of half the range: a train moving a device further is always taken pulse by pulse
+_AGGREGATE_BELOW = 0.25  # of half the range: trains that move a device further are taken pulse by pulse where its steps are not affine
+_AGGREGATE_NOISE = 1.0  # of a step: beyond it, where steps are not affine, noise takes devices to where the series does not hold
+_AT_LEAST = 6  # pulses that one step must be able to stand for, in auto mode; devices of large steps are taken pulse by pulse
+_STEEP = 0.05  # of the devices, that may be too steep for the others' trains, and are then taken pulse by pulse
 _ALONE_BELOW = 20_000  # expected coincidences from which waking the other threads pays
 _MEMBERS_TOGETHER = 8  # members from which they are shared out among the threads
 _FAR = 100_000  # devices, of all members, from which waiting pays: they leave a core's own cache between batches
@@ -45,16 +49,39 @@ class Sender:
         members, self.lines, self.width = (state.transpose(1, 2) if on_its_side else state).shape
         self.step, self.keys, self.on_its_side = step, keys, on_its_side
         self.together, self.far = members >= _MEMBERS_TOGETHER, state.numel() >= _FAR
-        farthest = float(np.max(step)) * pulses.length
-        aggregate = pulses.mode == "aggregated" or (pulses.mode == "auto" and farthest < _AGGREGATE_BELOW)
-        options = (pulses.length, pulses.update_management, pulses.update_bl_management, aggregate, on_its_side)
-        self.options, self.kernel = np.array(options, np.int64), sampled.kernel(origin is not None)
+        rest = (pulses.length, pulses.update_management, pulses.update_bl_management, pulses.mode != "exact", on_its_side)
+        self.options, self.kernel = np.array([rest] * members, np.int64), sampled.kernel(origin is not None)
         origin = torch.zeros(members, 1, self.width) if origin is None else self._laid(origin)
-        self.arrays = (self._laid(state).numpy(), origin.numpy(), *sampled.packed(on_its_side))
+        self.arrays = (self._laid(state).numpy(), origin.numpy(), *self._parameters(sampled, pulses))
         self.hits = np.zeros((members, self.lines), np.int64)
         self.tallies = {twice: np.zeros((members, 3), np.int64) for twice in (True, False)}  # of trains for both polarities, and the others
         self.places, self.waiting, self.first = 0, 0, 0  # samples that the buffers hold, that wait in them, and the number of the first
         self._make_room(1)
+
+    def _parameters(self, sampled: Sampled, pulses: Pulses) -> tuple[Any, ...]:
+        """What kernels know of the devices: their parameters, and how many pulses one step may stand for (see the made `update`).
+
+        That is what all devices but a few can be trusted with: the few are listed, by row, the least trusted first.
+        """
+        from aimco.kernels.trains import MAY_AGGREGATE
+
+        (rows, devices), m = sampled.packed(self.on_its_side)
+        members, longest, auto = len(rows), pulses.length, pulses.mode == "auto"
+        most, starts = np.full(members, longest, np.int32), np.zeros((members, self.lines + 1), np.int64)
+        trusted = self._laid(sampled.trusted()).clamp(max=longest).int().numpy()
+        noise, listed = per_member(sampled.device.cycle_noise, members), []
+        for e in range(members):
+            few = int(_STEEP * trusted[e].size)
+            most[e] = np.partition(trusted[e].ravel(), few)[few]
+            coarse = not sampled.device.response.affine and (self.step[e] * longest > _AGGREGATE_BELOW or noise[e] > _AGGREGATE_NOISE)
+            if sampled.device.response.by_pulse or (auto and (coarse or most[e] < min(longest, _AT_LEAST))):
+                self.options[e, MAY_AGGREGATE] = False
+            row, column = np.nonzero(trusted[e] < most[e])
+            order = np.lexsort((trusted[e][row, column], row))
+            starts[e] = sum(map(len, listed)) + np.searchsorted(row, np.arange(self.lines + 1))
+            listed.append(np.column_stack([column, trusted[e][row, column]])[order])
+        places, each = np.ascontiguousarray(np.concatenate(listed).T)
+        return (rows, devices, most, sampled.reverses(), starts, places, each.astype(np.int32)), m
 
     def _laid(self, t: torch.Tensor) -> torch.Tensor:
         """A tensor (E, rows, columns) with its axes as they lie in memory."""
