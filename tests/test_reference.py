@@ -199,25 +199,31 @@ def curvature(label: float) -> float:
     return math.copysign(found, label)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "ambrogio2018",
-        "burr2014",
-        "kendall2020",
-        "kohda2020",
-        "li2025-lenet",
-        "neurosim-mlp",
-        "osana2026",
-        "scellier2024",
-        "wu2024-cnn",
-        "xiao2026-fcn",
-    ],
-)
-def test_a_quick_reference_runs_on_few_images(name, mnist_dir, capsys):
-    assert main(["reference", "run", name, "--quick", "--limit", "100", "--data-dir", str(mnist_dir), "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert all(0 <= row["ours"] <= 100 for row in rows if row["unit"] == "%")
+ERRORS = ("kendall2020", "osana2026", "scellier2024")
+# First training images of a quick run, the accuracy it reaches at least (%), and what does not learn from so few.
+QUICK: dict[str, tuple[int, float, tuple[str, ...]]] = {
+    "ambrogio2018": (100, 28.0, ()),
+    "burr2014": (100, 50.0, ()),
+    "kendall2020": (100, 50.0, ()),
+    "kohda2020": (500, 40.0, ()),
+    "li2025-lenet": (200, 28.0, ("Tiki-Taka", "Tiki-Taka v2", "mixed precision", "residual, 4 arrays", "residual, 6 arrays")),
+    "neurosim-mlp": (500, 18.0, ("rram-alox-hfo2",)),
+    "osana2026": (100, 50.0, ()),
+    "scellier2024": (100, 50.0, ()),
+    "wu2024-cnn": (500, 40.0, ("Tiki-Taka",)),
+    "xiao2026-fcn": (500, 30.0, ()),
+}
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_quick_reference_learns_from_few_images(name, mnist_dir, capsys):
+    """Every row of accuracies is above the least asked of it. Chance is 10 %, guessing one class 14 % at most."""
+    limit, least, slow = QUICK[name]
+    assert main(["reference", "run", name, "--quick", "--limit", str(limit), "--data-dir", str(mnist_dir), "--json"]) == 0
+    rows = [row for row in json.loads(capsys.readouterr().out)["rows"] if row["unit"] == "%"]
+    found = {row["row"].partition(", tau")[0]: 100 - row["ours"] if name in ERRORS else row["ours"] for row in rows}
+    assert set(slow) < set(found)
+    assert {row: a for row, a in found.items() if row not in slow and a < least} == {}
 
 
 def test_the_published_order_has_no_pair_out_of_order():
