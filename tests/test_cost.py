@@ -28,6 +28,12 @@ def of(counts: Counts, design: Design = DESIGN):
     return price(design, {"layer": {"W": counts}}, shapes={"layer": {"W": (256, 128)}})
 
 
+def test_joules_are_compared_by_their_size():
+    """Of this suite itself: nothing is near another number only because both are small."""
+    assert 1e-14 != pytest.approx(1.001e-14)
+    assert 1e-14 == pytest.approx(1e-14 * (1 + 1e-9))
+
+
 def test_nothing_costs_no_energy():
     assert of(Counts()).energy_J["total"] == 0
     assert of(Counts()).latency_s == 0
