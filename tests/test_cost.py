@@ -30,8 +30,8 @@ def of(counts: Counts, design: Design = DESIGN):
 
 def test_joules_are_compared_by_their_size():
     """Of this suite itself: nothing is near another number only because both are small."""
-    assert 1e-14 != pytest.approx(1.001e-14)
-    assert 1e-14 == pytest.approx(1e-14 * (1 + 1e-9))
+    assert pytest.approx(1.001e-14) != 1e-14
+    assert pytest.approx(1e-14 * (1 + 1e-9)) == 1e-14
 
 
 def test_nothing_costs_no_energy():
