@@ -167,6 +167,27 @@ def test_the_filter_loses_nothing(reads, most):
     assert left + float(h[0, 0, 0]) == pytest.approx(sum(reads), abs=1e-4)
 
 
+def test_tiki_taka_moves_one_row_of_c_after_the_other_by_what_it_reads_of_a():
+    """lr transfer_lr v on the row that was read, none on others, every second sample; means of 400 members within 4 standard errors."""
+    fine = {"g_min": 0.0, "g_max": 2.0, "response": {"kind": "constant-step", "step_up": 1e-3, "step_down": 1e-3}}
+    rule = {"kind": "tiki-taka", "transfer_every": 2, "transfer_lr": 0.5, "reference": "none"}
+    layer = Linear(3, 2, False, design=design(rule, device=fine), seeds=range(400))
+    a, c = layer.matrices["A"], layer.matrices["C"]
+    held = torch.tensor([[0.4, -0.2], [0.3, 0.1], [-0.5, 0.25]])
+    a.tiles[0][0].crossbar.state.copy_(held.expand(400, 3, 2))
+    nothing = torch.zeros(400, 1, 3), torch.zeros(400, 1, 2)
+    for sample in range(8):
+        before = c.weights.clone()
+        layer.rule.update(layer.matrices, layer.rule_state, *nothing, 0.1)
+        moved, wanted = c.weights - before, torch.zeros(3, 2)
+        if sample % 2:
+            row = sample // 2 % 3
+            wanted[row] = 0.1 * 0.5 * held[row]
+        error = moved.std(0) / 400**0.5
+        assert ((moved.mean(0) - wanted).abs() <= 4 * error + 1e-6).all()
+        assert (error < 1e-3).all()
+
+
 def test_tiki_taka_v2_is_its_pseudo_code():
     """A sample at a time on steady devices: A by pulses, one row read every 2 samples, W by whole parts of the filter."""
     rule = {"kind": "tiki-taka-v2", "lr": 0.5, "lr_fast": 0.05, "scale_fast": False, "transfer_every": 2, "granularity": 2.0}
