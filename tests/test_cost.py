@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import aimco
 from aimco.cli import main
-from aimco.cost import Network, Price, Technology, inference, price, sample_latency, table, training
+from aimco.cost import Network, Price, Technology, inference, price, table, training
 from aimco.cost.converters import adc, comparisons, dac, regression, steps, vector_s
 from aimco.design import Design
 from aimco.ledger import Counts
@@ -131,12 +131,6 @@ def test_shares_of_the_table_add_up_to_one(reads, conversions):
     rows = table(cost)
     assert sum(joules for _, joules, _ in rows) == pytest.approx(cost.energy_J["total"])
     assert sum(share for *_, share in rows) == pytest.approx(1 if cost.energy_J["total"] else 0)
-
-
-def test_a_sample_takes_a_read_an_update_and_a_transposed_read_of_all_but_the_first_layer():
-    p = DESIGN.periphery
-    expected = 3 * p.read_s + 2 * 2 * p.pulses.length * p.pulse_s
-    assert sample_latency(DESIGN, [1, 1]) == pytest.approx(expected)
 
 
 def test_a_pair_takes_the_area_of_two_devices_and_the_time_of_one():

@@ -27,14 +27,17 @@ def test_the_same_seed_gives_the_same_row():
 
 
 def test_every_result_has_energy_time_and_area():
-    """Two layers, four epochs of 100 samples; the parts of the energy add up, and all is paid by the training samples."""
+    """Two layers, four epochs of 100 samples and 360 tests: parts of the energy add up, and so do phases, of energy and of time."""
     result = ai.evaluate(design(), limit=100)
-    parts = {name: joules for name, joules in result.energy_J.items() if name not in ("total", "training_sample", "inference_sample")}
+    phases = {"write", "train", "infer", "training_sample", "inference_sample", "total"}
+    parts = {name: joules for name, joules in result.energy_J.items() if name not in phases}
     assert sum(parts.values()) == pytest.approx(result.energy_J["total"])
     assert min(parts[name] for name in ("read", "update", "adc", "dac")) > 0
-    assert result.energy_J["total"] == pytest.approx(400 * result.energy_J["training_sample"])
-    assert result.latency_s["total"] == pytest.approx(400 * result.latency_s["training_sample"])
-    assert result.latency_s["training_sample"] > 0
+    for amount in (result.energy_J, result.latency_s):
+        assert amount["write"] > 0
+        assert 400 * amount["training_sample"] == pytest.approx(amount["train"])
+        assert 4 * 360 * amount["inference_sample"] == pytest.approx(amount["infer"])
+        assert amount["write"] + amount["train"] + amount["infer"] == pytest.approx(amount["total"])
     assert result.area_m2 > 0
     assert result.counts["updates"] == 2 * 4 * 100
 
@@ -154,9 +157,8 @@ def test_progress_is_told_within_an_epoch():
     told: list[float] = []
     ai.evaluate(design(training={"epochs": 3, "batch": 1}), limit=1000, on_progress=told.append)
     assert told == sorted(told)
-    assert len({round(3 * done) for done in told}) == 4  # of every epoch
-    assert 0 <= told[0] < 0.1
-    assert 0.9 < told[-1] < 1
+    assert 0 <= told[0] <= told[-1] < 1
+    assert any(0.02 < 3 * done % 1 < 0.98 for done in told)
 
 
 def lenet(**parts) -> ai.Design:

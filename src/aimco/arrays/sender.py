@@ -51,7 +51,8 @@ class Sender:
         self.options, self.kernel = np.array(options, np.int64), sampled.kernel(origin is not None)
         origin = torch.zeros(members, 1, self.width) if origin is None else self._laid(origin)
         self.arrays = (self._laid(state).numpy(), origin.numpy(), *sampled.packed(on_its_side))
-        self.tally, self.hits = np.zeros((members, 3), np.int64), np.zeros((members, self.lines), np.int64)
+        self.hits = np.zeros((members, self.lines), np.int64)
+        self.tallies = {twice: np.zeros((members, 3), np.int64) for twice in (True, False)}  # of trains for both polarities, and the others
         self.places, self.waiting, self.first = 0, 0, 0  # samples that the buffers hold, that wait in them, and the number of the first
         self._make_room(1)
 
@@ -64,7 +65,7 @@ class Sender:
         if batch <= self.places:
             return
         self.settle()
-        self.places, members = max(batch, min(_WAITING, self.lines * self.width // _FOR_EACH) if self.far else 0), len(self.tally)
+        self.places, members = max(batch, min(_WAITING, self.lines * self.width // _FOR_EACH) if self.far else 0), len(self.hits)
         x, d, rows = (np.zeros((members, self.places, n), np.uint32) for n in (self.lines, self.width, self.lines))
         self.trains = x, d, rows, np.zeros((members, self.places, 3), np.int32)
 
@@ -89,7 +90,7 @@ class Sender:
         self.first = number - at
         sides = (d.numpy(), x.numpy()) if self.on_its_side else (x.numpy(), d.numpy())
         rest = (self.keys["pulse"], self.first, *self.arrays, self.trains)
-        inputs = (*sides, rates, self.step, self.options, *rest, at, self.tally, self.hits, take, reads, wait)
+        inputs = (*sides, rates, self.step, self.options, *rest, at, self.tallies[take == 0], self.hits, take, reads, wait)
         if self.together:
             self.kernel.pulse_members(*inputs)
         elif not self.kernel.pulse(*inputs, _ALONE_BELOW) and not wait:
@@ -112,16 +113,26 @@ class Sender:
         """See `Crossbar.pulse_lines`."""
         self.settle()
         kernel = self.kernel.lines_members if self.together else self.kernel.lines
-        kernel(*self.arrays, rows, self.on_its_side, pulses.numpy(), self.keys["lines"], number, self.tally, self.hits)
+        kernel(*self.arrays, rows, self.on_its_side, pulses.numpy(), self.keys["lines"], number, self.tallies[False], self.hits)
 
     def alternate(self, pulses: int, up: bool, number: int) -> None:
         """See `Crossbar.alternate`."""
         self.settle()
         self.kernel.alternate(*self.arrays, pulses, up, self.keys["alternate"], number)
 
+    @property
+    def slots(self) -> Any:
+        """Slots that trains and lines took since the sender was made, (E,), a number for one member; pulses may go on waiting."""
+        twice, once = self.tallies[True], self.tallies[False]
+        return int(twice[0, 0]) + int(once[0, 0]) if len(twice) == 1 else twice[:, 0] + once[:, 0]
+
     def counts(self) -> dict[str, np.ndarray]:
-        """What trains and lines sent since the sender was made, by name, (E,)."""
+        """What trains and lines sent since the sender was made, by name, (E,).
+
+        A train that steps devices both up and down is sent once for each: its slots are counted so, and here its pulses.
+        """
         self.settle()
-        slots, *pulses = self.tally.T
+        twice, once = self.tallies[True], self.tallies[False]
+        slots, pulses = twice[:, 0] + once[:, 0], (2 * twice + once).T[1:]
         row_pulses, column_pulses = reversed(pulses) if self.on_its_side else pulses
         return {"slots": slots, "row_pulses": row_pulses, "column_pulses": column_pulses, "coincidences": self.hits.sum(1)}
