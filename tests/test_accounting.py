@@ -25,7 +25,7 @@ from aimco.optim import descent_of
 from aimco.tasks import load
 
 RULES = ["sgd", "tiki-taka", "tiki-taka-v2", "residual", "mixed-precision"]
-NOISY = {"output_noise": 1e-9, "adc": {"bits": 9.0, "range_A": 1e-8}}  # reads again what saturates, in each member on its own
+NOISY = {"output_noise": 1e-9, "adc": {"bits": 9.0, "range_A": 2e-9}}  # reads again what saturates, in each member on its own
 SERIAL = {"dac": {"bits": 5.0, "serial": True}, "adc": {"bits": 8.0, "range_A": 1e-6}}
 HELD = {"adc": {"bits": 8.0, "range_A": 1e-6, "lines": 4, "rate_Hz": 1e7}}  # conversions take longer than reads
 
