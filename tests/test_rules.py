@@ -145,9 +145,11 @@ def test_a_reference_that_is_written_is_what_states_are_read_against():
 
 
 def test_an_offset_reference_leaves_the_devices_where_they_are():
-    exact, offset = (Crossbar(Device.of(SOFT), 5, 5, reference="symmetry-point", reference_error=e) for e in (0.0, 0.3))
+    """Standard deviation of 3600 references within four of its standard errors; means as well."""
+    exact, offset = (Crossbar(Device.of(SOFT), 60, 60, reference="symmetry-point", reference_error=e) for e in (0.0, 0.3))
     torch.testing.assert_close(exact.state + exact.origin, offset.state + offset.origin, atol=1e-6, rtol=0)
-    assert offset.state.std().item() == pytest.approx(0.3, rel=0.4)
+    assert offset.state.std().item() == pytest.approx(0.3, rel=4 / 7200**0.5)
+    assert abs(offset.state.mean().item()) < 4 * 0.3 / 60
 
 
 @given(st.lists(st.floats(-5, 5, width=32), min_size=2, max_size=8), st.integers(1, 3))
@@ -163,6 +165,27 @@ def test_the_filter_loses_nothing(reads, most):
         assert sent[0, 0, 0] == np.clip(whole, -most, most)
         left += whole
     assert left + float(h[0, 0, 0]) == pytest.approx(sum(reads), abs=1e-4)
+
+
+def test_tiki_taka_moves_one_row_of_c_after_the_other_by_what_it_reads_of_a():
+    """lr transfer_lr v on the row that was read, none on others, every second sample; means of 400 members within 4 standard errors."""
+    fine = {"g_min": 0.0, "g_max": 2.0, "response": {"kind": "constant-step", "step_up": 1e-3, "step_down": 1e-3}}
+    rule = {"kind": "tiki-taka", "transfer_every": 2, "transfer_lr": 0.5, "reference": "none"}
+    layer = Linear(3, 2, False, design=design(rule, device=fine), seeds=range(400))
+    a, c = layer.matrices["A"], layer.matrices["C"]
+    held = torch.tensor([[0.4, -0.2], [0.3, 0.1], [-0.5, 0.25]])
+    a.tiles[0][0].crossbar.state.copy_(held.expand(400, 3, 2))
+    nothing = torch.zeros(400, 1, 3), torch.zeros(400, 1, 2)
+    for sample in range(8):
+        before = c.weights.clone()
+        layer.rule.update(layer.matrices, layer.rule_state, *nothing, 0.1)
+        moved, wanted = c.weights - before, torch.zeros(3, 2)
+        if sample % 2:
+            row = sample // 2 % 3
+            wanted[row] = 0.1 * 0.5 * held[row]
+        error = moved.std(0) / 400**0.5
+        assert ((moved.mean(0) - wanted).abs() <= 4 * error + 1e-6).all()
+        assert (error < 1e-3).all()
 
 
 def test_tiki_taka_v2_is_its_pseudo_code():
