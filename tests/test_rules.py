@@ -12,6 +12,7 @@ import aimco as ai
 from aimco.arrays.crossbar import Crossbar
 from aimco.cell import Cell
 from aimco.device.device import Device
+from aimco.ensemble import stack
 from aimco.kernels import filters
 from aimco.learning import Rule, clock, reads_between, turns
 from aimco.mapping import AnalogMatrix
@@ -223,6 +224,33 @@ def test_choppers_flip_as_often_as_they_should_and_move_the_dynamic_reference():
             assert torch.equal(state["p_ref"], before)
         flips, chopper = flips + int(changed.sum()), state["chopper"][0].clone()
     assert abs(flips - 300) < 4 * np.sqrt(3000 * 0.1 * 0.9)
+
+
+def test_regular_choppers_send_an_offset_into_the_filter_and_out_again():
+    """No gradient, references that are off: rows change sign at each 10th or 4th read; two such periods leave H and W as they were."""
+    rule = {
+        "kind": "chopped-tiki-taka-v2",
+        "flips": "regular",
+        "transfer_every": 1,
+        "reference_error": 0.3,
+        "lr": 0.1,
+        "granularity": 200.0,
+    }
+    periods = np.array([10, 4])
+    layer = Linear(3, 2, False, design=stack([design(rule | {"flip": 1 / n}) for n in periods.tolist()]), name="layer 0", seeds=[0, 1])
+    state, w = layer.rule_state, layer.matrices["W"]
+    before, off = w.weights.clone(), -layer.matrices["A"].weights
+    gain = torch.from_numpy(layer.rule.gain(w, 0.1))[:, None, None]
+    for t in range(3 * 20):
+        layer.rule.update(layer.matrices, state, torch.ones(2, 1, 3), torch.zeros(2, 1, 2), 0.1)
+        reads = t // 3 + 1
+        turned, rest = reads // periods % 2, reads % periods
+        if t % 3 == 2:
+            assert (state["chopper"][:, 0].numpy() < 0).tolist() == (turned == 1).tolist()
+            left = torch.from_numpy(np.where(turned == 1, periods - rest, rest)).float()[:, None, None]
+            torch.testing.assert_close(state["h"], -left * gain * off, atol=1e-4, rtol=1e-4)
+    assert off.abs().max() > 0.1
+    assert torch.equal(w.weights, before)
 
 
 @pytest.mark.parametrize(
