@@ -37,6 +37,7 @@ BRISK = {
     ("residual", "linear"): {"transfer_every": 1, "slower": 1},
     ("residual", "conv2d"): {"transfer_every": 20},
     ("mixed-precision", "conv2d"): {"transfer_every": 1},
+    ("tiki-taka", "conv2d"): {"per_batch": True, "lr_fast": 0.1},
 }
 
 
@@ -53,23 +54,51 @@ def test_a_device_moves_where_it_is_pulsed_and_keeps_its_bounds(name):
         assert (array.state <= high).all()
 
 
-# No state balances the steps of these devices: each is the same everywhere, or in one direction, or grows towards the bounds.
-UNBALANCED = {"ideal", "rpu", "rram-hfs2", "pcm", "pcm-noisy", "pcm-gst"} | {
-    f"a {k} device" for k in ("constant-step", "jump-table", "pcm")
-}
+# No state balances the steps of these devices: each is the same everywhere and unlike the other, or in one direction, or grows towards the
+# bounds. Those of the second set are balanced at all states.
+UNBALANCED = {"rpu", "rram-hfs2", "pcm", "pcm-noisy", "pcm-gst", "a constant-step device", "a jump-table device", "a pcm device"}
+BALANCED = {"ideal", "rpu-10000-states"}
 
 
 @pytest.mark.parametrize("name", DEVICES)
 def test_up_and_down_cancel_at_the_symmetry_point(name):
-    """To a thousandth of a step; or the point is at a bound, where no state balances them."""
+    """To a thousandth of a step; or the point is at a bound, where no state balances them; or all do, and it is mid-range."""
     sampled = array_of(DEVICES[name]).sampled
     point = sampled.symmetry_point()
     up, down = sampled.steps(point)
     low, high = sampled.bounds()
     at_bound = (point - low < 1e-5) | (high - point < 1e-5)
-    everywhere = (sampled.steps(low)[0] + sampled.steps(low)[1]) == (up + down)
-    assert (((up + down).abs() <= 1e-3 * up.abs() + 1e-7) | at_bound | everywhere).all()
-    assert bool((at_bound | everywhere).all()) == (name in UNBALANCED)
+    assert (((up + down).abs() <= 1e-3 * up.abs() + 1e-7) | at_bound).all()
+    assert bool(at_bound.all()) == (name in UNBALANCED)
+    everywhere = all(torch.equal(*map(torch.abs, sampled.steps(g))) for g in (low, (low + high) / 2, high))
+    assert everywhere == (name in BALANCED)
+    assert not everywhere or (point == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["constant-step", "soft-bounds", "linear-step", "power", "exponential"])
+def test_a_device_of_equal_steps_has_its_symmetry_point_at_mid_range(kind):
+    """However many states it has, and for a family of steps that are mirrored; a step that is larger by a millionth is not equal."""
+    for states in range(100, 3001, 7):
+        step = 2e-6 / states
+        device = Device.of({"g_min": 1e-6, "g_max": 3e-6, "response": {"kind": kind, "step_up": step, "step_down": step}})
+        if kind == "exponential":
+            device = device.replace("response.a_down", device.response.a_up).replace("response.gamma_down", device.response.gamma_up)
+        assert device.sample((2, 2), (0,), "q").symmetry_point().abs().max() < 1e-5
+    if kind == "constant-step":
+        drifts = device.replace("response.step_up", step * (1 + 1e-6)).sample((2, 2), (0,), "q")
+        assert (drifts.symmetry_point() == 1).all()
+
+
+def test_devices_balanced_over_a_part_of_the_range_are_at_the_state_nearest_to_mid_range(tmp_path):
+    """Steps are equal from 0.25 to 0.5 half ranges, up pulses move more below, down pulses more above."""
+    file = tmp_path / "plateau.py"
+    file.write_text(
+        "from aimco.device.response import Response\n\n\nclass Plateau(Response):\n    @staticmethod\n    def step(g, up, p):\n"
+        "        more = max(0.25 - g, 0) - max(g - 0.5, 0)\n"
+        "        return p.step_up * (1 + more) if up else -p.step_down * (1 - more)\n"
+    )
+    device = Device.of({"g_min": 0.0, "g_max": 2.0, "response": {"kind": f"{file}:Plateau", "step_up": 0.01, "step_down": 0.01}})
+    assert device.sample((2, 2), (0,), "q").symmetry_point().numpy() == pytest.approx(0.25, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", DEVICES)

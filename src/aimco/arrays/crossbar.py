@@ -16,14 +16,14 @@ import numpy as np
 import torch
 
 from aimco import rng
+from aimco.arrays.aging import Aging
 from aimco.arrays.half_select import HalfSelect
 from aimco.arrays.pulses import Pulses
 from aimco.arrays.readout import Readout
 from aimco.arrays.sender import Sender
 from aimco.arrays.wires import Wires
 from aimco.device.device import Device, Sampled
-from aimco.device.noise import Fluctuations, programming_sigma
-from aimco.device.retention import Drifting
+from aimco.device.noise import programming_sigma
 from aimco.ensemble import per_member
 from aimco.ledger import Counts, counts_of, tensors_of
 
@@ -31,7 +31,7 @@ ReferencePolicy = Literal["mid-range", "symmetry-point", "resting-point", "measu
 Direction = Literal["mvm", "mvm_t"]
 _CAUTION = 10  # one-sided devices are taken to step this much more than at mid-range until they were seen to step less
 _STATE_FIELDS = ("state", "origin")
-_DONE = ("updates", "applied", "lines", "alternate", "mvm", "mvm_t", "programs", "resets", "holds")
+_DONE = ("updates", "applied", "lines", "alternate", "mvm", "mvm_t", "programs", "resets")
 
 
 class Crossbar:
@@ -69,18 +69,17 @@ class Crossbar:
         self.on_its_side = rows > columns  # in memory, so that the inner loops of the kernels are the long ones
         self._state = self._blank()
         self._sender: Sender | None = None
+        self._aging: Aging | None = None
         self.origin = self._blank() if self.referenced else torch.zeros(len(seeds), 1, columns)
         if self.referenced:
             self._take_origin(reference_error)
         self.keys = {n: rng.stream_keys(self.seeds, *names, n) for n in ("apply", "lines", "alternate", "programs", "resets")}
         self.keys["pulse"] = np.stack([rng.stream_keys(self.seeds, *names, n) for n in ("x", "d", "pulse")], 1)
         self.done: dict[str, int] = dict.fromkeys(_DONE, 0)
-        drift, stream = device.drift, rng.stream_keys(self.seeds, *names, "drift")
-        self._drifting = None if drift is None else Drifting(drift, rng.normal(stream, 0, (rows, columns)))
-        self._noise = Fluctuations.of(device, self.seeds, names, rows * columns)
+        if device.leaks:
+            self._aging = Aging(self.sampled, self.seeds, names, self.on_its_side, self.origin)
         self._noise_keys: dict[tuple[str | int, ...], np.ndarray] = {}
         self._counts = Counts()
-        self._relaxed: tuple[bytes, torch.Tensor, torch.Tensor] | None = None
         self._readout = None if wires is None or wires.ideal else Readout(wires, device.half_range, device.mid_range, len(seeds))
         self.step = per_member(device.step / device.half_range, len(seeds))
         self._disturbed = None if device.half_select is None else HalfSelect(self.sampled, self.origin)
@@ -93,10 +92,18 @@ class Crossbar:
 
     @property
     def state(self) -> torch.Tensor:
-        """States of the devices, (E, R, C), in half ranges from what they are measured against."""
+        """States of the devices now, (E, R, C), in half ranges from what they are measured against."""
         if self._sender is not None:
             self._sender.settle()
+        self._let_pass()
         return self._state
+
+    def _let_pass(self) -> None:
+        """Let time that has gathered act, where it would show; pulses that wait came before it."""
+        if self._aging is not None and (due := self._aging.due()).any():
+            if self._sender is not None:
+                self._sender.settle()
+            self._aging.apply(self._state, due)
 
     def _take_origin(self, error: Any) -> None:
         """Start at the point that states are measured against, which is as well known as its error lets it be."""
@@ -121,7 +128,8 @@ class Crossbar:
             to = to * members.view(-1, *[1] * (to.ndim - 1))
         for tensor, sign in ((self.origin, 1), (self.state, -1)):
             (tensor if row is None else tensor[:, row]).add_(to, alpha=sign)
-        self._relaxed = None
+        if self._aging is not None:
+            self._aging.moved()
         self._counts.add(programmed=to[0].numel() if members is None else to[0].numel() * members.numpy())
         self._show_noise()
 
@@ -166,16 +174,15 @@ class Crossbar:
 
     def _seen(self) -> torch.Tensor:
         """The states as reads see them: with the noise that the last `hold`, `program` or `reset` left."""
-        if self._noise is None:
-            return self.state
-        noise = self._noise.tensors["noise"].view(self._laid(self.state).shape)
-        return self.state + self._laid(noise)
+        state = self.state
+        if self._aging is None or self._aging.noise is None:
+            return state
+        return state + self._laid(self._aging.noise.tensors["noise"].view(self._laid(state).shape))
 
     def _show_noise(self) -> None:
         """Set the noise for the states that there are now."""
-        if self._noise is not None:
-            self._noise.find_programmed(self._flat(self.state))
-            self._noise.show(self._flat(self.state), self._flat(self.state + self.origin))
+        if self._aging is not None:
+            self._aging.show(self.state)
 
     def count_read(self, name: Direction, vectors: int, again: np.ndarray | None) -> None:
         """Note vectors that were read: all, or those of `again` once more."""
@@ -196,7 +203,8 @@ class Crossbar:
     def reads_states(self) -> bool:
         """Whether a read of a row is the states of its devices, which no other row's pulses move: they do not fluctuate, no wire drops
         voltage, no half-select disturbs."""
-        return self._noise is None and self._readout is None and self._disturbed is None
+        still = self._aging is None or self._aging.noise is None
+        return still and self._readout is None and self._disturbed is None
 
     # writes
 
@@ -225,7 +233,8 @@ class Crossbar:
 
     @property
     def sender(self) -> Sender:
-        """What sends the pulses; made when the first is sent."""
+        """What sends the pulses, to the states as they are now; made when the first is sent."""
+        self._let_pass()
         if self._sender is None:
             origin = self.origin if self.referenced else None
             self._sender = Sender(self.sampled, self.pulses, self.step, self.keys, self._state, origin, self.on_its_side)
@@ -234,10 +243,6 @@ class Crossbar:
     def _laid(self, t: torch.Tensor) -> torch.Tensor:
         """A tensor (E, R, C) with its axes as they lie in memory."""
         return t.transpose(1, 2) if self.on_its_side else t
-
-    def _flat(self, t: torch.Tensor) -> torch.Tensor:
-        """The same as (E, devices)."""
-        return self._laid(t).reshape(self.shape[0], -1)
 
     def apply(self, pulses: torch.Tensor) -> None:
         """Give every device its own number of pulses, (E, R, C) int32, positive up: row-by-row access, not parallel."""
@@ -325,32 +330,13 @@ class Crossbar:
         self.state.copy_(noisy if only is None else torch.where(only, noisy, self.state))
 
     def hold(self, seconds: Any) -> None:
-        """Let time pass, s or (E,), in closed form for any time: devices relax to their resting points by exp(-t/tau), drift, fluctuate."""
-        self._counts.add(hold_s=seconds)
-        if self._noise is not None:
-            self._noise.find_programmed(self._flat(self.state))
-        if self._drifting is not None:
-            half, mid, top = (self._each(v) for v in (self.device.half_range, self.device.mid_range, self.device.g_max))
-            g = (self.state + self.origin).double() * half + mid
-            factor = self._drifting.factor(self.state, (g / top).float(), self._each(seconds))
-            self.state.copy_((g * factor - mid) / half - self.origin)
-        if np.isfinite(self.device.retention_s).any():
-            rest, left = self._relaxation(seconds)
-            self.state.sub_(rest).mul_(left).add_(rest)
-        if self._drifting is not None:
-            self._drifting.left_at.copy_(self.state)
-        if self._noise is not None:
-            self._noise.advance(seconds, self.done["holds"])
-            self._noise.show(self._flat(self.state), self._flat(self.state + self.origin))
-            self.done["holds"] += 1
+        """Let time pass, s or (E,), in closed form for any time: devices relax to their resting points by exp(-t/tau), drift, fluctuate.
 
-    def _relaxation(self, seconds: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Resting points (E, R, C), and what is left of the distance to them; kept: the points stay, and steps may take equal times."""
-        time = np.asarray(seconds, np.float64).tobytes()
-        if self._relaxed is None or self._relaxed[0] != time:
-            rest = self.sampled.resting_point() - self.origin if self._relaxed is None else self._relaxed[1]
-            self._relaxed = (time, rest, self.sampled.decay(seconds))
-        return self._relaxed[1:]
+        However a time is divided, the same is left, to single precision (see `Aging`).
+        """
+        self._counts.add(hold_s=seconds)
+        if self._aging is not None:
+            self._aging.elapse(seconds)
 
     def _each(self, value: Any) -> torch.Tensor:
         """A number, or one for each member, as (E, 1, 1) float64."""
@@ -393,9 +379,8 @@ class Crossbar:
         } | ({} if self._readout is None else {"read": self._readout.counts})
 
     def _tensors(self) -> dict[str, torch.Tensor]:
-        drift = {} if self._drifting is None else {f"drift.{n}": getattr(self._drifting, n) for n in ("left_at", "since", "nu")}
-        noise = {} if self._noise is None else {f"noise.{n}": t for n, t in self._noise.tensors.items()}
-        return {f"device.{n}": t for n, t in self.sampled.values.items()} | {n: getattr(self, n) for n in _STATE_FIELDS} | drift | noise
+        tensors = {f"device.{n}": t for n, t in self.sampled.values.items()} | {n: getattr(self, n) for n in _STATE_FIELDS}
+        return tensors if self._aging is None else tensors | self._aging.tensors(self._state)
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
@@ -404,10 +389,10 @@ class Crossbar:
             own[name].copy_(tensor)
         self.done = dict(saved["done"])
         self._counts = counts_of(saved["counts"])
-        self._sender = self._relaxed = None
+        self._sender = None
         if self._readout is not None:
             self._readout.restore(saved["read"])
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles leave the compiled kernel and the buffers out, their tallies moved to the ledger."""
-        return {**self.__dict__, "_sender": None, "_relaxed": None, "_counts": self._ledger()}
+        return {**self.__dict__, "_sender": None, "_counts": self._ledger()}

@@ -329,12 +329,6 @@ class Sampled:
         low, high = self.bounds()
         return torch.minimum(torch.maximum((level if apart is None else level + apart).expand(self.shape), low), high)
 
-    def decay(self, seconds: Any) -> torch.Tensor:
-        """What is left of the distance to the resting point after a time: exp(-t/tau), (E, 1, 1), or (E, R, C) where tau has spread."""
-        times = torch.as_tensor(np.asarray(seconds) / per_member(self.device.retention_s, self.shape[0]))[:, None, None]
-        apart = self.values.get("retention_s")
-        return torch.exp(-(times if apart is None else times * torch.exp(-apart.double()))).float()
-
 
 def catalogue() -> list[str]:
     """Names of the devices that come with aimco."""
