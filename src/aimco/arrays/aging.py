@@ -34,14 +34,16 @@ class Aging:
         self.sampled, self.on_its_side, self.origin = sampled, on_its_side, origin
         self.pending = np.zeros(members)
         self._advances = torch.zeros(1, dtype=torch.int64)
-        z = None if device.drift is None else rng.normal(rng.stream_keys(seeds, *names, "drift"), 0, (rows, columns))
-        self.drifting = None if z is None else Drifting(device.drift, z)
+        self.drifting, slowest = None, 0.0
+        if device.drift is not None:
+            self.drifting = Drifting(device.drift, rng.normal(rng.stream_keys(seeds, *names, "drift"), 0, (rows, columns)))
+            slowest = _STEEPEST / device.drift.t_0
         self.noise = Fluctuations.of(device, seeds, names, rows * columns)
         apart = sampled.values.get("retention_s")
         self._rates = np.ones((members, 1, 1)) if apart is None else np.ascontiguousarray(self._laid(torch.exp(-apart)).numpy())
         tau = per_member(device.retention_s, members)
         self._per_s = 1 / tau  # relaxation times in a second
-        self._fastest = self._per_s * self._rates.reshape(members, -1).max(1) + (0 if z is None else _STEEPEST / device.drift.t_0)
+        self._fastest = self._per_s * self._rates.reshape(members, -1).max(1) + slowest
         self._carry: torch.Tensor | None = None
         self._rest: torch.Tensor | None = None
         self._left: tuple[np.ndarray, np.ndarray] | None = None  # of the last times, since steps of training may take equal times
@@ -91,8 +93,8 @@ class Aging:
         times = seconds * self._per_s
         if self._left is None or not np.array_equal(self._left[0], times):
             self._left = times, np.exp(-times[:, None, None] * self._rates)
-        arrays = (self._laid(t).numpy() for t in (state, self._carried(state)))
-        relax(*arrays, self._rest.numpy(), times, self._left[1])
+        now, carry = (self._laid(t).numpy() for t in (state, self._carried(state)))
+        relax(now, carry, self._rest.numpy(), times, self._left[1])
 
     def _carried(self, state: torch.Tensor) -> torch.Tensor:
         """What the states (E, R, C) cannot hold of what they are, laid out as they are."""
