@@ -150,7 +150,7 @@ def test_devices_differ_by_the_spread_asked_for(law):
     """Steps by 30 % together and 10 % between up and down, bounds by 5 and 20 %: standard deviations of 10,000, within 3 % (0.7 %)."""
     asked = {"step": 0.3, "asymmetry": 0.1, "g_max": 0.05, "g_min": 0.2}
     response = {"kind": "soft-bounds", "step_up": 0.01, "step_down": 0.009}
-    device = Device.of({"g_min": 0.0, "g_max": 2.0, "response": response, "spread": asked, "spread_law": law})
+    device = Device.of({"g_min": 1.0, "g_max": 3.0, "response": response, "spread": asked, "spread_law": law})
     values = {name: value.double() for name, value in device.sample((100, 100), [0]).values.items() if name in (*response, *asked)}
     up, down = values["step_up"] / 0.01, values["step_down"] / 0.009
     together = (up + down) / 2
