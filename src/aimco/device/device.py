@@ -25,6 +25,7 @@ from aimco.units import S, s
 _REST = ("resting_g", "retention_s")  # what only time needs to know, kept as deviations: no parameters of pulses
 _CYCLE_NOISES = ("cycle_noise", "cycle_noise_additive", "cycle_noise_range")
 _SMALL = 1 / 3  # of a step: noise of a standard deviation below it practically never turns a step round
+_CUT = 0.01  # of the devices cut at 0 S is said in notes
 _FLOOR = 0.01  # no sampled step or half range falls below this part of its nominal value
 
 
@@ -154,6 +155,14 @@ class Device(Listed):
         spread = np.asarray(self.spread.get("g_min", 0.0), np.float64)
         away = (np.asarray(self.mid_range) / np.asarray(self.half_range) - 1) / np.maximum(spread, 1e-300)
         return np.where(spread > 0, np.vectorize(math.erfc)(away / sqrt(2)) / 2, 0.0)
+
+    def notes(self) -> list[str]:
+        """What of its datasheet does not hold in the devices that are drawn."""
+        share = float(np.max(self.cut))
+        if share <= _CUT:
+            return []
+        said = f"{share:.0%} of the devices have their lower bound at 0 S: spread.g_min would take it below"
+        return [f"{said}, and its mean and spread are less"]
 
     @property
     def leaks(self) -> bool:
