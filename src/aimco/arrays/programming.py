@@ -183,7 +183,9 @@ class _Rounds:
 
     def _number(self, number: int) -> None:
         for array, (applied, resets) in zip(self.arrays, self.first, strict=True):
-            array.done["applied"], array.done["resets"] = applied + number, resets + number
+            array.done["applied"] = applied + number
+            if np.any(array.device.reset_noise):  # else a RESET draws nothing
+                array.done["resets"] = resets + number
 
     def needed(self, off: torch.Tensor) -> bool:
         """Whether any device is still off; the round is counted for its members, and the numbers set to the end where none is."""
