@@ -215,7 +215,7 @@ def test_devices_differ_by_the_spread_asked_for(law):
     """Steps by 30 % together and 10 % between up and down, bounds by 5 and 20 %: standard deviations of 10,000, within 3 % (0.7 %)."""
     asked = {"step": 0.3, "asymmetry": 0.1, "g_max": 0.05, "g_min": 0.2}
     response = {"kind": "soft-bounds", "step_up": 0.01, "step_down": 0.009}
-    device = Device.of({"g_min": 0.0, "g_max": 2.0, "response": response, "spread": asked, "spread_law": law})
+    device = Device.of({"g_min": 1.0, "g_max": 3.0, "response": response, "spread": asked, "spread_law": law})
     values = {name: value.double() for name, value in device.sample((100, 100), [0]).values.items() if name in (*response, *asked)}
     up, down = values["step_up"] / 0.01, values["step_down"] / 0.009
     together = (up + down) / 2
@@ -385,3 +385,57 @@ def test_an_ensemble_member_equals_its_solo_run(rule):
         for k in (0, 2):
             for name in solo[k].matrices:
                 assert torch.allclose(solo[k].matrices[name].weights[0], together[k].matrices[name].weights[e], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_no_device_of_the_catalogue_conducts_less_than_nothing(name):
+    """Of 10,000 devices no bound is below 0 S, and the bounds have the mean and the spread of the datasheet to 4 standard errors.
+
+    A bound is at least 0.01 half ranges from the middle, which a spread of 0.6 brings to bear: the law is that of max(1 + s z, 0.01).
+    """
+    device = Device.named(name)
+    sampled = device.sample((100, 100), [0])
+    low, high = sampled.bounds()
+    assert (device.conductance(low) >= -1e-7 * device.g_max).all()
+    assert device.notes() == []
+    for state, bound in ((-low, "g_min"), (high, "g_max")):
+        z = np.linspace(-8, 8, 160_001)
+        values, chance = np.maximum(1 + device.spread.get(bound, 0.0) * z, 0.01), np.exp(-z * z / 2) / np.exp(-z * z / 2).sum()
+        mean = float((values * chance).sum())
+        std = float(np.sqrt(((values - mean) ** 2 * chance).sum()))
+        assert state.double().mean().item() == pytest.approx(mean, abs=4 * std / 100 + 1e-6)
+        assert state.double().std().item() == pytest.approx(std, rel=4 / np.sqrt(20_000), abs=1e-6)
+
+
+# steps over half the nominal range, as their sources give them: what a change of the assumed siemens must leave
+NORMALISED = {
+    "asymmetric-soft-bounds": (0.01, 0.01),
+    "capacitor-cmos": (0.005, 0.005),
+    "rpu": (1 / 600, 1 / 600),
+    "rpu-10000-states": (2e-4, 2e-4),
+    "rram-array-hfo2": (0.4622, 0.4622),
+    "rram-array-om": (0.0949, 0.0949),
+    "rram-gong2018-soft-bounds": (0.002, 0.002),
+    "soft-bounds": (1 / 600, 1 / 600),
+    "soft-bounds-rasch2024": (0.05, 0.05),
+}
+
+
+@pytest.mark.parametrize("name", NORMALISED)
+def test_steps_are_those_of_the_source_in_units_of_the_range(name):
+    device = Device.named(name)
+    found = device.response.step_up / device.half_range, device.response.step_down / device.half_range
+    assert found == pytest.approx(NORMALISED[name], rel=1e-4)
+
+
+def test_a_spread_that_would_take_devices_below_0_S_is_cut_there_and_noted():
+    """g_min at half the range above 0 S, spread of the bounds 0.5: 2.3 % lie 2 spreads below."""
+    shape = {"g_min": 1.0, "g_max": 3.0, "response": {"kind": "constant-step", "step_up": 0.01, "step_down": 0.01}}
+    device = Device.of(shape | {"spread": {"g_min": 0.5}})
+    low = device.sample((100, 100), [0]).bounds()[0]
+    assert low.min().item() == -2
+    assert (low == -2).double().mean().item() == pytest.approx(0.0228, abs=0.006)
+    assert device.notes() == [
+        "2% of the devices have their lower bound at 0 S: spread.g_min would take it below, and its mean and spread are less"
+    ]
+    assert device.notes()[0] in ai.evaluate(design(device=device.as_dict()).replace("training.epochs", 1), limit=10).notes

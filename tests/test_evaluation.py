@@ -86,7 +86,7 @@ def test_designs_that_differ_in_any_number_train_together_as_alone(path):
 
 
 def test_saturation_of_one_member_does_not_touch_the_others():
-    tight = {"output_noise": 1e-10, "adc": {"bits": 9.0, "range_A": 1e-8}}
+    tight = {"output_noise": 5.8e-11, "adc": {"bits": 9.0, "range_A": 5.8e-9}}
     designs = [design(periphery=tight)] * 2
     for seed, row in zip((1, 2), ai.evaluate_many(designs, seeds=[1, 2], limit=LIMIT), strict=True):
         solo = ai.evaluate(designs[0], seed=seed, limit=LIMIT)

@@ -394,6 +394,7 @@ def test_a_member_fluctuates_as_it_would_alone(starts):
 def test_noise_of_no_size_changes_nothing():
     """States and reads bit for bit those of a device without, and a device without draws nothing."""
     silent = {"flicker": ONE_OVER_F | {"amplitude": 0.0}, "telegraph": TELEGRAPH | {"amplitude": 0.0}, "programming_noise": (0.0, 0.0, 0.0)}
+    silent["programming"] = {"method": "iterative"}
     arrays = [Crossbar(device(spread={"step": 0.2}, retention_s=1e3, **parts), 8, 6) for parts in ({}, silent)]
     x = torch.rand(1, 3, 8)
     for array in arrays:

@@ -302,7 +302,7 @@ def _result(
         seed=seed,
         wall_s=wall,
         versions={"aimco": aimco.__version__, "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
-        notes=_notes(design, analog_layers(model)) + _time_notes(design, latency["training_sample"]),
+        notes=_notes(design, analog_layers(model), e) + _time_notes(design, latency["training_sample"]),
     )
 
 
@@ -314,10 +314,12 @@ def _time_notes(design: Design, priced_s: float) -> list[str]:
     return [f"devices leak for training.sample_s = {asked:.3g} s a sample; latency_s is of the operations, {priced_s:.3g} s a sample"]
 
 
-def _notes(design: Design, layers: Mapping[str, Arrays]) -> list[str]:
+def _notes(design: Design, layers: Mapping[str, Arrays], member: int) -> list[str]:
     """Approximations in force."""
     notes, parts, wires = list(design.rule.notes()), list(layers.values()), design.array.wires
-    notes += [note for part in parts for note in part.notes()]
+    notes += [note for part in parts for note in part.notes(member)]
+    if any(part.matrices for part in parts):
+        notes += design.device.notes()
     if design.network.kind == "spiking-rbm" and Technology.named(design.technology).synapse_J is None:
         notes.append(f"technology {design.technology} has no energies of spikes, which are not priced; take spiking-90nm or spiking-28nm")
     if any(part.matrices for part in parts) and design.device.response.one_sided and not design.cell.rises_only:

@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 
 from aimco.arrays.crossbar import Direction, ReferencePolicy
+from aimco.arrays.programming import window
 from aimco.arrays.wires import Wires
 from aimco.cell import Cell
 from aimco.device.device import Device
@@ -18,6 +19,8 @@ from aimco.ledger import Counts, counts_of, tensors_of
 from aimco.periphery import Periphery
 from aimco.record import InputError, Record
 from aimco.tile import Tile
+
+_MISSED = 0.01  # of first weights outside the window is said in notes
 
 
 class Array(Record):
@@ -245,6 +248,26 @@ class AnalogMatrix:
         """Write and verify weights (E, rows, columns); those of a mask (E, rows, columns) alone, all when absent."""
         for r, c, tile in self._each():
             tile.program(target[:, r, c], None if only is None else only[:, r, c])
+
+    def missed(self, target: torch.Tensor) -> list[str]:
+        """What notes say of weights (E, rows, columns) that were just written, one for each member; empty where all is well.
+
+        Where devices are written as cited, by how much they miss; else so where over a percent could not be written within the window.
+        """
+        tile = self.tiles[0][0]
+        error, limit = (self.weights - target).flatten(1), window(tile.crossbar)[:, 0, 0].numpy() * tile.weight * len(tile.cell.leads)
+        numbers = zip(limit, error.square().mean(1).sqrt().tolist(), target.expand(self.shape).flatten(1).std(1).tolist(), strict=True)
+        said = []
+        for own, (most, rms, std) in zip(error, numbers, strict=True):
+            share = float((own.abs() > 1.001 * most).double().mean())
+            rest = f"rms error {rms:.2g}, where their standard deviation is {std:.2g}"
+            if tile.crossbar.device.writes.method == "as-cited":
+                said.append(f"first weights of {self.names[0]} are written with the residue that the datasheet cites: {rest}")
+            elif share > _MISSED:
+                said.append(f"{share:.0%} of the first weights of {self.names[0]} are not written within {most:.2g}: {rest}")
+            else:
+                said.append("")
+        return said
 
     def reset(self, mask: torch.Tensor) -> None:
         """Reset the devices of the mask (E, rows, columns)."""

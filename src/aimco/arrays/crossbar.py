@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from aimco import rng
+from aimco.arrays import programming
 from aimco.arrays.aging import Aging
 from aimco.arrays.half_select import HalfSelect
 from aimco.arrays.pulses import Pulses
@@ -23,13 +24,11 @@ from aimco.arrays.readout import Readout
 from aimco.arrays.sender import Sender
 from aimco.arrays.wires import Wires
 from aimco.device.device import Device, Sampled
-from aimco.device.noise import programming_sigma
 from aimco.ensemble import per_member
 from aimco.ledger import Counts, counts_of, tensors_of
 
 ReferencePolicy = Literal["mid-range", "symmetry-point", "resting-point", "measured"]
 Direction = Literal["mvm", "mvm_t"]
-_CAUTION = 10  # one-sided devices are taken to step this much more than at mid-range until they were seen to step less
 _STATE_FIELDS = ("state", "origin")
 _DONE = ("updates", "applied", "lines", "alternate", "mvm", "mvm_t", "programs", "resets")
 
@@ -271,45 +270,70 @@ class Crossbar:
         each = {"slots": 1, "row_pulses": rows, "column_pulses": columns, "coincidences": rows * columns}
         self._counts.add(**{name: pulses * n for name, n in each.items()})
 
-    def program(self, target: torch.Tensor, *, only: torch.Tensor | None = None, tolerance: float | None = None, rounds: int = 60) -> None:
-        """Write and verify: pulse every device towards the target state (E, R, C), read, repeat.
+    def program(
+        self,
+        target: torch.Tensor,
+        *,
+        only: torch.Tensor | None = None,
+        tolerance: float | None = None,
+        rounds: int | None = None,
+        retry: bool = True,
+    ) -> None:
+        """Write and verify by the programming of the device, see `Programming`.
 
         Args:
-            target: states, cut to the bounds of each device. only: devices to write (E, R, C), all when absent.
-            tolerance: stop within this distance, a half step by default.
-            rounds: give up after so many.
-
-        The programming noise of the device is added once at the end: what verify and the last pulses leave.
+            target: States (E, R, C), cut to the bounds of each device.
+            only: Devices to write (E, R, C), all when absent.
+            tolerance: Largest error that is accepted, in half ranges; the window of the programming when absent.
+            rounds: Rounds before giving up; those of the programming when absent.
+            retry: Whether a one-sided device that overshoots is RESET and tried again.
         """
-        low, high = (bound - self.origin for bound in self.sampled.bounds())
+        low, high = self.limits()
         target = torch.minimum(torch.maximum(target.expand(self.shape).float(), low), high)
-        step = torch.as_tensor(self.step.astype(np.float32))[:, None, None]
-        limit = step / 2 if tolerance is None else torch.as_tensor(float(tolerance))
-        one_sided, rate = self.device.response.one_sided, step
-        if one_sided:  # no pulse mends an overshoot there, and the first steps are the largest
-            rate = _CAUTION * step.expand(self.shape)
-        first = self.done["applied"]
-        for _ in range(rounds):
-            error = target - self.state
-            off = (error > limit) if one_sided else (error.abs() > limit)
-            off = off if only is None else off & only
-            self._counts.add(program_rounds=1)
-            if not off.any():
-                break
-            pulses = torch.floor(error / rate).clamp(min=1) if one_sided else torch.round(error / rate + torch.sign(error) * 1e-3)
-            pulses = torch.where(off, pulses.clamp(-1000, 1000), torch.zeros(()))
-            before = self.state.clone() if one_sided else self.state
-            self.apply(pulses)
-            if one_sided:  # the next steps are at most as large as these were on average
-                moved = (self.state - before) / pulses.clamp(min=1)
-                rate = torch.where(moved > 0, moved, rate)
-        self.done["applied"] = first + rounds  # the next draws do not hang on how many rounds the other members needed
-        if self.device.programming_noise is not None:
-            half, mid, top = (self._each(v) for v in (self.device.half_range, self.device.mid_range, self.device.g_max))
-            g = (self.state + self.origin) * half + mid
-            self._blur("programs", programming_sigma(self.device.programming_noise, g / top) / half, only)
+        mask, writes = self._mask(only), self.device.writes
+        limit = programming.window(self) if tolerance is None else torch.as_tensor(float(tolerance))
+        most = writes.rounds if rounds is None else rounds
+        if writes.method == "as-cited":
+            programming.as_cited(self, target, mask)
+        elif self.device.response.one_sided:
+            programming.upwards(self, target, mask, limit, most, retry)
+        else:
+            programming.both_ways(self, target, mask, limit, most)
+        self._written(mask)
+
+    def program_difference(self, other: Crossbar, difference: torch.Tensor, only: torch.Tensor | None = None) -> None:
+        """RESET the devices of two arrays and write and verify the difference of their states, as those of a differential pair.
+
+        Args:
+            other: The array whose states are subtracted; of the same device.
+            difference: Of the states, (E, R, C).
+            only: Pairs to write (E, R, C), all when absent.
+        """
+        difference, mask = difference.expand(self.shape).float(), self._mask(only)
+        if self.device.writes.method == "as-cited":
+            programming.pair_as_cited(self, other, difference, mask)
+        elif self.device.response.one_sided:
+            programming.pair_upwards(self, other, difference, mask)
+        else:
+            programming.pair_both_ways(self, other, difference, mask)
+        for array in (self, other):
+            array._written(mask)
+
+    def _mask(self, only: torch.Tensor | None) -> torch.Tensor:
+        return torch.ones(self.shape, dtype=torch.bool) if only is None else only.expand(self.shape)
+
+    def _written(self, mask: torch.Tensor) -> None:
         self._show_noise()
-        self._counts.add(programmed=self.shape[1] * self.shape[2] if only is None else only.expand(self.shape).sum((1, 2)).numpy())
+        self._counts.add(programmed=mask.sum((1, 2)).numpy())
+
+    def limits(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(lowest, highest) state of each device as `state` measures it, (E, R, C)."""
+        low, high = self.sampled.bounds()
+        return low - self.origin, high - self.origin
+
+    def note(self, **amounts: Any) -> None:
+        """Add to the ledger."""
+        self._counts.add(**amounts)
 
     def reset(self, mask: torch.Tensor) -> None:
         """Put the devices of the mask (E, R, C) bool to their reset state."""
@@ -320,14 +344,13 @@ class Crossbar:
         self._show_noise()
         self._counts.add(resets=mask.sum((1, 2)).numpy())
 
-    def _blur(self, name: str, sigma: torch.Tensor, only: torch.Tensor | None) -> None:
-        """Add normal numbers to the states of some devices or all, cut to their bounds and to 0 S."""
+    def _blur(self, name: str, sigma: torch.Tensor, only: torch.Tensor) -> None:
+        """Add normal numbers to the states of some devices, cut to their bounds."""
         z = rng.normal(self.keys[name], self.done[name], self.shape[1:])
         self.done[name] += 1
-        nothing = self._each(-self.device.mid_range / self.device.half_range).float()
-        low, high = (torch.maximum(bound, nothing) - self.origin for bound in self.sampled.bounds())
+        low, high = self.limits()
         noisy = torch.minimum(torch.maximum(self.state + sigma.float() * z, low), high)
-        self.state.copy_(noisy if only is None else torch.where(only, noisy, self.state))
+        self.state.copy_(torch.where(only, noisy, self.state))
 
     def hold(self, seconds: Any) -> None:
         """Let time pass, s or (E,), in closed form for any time: devices relax to their resting points by exp(-t/tau), drift, fluctuate.

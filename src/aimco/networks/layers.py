@@ -63,6 +63,7 @@ class Arrays(nn.Module):
 
     matrices: dict[str, AnalogMatrix]
     rule_state: dict[str, torch.Tensor]
+    written: tuple[list[str], ...] = ()  # of each matrix that was written at the start, what notes say of it, by member
 
     @property
     def analog(self) -> bool:
@@ -84,9 +85,9 @@ class Arrays(nn.Module):
         """Those counts of each array that take time, see `aimco.cost.latency.TIMED`, quickly: pulses may go on waiting."""
         return {name: matrix.timed for name, matrix in self.matrices.items()}
 
-    def notes(self) -> list[str]:
-        """Approximations in force in it."""
-        return []
+    def notes(self, member: int = 0) -> list[str]:
+        """Approximations in force in it, for one ensemble member."""
+        return [said[member] for said in self.written if said[member]]
 
     def hold(self, seconds: Any) -> None:
         """Let time pass in the arrays."""
@@ -145,7 +146,9 @@ class AnalogLayer(Arrays):
             self.weight = nn.Parameter(start)
             return
         self.rule_state = self.rule.start(self.matrices)
-        self.matrices[self.rule.weights_on].program(start if self.scale is None else start / self.scale.detach())
+        matrix, first = self.matrices[self.rule.weights_on], start if self.scale is None else start / self.scale.detach()
+        matrix.program(first)
+        self.written = (matrix.missed(first),)
         self.handle = AnalogParameter(self)  # pyright: ignore[reportArgumentType]
         self._pending: list[tuple[torch.Tensor, torch.Tensor]] = []
 

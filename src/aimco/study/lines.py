@@ -168,10 +168,11 @@ def _device(response: str, point: Point, retention: float) -> dict[str, Any]:
     step, ratio = point["step"] / point["bound"] * _HALF_RANGE, 1 + point["imbalance"]
     up, down = 2 * step * ratio / (1 + ratio), 2 * step / (1 + ratio)
     spread = {"step": point["step_spread"], "asymmetry": point["asymmetry"], "g_max": point["range_spread"], "g_min": point["range_spread"]}
+    floor = 4 * point["range_spread"] * _HALF_RANGE  # no bound falls below 0 S, so that the spread is the one asked for
     return {
         "name": "specified device",
-        "g_min": 0.0,
-        "g_max": 2 * _HALF_RANGE,
+        "g_min": floor,
+        "g_max": floor + 2 * _HALF_RANGE,
         "response": {"kind": response, "step_up": up, "step_down": down},
         "spread": {name: value for name, value in spread.items() if value},
         "cycle_noise": point["cycle_noise"],
