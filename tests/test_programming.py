@@ -199,3 +199,12 @@ def test_a_network_written_as_cited_loses_what_the_residue_alone_makes_it_lose()
         added.append(accuracy(w + sigma * torch.randn(w.shape, generator=torch.Generator().manual_seed(seed))))
     assert accuracy(w) > 0.9
     assert abs(np.mean(onto) - np.mean(added)) < 0.01
+
+
+def test_looking_at_times_leaves_the_ledger():
+    """Also where several pairs of a cell are written."""
+    design = ai.Design.of({"device": "pcm", "cell": {"kind": "multi-device", "count": 2, "differential": True}})
+    tile = Tile(design.device, design.cell, design.periphery, 5, 5)
+    tile.program(torch.full(tile.shape, 0.2))
+    rounds = [int(np.sum(tile.timed["program_rounds"])) for _ in range(3)]
+    assert rounds == [int(np.sum(tile.counts["program_rounds"]))] * 3
