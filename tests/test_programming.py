@@ -35,12 +35,12 @@ def written(tile: Tile, uS: float) -> torch.Tensor:
     return (tile.crossbars[0].state - tile.crossbars[1].state).double() * signs * 12.5e-6
 
 
-@pytest.mark.parametrize("uS", [0.5, 5.0, 20.0])
+@pytest.mark.parametrize("uS", [0.1, 0.5, 5.0, 20.0])
 def test_a_pair_written_as_cited_has_the_target_and_the_cited_spread(uS):
-    """Mean within 2 % and standard deviation within 5 % of the law (10,000 pairs: 0.6 % and 0.7 % at most)."""
+    """Mean within 2 %, or 4 standard errors at 0.1 uS, where a third would fall below 0 S; standard deviation within 5 % of the law."""
     tile = pairs(NOISY)
     g = written(tile, uS)
-    assert g.mean().item() == pytest.approx(uS * 1e-6, rel=0.02)
+    assert abs(g.mean().item() - uS * 1e-6) < max(0.02 * uS * 1e-6, 4 * cited(uS * 1e-6) / 100)
     assert g.std().item() == pytest.approx(cited(uS * 1e-6), rel=0.05)
     for crossbar in tile.crossbars:
         low, high = crossbar.sampled.bounds()
@@ -61,6 +61,12 @@ def test_a_pair_written_by_pulses_ends_within_the_window_without_bias(uS):
     assert abs(g.mean().item()) < 0.02 * uS * 1e-6
     assert tile.counts["program_pulses"] > 20_000
     assert 20_000 <= tile.counts["resets"] < 30_000
+
+
+def test_a_wide_window_leaves_no_bias():
+    """Fine pulses go on to the middle of a window of 2 uS: the mean is within 1 % of 20 uS, not at the side where the pair comes from."""
+    g = written(pairs(ITERATIVE.replace("programming.window_S", 1e-6), 60), 20.0)
+    assert g.mean().item() == pytest.approx(20e-6, rel=0.01)
 
 
 def test_a_narrower_window_costs_more_pulses_and_leaves_less():
@@ -193,3 +199,12 @@ def test_a_network_written_as_cited_loses_what_the_residue_alone_makes_it_lose()
         added.append(accuracy(w + sigma * torch.randn(w.shape, generator=torch.Generator().manual_seed(seed))))
     assert accuracy(w) > 0.9
     assert abs(np.mean(onto) - np.mean(added)) < 0.01
+
+
+def test_looking_at_times_leaves_the_ledger():
+    """Also where several pairs of a cell are written."""
+    design = ai.Design.of({"device": "pcm", "cell": {"kind": "multi-device", "count": 2, "differential": True}})
+    tile = Tile(design.device, design.cell, design.periphery, 5, 5)
+    tile.program(torch.full(tile.shape, 0.2))
+    rounds = [int(np.sum(tile.timed["program_rounds"])) for _ in range(3)]
+    assert rounds == [int(np.sum(tile.counts["program_rounds"]))] * 3

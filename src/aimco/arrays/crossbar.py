@@ -383,7 +383,7 @@ class Crossbar:
             "mvm": done["mvm"] + known("mvm", 0),
             "mvm_t": done["mvm_t"] + known("mvm_t", 0),
             "slots": known("slots", 0) + (0 if self._sender is None else self._sender.slots),
-            "program_rounds": known("program_rounds", 0),
+            "program_rounds": 0 + known("program_rounds", 0),  # not the ledger's own array
         }
 
     def _ledger(self) -> Counts:
