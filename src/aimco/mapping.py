@@ -134,7 +134,9 @@ class AnalogMatrix:
 
     def mvm(self, x: torch.Tensor) -> torch.Tensor:
         """y = x W: (E, B, rows) -> (E, B, columns)."""
-        x = doors.vectors("AnalogMatrix.mvm", "x", x, self.shape, "rows")
+        return self._mvm(doors.vectors("AnalogMatrix.mvm", "x", x, self.shape, "rows"))
+
+    def _mvm(self, x: torch.Tensor) -> torch.Tensor:
         if self._single:
             return self._single.read("mvm", x)
         parts = [[tile.read("mvm", x[..., r].contiguous()) for tile in line] for r, line in zip(self.row_spans, self.tiles, strict=True)]
@@ -142,12 +144,20 @@ class AnalogMatrix:
 
     def mvm_t(self, d: torch.Tensor) -> torch.Tensor:
         """z = d W^T: (E, B, columns) -> (E, B, rows)."""
-        d = doors.vectors("AnalogMatrix.mvm_t", "d", d, self.shape, "columns")
+        return self._mvm_t(doors.vectors("AnalogMatrix.mvm_t", "d", d, self.shape, "columns"))
+
+    def _mvm_t(self, d: torch.Tensor) -> torch.Tensor:
         if self._single:
             return self._single.read("mvm_t", d)
         pieces = [d[..., c].contiguous() for c in self.column_spans]
         lines = [[tile.read("mvm_t", piece) for tile, piece in zip(line, pieces, strict=True)] for line in self.tiles]
         return torch.cat([self._sum(line) for line in lines], -1)
+
+    def read(self, name: Direction, v: torch.Tensor) -> torch.Tensor:
+        """`mvm` or `mvm_t` of vectors that may hold any number; for training loops, see `aimco.arrays.doors.shaped`."""
+        if name == "mvm":
+            return self._mvm(doors.shaped("AnalogMatrix.read", "v", v, self.shape, "rows"))
+        return self._mvm_t(doors.shaped("AnalogMatrix.read", "v", v, self.shape, "columns"))
 
     def calibrate(self, x: torch.Tensor, direction: Direction = "mvm") -> None:
         """Take the ranges of the ADCs in one direction anew, from the currents of these vectors; see `Tile.calibrate`."""
@@ -174,7 +184,13 @@ class AnalogMatrix:
 
     def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
         """Parallel pulsed update of every array at once, E[dW] = lr x d^T."""
-        x, d, lr = doors.update("AnalogMatrix.pulse", x, d, lr, self.shape)
+        self._pulse(*doors.update("AnalogMatrix.pulse", x, d, lr, self.shape))
+
+    def send(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
+        """`pulse` of vectors that may hold any number, as `read`."""
+        self._pulse(*doors.shaped_update("AnalogMatrix.send", x, d, lr, self.shape))
+
+    def _pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
         if self._single:
             self._single.send(x, d, lr)
             return

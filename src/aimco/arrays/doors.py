@@ -36,19 +36,31 @@ def vectors(where: str, name: str, t: Any, shape: Shape, lines: Lines, batch: in
         lines: that the vectors drive.
         batch: how many there must be; any number when absent.
     """
-    width = shape[_PLACE[lines]]
-    size = t.shape if isinstance(t, torch.Tensor) else ()
-    if len(size) != 3 or size[0] != shape[0] or size[2] != width or (batch is not None and size[1] != batch):
-        _tensor(where, name, t)
-        asked = f"({shape[0]}, {'any' if batch is None else batch}, {width})"
-        raise InputError(f"{where}: {name} must have the shape (members, batch, {lines}) = {asked}, got {tuple(size)}")
-    return _values(where, name, t)
+    return finite(where, name, shaped(where, name, t, shape, lines, batch))
+
+
+def shaped(where: str, name: str, t: Any, shape: Shape, lines: Lines, batch: int | None = None) -> torch.Tensor:
+    """`vectors` that may hold any number: a training loop reads and pulses often, and its loss tells of those that are not finite."""
+    if isinstance(t, torch.Tensor) and t.ndim == 3:
+        members, count, width = t.shape
+        if members == shape[0] and width == shape[_PLACE[lines]] and (batch is None or count == batch):
+            if t.dtype is torch.float32 and t.is_contiguous() and t.is_cpu and not t.requires_grad:
+                return t
+            return _tensor(where, name, t).float().contiguous()
+    asked = f"({shape[0]}, {'any' if batch is None else batch}, {shape[_PLACE[lines]]})"
+    raise InputError(f"{where}: {name} must have the shape (members, batch, {lines}) = {asked}, got {tuple(_tensor(where, name, t).shape)}")
 
 
 def update(where: str, x: Any, d: Any, lr: Any, shape: Shape) -> tuple[torch.Tensor, torch.Tensor, Any]:
     """Arguments of a rank-1 update: x (E, B, rows), d (E, B, columns), and the learning rate as `rates` gives it."""
     x = vectors(where, "x", x, shape, "rows")
     return x, vectors(where, "d", d, shape, "columns", x.shape[1]), rates(where, lr, shape[0], x.shape[1])
+
+
+def shaped_update(where: str, x: Any, d: Any, lr: Any, shape: Shape) -> tuple[torch.Tensor, torch.Tensor, Any]:
+    """`update` with `shaped`."""
+    x = shaped(where, "x", x, shape, "rows")
+    return x, shaped(where, "d", d, shape, "columns", x.shape[1]), rates(where, lr, shape[0], x.shape[1])
 
 
 def reads(where: str, name: str, t: Any, shape: Shape, lines: Lines, again: Any) -> tuple[torch.Tensor, np.ndarray | None]:
@@ -89,6 +101,13 @@ def reference(where: str, to: Any, row: Any, members: Any, shape: Shape) -> tupl
 def writes(where: str, target: Any, only: Any, shape: Shape) -> tuple[torch.Tensor, torch.Tensor | None]:
     """What devices are to be written to, and which of them."""
     return values(where, "target", target, shape), None if only is None else mask(where, "only", only, shape)
+
+
+def finite(where: str, name: str, t: torch.Tensor) -> torch.Tensor:
+    """A tensor of finite numbers; the sum tells, but for sums that are beyond the range themselves."""
+    if not math.isfinite(t.sum().item()) and not bool(torch.isfinite(t).all()):
+        raise NotFinite(f"{where}: {name} must be finite, got {_first(t.detach().double().numpy(), np.isfinite)}")
+    return t
 
 
 def rates(where: str, lr: Any, members: int, batch: int) -> Any:
@@ -171,10 +190,7 @@ def pulses(where: str, name: str, t: Any, shape: tuple[int, ...], axes: tuple[st
 
 def values(where: str, name: str, t: Any, shape: tuple[int, ...], axes: tuple[str, ...] = _AXES) -> torch.Tensor:
     """Finite numbers for every device, of this shape or expanded to it; float64 stays."""
-    t = _tensor(where, name, t)
-    if not _finite(t):
-        raise _not_finite(where, name, t)
-    t = _expanded(where, name, t, shape, axes)
+    t = _expanded(where, name, finite(where, name, _tensor(where, name, t)), shape, axes)
     return t if t.dtype in (torch.float32, torch.float64) else t.float()
 
 
@@ -253,24 +269,6 @@ def _tensor(where: str, name: str, t: Any, flags: bool = False) -> torch.Tensor:
     if t.is_complex() or (t.dtype is torch.bool and not flags):
         raise InputError(f"{where}: {name} must hold real numbers, got {t.dtype}")
     return t.detach() if t.requires_grad else t
-
-
-def _values(where: str, name: str, t: torch.Tensor) -> torch.Tensor:
-    """Finite float32, contiguous; a few microseconds where it is so."""
-    if t.dtype is not torch.float32 or t.requires_grad or not t.is_cpu or not t.is_contiguous():
-        t = _tensor(where, name, t).float().contiguous()
-    if not _finite(t):
-        raise _not_finite(where, name, t)
-    return t
-
-
-def _finite(t: torch.Tensor) -> bool:
-    """Whether all numbers are finite; the sum tells, but for sums that are beyond the range themselves."""
-    return math.isfinite(t.sum().item()) or bool(torch.isfinite(t).all())
-
-
-def _not_finite(where: str, name: str, t: torch.Tensor) -> NotFinite:
-    return NotFinite(f"{where}: {name} must be finite, in 32 bits, got {_first(t.double().numpy(), np.isfinite)}")
 
 
 def _expanded(where: str, name: str, t: torch.Tensor, shape: tuple[int, ...], axes: tuple[str, ...]) -> torch.Tensor:
