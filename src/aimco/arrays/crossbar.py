@@ -261,7 +261,7 @@ class Crossbar:
 
     def apply(self, pulses: torch.Tensor) -> None:
         """Give every device its own number of pulses, (E, R, C) int32, positive up: row-by-row access, not parallel."""
-        count = doors.pulses("Crossbar.apply", "pulses", pulses, self.shape)
+        count = doors.pulses("Crossbar.apply", "pulses", pulses, self.shape, expands=True)
         self.sender.apply(count, self.done["applied"])
         self.done["applied"] += 1
         if self._disturbed is not None:

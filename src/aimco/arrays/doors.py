@@ -174,8 +174,8 @@ def indices(where: str, name: str, places: Any, below: int, *, count: int | None
     return np.ascontiguousarray(found, np.int64)
 
 
-def pulses(where: str, name: str, t: Any, shape: tuple[int, ...], axes: tuple[str, ...] = _AXES) -> torch.Tensor:
-    """Numbers of pulses, whole and within the reach of their counters, int32 of this shape or expanded to it."""
+def pulses(where: str, name: str, t: Any, shape: tuple[int, ...], axes: tuple[str, ...] = _AXES, *, expands: bool = False) -> torch.Tensor:
+    """Numbers of pulses, whole and within the reach of their counters, int32 of this shape, or expanded to it where that is allowed."""
     t = _tensor(where, name, t)
     if t.dtype.is_floating_point and not bool((torch.isfinite(t) & (t == t.round())).all()):
         raise InputError(
@@ -185,12 +185,15 @@ def pulses(where: str, name: str, t: Any, shape: tuple[int, ...], axes: tuple[st
         low, high = (v.item() for v in torch.aminmax(t))
         if low < -MOST_PULSES or high > MOST_PULSES:
             raise InputError(f"{where}: {name} must be in -{MOST_PULSES}..{MOST_PULSES}, got {low:g}..{high:g}")
+    if not expands and tuple(t.shape) != shape:
+        raise InputError(f"{where}: {name} must have the shape ({', '.join(axes)}) = {shape}, got {tuple(t.shape)}")
     return _expanded(where, name, t, shape, axes).to(torch.int32).contiguous()
 
 
 def values(where: str, name: str, t: Any, shape: tuple[int, ...], axes: tuple[str, ...] = _AXES) -> torch.Tensor:
     """Finite numbers for every device, of this shape or expanded to it; float64 stays."""
-    t = _expanded(where, name, finite(where, name, _tensor(where, name, t)), shape, axes)
+    t = _expanded(where, name, _tensor(where, name, t), shape, axes)
+    finite(where, name, t.float())
     return t if t.dtype in (torch.float32, torch.float64) else t.float()
 
 
