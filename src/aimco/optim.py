@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from aimco.arrays.doors import finite
 from aimco.networks.descent import ERRORS, SLOPE, Descent, Loss
 from aimco.networks.end_to_end import EndToEnd
 from aimco.networks.layers import AnalogParameter, Linear
@@ -71,6 +72,7 @@ class DescentByTorch:
         out = self.model(x)
         with torch.no_grad():
             loss, d = self.error(out, y)
+            finite("training", "the loss", loss)
         out.backward(d.neg_())
         self.optimizer.param_groups[0]["lr"] = lr
         self.optimizer.step()

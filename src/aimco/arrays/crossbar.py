@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from aimco import rng
-from aimco.arrays import programming
+from aimco.arrays import doors, programming
 from aimco.arrays.aging import Aging
 from aimco.arrays.half_select import HalfSelect
 from aimco.arrays.pulses import Pulses
@@ -26,6 +26,7 @@ from aimco.arrays.wires import Wires
 from aimco.device.device import Device, Sampled
 from aimco.ensemble import per_member
 from aimco.ledger import Counts, counts_of, tensors_of
+from aimco.record import InputError
 
 ReferencePolicy = Literal["mid-range", "symmetry-point", "resting-point", "measured"]
 Direction = Literal["mvm", "mvm_t"]
@@ -60,6 +61,7 @@ class Crossbar:
         pulses: Pulses | None = None,
         wires: Wires | None = None,
     ) -> None:
+        doors.made("Crossbar", rows, columns, seeds)
         self.device, self.reference, self.pulses = device, reference, pulses or Pulses()
         self.seeds, self.names = tuple(seeds), names
         self.sampled: Sampled = device.sample((rows, columns), seeds, *names)
@@ -122,7 +124,8 @@ class Crossbar:
             to: (E, R, C), or (E, C) of one row. row: which, all when absent. members: (E,) bool, all when absent.
         """
         if not self.referenced:
-            raise ValueError("the array has no references to write")
+            raise InputError("Crossbar.refer: the array has no references to write; make it with a reference policy")
+        to, row, members = doors.reference("Crossbar.refer", to, row, members, self.shape)
         if members is not None:
             to = to * members.view(-1, *[1] * (to.ndim - 1))
         for tensor, sign in ((self.origin, 1), (self.state, -1)):
@@ -140,16 +143,20 @@ class Crossbar:
         Args:
             voltages: on the rows. again: vectors (E, B) that are read once more; only these are counted.
         """
-        self.count_read("mvm", voltages.shape[1], again)
-        return self._read(voltages, transposed=False)
+        return self.read("mvm", *doors.reads("Crossbar.mvm", "voltages", voltages, self.shape, "rows", again))
 
     def mvm_t(self, voltages: torch.Tensor, again: np.ndarray | None = None) -> torch.Tensor:
         """Currents of the rows when the columns are driven, I = G V: (E, B, C) -> (E, B, R)."""
-        self.count_read("mvm_t", voltages.shape[1], again)
-        return self._read(voltages, transposed=True)
+        return self.read("mvm_t", *doors.reads("Crossbar.mvm_t", "voltages", voltages, self.shape, "columns", again))
+
+    def read(self, name: Direction, voltages: torch.Tensor, again: np.ndarray | None) -> torch.Tensor:
+        """`mvm` or `mvm_t` of what was checked before."""
+        self.count_read(name, voltages.shape[1], again)
+        return self._read(voltages, transposed=name == "mvm_t")
 
     def line(self, k: int) -> torch.Tensor:
         """Currents of the columns when row k alone is driven at full voltage, (E, C); not counted."""
+        k = doors.index("Crossbar.line", "k", k, self.shape[1])
         if self._readout is None:
             return self._seen()[:, k]
         driven = torch.zeros(self.shape[0], 1, self.shape[1])
@@ -215,11 +222,23 @@ class Crossbar:
             lr: learning rate in units of the state, (E,) or (E, B) float64.
             take: 1 leaves the pulses out that would step down; -1 takes only these, and they step up: the two sides of a pair.
         """
+        x, d, lr = doors.update("Crossbar.pulse", x, d, lr, self.shape)
+        self.send(x, d, lr if isinstance(lr, np.ndarray) else per_member(lr, len(x)), doors.sides("Crossbar.pulse", take))
+
+    def send(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, take: int = 0) -> None:
+        """`pulse` with what was checked before."""
         self.sender.pulse(x, d, lr, self.done["updates"], take)
         self._sent(x.shape[1], take)
 
     def pulse_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
         """`pulse`, and `line` of rows[t] after sample after[t], in one launch; (E, T, C). Where `reads_states` only; not counted."""
+        x, d, lr, after, rows = doors.update_and_reads("Crossbar.pulse_and_read", x, d, lr, after, rows, self.shape)
+        if not self.reads_states:
+            raise InputError("Crossbar.pulse_and_read: reads of the array must be its states; pulse and read one after the other")
+        return self.send_and_read(x, d, lr, after, rows)
+
+    def send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+        """`pulse_and_read` with what was checked before."""
         seen = torch.empty(self.shape[0], len(rows), self.shape[2])
         self.sender.pulse_and_read(x, d, lr, self.done["updates"], (after, rows, seen.numpy()))
         self._sent(x.shape[1], 0)
@@ -245,7 +264,7 @@ class Crossbar:
 
     def apply(self, pulses: torch.Tensor) -> None:
         """Give every device its own number of pulses, (E, R, C) int32, positive up: row-by-row access, not parallel."""
-        count = pulses.to(torch.int32).expand(self.shape).contiguous()
+        count = doors.pulses("Crossbar.apply", "pulses", pulses, self.shape, expands=True)
         self.sender.apply(count, self.done["applied"])
         self.done["applied"] += 1
         if self._disturbed is not None:
@@ -257,6 +276,10 @@ class Crossbar:
 
         The row fires, and the columns count off theirs.
         """
+        self.send_lines(*doors.lines("Crossbar.pulse_lines", rows, pulses, self.shape))
+
+    def send_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
+        """`pulse_lines` with what was checked before."""
         self.sender.pulse_lines(rows, pulses, self.done["lines"])
         self.done["lines"] += len(rows)
         if self._disturbed is not None:
@@ -264,7 +287,7 @@ class Crossbar:
 
     def alternate(self, pulses: int, up: bool = True) -> None:
         """Pulses up and down in turn on all devices at once, rows and columns firing together; the first is up or down."""
-        _, rows, columns = self.shape
+        pulses, (_, rows, columns) = doors.whole("Crossbar.alternate", "pulses", pulses, 0), self.shape
         self.sender.alternate(pulses, up, self.done["alternate"])
         self.done["alternate"] += 1
         each = {"slots": 1, "row_pulses": rows, "column_pulses": columns, "coincidences": rows * columns}
@@ -288,6 +311,9 @@ class Crossbar:
             rounds: Rounds before giving up; those of the programming when absent.
             retry: Whether a one-sided device that overshoots is RESET and tried again.
         """
+        target, only = doors.writes("Crossbar.program", target, only, self.shape)
+        tolerance = None if tolerance is None else doors.above_zero("Crossbar.program", "tolerance", tolerance)
+        rounds = None if rounds is None else doors.whole("Crossbar.program", "rounds", rounds, 0)
         low, high = self.limits()
         target = torch.minimum(torch.maximum(target.expand(self.shape).float(), low), high)
         mask, writes = self._mask(only), self.device.writes
@@ -309,6 +335,7 @@ class Crossbar:
             difference: Of the states, (E, R, C).
             only: Pairs to write (E, R, C), all when absent.
         """
+        difference, only = doors.writes("Crossbar.program_difference", difference, only, self.shape)
         difference, mask = difference.expand(self.shape).float(), self._mask(only)
         if self.device.writes.method == "as-cited":
             programming.pair_as_cited(self, other, difference, mask)
@@ -337,7 +364,7 @@ class Crossbar:
 
     def reset(self, mask: torch.Tensor) -> None:
         """Put the devices of the mask (E, R, C) bool to their reset state."""
-        mask = mask.expand(self.shape)
+        mask = doors.mask("Crossbar.reset", "mask", mask, self.shape)
         self.state.copy_(torch.where(mask, self.sampled.reset_point() - self.origin, self.state))
         if np.any(self.device.reset_noise):
             self._blur("resets", self._each(np.asarray(self.device.reset_noise) / self.device.half_range), mask)
@@ -357,6 +384,7 @@ class Crossbar:
 
         However a time is divided, the same is left, to single precision (see `Aging`).
         """
+        seconds = doors.seconds("Crossbar.hold", seconds, self.shape[0])
         self._counts.add(hold_s=seconds)
         if self._aging is not None:
             self._aging.elapse(seconds)

@@ -26,6 +26,7 @@ _REST = ("resting_g", "retention_s")  # what only time needs to know, kept as de
 _CYCLE_NOISES = ("cycle_noise", "cycle_noise_additive", "cycle_noise_range")
 _SMALL = 1 / 3  # of a step: noise of a standard deviation below it practically never turns a step round
 _CUT = 0.01  # of the devices cut at 0 S is said in notes
+_NOISIEST = 1000.0  # ranges, that noise of a device may have: reads then tell nothing, and beyond it 32 bits overflow
 _FLOOR = 0.01  # no sampled step or half range falls below this part of its nominal value
 
 
@@ -106,6 +107,13 @@ class Device(Listed):
             value = getattr(self, name)
             if value is not None and not self.g_min <= value <= self.g_max:
                 raise at(name, f"must be in g_min..g_max = {self.g_min:g}..{self.g_max:g} S, got {value:g}")
+        span = self.g_max - self.g_min
+        for name in ("step_up", "step_down"):  # the largest steps of measured devices are a quarter of their range
+            if getattr(self.response, name) > span * (1 + 1e-9):
+                raise at(f"response.{name}", f"must be at most g_max - g_min = {span:g} S, got {getattr(self.response, name):g}")
+        for name in ("read_noise", "reset_noise"):
+            if getattr(self, name) > _NOISIEST * span:
+                raise at(name, f"must be at most {_NOISIEST:g} (g_max - g_min) = {_NOISIEST * span:g} S, got {getattr(self, name):g}")
         known = ["step", "asymmetry", "g_min", "g_max", "resting_g", "retention_s", *self._response_numbers()]
         for name in self.spread:
             if name not in known:

@@ -76,7 +76,7 @@ class Rule(Kinded):
 
         def product(name: str) -> torch.Tensor:
             signs = self.signs(state, name)
-            return arrays[name].mvm(x if signs is None else x * signs[:, None])
+            return arrays[name].read("mvm", x if signs is None else x * signs[:, None])
 
         return _sum((share, product(name)) for name, share in self.shares().items())
 
@@ -84,7 +84,7 @@ class Rule(Kinded):
         """Errors at the inputs of the layer, z = d W^T."""
 
         def product(name: str) -> torch.Tensor:
-            signs, z = self.signs(state, name), arrays[name].mvm_t(d)
+            signs, z = self.signs(state, name), arrays[name].read("mvm_t", d)
             return z if signs is None else z * signs[:, None]
 
         return _sum((share, product(name)) for name, share in self.shares().items())

@@ -31,4 +31,4 @@ class Sgd(Referenced):
         return {"W": Work(updates=vectors)}
 
     def update(self, arrays, state, x, d, lr):
-        arrays["W"].pulse(x, d, lr)
+        arrays["W"].send(x, d, lr)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from aimco import rng
+from aimco.arrays import doors
 from aimco.ensemble import per_member
 from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
@@ -244,6 +245,9 @@ class AnalogLayer(Arrays):
     def learn(self, lr: Any) -> None:
         """Update the arrays from all backward passes since the last step."""
         pending, self._pending = self._pending, []
+        for name, k in (("input", 0), ("gradient", 1)):
+            for sides in pending:
+                doors.finite("InMemory.step", f"the {name} of a layer", sides[k])
         for x, d in pending:
             self.rule.update(self.matrices, self.rule_state, x, d, lr)
 
