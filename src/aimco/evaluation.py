@@ -23,7 +23,8 @@ from aimco.device.device import Device
 from aimco.ensemble import stack
 from aimco.ledger import Counts
 from aimco.networks.build import WHOLE, build
-from aimco.networks.layers import AnalogLayer, Arrays, analog_layers
+from aimco.networks.analog import AnalogLayer
+from aimco.networks.layers import Arrays, analog_layers
 from aimco.optim import descent_of
 from aimco.periphery import across
 from aimco.record import InputError, write_atomic
@@ -327,7 +328,8 @@ def accuracy(model: nn.Sequential, task: Task, members: int = 1, batch: int = 10
         return -(layer.stored - task.target).flatten(1).std(1)
     right = torch.zeros(members)
     for x, y in zip(task.test_x.split(batch), task.test_y.split(batch), strict=True):
-        right += (model(x).argmax(-1) == y).reshape(members, -1).float().sum(1)
+        seen = x.expand(members, *x.shape) if members > 1 else x
+        right += (model(seen).argmax(-1) == y).reshape(members, -1).float().sum(1)
     return right / len(task.test_x)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from aimco.networks.layers import Linear
+from aimco.networks.linear import Linear
 from aimco.record import InputError
 
 Loss = Literal["cross-entropy", "squared"]
