@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import math
+import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -454,6 +455,14 @@ class AnalogLayer(Arrays):
             self._build()
             self.rule_state = self.rule.start(self.matrices)
         super().set_extra_state(state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied or sent to another process: arrays as bytes, since torch would let processes share them half."""
+        arrays = {n: self.__dict__[n] for n in ("matrices", "rule_state") if n in self.__dict__}
+        return {n: v for n, v in self.__dict__.items() if n not in arrays} | {"_constants": {}, "_arrays": pickle.dumps(arrays)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({n: v for n, v in state.items() if n != "_arrays"} | pickle.loads(state["_arrays"]))
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
