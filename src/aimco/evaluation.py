@@ -22,8 +22,8 @@ from aimco.design import Design
 from aimco.device.device import Device
 from aimco.ensemble import stack
 from aimco.ledger import Counts
-from aimco.networks.build import WHOLE, build
 from aimco.networks.analog import AnalogLayer
+from aimco.networks.build import WHOLE, build
 from aimco.networks.layers import Arrays, analog_layers
 from aimco.optim import descent_of
 from aimco.periphery import across

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from aimco.networks.analog import AnalogLayer
 from aimco.networks.descent import ERRORS, SLOPE, Descent, Loss
 from aimco.networks.end_to_end import EndToEnd
-from aimco.networks.analog import AnalogLayer
 from aimco.networks.handle import AnalogParameter, OuterProducts
 from aimco.networks.linear import Linear
 from aimco.networks.on_chip import OnChip
@@ -51,7 +51,7 @@ class InMemory(torch.optim.Optimizer):
     ) -> None:
         for name in others:
             raise InputError(
-                f"{name} is nothing that arrays can do; give it to the other parameters by digital=functools.partial(torch.optim.SGD, {name}=...)"
+                f"{name} is nothing that arrays can do; give it to the other parameters: digital=partial(torch.optim.SGD, {name}=...)"
             )
         self._lr, self._make, self.digital, self.skip_non_finite = lr, digital, None, skip_non_finite
         groups = list(params)
@@ -76,8 +76,8 @@ class InMemory(torch.optim.Optimizer):
         for name in param_group.keys() - {"params", "lr", "param_names", "initial_lr", "analog"}:
             if analog and param_group[name]:
                 raise InputError(
-                    f"{name} is nothing that arrays can do, got it in the group of {_unnamed(analog[0]).layer.title}; give the other parameters "
-                    "a group of their own"
+                    f"{name} is nothing that arrays can do, got it in the group of {_unnamed(analog[0]).layer.title}; give the other "
+                    "parameters a group of their own"
                 )
         if self._make is None:
             super().add_param_group(param_group)
@@ -131,15 +131,16 @@ class InMemory(torch.optim.Optimizer):
             gradient = getattr(layer, role).grad
             if not isinstance(gradient, OuterProducts) or gradient.rest is not None:
                 raise InputError(
-                    f"{layer.title} learns from products of inputs and errors alone, and its {role} has another gradient: of a penalty on the "
-                    "weights themselves, or of a backward pass before this optimizer was made"
+                    f"{layer.title} learns from products of inputs and errors alone, and its {role} has another gradient: of a penalty on "
+                    "the weights themselves, or of passes before this optimizer was made"
                 )
             if all(one.finite and math.isfinite(scale) for one, scale in gradient.passes):
                 continue
             if self.skip_non_finite:
                 return False
             raise InputError(
-                f"{layer.title} has NaN or infinite inputs or gradients; nothing was pulsed; InMemory(..., skip_non_finite=True) skips such steps"
+                f"{layer.title} has NaN or infinite inputs or gradients; nothing was pulsed; "
+                "InMemory(..., skip_non_finite=True) skips such steps"
             )
         return True
 

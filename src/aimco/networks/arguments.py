@@ -46,4 +46,6 @@ def on_cpu(device: Any, dtype: Any) -> None:
     if device is not None and str(device).split(":")[0] != "cpu":
         raise InputError(f"device must be the CPU, where arrays are simulated, got {device!r}; the device of the cells is design.device")
     if dtype not in (None, torch.float32):
-        raise InputError(f"dtype must be torch.float32, in which arrays hold their states, got {dtype!r}; outputs have the dtype of the input")
+        raise InputError(
+            f"dtype must be torch.float32, in which arrays hold their states, got {dtype!r}; outputs have the dtype of the input"
+        )

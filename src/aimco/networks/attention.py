@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from aimco.networks.analog import place
 from aimco.networks.arguments import on_cpu, share, whole
+from aimco.networks.layout import place
 from aimco.networks.linear import Linear
 from aimco.record import InputError
 
@@ -73,9 +72,9 @@ class MultiheadAttention(nn.Module):
 
         self.q_proj, self.k_proj = projection("q", embed_dim), projection("k", self.kdim)
         self.v_proj, self.out_proj = projection("v", self.vdim), projection("out", embed_dim)
-        for what in ("bias_k", "bias_v"):
-            row = torch.empty(1, 1, embed_dim)
-            self.register_parameter(what, nn.Parameter(nn.init.xavier_normal_(row)) if add_bias_kv else None)
+        self.bias_k, self.bias_v = (
+            nn.Parameter(nn.init.xavier_normal_(torch.empty(1, 1, embed_dim))) if add_bias_kv else None for _ in range(2)
+        )
 
     def forward(
         self,
@@ -99,7 +98,8 @@ class MultiheadAttention(nn.Module):
             key_padding_mask = key_padding_mask[None]
         q, k, v = (p(t) for p, t in zip((self.q_proj, self.k_proj, self.v_proj), inputs, strict=True))
         k, v, more = self._lengthened(k, v)
-        heads, weights = self._attend(*(self._heads(t) for t in (q, k, v)), self._mask(attn_mask, key_padding_mask, q, more))
+        mask = self._mask(attn_mask, key_padding_mask, q, more)
+        heads, weights = self._attend(self._heads(q), self._heads(k), self._heads(v), mask)
         y = self.out_proj(heads.transpose(1, 2).flatten(2))
         y = y if self.batch_first else y.transpose(0, 1)
         y = y if batched else y.squeeze(0 if self.batch_first else 1)
@@ -119,7 +119,7 @@ class MultiheadAttention(nn.Module):
     def _lengthened(self, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
         """Keys and values with what is added to the sequence, and how much that is."""
         more, batch = 0, k.shape[0]
-        if self.bias_k is not None:
+        if self.bias_k is not None and self.bias_v is not None:
             k, v = (torch.cat((t, b.expand(batch, -1, -1)), 1) for t, b in ((k, self.bias_k), (v, self.bias_v)))
             more += 1
         if self.add_zero_attn:
@@ -176,7 +176,14 @@ class Embedding(Linear):
     """
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, *, one_hot: bool = False, design: Any, name: str | None = None, seed: int | None = None
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        *,
+        one_hot: bool = False,
+        design: Any,
+        name: str | None = None,
+        seed: int | None = None,
     ) -> None:
         if one_hot is not True:
             raise InputError("one_hot must be True for an embedding in an array, every row read by a vector; or take torch.nn.Embedding")

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from aimco.networks.analog import AnalogLayer, Layout, place
+from aimco.networks.analog import AnalogLayer
 from aimco.networks.arguments import each, on_cpu, one_of, whole
+from aimco.networks.layout import Layout, place
 from aimco.record import InputError
 
 Size = int | tuple[int, ...]
@@ -128,7 +129,9 @@ class Conv(AnalogLayer):
         for k, (size, step, apart) in enumerate(zip(self.kernel_size, self.stride, self.dilation, strict=True)):
             image = image.unfold(2 + k, apart * (size - 1) + 1, step)[..., ::apart]
         axes = range(2, 2 + self.axes)
-        return image.permute(0, 1, *(a + self.axes for a in axes), *axes).reshape(image.shape[0], self.in_channels * math.prod(self.kernel_size), -1)
+        return image.permute(0, 1, *(a + self.axes for a in axes), *axes).reshape(
+            image.shape[0], self.in_channels * math.prod(self.kernel_size), -1
+        )
 
     def _vectors(self, patches: torch.Tensor) -> torch.Tensor:
         """Patches as vectors (E groups, B places, inputs), the first axis left out where it is 1."""

@@ -56,7 +56,7 @@ class InArrays(torch.Tensor):
     layer: AnalogLayer
     role: Role
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
@@ -121,7 +121,8 @@ class OuterProducts(InArrays):
     """Gradient of an `AnalogParameter`: the passes behind it, each times a number, and what was summed up of others.
 
     Args:
-        passes: vectors of backward passes, and what each is multiplied by. rest: sum of what no optimizer will need the vectors of.
+        passes: vectors of backward passes, and what each is multiplied by. rest: sum of what no optimizer will need the vectors of: where
+            none holds the parameter, the vectors of one pass are kept, and of more their sum, in the memory that torch takes.
     """
 
     passes: list[tuple[Pass, float]]
@@ -142,6 +143,11 @@ class OuterProducts(InArrays):
         if layer is None:
             raise InputError("the gradient belongs to an analog layer that is gone; keep the layer while its gradients are used")
         return layer
+
+    @property
+    def held(self) -> bool:
+        """Whether an optimizer teaches the parameter."""
+        return bool(getattr(self.layer, self.role).holders)
 
     def like(self, passes: list[tuple[Pass, float]], rest: torch.Tensor | None) -> OuterProducts:
         """Another gradient of the same parameter."""
@@ -164,7 +170,8 @@ class OuterProducts(InArrays):
         else:
             passes, rest = [], other * alpha
         total = rest if self.rest is None else self.rest if rest is None else self.rest + rest
-        return [*self.passes, *passes], total
+        both = [*self.passes, *passes]
+        return (both, total) if self.held or not self.passes else ([], self.like(both, total).values())
 
     def take(self, passes: list[tuple[Pass, float]], rest: torch.Tensor | None) -> OuterProducts:
         """Become another gradient, in place."""
@@ -184,7 +191,7 @@ class OuterProducts(InArrays):
 def _same(t: Any, **_: Any) -> Any:
     if isinstance(t, OuterProducts):
         return t.like(t.passes, t.rest)
-    return AnalogParameter(t.layer, t.role, tuple(t.shape), requires_grad=False)
+    return AnalogParameter(t.layer, t.role, tuple(t.shape), False)
 
 
 def _clone(t: Any, **_: Any) -> Any:
@@ -243,7 +250,7 @@ def _unscale_(gradients: list[Any], found_inf: torch.Tensor, inverse: torch.Tens
     """What a GradScaler does before a step: note what is not finite, and take its factor back."""
     plain = [g for g in gradients if not isinstance(g, OuterProducts)]
     if plain:
-        torch._amp_foreach_non_finite_check_and_unscale_(plain, found_inf, inverse)
+        aten._amp_foreach_non_finite_check_and_unscale_(plain, found_inf, inverse)
     for gradient in gradients:
         if isinstance(gradient, OuterProducts):
             finite = all(one.finite for one, _ in gradient.passes) and (gradient.rest is None or bool(gradient.rest.isfinite().all()))
@@ -343,13 +350,17 @@ def _all(kind: type, *nested: Any) -> list[Any]:
 
 def _refuse_gradient(gradient: OuterProducts, func: Any) -> NoReturn:
     raise InputError(
-        f"{gradient.layer.title} is taught by the vectors behind its gradient, which {func._schema.name.split('::')[1]} of another optimizer or of "
-        "parallel training cannot take; train it in one process by aimco.optim.InMemory, with digital=torch.optim.Adam, say, for the rest"
+        f"{gradient.layer.title} is taught by the vectors behind its gradient, not by {_name(func)} of another optimizer or of parallel "
+        "training; train it in one process by aimco.optim.InMemory, with digital=torch.optim.Adam, say, for the rest"
     )
 
 
 def _refuse_write(parameter: AnalogParameter, func: Any) -> NoReturn:
     raise InputError(
-        f"{parameter.layer.title} has its weights in arrays, which {func._schema.name.split('::')[1]} cannot change; train it by "
-        "aimco.optim.InMemory, with digital=torch.optim.Adam, say, for the rest, or write weights by its set_weights"
+        f"{parameter.layer.title} has its weights in arrays, which {_name(func)} cannot change; train it by aimco.optim.InMemory, with "
+        "digital=torch.optim.Adam, say, for the rest, or write weights by its set_weights"
     )
+
+
+def _name(func: Any) -> str:
+    return func._schema.name.split("::")[1]

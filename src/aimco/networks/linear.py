@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from aimco.networks.analog import AnalogLayer, Layout, place
+from aimco.networks.analog import AnalogLayer
 from aimco.networks.arguments import on_cpu, whole
+from aimco.networks.layout import Layout, place
 from aimco.record import InputError
 
 

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
-from aimco.networks.analog import AnalogLayer, Layout, place
+from aimco.networks.analog import AnalogLayer
 from aimco.networks.arguments import on_cpu, one_of, share, whole
+from aimco.networks.layout import Layout, place
 from aimco.record import InputError
 
 State = tuple[torch.Tensor, ...]
@@ -223,7 +224,9 @@ class RNN(Recurrent):
         nonlinearity: "tanh" or "relu".
     """
 
-    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", *args: Any, **options: Any) -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", *args: Any, **options: Any
+    ) -> None:
         one_of("nonlinearity", nonlinearity, ("tanh", "relu"))
         super().__init__(input_size, hidden_size, num_layers, *args, **options)
         self.nonlinearity = nonlinearity

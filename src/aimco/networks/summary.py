@@ -54,7 +54,16 @@ class Summary:
     def __str__(self) -> str:
         head = ("layer", "kind", "matrix", "size", "members", "arrays", "cells", "device", "pulses per cell", "converters")
         lines = [
-            (r.layer, r.kind, r.matrix, f"{r.rows} x {r.columns}", *map(str, (r.members, r.arrays, r.cells)), r.device, f"{r.pulses:.4g}", r.converters)
+            (
+                r.layer,
+                r.kind,
+                r.matrix,
+                f"{r.rows} x {r.columns}",
+                *map(str, (r.members, r.arrays, r.cells)),
+                r.device,
+                f"{r.pulses:.4g}",
+                r.converters,
+            )
             for r in self.rows
         ]
         widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]

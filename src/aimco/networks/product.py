@@ -1,0 +1,45 @@
+"""The product with a matrix in arrays, as autograd sees it."""
+
+from __future__ import annotations
+
+import torch
+
+
+class Product(torch.autograd.Function):
+    """y = x W on the arrays; the gradient at the inputs comes from the transposed read, that at the weights is the pair of vectors."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, layer, constant):
+        rows = layer.as_rows(x, constant)
+        ctx.layer, ctx.shape = layer, x.shape
+        if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
+            ctx.save_for_backward(rows)
+        return layer.read(rows).reshape(*x.shape[:-1], layer.outputs)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        layer, learns = ctx.layer, ctx.needs_input_grad[1:3]
+        z, pairs = None, (None, None)
+        if ctx.needs_input_grad[0]:
+            z = Transposed.apply(gradient, *layer.held(), layer, ctx.shape)
+        if any(learns):
+            pairs = layer.gradients(learns, *ctx.saved_tensors, gradient.detach().reshape(layer.arrays, -1, layer.outputs))
+        return z, *pairs, None, None
+
+
+class Transposed(torch.autograd.Function):
+    """z = d W^T on the arrays: what `Product` hands back, itself with gradients, so that a gradient may be part of a loss."""
+
+    @staticmethod
+    def forward(ctx, errors, weight, bias, layer, shape):
+        ctx.layer = layer
+        ctx.save_for_backward(errors)
+        return layer.read_back(errors.reshape(layer.arrays, -1, layer.outputs)).reshape(shape)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        layer, (errors,) = ctx.layer, ctx.saved_tensors
+        again = Product.apply(gradient, *layer.held(), layer, 0.0) if ctx.needs_input_grad[0] else None
+        rows = layer.as_rows(gradient.detach(), 0.0)
+        pairs = layer.gradients(ctx.needs_input_grad[1:3], rows, errors.detach().reshape(layer.arrays, -1, layer.outputs))
+        return again, *pairs, None, None
