@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,13 @@ from torch.utils.data import DataLoader, TensorDataset
 import aimco as ai
 
 IDEAL = ai.Design(device="ideal")
+
+
+def test_the_example_of_the_docs_runs(tmp_path, monkeypatch, capsys):
+    text = (Path(__file__).parents[1] / "docs/torch.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    exec(text.split("```python\n")[1].split("```")[0], {})
+    assert "10420 cells in arrays, 16 digital parameters" in capsys.readouterr().out
 
 
 def network(*sizes: int) -> nn.Sequential:

@@ -28,7 +28,7 @@ class Row:
         cells: Cells used by one of them.
         device: What they are made of.
         pulses: Mean number of pulses that each device of it took so far, training and writing.
-        converters: DACs and ADCs, one for each line of its arrays.
+        converters: DACs and ADCs, as many as lines share them.
     """
 
     layer: str
@@ -92,7 +92,8 @@ def _row(name: str, layer: Arrays, what: str, matrix: AnalogMatrix) -> Row:
     periphery, device = tile.periphery, tile.crossbar.device
     pulses = sum(float(np.sum(np.asarray(counts.get(n, 0)) * np.ones(members))) for n in ("coincidences", "program_pulses"))
     lines = sum(r.stop - r.start for r in matrix.row_spans), sum(c.stop - c.start for c in matrix.column_spans)
-    dacs, adcs = lines[0] * len(matrix.column_spans), lines[1] * len(matrix.row_spans)
+    dacs = lines[0] * len(matrix.column_spans) // periphery.dac.lines
+    adcs = lines[1] * len(matrix.row_spans) // periphery.adc.lines
     return Row(
         layer=name,
         kind=type(layer).__name__,
@@ -104,10 +105,10 @@ def _row(name: str, layer: Arrays, what: str, matrix: AnalogMatrix) -> Row:
         cells=rows * columns,
         device=device.name,
         pulses=pulses / (members * rows * columns * len(tile.crossbars)),
-        converters=f"{dacs} DACs of {_bits(periphery.dac)}, {adcs} ADCs of {_bits(periphery.adc)}",
+        converters=f"{dacs} {_bits(periphery.dac)} DACs, {adcs} {_bits(periphery.adc)} ADCs",
     )
 
 
 def _bits(converter: Any) -> str:
     bits = np.asarray(converter.bits if converter.bits is not None else np.inf).reshape(-1)[0]
-    return f"{bits:g} bits" if np.isfinite(bits) else "no limit"
+    return f"{bits:g}-bit" if np.isfinite(bits) else "exact"
