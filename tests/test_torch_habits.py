@@ -136,7 +136,7 @@ def test_another_optimizer_is_refused_in_its_first_step(name):
 def test_vectors_are_not_gathered_for_layers_that_no_optimizer_holds():
     model = network()
     twin = twin_of(model)
-    for _ in range(100):
+    for _ in range(101):
         for one in (model, twin):
             F.cross_entropy(one(X), Y).backward()
     assert all(not p.grad.passes for p in model.parameters())
@@ -216,6 +216,22 @@ def test_thousands_of_passes_are_one_update():
     before = weights(model)
     optimizer.step()
     assert torch.allclose(weights(model) - before, torch.full((6,), -0.1), atol=0.05)
+
+
+def test_sums_of_gradients_leave_their_terms_alone():
+    """Terms share one list of passes; each still sees its own part, whatever is added to the others."""
+    layer = ai.nn.Linear(2, 2, design=IDEAL)
+    _, terms = optimizer_of(layer), []
+    for k in range(3):
+        layer.zero_grad()
+        (layer(torch.ones(1, 2)).sum() * (k + 1)).backward()
+        terms.append(layer.weight.grad)
+    one, two, three = terms
+    both = one + two
+    others = [both + three, both + both, one + three, both * 2.0]
+    assert [t.passes.__len__() for t in (one, two, both, *others)] == [1, 1, 2, 3, 4, 2, 2]
+    for sum_, size in zip((one, two, both, *others), (1, 2, 3, 6, 6, 4, 6), strict=True):
+        torch.testing.assert_close(sum_ + torch.zeros(2, 2), torch.full((2, 2), float(size)))
 
 
 def test_a_gradient_of_a_gradient_is_that_of_torch():

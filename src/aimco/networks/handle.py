@@ -125,15 +125,24 @@ class OuterProducts(InArrays):
             none holds the parameter, the vectors of one pass are kept, and of more their sum, in the memory that torch takes.
     """
 
-    passes: list[tuple[Pass, float]]
     rest: torch.Tensor | None
 
     def __new__(
         cls, layer: AnalogLayer, role: Role, shape: Any, passes: list[tuple[Pass, float]], rest: torch.Tensor | None = None
     ) -> OuterProducts:
         made = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=torch.float32)  # type: ignore[attr-defined]
-        made.of, made.role, made.passes, made.rest = weakref.ref(layer), role, passes, rest
+        made.of, made.role, made.rest = weakref.ref(layer), role, rest
+        made._entries, made._count = passes, len(passes)
         return made
+
+    # A sum extends the list of its first term, which sees its own part alone: thousands of time steps add up in linear time.
+    _entries: list[tuple[Pass, float]]
+    _count: int
+
+    @property
+    def passes(self) -> list[tuple[Pass, float]]:
+        """Vectors of backward passes, and what each is multiplied by."""
+        return self._entries if self._count == len(self._entries) else self._entries[: self._count]
 
     of: weakref.ref[AnalogLayer]  # weak, since a layer holds its parameters and they their gradients
 
@@ -170,12 +179,16 @@ class OuterProducts(InArrays):
         else:
             passes, rest = [], other * alpha
         total = rest if self.rest is None else self.rest if rest is None else self.rest + rest
-        both = [*self.passes, *passes]
-        return (both, total) if self.held or not self.passes else ([], self.like(both, total).values())
+        if (self._count or self.rest is not None) and not self.held:
+            return [], self.like([*self.passes, *passes], total).values()
+        if self._count < len(self._entries):
+            return [*self.passes, *passes], total
+        self._entries.extend(passes)
+        return self._entries, total
 
     def take(self, passes: list[tuple[Pass, float]], rest: torch.Tensor | None) -> OuterProducts:
         """Become another gradient, in place."""
-        self.passes, self.rest = passes, rest
+        self._entries, self._count, self.rest = passes, len(passes), rest
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OuterProducts:
