@@ -103,6 +103,15 @@ class InMemory(torch.optim.Optimizer):
         self.digital.state = self.state
         self.param_groups.append(self.digital.param_groups[-1])
 
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop gradients, as in torch, which also takes the time of it."""
+        if not set_to_none:
+            super().zero_grad(set_to_none)
+            return
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """One update from what the gradients hold."""
@@ -110,38 +119,40 @@ class InMemory(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        due: dict[AnalogLayer, dict[Any, Any]] = {}
+        due: dict[AnalogLayer, dict[Any, tuple[Any, Any]]] = {}
         for group in self.param_groups:
+            lr = group["lr"]
             for parameter in group["params"]:
-                if isinstance(parameter, AnalogParameter) and parameter.grad is not None:
-                    due.setdefault(parameter.layer, {})[parameter.role] = group["lr"]
-        if not all(self._may_learn(layer, roles) for layer, roles in due.items()):
-            return loss
-        for layer, roles in due.items():
-            layer.learn(roles)
+                if type(parameter) is AnalogParameter and (gradient := parameter.grad) is not None:
+                    due.setdefault(parameter.layer, {})[parameter.role] = gradient, lr
+        for layer, gradients in due.items():
+            if not self._may_learn(layer, gradients):
+                return loss
+        for layer, gradients in due.items():
+            layer.learn(gradients)
         if self._make is None:
             self._descend()
         elif self.digital is not None:
             self.digital.step()
         return loss
 
-    def _may_learn(self, layer: AnalogLayer, roles: dict[Any, Any]) -> bool:
+    def _may_learn(self, layer: AnalogLayer, gradients: dict[Any, tuple[Any, Any]]) -> bool:
         """Whether gradients are such that arrays can be pulsed by them."""
-        for role in roles:
-            gradient = getattr(layer, role).grad
-            if not isinstance(gradient, OuterProducts) or gradient.rest is not None:
+        seen = None
+        for role, (gradient, _) in gradients.items():
+            if type(gradient) is not OuterProducts or gradient.rest is not None:
                 raise InputError(
                     f"{layer.title} learns from products of inputs and errors alone, and its {role} has another gradient: of a penalty on "
                     "the weights themselves, or of passes before this optimizer was made"
                 )
-            if all(one.finite and math.isfinite(scale) for one, scale in gradient.passes):
-                continue
-            if self.skip_non_finite:
-                return False
-            raise InputError(
-                f"{layer.title} has NaN or infinite inputs or gradients; nothing was pulsed; "
-                "InMemory(..., skip_non_finite=True) skips such steps"
-            )
+            if (seen is None or not gradient.agrees(seen)) and not gradient.finite:
+                if self.skip_non_finite:
+                    return False
+                raise InputError(
+                    f"{layer.title} has NaN or infinite inputs or gradients; nothing was pulsed; "
+                    "InMemory(..., skip_non_finite=True) skips such steps"
+                )
+            seen = gradient
         return True
 
     def _descend(self) -> None:

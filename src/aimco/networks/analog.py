@@ -37,7 +37,7 @@ class AnalogLayer(WeightsInArrays):
     def product(self, x: torch.Tensor) -> torch.Tensor:
         """x W of vectors."""
         if self.matrices:
-            return Product.apply(x, *self.held(), self, 1.0)  # pyright: ignore[reportReturnType]
+            return Product.of(x, *self.held(), self, 1.0)  # pyright: ignore[reportReturnType]
         return self.read(self.as_rows(x)).reshape(*x.shape[:-1], self.outputs)
 
     def held(self) -> tuple[AnalogParameter, AnalogParameter | None]:
@@ -80,8 +80,11 @@ class AnalogLayer(WeightsInArrays):
 
     def read_back(self, errors: torch.Tensor) -> torch.Tensor:
         """Errors at the inputs, (E groups, B, inputs), of errors at the product."""
-        with torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else contextlib.nullcontext():
-            return self.rule.mvm_t(self.matrices, self.rule_state, errors)[..., : self.inputs]
+        if torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return self.read_back(errors)
+        z = self.rule.mvm_t(self.matrices, self.rule_state, errors)
+        return z[..., : self.inputs] if self.bias_row else z
 
     def read_t(self, d: torch.Tensor) -> torch.Tensor:
         """Errors at the inputs (E, B, inputs) of errors at the outputs."""
@@ -110,15 +113,14 @@ class AnalogLayer(WeightsInArrays):
         else:
             self.layout.as_matrix(self.weight).add_(torch.bmm(rows.transpose(1, 2), d) * lr)
 
-    def gradients(
-        self, needed: Sequence[bool], rows: torch.Tensor, errors: torch.Tensor
-    ) -> tuple[OuterProducts | None, OuterProducts | None]:
-        """Gradients at weight and bias of one backward pass."""
-        one = Pass(rows, errors)
-        return self._gradient(self.weight, one) if needed[0] else None, self._gradient(self.bias, one) if needed[1] else None
-
-    def _gradient(self, parameter: Any, one: Pass) -> OuterProducts:
-        return OuterProducts(self, parameter.role, parameter.shape, [(one, 1.0)])
+    def gradients(self, needed: Sequence[bool], one: Pass) -> tuple[OuterProducts | None, OuterProducts | None]:
+        """Gradients at weight and bias of one backward pass, those that are asked for."""
+        weight, bias = needed
+        passes = [(one, 1.0)]
+        return (
+            OuterProducts(self.ref, "weight", self._shapes["weight"], passes) if weight else None,
+            OuterProducts(self.ref, "bias", self._shapes["bias"], list(passes)) if bias else None,
+        )
 
     def gradient_of(self, role: Role, one: Pass) -> torch.Tensor:
         """What the vectors of a pass come to at weight or bias, in torch's shape."""
@@ -130,19 +132,18 @@ class AnalogLayer(WeightsInArrays):
         gradient = gradient if self.scale is None else gradient / self._scale_of_arrays()
         return self.layout.as_bias(gradient) if role == "bias" else self.layout.as_weight(gradient)
 
-    def learn(self, rates: Mapping[Role, Any]) -> None:
-        """Update the arrays from the gradients that weight and bias hold, each with the learning rate of its optimizer."""
-        held: dict[Role, list[tuple[Pass, float]]] = {role: getattr(self, role).grad.passes for role in rates}
-        first = next(iter(held.values()))
-        if len(held) == 1 + self.bias_row and all(_agree(first, other) for other in held.values()) and len(_different(rates)) == 1:
-            for one, scale in first:
-                self._update(one.rows, one, scale, rates["weight"])
+    def learn(self, due: Mapping[Role, tuple[OuterProducts, Any]]) -> None:
+        """Update the arrays from the gradients at weight and bias, each with the learning rate of its optimizer."""
+        (first, rate), *others = due.values()
+        if len(others) == self.bias_row and all(first.agrees(other) and _same(rate, lr) for other, lr in others):
+            for one, scale in first.passes:
+                self._update(one.rows, one, scale, rate)
             return
-        for role, passes in held.items():
-            for one, scale in passes:
+        for role, (gradient, lr) in due.items():
+            for one, scale in gradient.passes:
                 rows = one.rows.clone()
                 rows[:, :, slice(self.inputs, None) if role == "weight" else slice(0, self.inputs)] = 0
-                self._update(rows, one, scale, rates[role])
+                self._update(rows, one, scale, lr)
 
     def _update(self, rows: torch.Tensor, one: Pass, scale: float, lr: Any) -> None:
         if isinstance(lr, torch.Tensor) and self.layout.groups > 1:
@@ -150,16 +151,6 @@ class AnalogLayer(WeightsInArrays):
         self.rule.update(self.matrices, self.rule_state, rows, one.errors.neg() if scale == 1 else one.errors * -scale, lr)
 
 
-def _agree(one: list[tuple[Pass, float]], other: list[tuple[Pass, float]]) -> bool:
-    return one is other or (len(one) == len(other) and all(a[0] is b[0] and a[1] == b[1] for a, b in zip(one, other, strict=True)))
-
-
-def _different(rates: Mapping[Role, Any]) -> list[Any]:
-    """Learning rates, each once."""
-    kinds: list[Any] = []
-    for lr in rates.values():
-        if not any(
-            lr is other or (not isinstance(lr, torch.Tensor) and not isinstance(other, torch.Tensor) and lr == other) for other in kinds
-        ):
-            kinds.append(lr)
-    return kinds
+def _same(lr: Any, other: Any) -> bool:
+    """Whether two learning rates are one."""
+    return lr is other or (not isinstance(lr, torch.Tensor) and not isinstance(other, torch.Tensor) and lr == other)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import torch
@@ -23,25 +22,28 @@ if TYPE_CHECKING:
     from aimco.networks.analog import AnalogLayer
 
 aten = torch.ops.aten
+_DETACH = aten.detach.default
 Role = Literal["weight", "bias"]
 
 
-@dataclass(eq=False, frozen=True, slots=True)
 class Pass:
     """What one backward pass leaves for an update.
 
     Args:
         rows: inputs on the rows, the constant of the bias row included, (E, B, rows).
         errors: gradients at the outputs, (E, B, columns).
+        sums: of both, taken while they are in the cache: finite unless a number is not, or they are huge.
     """
 
-    rows: torch.Tensor
-    errors: torch.Tensor
+    __slots__ = ("errors", "rows", "sums")
+
+    def __init__(self, rows: torch.Tensor, errors: torch.Tensor, sums: tuple[torch.Tensor, torch.Tensor]) -> None:
+        self.rows, self.errors, self.sums = rows, errors, sums
 
     @property
     def finite(self) -> bool:
         """Whether no number is NaN or infinite."""
-        if math.isfinite(self.rows.sum().item() + self.errors.sum().item()):
+        if math.isfinite(self.sums[0].item()) and math.isfinite(self.sums[1].item()):
             return True
         return bool(self.rows.isfinite().all() and self.errors.isfinite().all())  # the sum of large numbers may overflow
 
@@ -60,6 +62,8 @@ class InArrays(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if func is _DETACH and isinstance(args[0], OuterProducts):  # of every gradient that is kept: the way must be short
+            return _same(args[0])
         return _dispatch(func, args, kwargs or {})
 
     def values(self) -> torch.Tensor:
@@ -128,10 +132,10 @@ class OuterProducts(InArrays):
     rest: torch.Tensor | None
 
     def __new__(
-        cls, layer: AnalogLayer, role: Role, shape: Any, passes: list[tuple[Pass, float]], rest: torch.Tensor | None = None
+        cls, of: weakref.ref[AnalogLayer], role: Role, shape: Any, passes: list[tuple[Pass, float]], rest: torch.Tensor | None = None
     ) -> OuterProducts:
         made = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=torch.float32)  # type: ignore[attr-defined]
-        made.of, made.role, made.rest = weakref.ref(layer), role, rest
+        made.of, made.role, made.rest = of, role, rest
         made._entries, made._count = passes, len(passes)
         return made
 
@@ -160,7 +164,7 @@ class OuterProducts(InArrays):
 
     def like(self, passes: list[tuple[Pass, float]], rest: torch.Tensor | None) -> OuterProducts:
         """Another gradient of the same parameter."""
-        return OuterProducts(self.layer, self.role, self.shape, passes, rest)
+        return OuterProducts(self.of, self.role, self.shape, passes, rest)
 
     def values(self) -> torch.Tensor:
         total = torch.zeros(self.shape) if self.rest is None else self.rest.clone()
@@ -186,6 +190,22 @@ class OuterProducts(InArrays):
         self._entries.extend(passes)
         return self._entries, total
 
+    @property
+    def finite(self) -> bool:
+        """Whether no number is NaN or infinite."""
+        if self.rest is not None and not self.rest.isfinite().all():
+            return False
+        return all([one.finite and math.isfinite(scale) for one, scale in self.passes])
+
+    def agrees(self, other: OuterProducts) -> bool:
+        """Whether another gradient is of the same passes at the same scales."""
+        if self._count != other._count:
+            return False
+        for mine, theirs in zip(self.passes, other.passes, strict=True):
+            if mine is not theirs and (mine[0] is not theirs[0] or mine[1] != theirs[1]):
+                return False
+        return True
+
     def take(self, passes: list[tuple[Pass, float]], rest: torch.Tensor | None) -> OuterProducts:
         """Become another gradient, in place."""
         self._entries, self._count, self.rest = passes, len(passes), rest
@@ -203,7 +223,7 @@ class OuterProducts(InArrays):
 
 def _same(t: Any, **_: Any) -> Any:
     if isinstance(t, OuterProducts):
-        return t.like(t.passes, t.rest)
+        return OuterProducts(t.of, t.role, t.shape, t.passes, t.rest)
     return AnalogParameter(t.layer, t.role, tuple(t.shape), False)
 
 
@@ -266,8 +286,7 @@ def _unscale_(gradients: list[Any], found_inf: torch.Tensor, inverse: torch.Tens
         aten._amp_foreach_non_finite_check_and_unscale_(plain, found_inf, inverse)
     for gradient in gradients:
         if isinstance(gradient, OuterProducts):
-            finite = all(one.finite for one, _ in gradient.passes) and (gradient.rest is None or bool(gradient.rest.isfinite().all()))
-            if not finite:
+            if not gradient.finite:
                 found_inf.fill_(1.0)
             gradient.take(*gradient.scaled(inverse.item()))
 

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import torch
 
+from aimco.networks.handle import Pass
+from aimco.record import InputError
+
 
 class Product(torch.autograd.Function):
     """y = x W on the arrays; the gradient at the inputs comes from the transposed read, that at the weights is the pair of vectors."""
+
+    @classmethod
+    def of(cls, *args):
+        """`apply` without what it does for the transforms of torch.func, which cannot look into arrays."""
+        if torch._C._are_functorch_transforms_active():
+            raise InputError("layers in arrays cannot be transformed by torch.func (vmap, jacrev and the like): take torch.autograd")
+        return super(torch.autograd.Function, cls).apply(*args)
 
     @staticmethod
     def forward(ctx, x, weight, bias, layer, constant):
@@ -14,17 +24,22 @@ class Product(torch.autograd.Function):
         ctx.layer, ctx.shape = layer, x.shape
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
             ctx.save_for_backward(rows)
+            ctx.sum = rows.sum()
         return layer.read(rows).reshape(*x.shape[:-1], layer.outputs)
 
     @staticmethod
     def backward(ctx, gradient):
-        layer, learns = ctx.layer, ctx.needs_input_grad[1:3]
-        z, pairs = None, (None, None)
-        if ctx.needs_input_grad[0]:
+        layer, (learns_x, learns_weight, learns_bias, *_) = ctx.layer, ctx.needs_input_grad
+        z = weight = bias = None
+        errors = gradient.reshape(layer.arrays, -1, layer.outputs)
+        if learns_x and torch.is_grad_enabled():  # gradients may be part of a loss
             z = Transposed.apply(gradient, *layer.held(), layer, ctx.shape)
-        if any(learns):
-            pairs = layer.gradients(learns, *ctx.saved_tensors, gradient.detach().reshape(layer.arrays, -1, layer.outputs))
-        return z, *pairs, None, None
+        elif learns_x:
+            z = layer.read_back(errors).reshape(ctx.shape)
+        if learns_weight or learns_bias:
+            errors = errors.detach()
+            weight, bias = layer.gradients((learns_weight, learns_bias), Pass(ctx.saved_tensors[0], errors, (ctx.sum, errors.sum())))
+        return z, weight, bias, None, None
 
 
 class Transposed(torch.autograd.Function):
@@ -41,5 +56,6 @@ class Transposed(torch.autograd.Function):
         layer, (errors,) = ctx.layer, ctx.saved_tensors
         again = Product.apply(gradient, *layer.held(), layer, 0.0) if ctx.needs_input_grad[0] else None
         rows = layer.as_rows(gradient.detach(), 0.0)
-        pairs = layer.gradients(ctx.needs_input_grad[1:3], rows, errors.detach().reshape(layer.arrays, -1, layer.outputs))
+        errors = errors.detach().reshape(layer.arrays, -1, layer.outputs)
+        pairs = layer.gradients(ctx.needs_input_grad[1:3], Pass(rows, errors, (rows.sum(), errors.sum())))
         return again, *pairs, None, None

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import pickle
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,7 +55,8 @@ class WeightsInArrays(Arrays):
         self.rule_state = self.rule.start(self.matrices)
         self.matrices[self.rule.weights_on].program(start if self.scale is None else start / self._scale_of_arrays())
         shapes: dict[Role, tuple[int, ...]] = {"weight": layout.weight_shape, "bias": (layout.groups * self.outputs,)}
-        made = {role: AnalogParameter(self, role, (*self._lead, *shape)) for role, shape in shapes.items()}  # pyright: ignore[reportArgumentType]
+        self._shapes = {role: (*self._lead, *shape) for role, shape in shapes.items()}
+        made = {role: AnalogParameter(self, role, shape) for role, shape in self._shapes.items()}  # pyright: ignore[reportArgumentType]
         self.weight, row = made["weight"], made["bias"] if self.bias_row else None  # pyright: ignore[reportAttributeAccessIssue]
         self.register_parameter("bias", row if offset is None else nn.Parameter(offset))  # pyright: ignore[reportArgumentType]
 
@@ -62,6 +64,7 @@ class WeightsInArrays(Arrays):
         """Make the arrays, not yet written."""
         device, cell, array, periphery = self._made_of
         size = self.inputs + self.bias_row, self.outputs
+        self.ref = weakref.ref(self)  # for gradients, which belong to the layer's own parameters
         self._constants: dict[tuple[int, float], torch.Tensor] = {}
         self.matrices = {
             n: AnalogMatrix(
@@ -240,10 +243,12 @@ class WeightsInArrays(Arrays):
     def __getstate__(self) -> dict[str, Any]:
         """What is copied or sent to another process: arrays as bytes, since torch would let processes share them half."""
         arrays = {n: self.__dict__[n] for n in ("matrices", "rule_state") if n in self.__dict__}
-        return {n: v for n, v in self.__dict__.items() if n not in arrays} | {"_constants": {}, "_arrays": pickle.dumps(arrays)}
+        left = {n: v for n, v in self.__dict__.items() if n not in arrays and n != "ref"}
+        return left | {"_constants": {}, "_arrays": pickle.dumps(arrays)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({n: v for n, v in state.items() if n != "_arrays"} | pickle.loads(state["_arrays"]))
+        self.ref = weakref.ref(self)
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
