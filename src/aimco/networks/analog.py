@@ -37,7 +37,7 @@ class AnalogLayer(WeightsInArrays):
     def product(self, x: torch.Tensor) -> torch.Tensor:
         """x W of vectors."""
         if self.matrices:
-            return Product.of(x, *self.held(), self, 1.0)  # pyright: ignore[reportReturnType]
+            return Product.apply(x, *self.held(), self, 1.0)  # pyright: ignore[reportReturnType]
         return self.read(self.as_rows(x)).reshape(*x.shape[:-1], self.outputs)
 
     def held(self) -> tuple[AnalogParameter, AnalogParameter | None]:

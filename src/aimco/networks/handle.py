@@ -62,8 +62,8 @@ class InArrays(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        if func is _DETACH and isinstance(args[0], OuterProducts):  # of every gradient that is kept: the way must be short
-            return _same(args[0])
+        if func is _DETACH and type(args[0]) is OuterProducts:  # of every gradient that is kept: the way must be short
+            return args[0]  # shares what it holds, as what is detached does in torch
         return _dispatch(func, args, kwargs or {})
 
     def values(self) -> torch.Tensor:
@@ -201,6 +201,8 @@ class OuterProducts(InArrays):
         """Whether another gradient is of the same passes at the same scales."""
         if self._count != other._count:
             return False
+        if self._count == 1 and self._entries[0] is other._entries[0]:
+            return True
         for mine, theirs in zip(self.passes, other.passes, strict=True):
             if mine is not theirs and (mine[0] is not theirs[0] or mine[1] != theirs[1]):
                 return False
@@ -223,7 +225,7 @@ class OuterProducts(InArrays):
 
 def _same(t: Any, **_: Any) -> Any:
     if isinstance(t, OuterProducts):
-        return OuterProducts(t.of, t.role, t.shape, t.passes, t.rest)
+        return t
     return AnalogParameter(t.layer, t.role, tuple(t.shape), False)
 
 

@@ -5,18 +5,10 @@ from __future__ import annotations
 import torch
 
 from aimco.networks.handle import Pass
-from aimco.record import InputError
 
 
 class Product(torch.autograd.Function):
     """y = x W on the arrays; the gradient at the inputs comes from the transposed read, that at the weights is the pair of vectors."""
-
-    @classmethod
-    def of(cls, *args):
-        """`apply` without what it does for the transforms of torch.func, which cannot look into arrays."""
-        if torch._C._are_functorch_transforms_active():
-            raise InputError("layers in arrays cannot be transformed by torch.func (vmap, jacrev and the like): take torch.autograd")
-        return super(torch.autograd.Function, cls).apply(*args)
 
     @staticmethod
     def forward(ctx, x, weight, bias, layer, constant):

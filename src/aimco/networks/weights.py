@@ -64,7 +64,7 @@ class WeightsInArrays(Arrays):
         """Make the arrays, not yet written."""
         device, cell, array, periphery = self._made_of
         size = self.inputs + self.bias_row, self.outputs
-        self.ref = weakref.ref(self)  # for gradients, which belong to the layer's own parameters
+        self.ref: weakref.ref[Any] = weakref.ref(self)  # for gradients, which belong to the layer's own parameters
         self._constants: dict[tuple[int, float], torch.Tensor] = {}
         self.matrices = {
             n: AnalogMatrix(
