@@ -7,6 +7,8 @@ Everything else (activations, losses, data loaders, state_dict) is torch's.
 from __future__ import annotations
 
 import contextlib
+import functools
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +27,11 @@ class AnalogLayer(WeightsInArrays):
 
     def affine(self, x: torch.Tensor) -> torch.Tensor:
         """Outputs of vectors, (E groups, ..., inputs), the first axis left out where it is 1; in the dtype of the input."""
+        if "torch._dynamo" in sys.modules:  # a compiler must not look into arrays
+            return _uncompiled()(self, x)
+        return self._affine(x)
+
+    def _affine(self, x: torch.Tensor) -> torch.Tensor:
         autocast = torch.is_autocast_enabled("cpu")
         if x.dtype is torch.float32 and not autocast:
             return self.after(self.product(x))
@@ -149,6 +156,11 @@ class AnalogLayer(WeightsInArrays):
         if isinstance(lr, torch.Tensor) and self.layout.groups > 1:
             lr = lr.repeat_interleave(self.layout.groups, 0)
         self.rule.update(self.matrices, self.rule_state, rows, one.errors.neg() if scale == 1 else one.errors * -scale, lr)
+
+
+@functools.cache
+def _uncompiled() -> Any:
+    return torch.compiler.disable(AnalogLayer._affine)
 
 
 def _same(lr: Any, other: Any) -> bool:
