@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +19,9 @@ from aimco.networks.weights import WeightsInArrays
 from aimco.record import InputError
 
 
+_compiler = torch._C._dynamo.eval_frame.get_eval_frame_callback  # what torch.compile has put in place, if anything
+
+
 class AnalogLayer(WeightsInArrays):
     """A matrix of weights held in arrays and taught by a rule: what the layers share; see `WeightsInArrays`."""
 
@@ -27,7 +29,7 @@ class AnalogLayer(WeightsInArrays):
 
     def affine(self, x: torch.Tensor) -> torch.Tensor:
         """Outputs of vectors, (E groups, ..., inputs), the first axis left out where it is 1; in the dtype of the input."""
-        if "torch._dynamo" in sys.modules:  # a compiler must not look into arrays
+        if _compiler() is not None:  # it must not look into arrays
             return _uncompiled()(self, x)
         return self._affine(x)
 
