@@ -18,8 +18,8 @@ from aimco.networks.product import Product
 from aimco.networks.weights import WeightsInArrays
 from aimco.record import InputError
 
-
-_compiler = torch._C._dynamo.eval_frame.get_eval_frame_callback  # what torch.compile has put in place, if anything
+# What torch.compile has put in place, if anything.
+_compiler = torch._C._dynamo.eval_frame.get_eval_frame_callback  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class AnalogLayer(WeightsInArrays):
