@@ -14,6 +14,10 @@ from aimco.study.workers import one_thread
 
 IN_CI = os.environ.get("CI") == "true"
 
+# Numbers here are in SI units. Joules, square metres and amperes are often below the 1e-12 that `pytest.approx` allows either way unless
+# told otherwise, so that it would take any of them for any other.
+type(pytest.approx(0.0)).DEFAULT_ABSOLUTE_TOLERANCE = 0.0  # pyright: ignore[reportAttributeAccessIssue]
+
 settings.register_profile("local", deadline=None)
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable" if IN_CI else "local")

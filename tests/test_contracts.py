@@ -53,6 +53,12 @@ def test_a_device_moves_where_it_is_pulsed_and_keeps_its_bounds(name):
         assert (array.state <= high).all()
 
 
+# No state balances the steps of these devices: each is the same everywhere, or in one direction, or grows towards the bounds.
+UNBALANCED = {"ideal", "rpu", "rram-hfs2", "pcm", "pcm-noisy", "pcm-gst"} | {
+    f"a {k} device" for k in ("constant-step", "jump-table", "pcm")
+}
+
+
 @pytest.mark.parametrize("name", DEVICES)
 def test_up_and_down_cancel_at_the_symmetry_point(name):
     """To a thousandth of a step; or the point is at a bound, where no state balances them."""
@@ -63,6 +69,7 @@ def test_up_and_down_cancel_at_the_symmetry_point(name):
     at_bound = (point - low < 1e-5) | (high - point < 1e-5)
     everywhere = (sampled.steps(low)[0] + sampled.steps(low)[1]) == (up + down)
     assert (((up + down).abs() <= 1e-3 * up.abs() + 1e-7) | at_bound | everywhere).all()
+    assert bool((at_bound | everywhere).all()) == (name in UNBALANCED)
 
 
 @pytest.mark.parametrize("name", DEVICES)
@@ -136,6 +143,22 @@ def test_a_device_is_plain_data_and_drawn_from_its_seed(name):
     one, same, other = (device.sample((4, 4), [seed]).values for seed in (1, 1, 2))
     assert all(torch.equal(one[n], same[n]) for n in one)
     assert not device.spread or any(not torch.equal(one[n], other[n]) for n in one)
+
+
+@pytest.mark.parametrize("law", ["normal", "lognormal"])
+def test_devices_differ_by_the_spread_asked_for(law):
+    """Steps by 30 % together and 10 % between up and down, bounds by 5 and 20 %: standard deviations of 10,000, within 3 % (0.7 %)."""
+    asked = {"step": 0.3, "asymmetry": 0.1, "g_max": 0.05, "g_min": 0.2}
+    response = {"kind": "soft-bounds", "step_up": 0.01, "step_down": 0.009}
+    device = Device.of({"g_min": 0.0, "g_max": 2.0, "response": response, "spread": asked, "spread_law": law})
+    values = {name: value.double() for name, value in device.sample((100, 100), [0]).values.items() if name in (*response, *asked)}
+    up, down = values["step_up"] / 0.01, values["step_down"] / 0.009
+    together = (up + down) / 2
+    spread = torch.log(together) if law == "lognormal" else together
+    found = {"step": spread.std(), "asymmetry": ((up - down) / 2).std(), "g_max": values["g_max"].std(), "g_min": values["g_min"].std()}
+    assert {name: value.item() for name, value in found.items()} == pytest.approx(asked, rel=0.03)
+    assert (values["g_max"].mean().item(), -values["g_min"].mean().item()) == pytest.approx((1, 1), abs=4 * 0.2 / 100)
+    assert spread.mean().item() == pytest.approx(0 if law == "lognormal" else 1, abs=4 * 0.3 / 100)
 
 
 @pytest.mark.parametrize("name", catalogue())

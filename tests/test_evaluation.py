@@ -9,13 +9,17 @@ import torch
 
 import aimco as ai
 
+LIMIT, LEARNED = 300, 0.5  # samples with which the design is far above the tenth that is chance
+
 
 def design(**parts) -> ai.Design:
-    return ai.Design.of({"device": "rpu", "network": {"hidden": [16]}, "training": {"epochs": 2, "batch": 20}} | parts)
+    training = {"epochs": 4, "batch": 5}
+    return ai.Design.of({"device": "rpu", "network": {"hidden": [16]}, "rule": {"kind": "sgd", "lr": 0.3}, "training": training} | parts)
 
 
 def test_the_same_seed_gives_the_same_row():
-    first, second, other = (ai.evaluate(design(), limit=200, seed=seed) for seed in (1, 1, 2))
+    first, second, other = (ai.evaluate(design(), limit=LIMIT, seed=seed) for seed in (1, 1, 2))
+    assert min(first.accuracy, other.accuracy) > LEARNED
     assert first.curves == second.curves
     assert first.counts == second.counts
     assert first.curves != other.curves
@@ -23,19 +27,28 @@ def test_the_same_seed_gives_the_same_row():
 
 
 def test_every_result_has_energy_time_and_area():
+    """Two layers, four epochs of 100 samples and 360 tests: parts of the energy add up, and so do phases, of energy and of time."""
     result = ai.evaluate(design(), limit=100)
-    assert result.energy_J["total"] > 0
-    assert result.latency_s["training_sample"] > 0
+    phases = {"write", "train", "infer", "training_sample", "inference_sample", "total"}
+    parts = {name: joules for name, joules in result.energy_J.items() if name not in phases}
+    assert sum(parts.values()) == pytest.approx(result.energy_J["total"])
+    assert min(parts[name] for name in ("read", "update", "adc", "dac")) > 0
+    for amount in (result.energy_J, result.latency_s):
+        assert amount["write"] > 0
+        assert 400 * amount["training_sample"] == pytest.approx(amount["train"])
+        assert 4 * 360 * amount["inference_sample"] == pytest.approx(amount["infer"])
+        assert amount["write"] + amount["train"] + amount["infer"] == pytest.approx(amount["total"])
     assert result.area_m2 > 0
-    assert result.counts["updates"] == 2 * 2 * 100
+    assert result.counts["updates"] == 2 * 4 * 100
 
 
 def test_an_ensemble_gives_the_rows_of_solo_runs():
-    rates = (0.05, 0.2)
+    rates = (0.05, 0.3)  # the first is too low for so few samples, the second learns
     designs = [design().replace("rule.lr", lr) for lr in rates]
-    together = ai.evaluate_many(designs, "digits", seeds=[0, 0], limit=200)
+    slow, fast = together = ai.evaluate_many(designs, "digits", seeds=[0, 0], limit=LIMIT)
+    assert fast.accuracy > LEARNED > slow.accuracy + 0.2
     for one, row in zip(designs, together, strict=True):
-        solo = ai.evaluate(one, limit=200)
+        solo = ai.evaluate(one, limit=LIMIT)
         assert abs(solo.accuracy - row.accuracy) < 0.02
         assert solo.counts["updates"] == row.counts["updates"]
 
@@ -52,22 +65,34 @@ NUMBERS = {
 }
 
 
+# An ensemble reads the fast arrays of all members where one has a gamma, and writes with verify until the last is there.
+SHARED = ("rule.gamma", "cell.weight_max")
+
+
 @pytest.mark.parametrize("path", NUMBERS)
 def test_designs_that_differ_in_any_number_train_together_as_alone(path):
+    """Losses and times as alone; and each number changes one of them, by more than rounding."""
     parts = {"device": "asymmetric-soft-bounds", "rule": {"kind": "tiki-taka"}, "network": {"hidden": [8]}}
     base = ai.Design.of(parts | {"training": {"epochs": 2, "batch": 20, "decay_every": 1}})
     designs = [base.replace(path, value) for value in NUMBERS[path]]
-    for one, row in zip(designs, ai.evaluate_many(designs, seeds=[0, 0], limit=100), strict=True):
-        assert row.curves["train_loss"] == pytest.approx(ai.evaluate(one, limit=100).curves["train_loss"], abs=1e-5)
+    together = ai.evaluate_many(designs, seeds=[0, 0], limit=100)
+    for one, row in zip(designs, together, strict=True):
+        solo = ai.evaluate(one, limit=100)
+        assert row.curves["train_loss"] == pytest.approx(solo.curves["train_loss"], abs=1e-5)
+        if path not in SHARED:
+            assert row.latency_s["total"] == pytest.approx(solo.latency_s["total"], rel=1e-6)
+    losses, seconds = zip(*((row.curves["train_loss"][-1], row.latency_s["total"]) for row in together), strict=True)
+    assert abs(losses[1] - losses[0]) > 1e-4 or abs(seconds[1] / seconds[0] - 1) > 0.01
 
 
 def test_saturation_of_one_member_does_not_touch_the_others():
-    tight = {"output_noise": 1e-9, "adc": {"bits": 9.0, "range_A": 2e-7}}
+    tight = {"output_noise": 1e-10, "adc": {"bits": 9.0, "range_A": 1e-8}}
     designs = [design(periphery=tight)] * 2
-    for seed, row in zip((1, 2), ai.evaluate_many(designs, seeds=[1, 2], limit=100), strict=True):
-        solo = ai.evaluate(designs[0], seed=seed, limit=100)
+    for seed, row in zip((1, 2), ai.evaluate_many(designs, seeds=[1, 2], limit=LIMIT), strict=True):
+        solo = ai.evaluate(designs[0], seed=seed, limit=LIMIT)
+        assert solo.accuracy > LEARNED
         assert row.curves["train_loss"] == pytest.approx(solo.curves["train_loss"], abs=1e-5)
-        assert row.counts["mvm"] == solo.counts["mvm"] > 2 * 2 * 100
+        assert row.counts["mvm"] == solo.counts["mvm"] > 1.2 * 2 * 4 * (LIMIT + 360)  # many of an epoch and its test are read again
         assert row.counts["adc"] == solo.counts["adc"]
 
 
@@ -76,20 +101,25 @@ def test_members_end_within_the_spread_of_seeds_of_their_solo_runs():
     one, seeds = design(training={"epochs": 5, "batch": 10}, network={"hidden": [32]}), [0, 1, 2, 3]
     together = [row.accuracy for row in ai.evaluate_many([one] * 4, seeds=seeds)]
     alone = [ai.evaluate(one, seed=seed).accuracy for seed in seeds]
+    assert min(alone) > 0.8
     spread = max(float(torch.tensor(alone).std()), 1 / 360)
     assert max(abs(a - b) for a, b in zip(together, alone, strict=True)) <= spread
 
 
 def test_program_reaches_the_target():
     programmed = ai.evaluate(
-        design(cell={"kind": "reference", "weight_max": 2.0}, training={"epochs": 2, "batch": 2}), "program", limit=3000
+        design(cell={"kind": "reference", "weight_max": 2.0}, rule={"kind": "sgd"}, training={"epochs": 2, "batch": 2}),
+        "program",
+        limit=3000,
     )
-    assert programmed.accuracy > -0.1
+    assert programmed.accuracy > -0.03  # the error of the weights, of which the target's spread is .3
 
 
 def test_a_leaking_device_forgets():
-    leaking = design().replace("device.retention_s", 1e-5).replace("training.sample_s", 1e-6)
-    assert ai.evaluate(leaking, limit=300).accuracy < ai.evaluate(design(), limit=300).accuracy
+    """Of 300 samples of 1 us: what is kept for ten of them is lost, what is kept for 10,000 is not."""
+    kept, lost = (design().replace("device.retention_s", tau).replace("training.sample_s", 1e-6) for tau in (1e-2, 1e-5))
+    assert ai.evaluate(lost, limit=LIMIT).accuracy < 0.2
+    assert ai.evaluate(kept, limit=LIMIT).accuracy > LEARNED
 
 
 @pytest.mark.parametrize("rule", ["sgd", "tiki-taka", "digital"])
@@ -128,6 +158,7 @@ def test_progress_is_told_within_an_epoch():
     ai.evaluate(design(training={"epochs": 3, "batch": 1}), limit=1000, on_progress=told.append)
     assert told == sorted(told)
     assert 0 <= told[0] <= told[-1] < 1
+    assert any(0.02 < 3 * done % 1 < 0.98 for done in told)
 
 
 def lenet(**parts) -> ai.Design:
@@ -164,4 +195,4 @@ def test_time_passes_for_a_slow_array_that_alone_leaks():
     rule = {"kind": "tiki-taka-v2", "slow_device": shape | {"retention_s": 100.0}}
     training = {"epochs": 1, "batch": 50, "sample_s": 1.0}
     design = ai.Design.of({"device": shape, "rule": rule, "network": {"hidden": [8]}, "training": training})
-    assert ai.evaluate(design, "digits", limit=100).counts["hold_s"] >= 100
+    assert ai.evaluate(design, "digits", limit=100).counts["hold_s"] == 2 * 2 * 100  # two arrays in each of two layers

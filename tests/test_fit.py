@@ -146,7 +146,11 @@ def test_measured_files_become_devices_that_train(measured, files):
     rule = {"kind": "tiki-taka", "lr": 0.1, "lr_fast": 0.1}
     design = ai.Design(device=found.device, network={"hidden": [16]}, rule=rule, training={"epochs": 6, "batch": 10})
     accuracy = ai.evaluate(design, "digits").accuracy
-    assert accuracy > (0.05 if "taox" in files else 0.5)  # one pulse of taox crosses half the range: it cannot learn
+    if "taox" in files:  # one pulse crosses more than half the range: it cannot learn
+        assert found.device.states < 4
+        assert accuracy < 0.3
+    else:
+        assert accuracy > 0.5
 
 
 def test_a_jump_table_steps_as_it_was_measured(measured):
@@ -170,7 +174,9 @@ def test_pulses_can_be_taken_as_a_table():
     tables = fit_tables(tables_of(seen))
     assert tables.device.response.kind == "jump-table"
     assert tables.device.states == pytest.approx(50, rel=0.25)
-    assert tables.estimates["cycle_noise"].value == pytest.approx(0.3, rel=0.6)  # spread among devices is in it too
+    assert 0.3 < tables.estimates["cycle_noise"].value < 1.15 * np.hypot(0.3, 0.3)  # spread among devices is in it too
+    _, (alike,) = measure(device("soft-bounds", 50, step=0.0, bounds=0.0), [2], devices=4, cycles=4)
+    assert fit_tables(tables_of(alike)).estimates["cycle_noise"].value == pytest.approx(0.3, rel=0.1)
 
 
 def test_retention_is_fitted_by_its_law():

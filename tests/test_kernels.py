@@ -15,7 +15,7 @@ from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.pulses import Pulses
 from aimco.cell.reference import Reference
 from aimco.device.device import Device
-from aimco.device.response import Response, scalar_pulse
+from aimco.device.response import Response, scalar_functions
 from aimco.kernels import reference
 from aimco.periphery import Periphery
 from aimco.tile import Tile
@@ -36,7 +36,7 @@ def test_the_compiled_update_equals_its_definition(family, managed, size, take):
     sampled, keys = array.sampled, [int(k) for k in array.keys["pulse"][0]]
     values = {n: t.numpy() if t.ndim == 1 else t[0].numpy() for n, t in sampled.values.items()}
     parameters = {n: np.broadcast_to(v.T if on_side else v, shape) for n, v in values.items()}
-    scalar = scalar_pulse(device.response)
+    scalar = scalar_functions(device.response).pulse
     draws = np.random.default_rng(0)
     x, d = draws.standard_normal((1, 6, size[0])).astype(np.float32), draws.standard_normal((1, 6, size[1])).astype(np.float32)
     lr, state, hits = 0.05, np.zeros(shape, np.float32), 0

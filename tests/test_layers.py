@@ -57,6 +57,7 @@ def test_a_copy_is_independent():
     layer(torch.ones(2, 4)).sum().backward()
     ai.optim.InMemory(layer.parameters(), lr=0.1).step()
     assert torch.equal(twin.matrices["W"].weights, before)
+    assert not torch.equal(layer.matrices["W"].weights, before)
     assert twin.weight.layer is twin
 
 
@@ -67,6 +68,9 @@ def test_zero_grad_forgets_what_backward_left():
     optimizer.zero_grad()
     optimizer.step()
     assert torch.equal(layer.matrices["W"].weights, before)
+    layer(torch.ones(2, 4)).sum().backward()
+    optimizer.step()
+    assert not torch.equal(layer.matrices["W"].weights, before)
 
 
 @pytest.mark.parametrize("rule", LAYER_RULES)

@@ -92,6 +92,9 @@ def test_a_users_own_response_works_from_a_file(tmp_path):
     assert torch.allclose(array.state, torch.full((), 0.1), atol=1e-3)
     assert Device.of(device.as_dict()) == device
     (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text().replace("SCALE = 0.5", "SCALE = 0.4"))
+    changed = Crossbar(Device.of(device.as_dict()), 4, 4)
+    changed.apply(torch.full(changed.shape, 10, dtype=torch.int32))
+    assert torch.allclose(changed.state, torch.full((), 0.09), atol=1e-3)
 
 
 def test_what_is_absent_stays_absent_in_plain_data():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,17 +16,105 @@ from aimco import reference
 from aimco.arrays.crossbar import Crossbar
 from aimco.cli import main
 from aimco.device.device import Device
-from aimco.reference import Row, neurosim_mlp
+from aimco.reference import Row, neurosim_mlp, tally
+
+RESULTS = Path(__file__).parents[1] / "docs/results"
 
 
-def test_a_row_passes_within_its_tolerance():
-    assert Row("error", 2.3, 2.6, 0.4, "%").passes
-    assert not Row("error", 2.3, 2.8, 0.4, "%").passes
-    assert Row("at most", 0.3, -0.5, 0.4, "%", upper=True).passes
-    assert not Row("at most", 0.3, 0.8, 0.4, "%", upper=True).passes
-    assert Row("at least", 8.0, 11.0, 0.0, "", lower=True).passes
-    assert not Row("at least", 8.0, 7.9, 0.0, "", lower=True).passes
-    assert Row("for information", None, 9.9, None, "%").passes
+def test_a_published_figure_is_reproduced_within_its_tolerance_on_both_sides():
+    assert Row("error", 2.3, 2.6, 0.4, "%").status == "reproduced"
+    assert Row("error", 2.3, 2.8, 0.4, "%").status == "not reproduced"
+    assert Row("error", 2.3, 1.8, 0.4, "%").status == "not reproduced"
+
+
+def test_a_limit_binds_on_one_side():
+    why = "the source has a limit"
+    assert [Row("", 0.3, ours, 0.4, "%", limit="at most", why=why).passes for ours in (-0.5, 0.6, 0.8)] == [True, True, False]
+    assert [Row("", 8.0, ours, 0.5, "", limit="at least", why=why).passes for ours in (11.0, 7.6, 7.4)] == [True, True, False]
+
+
+def test_what_is_expected_is_met_or_missed_and_never_reproduced():
+    assert [Row("", None, ours, 0.1, "", expected=1.0).status for ours in (1.05, 1.2)] == ["met", "missed"]
+
+
+def test_a_row_without_a_tolerance_has_no_verdict():
+    row = Row("for information", None, 9.9, None, "%")
+    assert (row.status, row.as_json()["pass"]) == ("no verdict", None)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"published": 1.0, "expected": 1.0, "tolerance": 0.1},
+        {"published": None, "tolerance": 0.1},
+        {"published": 1.0, "tolerance": 0.1, "limit": "at most"},
+        {"published": 1.0, "tolerance": None, "limit": "at most", "why": "no tolerance"},
+        {"published": 1.0, "tolerance": None},
+    ],
+)
+def test_a_row_that_could_pass_for_no_reason_is_refused(fields):
+    with pytest.raises(ValueError, match=r"a figure is|a tolerance needs|needs a"):
+        Row(row="error", ours=1.0, unit="%", **fields)
+
+
+def test_rows_without_a_verdict_are_not_counted_as_reproduced():
+    rows = [
+        Row("a", 1.0, 1.0, 0.1, ""),
+        Row("b", 1.0, 2.0, 0.1, ""),
+        Row("c", 1.0, 1.0, None, "", why="no verdict"),
+        Row("d", None, 1.0, 0.1, "", expected=1.0),
+        Row("e", None, 1.0, None, ""),
+    ]
+    assert tally(rows) == {"reproduced": 1, "not reproduced": 1, "met": 1, "missed": 0, "no verdict": 2, "published": 3}
+
+
+# Figures that are published and not reproduced, so that a new one is noticed, and one that is reproduced at last.
+NOT_REPRODUCED = {
+    "adc-regression": ["area, ISAAC"],
+    "burr2014": ["pairs, training", "pairs, test"],
+    "li2025-lenet": ["Tiki-Taka", "Tiki-Taka v2", "mixed precision", *(f"residual, {n} arrays" for n in (3, 4, 6))],
+    "neurosim-fc": [f"VGG-8, {n} rows: {of}" for n in (32, 64) for of in ("area", "throughput", "efficiency")],
+    "neurosim-mlp": ["rram-alox-hfo2"],
+    "osana2026": ["1569-100-20, 50 epochs, one run"],
+    "rpu-tile": ["power of the busy tile, by 84,000 GOp/s/W"],
+    "wu2024-fcn": ["SGD, tau 0.70"],
+    "xiao2026-fcn": ["tiki-taka-v2, offset 1", "e-rider, offset 0.05"],
+}
+_MISSED = {"xiao2026-fcn": [f"{pair}, offset {s}" for s in (0.05, 1) for pair in ("e-rider over agad", "agad over tiki-taka-v2")]}
+
+
+def kept(name: str) -> dict[str, Any]:
+    """The report of a whole run that is kept with the program."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+KEPT = [name for name in reference.names() if (RESULTS / f"{name}.json").is_file()]
+
+
+def test_every_reference_but_one_has_a_report():
+    assert set(reference.names()) - set(KEPT) == {"wu2024-cnn"}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_kept_report_says_what_its_rows_say(name):
+    """Statuses follow from figures and tolerances; a row has a unit unless it is a count, a ratio or a power."""
+    report = kept(name)
+    rows = [Row(**{field: value for field, value in row.items() if field not in ("pass", "status")}) for row in report["rows"]]
+    assert [row.as_json() for row in rows] == report["rows"]
+    assert report["tally"] == tally(rows)
+    assert report["source"] == reference.module(name).SOURCE
+    assert not report["quick"]
+    assert [row.row for row in rows if row.status == "not reproduced"] == NOT_REPRODUCED.get(name, [])
+    assert [row.row for row in rows if row.status == "missed"] == _MISSED.get(name, [])
+    assert report["pass"] == (name not in NOT_REPRODUCED)
+    assert all(row.unit for row in rows if row.published is not None and "slope" not in row.row)
+
+
+def test_the_readme_counts_the_kept_reports():
+    counts = {status: sum(kept(name)["tally"][status] for name in KEPT) for status in ("published", "reproduced", "not reproduced")}
+    published, reproduced, failed = counts.values()
+    said = f"Of the {published} published figures in `docs/results`, {reproduced} are reproduced, {failed} are not, and"
+    assert f"{said} {published - reproduced - failed} stand without a verdict." in (RESULTS.parents[1] / "README.md").read_text()
 
 
 def test_every_reference_says_its_source(capsys):
@@ -40,9 +129,10 @@ _NO_DATA = ("adc-regression", "igzo-xor", "neurosim-fc", "neurram", "rasch2024-f
 
 @pytest.mark.parametrize("name", [*_NO_DATA, "rpu-tile", "zero-shift-cost"])
 def test_what_needs_no_data_is_reproduced(name):
-    """The quick run of each reference that needs no files: every row with a verdict passes."""
+    """The quick run of each reference that needs no files: every verdict is good but those known not to be."""
     report = reference.run(name, reference.Settings(quick=True))
-    assert [row["row"] for row in report["rows"] if not row["pass"]] == []
+    assert [row["row"] for row in report["rows"] if row["pass"] is False] == NOT_REPRODUCED.get(name, [])
+    assert any(row["pass"] for row in report["rows"])
 
 
 def test_the_edge_of_collapse_is_found_or_said_to_be_nowhere():
@@ -69,8 +159,19 @@ def test_a_report_is_printed_and_written(mnist_dir, tmp_path, capsys):
     assert main(["reference", "run", "rpu-baseline-mnist", *words]) == 0
     report = json.loads(capsys.readouterr().out)
     assert json.loads((tmp_path / "rpu-baseline-mnist-quick.json").read_text()) == report
-    assert set(report) == {"reference", "source", "quick", "rows", "pass"}
-    assert set(report["rows"][0]) == {"row", "published", "ours", "tolerance", "unit", "pass"}
+    assert set(report) == {"reference", "source", "quick", "rows", "tally", "pass"}
+    assert set(report["rows"][0]) == {"row", "published", "ours", "tolerance", "unit", "expected", "limit", "why", "pass", "status"}
+
+
+def test_a_printed_table_tells_what_is_not_reproduced_and_what_has_no_verdict(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["reference", "run", "rpu-tile"]) == 0
+    printed = capsys.readouterr().out
+    lines = {
+        row: next(line for line in printed.splitlines() if row in line) for row in ("operations per", "power of the", "area of an ADC")
+    }
+    assert [line.split("│")[-2].strip() for line in lines.values()] == ["reproduced", "not reproduced", "no verdict"]
+    assert "2 of 3 published figures reproduced, 1 not reproduced" in printed
 
 
 # What the manual of MLP+NeuroSim V3.0 says of its devices: pulses up and down, nonlinearity up and down, noise per pulse in ranges.
@@ -98,25 +199,31 @@ def curvature(label: float) -> float:
     return math.copysign(found, label)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "ambrogio2018",
-        "burr2014",
-        "kendall2020",
-        "kohda2020",
-        "li2025-lenet",
-        "neurosim-mlp",
-        "osana2026",
-        "scellier2024",
-        "wu2024-cnn",
-        "xiao2026-fcn",
-    ],
-)
-def test_a_quick_reference_runs_on_few_images(name, mnist_dir, capsys):
-    assert main(["reference", "run", name, "--quick", "--limit", "100", "--data-dir", str(mnist_dir), "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert all(0 <= row["ours"] <= 100 for row in rows if row["unit"] == "%")
+ERRORS = ("kendall2020", "osana2026", "scellier2024")
+# First training images of a quick run, the accuracy it reaches at least (%), and what does not learn from so few.
+QUICK: dict[str, tuple[int, float, tuple[str, ...]]] = {
+    "ambrogio2018": (100, 28.0, ()),
+    "burr2014": (100, 50.0, ()),
+    "kendall2020": (100, 50.0, ()),
+    "kohda2020": (500, 40.0, ()),
+    "li2025-lenet": (200, 28.0, ("Tiki-Taka", "Tiki-Taka v2", "mixed precision", "residual, 4 arrays", "residual, 6 arrays")),
+    "neurosim-mlp": (500, 18.0, ("rram-alox-hfo2",)),
+    "osana2026": (100, 50.0, ()),
+    "scellier2024": (100, 50.0, ()),
+    "wu2024-cnn": (500, 40.0, ("Tiki-Taka",)),
+    "xiao2026-fcn": (500, 30.0, ()),
+}
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_quick_reference_learns_from_few_images(name, mnist_dir, capsys):
+    """Every row of accuracies is above the least asked of it. Chance is 10 %, guessing one class 14 % at most."""
+    limit, least, slow = QUICK[name]
+    assert main(["reference", "run", name, "--quick", "--limit", str(limit), "--data-dir", str(mnist_dir), "--json"]) == 0
+    rows = [row for row in json.loads(capsys.readouterr().out)["rows"] if row["unit"] == "%"]
+    found = {row["row"].partition(", tau")[0]: 100 - row["ours"] if name in ERRORS else row["ours"] for row in rows}
+    assert set(slow) < set(found)
+    assert {row: a for row, a in found.items() if row not in slow and a < least} == {}
 
 
 def test_the_published_order_has_no_pair_out_of_order():

@@ -17,7 +17,7 @@ from aimco.study.requirements import Question, derive
 from aimco.study.threshold import closer, crossing, penalty, threshold
 
 VALUES = np.array([0.01, 0.03, 0.1, 0.3, 1.0])
-TINY = Bench("digits", (8,), epochs=1, batch=20, lr=1.0, last=1, penalty=20.0, seeds=2)
+TINY = Bench("digits", (16,), epochs=6, batch=5, lr=0.2, last=1, penalty=20.0, seeds=2)
 
 
 def curve(values: np.ndarray, at: float, seeds: int, noise: float, seed: int = 0) -> np.ndarray:
@@ -92,7 +92,7 @@ def test_the_step_of_a_weight_stays_when_the_largest_weight_shrinks():
 def answered(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("requirements"))
     told: list[float] = []
-    question = Question(("sgd", "tiki-taka-v2"), penalty=20.0, limit=200, only=("bound", "imbalance"), out=folder, bench=TINY)
+    question = Question(("sgd", "tiki-taka-v2"), penalty=5.0, limit=400, only=("bound", "imbalance"), out=folder, bench=TINY)
     return question, derive(question, lambda _, done: told.append(done)), told
 
 
@@ -103,7 +103,7 @@ def test_a_derivation_tells_each_line_and_its_progress(answered):
     for derived in answer.rules:
         assert [f.sweep.key for f in derived.findings] == ["bound", "imbalance"]
         assert all(len(f.values) == len(f.accuracy) >= 5 for f in derived.findings)
-    assert json.loads(json.dumps(answer.as_json()))["samples"] == 200
+    assert json.loads(json.dumps(answer.as_json()))["samples"] == 400
 
 
 def test_a_stopped_derivation_goes_on_from_what_it_kept(answered, monkeypatch):
@@ -117,11 +117,14 @@ def test_a_stopped_derivation_goes_on_from_what_it_kept(answered, monkeypatch):
 
 
 def test_a_joint_specification_keeps_the_penalty_by_its_own_run(answered):
+    """Both rules learn on the near-ideal device, and of what was tried some does not keep the penalty."""
     _, answer, _ = answered
     for derived in answer.rules:
-        if derived.joint.fraction is not None:
-            assert derived.joint.lost <= answer.penalty
-            assert derived.near_ideal - derived.joint.accuracy == pytest.approx(derived.joint.lost)
+        assert derived.near_ideal > 50
+        assert derived.joint.fraction is not None
+        assert derived.joint.lost <= answer.penalty
+        assert derived.near_ideal - derived.joint.accuracy == pytest.approx(derived.joint.lost)
+    assert any(lost > answer.penalty for derived in answer.rules for _, lost in derived.joint.tried)
 
 
 def test_a_derived_requirement_is_one_that_devices_are_judged_by(answered, tmp_path):

@@ -12,6 +12,7 @@ import aimco as ai
 from aimco.arrays.crossbar import Crossbar
 from aimco.cell import Cell
 from aimco.device.device import Device
+from aimco.ensemble import stack
 from aimco.kernels import filters
 from aimco.learning import Rule, clock, reads_between, turns
 from aimco.mapping import AnalogMatrix
@@ -145,9 +146,11 @@ def test_a_reference_that_is_written_is_what_states_are_read_against():
 
 
 def test_an_offset_reference_leaves_the_devices_where_they_are():
-    exact, offset = (Crossbar(Device.of(SOFT), 5, 5, reference="symmetry-point", reference_error=e) for e in (0.0, 0.3))
+    """Standard deviation of 3600 references within four of its standard errors; means as well."""
+    exact, offset = (Crossbar(Device.of(SOFT), 60, 60, reference="symmetry-point", reference_error=e) for e in (0.0, 0.3))
     torch.testing.assert_close(exact.state + exact.origin, offset.state + offset.origin, atol=1e-6, rtol=0)
-    assert offset.state.std().item() == pytest.approx(0.3, rel=0.4)
+    assert offset.state.std().item() == pytest.approx(0.3, rel=4 / 7200**0.5)
+    assert abs(offset.state.mean().item()) < 4 * 0.3 / 60
 
 
 @given(st.lists(st.floats(-5, 5, width=32), min_size=2, max_size=8), st.integers(1, 3))
@@ -163,6 +166,27 @@ def test_the_filter_loses_nothing(reads, most):
         assert sent[0, 0, 0] == np.clip(whole, -most, most)
         left += whole
     assert left + float(h[0, 0, 0]) == pytest.approx(sum(reads), abs=1e-4)
+
+
+def test_tiki_taka_moves_one_row_of_c_after_the_other_by_what_it_reads_of_a():
+    """lr transfer_lr v on the row that was read, none on others, every second sample; means of 400 members within 4 standard errors."""
+    fine = {"g_min": 0.0, "g_max": 2.0, "response": {"kind": "constant-step", "step_up": 1e-3, "step_down": 1e-3}}
+    rule = {"kind": "tiki-taka", "transfer_every": 2, "transfer_lr": 0.5, "reference": "none"}
+    layer = Linear(3, 2, False, design=design(rule, device=fine), seeds=range(400))
+    a, c = layer.matrices["A"], layer.matrices["C"]
+    held = torch.tensor([[0.4, -0.2], [0.3, 0.1], [-0.5, 0.25]])
+    a.tiles[0][0].crossbar.state.copy_(held.expand(400, 3, 2))
+    nothing = torch.zeros(400, 1, 3), torch.zeros(400, 1, 2)
+    for sample in range(8):
+        before = c.weights.clone()
+        layer.rule.update(layer.matrices, layer.rule_state, *nothing, 0.1)
+        moved, wanted = c.weights - before, torch.zeros(3, 2)
+        if sample % 2:
+            row = sample // 2 % 3
+            wanted[row] = 0.1 * 0.5 * held[row]
+        error = moved.std(0) / 400**0.5
+        assert ((moved.mean(0) - wanted).abs() <= 4 * error + 1e-6).all()
+        assert (error < 1e-3).all()
 
 
 def test_tiki_taka_v2_is_its_pseudo_code():
@@ -201,6 +225,33 @@ def test_choppers_flip_as_often_as_they_should_and_move_the_dynamic_reference():
             assert torch.equal(state["p_ref"], before)
         flips, chopper = flips + int(changed.sum()), state["chopper"][0].clone()
     assert abs(flips - 300) < 4 * np.sqrt(3000 * 0.1 * 0.9)
+
+
+def test_regular_choppers_send_an_offset_into_the_filter_and_out_again():
+    """No gradient, references that are off: rows change sign at each 10th or 4th read; two such periods leave H and W as they were."""
+    rule = {
+        "kind": "chopped-tiki-taka-v2",
+        "flips": "regular",
+        "transfer_every": 1,
+        "reference_error": 0.3,
+        "lr": 0.1,
+        "granularity": 200.0,
+    }
+    periods = np.array([10, 4])
+    layer = Linear(3, 2, False, design=stack([design(rule | {"flip": 1 / n}) for n in periods.tolist()]), name="layer 0", seeds=[0, 1])
+    state, w = layer.rule_state, layer.matrices["W"]
+    before, off = w.weights.clone(), -layer.matrices["A"].weights
+    gain = torch.from_numpy(layer.rule.gain(w, 0.1))[:, None, None]
+    for t in range(3 * 20):
+        layer.rule.update(layer.matrices, state, torch.ones(2, 1, 3), torch.zeros(2, 1, 2), 0.1)
+        reads = t // 3 + 1
+        turned, rest = reads // periods % 2, reads % periods
+        if t % 3 == 2:
+            assert (state["chopper"][:, 0].numpy() < 0).tolist() == (turned == 1).tolist()
+            left = torch.from_numpy(np.where(turned == 1, periods - rest, rest)).float()[:, None, None]
+            torch.testing.assert_close(state["h"], -left * gain * off, atol=1e-4, rtol=1e-4)
+    assert off.abs().max() > 0.1
+    assert torch.equal(w.weights, before)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,8 @@ def test_trials_are_read_from_the_storage_alone(tmp_path, serial):
     assert ai.Design.of(tomllib.loads(one.design)).hash() == small().design(one.point).hash()
     assert one.result["energy_J"]["total"] == one.values["energy"] > 0
     assert len(one.curves["test_accuracy"]) == 1
+    accuracies = [t.values["accuracy"] for t in kept]
+    assert max(accuracies) > 0.4 and max(accuracies) - min(accuracies) > 0.2, "points at chance would agree whatever was run"
     assert one.wall_s > 0
 
 
@@ -58,8 +60,9 @@ def test_a_pack_gives_each_point_what_it_gets_alone(serial, tmp_path):
 
 def test_objectives_are_means_over_seeds(tmp_path):
     (found,) = run(small(seeds=[3, 5], trials=1), storage=url(tmp_path))
-    solo = [ai.evaluate(small().design(found.point), seed=seed, limit=100) for seed in (3, 5)]
+    solo = [ai.evaluate(small().design(found.point), seed=seed, limit=SMALL["limit"]) for seed in (3, 5)]
     assert found.seeds == [3, 5]
+    assert abs(solo[0].accuracy - solo[1].accuracy) > 0.02
     assert found.values["accuracy"] == pytest.approx(sum(r.accuracy for r in solo) / 2, abs=0.005)
     assert found.values["energy"] == pytest.approx(sum(r.energy_J["total"] for r in solo) / 2, rel=1e-3)
 

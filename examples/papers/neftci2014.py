@@ -70,7 +70,7 @@ def learned(task: tasks.Task, samples: int, seed: int) -> dict:
     for first in range(0, samples, 250):
         index, before = order[first : first + 250], network.machine.events[0, 1]
         network.learn_from(task.train_x[index], task.train_y[index], rate(first))
-        hidden_Hz.append(float(network.machine.events[0, 1] - before) / (len(index) * network.sample_s * network.hidden))
+        hidden_Hz.append(float(network.machine.events[0, 1] - before) / (len(index) * 2 * network.record.phase_s * network.hidden))
         if first + 250 in TOLD:
             accuracies[first + 250] = accuracy(network, task)
             shown = ", ".join(f"{name} {100 * a:.1f} %" for name, a in accuracies[first + 250].items())

@@ -2,7 +2,7 @@
 
 A hundred MNIST digits are learned as in ishii2019.py; the ledger of the run is then priced at 90 nm and as projected to 28 nm. The energy
 of a synaptic operation here is all that was spent over the weights that spikes read, so that refresh, pulses and random walks come on top
-of the published one, which is an input. Published: 93 %, 8.95 pJ at 90 nm, 5.39 pJ at 28 nm.
+of the published one, which is an input and not reproduced. Published: 93 %; 8.95 at 90 nm and 5.39 at 28 nm, whose unit is taken to be pJ.
 
 Usage: python shin2022.py --data-dir FOLDER [--quick] [--out FOLDER]      (5 min; writes shin2022.json)
 """

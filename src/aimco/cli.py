@@ -73,6 +73,8 @@ def run(
         print_json(result.as_json())
         return
     Console().print(grid.table([grid.row(result)]))
+    if result.energy_J["total"]:
+        Console().print(report.phases_table(result))
     for note in result.notes:
         print(f"note: {note}")
 
@@ -193,13 +195,15 @@ def cost(
     *,
     network: str | None = None,
     task: Literal["digits", "mnist"] = "digits",
+    activity: str | None = None,
     set: Annotated[list[tuple[str, ...]], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH=VALUE ...")] = [],  # noqa: B006
     out: str | None = None,
     json: bool = False,
 ) -> None:
     """Energy, time and area of one sample's inference and of one training sample, from the shapes of layers, without a run.
 
-    --network: vgg8, or a FILE.toml of layers; the design's own on samples of --task when absent. --set changes fields of the design.
+    --network: vgg8, or a FILE.toml of layers; the design's own on samples of --task when absent. --activity: pulses of an update as
+    FILE.json of aimco run measured them; assumed when absent. --set changes fields of the design.
     --out DIR keeps cost.json and a picture of it there.
     """
     from rich.console import Console
@@ -209,7 +213,8 @@ def cost(
     at_first_use("torch")
 
     from aimco.cost import inference, training
-    from aimco.cost.network import SAMPLES, Network
+    from aimco.cost.activity import ASSUMED, load
+    from aimco.cost.network import SAMPLES, Network, busyness
     from aimco.design import Design
     from aimco.report import cost as report
 
@@ -217,7 +222,9 @@ def cost(
     for change in itertools.chain.from_iterable(set):
         chosen = chosen.replace(*_assignment(change))
     layers = Network.of_design(chosen, *SAMPLES[task]) if network is None else Network.named(network)
-    costs = report.Costs(chosen, layers, inference(chosen, layers), training(chosen, layers))
+    busy = None if activity is None else load(activity)
+    prices = inference(chosen, layers), training(chosen, layers, activity=busy)
+    costs = report.Costs(chosen, layers, *prices, busyness(chosen, layers, busy), activity or ASSUMED)
     if out is not None:
         _keep_costs(out, costs)
     if json:
@@ -318,12 +325,18 @@ def _reference_table(report: dict[str, Any]) -> Any:
     from rich.table import Table
 
     shown = Table(title=f"{report['reference']}: {report['source']}")
-    for column in ("row", "published", "ours", "tolerance", "unit", "pass"):
+    for column in ("row", "published", "expected", "ours", "tolerance", "unit", "verdict"):
         shown.add_column(column)
     for row in report["rows"]:
-        numbers = ["-" if row[n] is None else f"{row[n]:.4g}" for n in ("published", "ours", "tolerance")]
-        verdict = "-" if row["tolerance"] is None else "yes" if row["pass"] else "NO"
-        shown.add_row(row["row"], *numbers, row["unit"], verdict)
+        numbers = ["-" if row[n] is None else f"{row[n]:.4g}" for n in ("published", "expected", "ours", "tolerance")]
+        limit = f" ({row['limit']})" if row["limit"] else ""
+        shown.add_row(row["row"] + limit, *numbers, row["unit"], row["status"])
+    counts, wanting = report["tally"], [row for row in report["rows"] if row["status"] == "not reproduced"]
+    said = f"{counts['reproduced']} of {counts['published']} published figures reproduced, {counts['not reproduced']} not reproduced"
+    if checked := counts["met"] + counts["missed"]:
+        said += f"; {counts['met']} of {checked} expected figures met"
+    reasons = dict.fromkeys(row["why"] for row in wanting if row["why"])
+    shown.caption = ". ".join([said, *(f"Not reproduced: {why}" for why in reasons)])
     return shown
 
 

@@ -81,7 +81,8 @@ class Training(Record):
 
     Args:
         epochs: passes over the training set. batch: samples per step. decay_every, decay: the learning rate is multiplied by
-            `decay` after each `decay_every` epochs. sample_s: time that one sample takes, s; from the cost model when absent.
+            `decay` after each `decay_every` epochs. sample_s: time that passes in the devices with
+            each sample, s; what its operations are priced at when absent.
     """
 
     epochs: int = Field(default=10, ge=1, le=100_000, description="passes over the training set")

@@ -8,8 +8,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +16,10 @@ from torch import nn
 
 import aimco
 from aimco import tasks
-from aimco.cost.price import Technology, price, sample_latency
+from aimco.clock import Clock
+from aimco.cost.activity import measured
+from aimco.cost.technology import Technology
 from aimco.design import Design
-from aimco.device.device import Device
 from aimco.ensemble import stack
 from aimco.ledger import Counts
 from aimco.networks.analog import AnalogLayer
@@ -27,11 +27,10 @@ from aimco.networks.build import WHOLE, build
 from aimco.networks.layers import Arrays, analog_layers
 from aimco.optim import descent_of
 from aimco.periphery import across
+from aimco.phases import PHASES, Phases, bill, by_operation
 from aimco.record import InputError, write_atomic
+from aimco.result import Result
 from aimco.tasks import Task
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _SHARED_ABOVE = 4_000_000  # multiplications of the largest product of a batch from which torch's threads pay
 OnEpoch = Callable[[int, int, float], None]
@@ -39,70 +38,6 @@ OnProgress = Callable[[float], None]
 OnTrained = Callable[[nn.Sequential], None]
 GoOn = Callable[[int, np.ndarray], bool]
 _TELL_EVERY = 0.25  # s
-
-
-@dataclass(frozen=True)
-class Result:
-    """What one design did on one task.
-
-    Args:
-        accuracy: fraction of test samples classified right after the last epoch; for `program` minus the weight error eps_w.
-        curves: one number per epoch: test_accuracy, train_loss.
-        energy_J, latency_s: of the training run, from the counts: total and per training sample, energy also by part.
-        area_m2: of arrays and converters. counts: totals by operation.
-        notes: approximations in force.
-    """
-
-    accuracy: float
-    curves: dict[str, list[float]]
-    energy_J: dict[str, float]
-    latency_s: dict[str, float]
-    area_m2: float
-    counts: dict[str, Any]
-    design: Design
-    design_hash: str
-    task: str
-    seed: int
-    wall_s: float
-    versions: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain data, as `aimco run --json` prints it."""
-        names = (
-            "accuracy",
-            "energy_J",
-            "latency_s",
-            "area_m2",
-            "counts",
-            "curves",
-            "design_hash",
-            "seed",
-            "task",
-            "wall_s",
-            "versions",
-            "notes",
-        )
-        return {name: getattr(self, name) for name in names}
-
-    def plot(self, path: str) -> None:
-        """Learning curve as a picture: test accuracy (%) and training loss against epochs."""
-        self.figure().savefig(path, dpi=150)
-
-    def figure(self) -> Figure:
-        """What `plot` draws."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(6, 4), layout="constrained")
-        axis = figure.subplots()
-        epochs = range(1, len(self.curves["test_accuracy"]) + 1)
-        axis.plot(epochs, [100 * a for a in self.curves["test_accuracy"]], color="tab:blue", label="test accuracy")
-        axis.set(xlabel="epoch", ylabel="test accuracy (%)", title=f"{self.design.device.name}, {self.design.rule.kind}, {self.task}")
-        loss = axis.twinx()
-        loss.plot(epochs, self.curves["train_loss"], color="tab:orange", label="training loss")
-        loss.set_ylabel("training loss")
-        figure.legend(loc="outside lower center", ncols=2)
-        return figure
 
 
 def evaluate(
@@ -173,6 +108,8 @@ def evaluate_many(
     loaded = tasks.load(task, data_dir=data_dir, seed=seeds[0], limit=limit) if isinstance(task, str) else task
     together = stack(list(designs))
     model = build(together, loaded, seeds)
+    phases = Phases(model)
+    phases.end("write")
     with _threads_for(model, designs[0].training.batch):
         curves = _train(
             model,
@@ -182,12 +119,14 @@ def evaluate_many(
             on_epoch,
             go_on,
             _Meter(on_progress),
-            _Checkpoint(checkpoint, model, designs, loaded, seeds),
+            _Checkpoint(checkpoint, model, phases, designs, loaded, seeds),
         )
     wall = time.perf_counter() - started
     if on_trained:
         on_trained(model)
-    return [_result(model, d, loaded, s, e, curves, wall / len(designs)) for e, (d, s) in enumerate(zip(designs, seeds, strict=True))]
+    return [
+        _result(model, phases, d, loaded, s, e, curves, wall / len(designs)) for e, (d, s) in enumerate(zip(designs, seeds, strict=True))
+    ]
 
 
 def _one_by_one(
@@ -226,10 +165,12 @@ class _Meter:
 class _Checkpoint:
     """The file that a long run goes on from; nothing is written when there is none."""
 
-    def __init__(self, path: str | None, model: nn.Module, designs: Sequence[Design], task: Task, seeds: Sequence[int]) -> None:
-        self.path, self.model = path, model
+    def __init__(
+        self, path: str | None, model: nn.Module, phases: Phases, designs: Sequence[Design], task: Task, seeds: Sequence[int]
+    ) -> None:
+        self.path, self.model, self.phases = path, model, phases
         hashes = [d.hash() for d in designs] if path is not None else []
-        self.run = [hashes, list(seeds), task.name, len(task.train_x), aimco.__version__]
+        self.run = [hashes, list(seeds), task.name, len(task.train_x), aimco.__version__, list(PHASES)]
 
     def load(self) -> dict[str, list[np.ndarray]]:
         """Curves so far, the model put to where it was."""
@@ -243,6 +184,7 @@ class _Checkpoint:
         if not same:
             raise InputError(f"checkpoint {self.path}: must be of the same design, task, seed and version; remove it or name another")
         self.model.load_state_dict(saved["model"])
+        self.phases.restore(saved["phases"])
         return {name: list(curve.numpy()) for name, curve in saved["curves"].items()}
 
     def save(self, curves: dict[str, list[np.ndarray]]) -> None:
@@ -251,7 +193,8 @@ class _Checkpoint:
             return
         buffer = io.BytesIO()
         told = {name: torch.from_numpy(np.stack(curve)) for name, curve in curves.items()}
-        torch.save({"run": self.run, "model": self.model.state_dict(), "curves": told}, buffer)
+        state = {"model": self.model.state_dict(), "phases": self.phases.checkpoint(), "curves": told}
+        torch.save({"run": self.run} | state, buffer)
         write_atomic(self.path, buffer.getvalue())
 
 
@@ -279,11 +222,10 @@ def _train(
     checkpoint: _Checkpoint,
 ) -> dict[str, np.ndarray]:
     """Train in place; curves (epochs, E)."""
-    members, training, analog = len(seeds), designs[0].training, analog_layers(model)
+    members, training, phases = len(seeds), designs[0].training, checkpoint.phases
     descent = descent_of(model, "cross-entropy" if task.kind == "classify" else "squared")
-    leaks = bool(analog) and any(device.leaks for d in designs for made_of in _made_of(d) for device in d.cell.devices(made_of))
-    sample_s = np.array([d.training.sample_s or _sample_s(model, d) for d in designs]) if leaks else None
     curves = checkpoint.load()
+    clock = Clock(model, designs) if analog_layers(model) and any(map(_leaks, designs)) else None
     for epoch in range(len(curves["train_loss"]), training.epochs):
         if epoch and go_on and not go_on(epoch, curves["test_accuracy"][-1]):
             break
@@ -294,27 +236,32 @@ def _train(
             meter.tell((epoch + k * training.batch / len(task.train_x)) / training.epochs)
             picked = torch.from_numpy(index)
             total += descent.step(task.train_x[picked], task.train_y[picked], lr) * index.shape[1]
-            if sample_s is not None:
-                for layer in analog.values():
-                    layer.hold(sample_s * index.shape[1])
+            if clock is not None:
+                _pass_time(clock, designs, index.shape[1])
+        phases.end("train")
         curves["train_loss"].append((total / len(task.train_x)).numpy())
         curves["test_accuracy"].append(accuracy(model, task, members).numpy())
+        phases.end("infer")
+        if clock is not None:
+            clock.skip()  # the simulator looks at the network: on the chip its training goes on at once
         checkpoint.save(curves)
         if on_epoch:
             on_epoch(epoch + 1, training.epochs, float(curves["test_accuracy"][-1].mean()))
     return {n: np.stack(v) for n, v in curves.items()}
 
 
-def _sample_s(model: nn.Sequential, design: Design) -> float:
-    """Time of one training sample: what a network of its own kind tells, or reads and updates of layers."""
-    first = model[0]
-    own = first.sample_s if isinstance(first, Arrays) else None
-    return own or sample_latency(design, [m.vectors for m in model.children() if isinstance(m, AnalogLayer)])
+def _pass_time(clock: Clock, designs: Sequence[Design], samples: int) -> None:
+    """After a batch, as long as its work took, or as the designs say."""
+    if designs[0].training.sample_s is None:
+        clock.step()
+    else:
+        clock.hold(np.array([d.training.sample_s for d in designs]) * samples)
 
 
-def _made_of(design: Design) -> list[Device]:
-    """The devices of all arrays that the rule asks for."""
-    return [needs.device or design.device for needs in design.rule.arrays().values()]
+def _leaks(design: Design) -> bool:
+    """Whether time changes any device of the arrays that the rule asks for."""
+    made_of = [needs.device or design.device for needs in design.rule.arrays().values()]
+    return any(device.leaks for made in made_of for device in design.cell.devices(made))
 
 
 @torch.no_grad()
@@ -333,28 +280,40 @@ def accuracy(model: nn.Sequential, task: Task, members: int = 1, batch: int = 10
     return right / len(task.test_x)
 
 
-def _result(model: nn.Sequential, design: Design, task: Task, seed: int, e: int, curves: dict[str, np.ndarray], wall: float) -> Result:
-    layers = analog_layers(model)
-    counts = {name: {array: c.member(e) for array, c in layer.counts.items()} for name, layer in layers.items()}
-    shapes = {name: layer.shapes for name, layer in layers.items()}
-    samples = len(task.train_x) * len(curves["train_loss"])
-    cost = price(design, counts, samples=samples, shapes=shapes)
-    total = Counts.total(c for arrays in counts.values() for c in arrays.values())
+def _result(
+    model: nn.Sequential, phases: Phases, design: Design, task: Task, seed: int, e: int, curves: dict[str, np.ndarray], wall: float
+) -> Result:
+    epochs = len(curves["train_loss"])
+    samples = {"train": len(task.train_x) * epochs, "infer": len(task.test_x) * epochs if task.kind == "classify" else 0}
+    energy, latency, area = bill(design, phases, e, samples)
+    done = by_operation(phases, e)
+    vectors = {name: m.vectors for name, m in model.named_modules() if isinstance(m, AnalogLayer)}
+    busy = measured(design, phases.member("train", e), phases.shapes, {n: v * samples["train"] for n, v in vectors.items()})
     return Result(
         accuracy=float(curves["test_accuracy"][-1, e]),
         curves={n: [float(v) for v in c[:, e]] for n, c in curves.items()},
-        energy_J=cost.energy_J | {"training_sample": cost.energy_J["total"] / samples},
-        latency_s={"total": cost.latency_s, "training_sample": cost.latency_s / samples},
-        area_m2=cost.area_m2,
-        counts=dict(total),
+        energy_J=energy,
+        latency_s=latency,
+        area_m2=area,
+        counts=dict(Counts.total(done.values())),
+        counts_by_phase={phase: {n: amount for n, amount in c.items() if amount} for phase, c in done.items()},
+        activity={layer: {name: own.as_dict() for name, own in arrays.items()} for layer, arrays in busy.items()},
         design=design,
         design_hash=design.hash(),
         task=task.name,
         seed=seed,
         wall_s=wall,
         versions={"aimco": aimco.__version__, "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
-        notes=_notes(design, layers),
+        notes=_notes(design, analog_layers(model)) + _time_notes(design, latency["training_sample"]),
     )
+
+
+def _time_notes(design: Design, priced_s: float) -> list[str]:
+    """Whose time devices leaked for, where that is not the priced one."""
+    asked = design.training.sample_s
+    if asked is None or not priced_s or not _leaks(design):
+        return []
+    return [f"devices leak for training.sample_s = {asked:.3g} s a sample; latency_s is of the operations, {priced_s:.3g} s a sample"]
 
 
 def _notes(design: Design, layers: Mapping[str, Arrays]) -> list[str]:

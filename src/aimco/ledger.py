@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ FIELDS = {
     "updates": "rank-1 updates (samples)",
     "line_updates": "single rows pulsed",
     "slots": "pulse slots that updates took, both polarities",
-    "row_pulses": "pulses sent on rows",
-    "column_pulses": "pulses sent on columns",
+    "row_pulses": "pulses sent on rows, to step up and to step down",
+    "column_pulses": "pulses sent on columns, to step up and to step down",
     "coincidences": "devices stepped by coinciding pulses",
     "programmed": "devices written with verify",
     "program_pulses": "pulses of write-and-verify",
@@ -41,6 +42,24 @@ FIELDS = {
     "spiking_s": "seconds in which spiking neurons ran",
     "digital_ops": "additions and multiplications outside the arrays",
 }
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one training sample does to an array beside reading the weights, for predictions: amounts, which may be parts of one.
+
+    Args:
+        updates: of all rows, by trains. row_updates: of one row, by trains. rows_pulsed: of one row, each column its own number of pulses.
+        all_pulsed: the same of all rows, one after the other, as one update. rows_read: single rows read.
+        digital: operations beside the arrays.
+    """
+
+    updates: float = 0.0
+    row_updates: float = 0.0
+    rows_pulsed: float = 0.0
+    all_pulsed: float = 0.0
+    rows_read: float = 0.0
+    digital: float = 0.0
 
 
 _REAL = ("hold_s", "settle_s", "dissipated_W", "spiking_s")  # the others are whole numbers

@@ -283,6 +283,13 @@ class AnalogMatrix:
         """Everything done so far, over all arrays."""
         return Counts.total([self._counts, *(tile.counts for _, _, tile in self._each())])
 
+    @property
+    def timed(self) -> dict[str, Any]:
+        """Those of `counts` that take time, quickly: pulses may go on waiting."""
+        found = self._single.timed if self._single else Counts.total(tile.timed for _, _, tile in self._each())
+        found["digital_ops"] += self._counts.get("digital_ops", 0)
+        return found
+
     def checkpoint(self) -> dict[str, Any]:
         """All that a later run needs to go on as if never stopped."""
         return {"tiles": [tile.checkpoint() for _, _, tile in self._each()], "counts": tensors_of(self._counts)}

@@ -289,6 +289,23 @@ class Tile:
             own |= dict.fromkeys([n for n in _AT_ONCE if n != "slots" or k not in self.cell.leads], 0)
         return Counts.total([first, *others, self._counts, conversions])
 
+    @property
+    def timed(self) -> dict[str, Any]:
+        """Those of `counts` that take time, quickly: pulses may go on waiting."""
+        (_, rows, columns), dac, known = self.shape, self.periphery.dac, self._counts
+        first, *others = [crossbar.timed for crossbar in self.crossbars]
+        for k, own in enumerate(others, 1):
+            first["slots"] += own["slots"] if k in self.cell.leads else 0
+            first["program_rounds"] += own["program_rounds"]
+        done = self.crossbar.done
+        read = done["mvm"] * columns + done["mvm_t"] * rows
+        first["adc"] = 0 if self.conversion.senses else read * dac.pulses if dac.serial else read
+        first["digital_ops"] = read * 2 * (dac.pulses - 1) if dac.serial else 0
+        for name in ("mvm", "mvm_t", "adc", "digital_ops"):
+            if name in known:
+                first[name] += known[name]
+        return first
+
     def checkpoint(self) -> dict[str, Any]:
         """All that a later run needs to go on as if never stopped."""
         devices = [crossbar.checkpoint() for crossbar in self.crossbars]

@@ -345,10 +345,11 @@ class Crossbar:
             self.done["holds"] += 1
 
     def _relaxation(self, seconds: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Resting points (E, R, C), and what is left of the distance to them; kept, since steps of training take equal times."""
+        """Resting points (E, R, C), and what is left of the distance to them; kept: the points stay, and steps may take equal times."""
         time = np.asarray(seconds, np.float64).tobytes()
         if self._relaxed is None or self._relaxed[0] != time:
-            self._relaxed = (time, self.sampled.resting_point() - self.origin, self.sampled.decay(seconds))
+            rest = self.sampled.resting_point() - self.origin if self._relaxed is None else self._relaxed[1]
+            self._relaxed = (time, rest, self.sampled.decay(seconds))
         return self._relaxed[1:]
 
     def _each(self, value: Any) -> torch.Tensor:
@@ -364,6 +365,17 @@ class Crossbar:
         vectors = done["mvm"] + done["mvm_t"]
         reads = Counts(mvm=done["mvm"], mvm_t=done["mvm_t"], cell_reads=vectors * cells)
         return self._ledger() + reads + Counts(updates=done["updates"], line_updates=done["lines"])
+
+    @property
+    def timed(self) -> dict[str, Any]:
+        """Those of `counts` that take time, quickly: pulses may go on waiting."""
+        done, known = self.done, self._counts.get
+        return {
+            "mvm": done["mvm"] + known("mvm", 0),
+            "mvm_t": done["mvm_t"] + known("mvm_t", 0),
+            "slots": known("slots", 0) + (0 if self._sender is None else self._sender.slots),
+            "program_rounds": known("program_rounds", 0),
+        }
 
     def _ledger(self) -> Counts:
         """The counts that `done` does not say, tallies of the kernels included."""

@@ -31,7 +31,7 @@ class HalfSelect:
     """
 
     def __init__(self, sampled: Sampled, origin: torch.Tensor) -> None:
-        self.sampled, self.origin, self._packed = sampled, origin, None
+        self.sampled, self.origin, self._known = sampled, origin, None
         self.part = torch.from_numpy(per_member(sampled.device.half_select, sampled.shape[0]).astype(np.float32))[:, None, None]
 
     def trains(self, state: torch.Tensor, trains: Any, batch: int, take: int, on_its_side: bool) -> None:
@@ -54,12 +54,12 @@ class HalfSelect:
 
     def _move(self, state: torch.Tensor, up: torch.Tensor, down: torch.Tensor) -> None:
         """In so many equal parts that no device goes far in one."""
-        self._packed = self._packed or self.sampled.packed()
+        self._known = self._known or self.sampled.mean_steps()
         low, high = (bound - self.origin for bound in self.sampled.bounds())
-        rising, falling = self.sampled.steps(state + self.origin, self._packed)
+        rising, falling = self.sampled.steps(state + self.origin, self._known)
         farthest = float((self.part * (up * rising.abs() + down * falling.abs())).max())
         parts = max(1, math.ceil(farthest / _FAR))
         for k in range(parts):
-            rising, falling = self.sampled.steps(state + self.origin, self._packed) if k else (rising, falling)
+            rising, falling = self.sampled.steps(state + self.origin, self._known) if k else (rising, falling)
             moved = state + self.part / parts * (up * rising + down * falling)
             state.copy_(torch.minimum(torch.maximum(moved, torch.minimum(low, state)), torch.maximum(high, state)))

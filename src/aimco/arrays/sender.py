@@ -10,8 +10,12 @@ import torch
 
 from aimco.arrays.pulses import Pulses
 from aimco.device.device import Sampled
+from aimco.ensemble import per_member
 
-_AGGREGATE_BELOW = 0.25  # of half the range: a train moving a device further is always taken pulse by pulse
+_AGGREGATE_BELOW = 0.25  # of half the range: trains that move a device further are taken pulse by pulse where its steps are not affine
+_AGGREGATE_NOISE = 1.0  # of a step: beyond it, where steps are not affine, noise takes devices to where the series does not hold
+_AT_LEAST = 6  # pulses that one step must be able to stand for, in auto mode; devices of large steps are taken pulse by pulse
+_STEEP = 0.05  # of the devices, that may be too steep for the others' trains, and are then taken pulse by pulse
 _ALONE_BELOW = 20_000  # expected coincidences from which waking the other threads pays
 _MEMBERS_TOGETHER = 8  # members from which they are shared out among the threads
 _FAR = 100_000  # devices, of all members, from which waiting pays: they leave a core's own cache between batches
@@ -45,15 +49,39 @@ class Sender:
         members, self.lines, self.width = (state.transpose(1, 2) if on_its_side else state).shape
         self.step, self.keys, self.on_its_side = step, keys, on_its_side
         self.together, self.far = members >= _MEMBERS_TOGETHER, state.numel() >= _FAR
-        farthest = float(np.max(step)) * pulses.length
-        aggregate = pulses.mode == "aggregated" or (pulses.mode == "auto" and farthest < _AGGREGATE_BELOW)
-        options = (pulses.length, pulses.update_management, pulses.update_bl_management, aggregate, on_its_side)
-        self.options, self.kernel = np.array(options, np.int64), sampled.kernel(origin is not None)
+        rest = (pulses.length, pulses.update_management, pulses.update_bl_management, pulses.mode != "exact", on_its_side)
+        self.options, self.kernel = np.array([rest] * members, np.int64), sampled.kernel(origin is not None)
         origin = torch.zeros(members, 1, self.width) if origin is None else self._laid(origin)
-        self.arrays = (self._laid(state).numpy(), origin.numpy(), *sampled.packed(on_its_side))
-        self.tally, self.hits = np.zeros((members, 3), np.int64), np.zeros((members, self.lines), np.int64)
+        self.arrays = (self._laid(state).numpy(), origin.numpy(), *self._parameters(sampled, pulses))
+        self.hits = np.zeros((members, self.lines), np.int64)
+        self.tallies = {twice: np.zeros((members, 3), np.int64) for twice in (True, False)}  # of trains for both polarities, and the others
         self.places, self.waiting, self.first = 0, 0, 0  # samples that the buffers hold, that wait in them, and the number of the first
         self._make_room(1)
+
+    def _parameters(self, sampled: Sampled, pulses: Pulses) -> tuple[Any, ...]:
+        """What kernels know of the devices: their parameters, and how many pulses one step may stand for (see the made `update`).
+
+        That is what all devices but a few can be trusted with: the few are listed, by row, the least trusted first.
+        """
+        from aimco.kernels.trains import MAY_AGGREGATE
+
+        (rows, devices), m = sampled.packed(self.on_its_side)
+        members, longest, auto = len(rows), pulses.length, pulses.mode == "auto"
+        most, starts = np.full(members, longest, np.int32), np.zeros((members, self.lines + 1), np.int64)
+        trusted = self._laid(sampled.trusted()).clamp(max=longest).int().numpy()
+        noise, listed = per_member(sampled.device.cycle_noise, members), []
+        for e in range(members):
+            few = int(_STEEP * trusted[e].size)
+            most[e] = np.partition(trusted[e].ravel(), few)[few]
+            coarse = not sampled.device.response.affine and (self.step[e] * longest > _AGGREGATE_BELOW or noise[e] > _AGGREGATE_NOISE)
+            if sampled.device.response.by_pulse or (auto and (coarse or most[e] < min(longest, _AT_LEAST))):
+                self.options[e, MAY_AGGREGATE] = False
+            row, column = np.nonzero(trusted[e] < most[e])
+            order = np.lexsort((trusted[e][row, column], row))
+            starts[e] = sum(map(len, listed)) + np.searchsorted(row, np.arange(self.lines + 1))
+            listed.append(np.column_stack([column, trusted[e][row, column]])[order])
+        places, each = np.ascontiguousarray(np.concatenate(listed).T)
+        return (rows, devices, most, sampled.reverses(), starts, places, each.astype(np.int32)), m
 
     def _laid(self, t: torch.Tensor) -> torch.Tensor:
         """A tensor (E, rows, columns) with its axes as they lie in memory."""
@@ -64,7 +92,7 @@ class Sender:
         if batch <= self.places:
             return
         self.settle()
-        self.places, members = max(batch, min(_WAITING, self.lines * self.width // _FOR_EACH) if self.far else 0), len(self.tally)
+        self.places, members = max(batch, min(_WAITING, self.lines * self.width // _FOR_EACH) if self.far else 0), len(self.hits)
         x, d, rows = (np.zeros((members, self.places, n), np.uint32) for n in (self.lines, self.width, self.lines))
         self.trains = x, d, rows, np.zeros((members, self.places, 3), np.int32)
 
@@ -89,7 +117,7 @@ class Sender:
         self.first = number - at
         sides = (d.numpy(), x.numpy()) if self.on_its_side else (x.numpy(), d.numpy())
         rest = (self.keys["pulse"], self.first, *self.arrays, self.trains)
-        inputs = (*sides, rates, self.step, self.options, *rest, at, self.tally, self.hits, take, reads, wait)
+        inputs = (*sides, rates, self.step, self.options, *rest, at, self.tallies[take == 0], self.hits, take, reads, wait)
         if self.together:
             self.kernel.pulse_members(*inputs)
         elif not self.kernel.pulse(*inputs, _ALONE_BELOW) and not wait:
@@ -112,16 +140,26 @@ class Sender:
         """See `Crossbar.pulse_lines`."""
         self.settle()
         kernel = self.kernel.lines_members if self.together else self.kernel.lines
-        kernel(*self.arrays, rows, self.on_its_side, pulses.numpy(), self.keys["lines"], number, self.tally, self.hits)
+        kernel(*self.arrays, rows, self.on_its_side, pulses.numpy(), self.keys["lines"], number, self.tallies[False], self.hits)
 
     def alternate(self, pulses: int, up: bool, number: int) -> None:
         """See `Crossbar.alternate`."""
         self.settle()
         self.kernel.alternate(*self.arrays, pulses, up, self.keys["alternate"], number)
 
+    @property
+    def slots(self) -> Any:
+        """Slots that trains and lines took since the sender was made, (E,), a number for one member; pulses may go on waiting."""
+        twice, once = self.tallies[True], self.tallies[False]
+        return int(twice[0, 0]) + int(once[0, 0]) if len(twice) == 1 else twice[:, 0] + once[:, 0]
+
     def counts(self) -> dict[str, np.ndarray]:
-        """What trains and lines sent since the sender was made, by name, (E,)."""
+        """What trains and lines sent since the sender was made, by name, (E,).
+
+        A train that steps devices both up and down is sent once for each: its slots are counted so, and here its pulses.
+        """
         self.settle()
-        slots, *pulses = self.tally.T
+        twice, once = self.tallies[True], self.tallies[False]
+        slots, pulses = twice[:, 0] + once[:, 0], (2 * twice + once).T[1:]
         row_pulses, column_pulses = reversed(pulses) if self.on_its_side else pulses
         return {"slots": slots, "row_pulses": row_pulses, "column_pulses": column_pulses, "coincidences": self.hits.sum(1)}

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
 from pathlib import Path
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from aimco.cost.price import Cut, Price, price
-from aimco.cost.technology import Technology
+from aimco.cost.activity import Activity, choose
+from aimco.cost.latency import Cut
+from aimco.cost.price import Price, price
 from aimco.design import Design
-from aimco.ledger import Counts
+from aimco.ledger import Counts, Work
 from aimco.record import InputError, Listed, PathError, Record, at
 
+_IDLE = Activity(slots=0.0, row_pulses=0.0, column_pulses=0.0, coincidences=0.0)
 SAMPLES = {"digits": ((1, 8, 8), 10), "mnist": ((1, 28, 28), 10)}  # of tasks: channels, height and width; classes
 
 
@@ -109,24 +110,50 @@ def inference(design: Design, network: Network, *, pipelined: bool = True, both_
     return _priced(design, network, counts, pipelined, both_sides)
 
 
-def training(design: Design, network: Network, *, pipelined: bool = True) -> Price:
-    """Price of one training sample: a read and a parallel update of every layer, a transposed read of all but the first.
+def training(
+    design: Design, network: Network, *, activity: Sequence[Mapping[str, Activity]] | None = None, pipelined: bool = True
+) -> Price:
+    """Price of one training sample: a read of every layer, a transposed read of all but the first, and the updates of the rule.
 
-    Updates are trains of full length on the first array of the rule, rows and columns firing with the mean |u| of values spread evenly
-    with the technology's <u^2>: in (3 <u^2>)^(1/2) / 2 of the slots. Transfers of the rule and its digital work are left out: a run counts
-    them.
+    Shapes tell how much is read, converted and updated, and when rows are transferred; how many pulses that takes is the activity. Of a
+    rule that does not tell its work (`Rule.work`) only the parallel update of its first array is priced. Refresh of cells is left out.
+
+    Args:
+        activity: of the arrays of each layer, in order, as a run of it measures (`Result.activity`); assumed when absent.
+        pipelined: see `price`.
+
+    Raises:
+        InputError: the network or its rule cannot be priced by shapes, or the activity is of other layers or arrays.
     """
-    firing = sqrt(3 * Technology.named(design.technology).mean_square_input) / 2
-    counts: dict[str, dict[str, Counts]] = {}
-    for k, shape in enumerate(_on(design, network)):
-        first = next(iter(_arrays(design)))
-        counts[shape.name] = {}
-        for name in _arrays(design):
-            done = _forward(design, shape) if name in design.rule.shares() else Counts()
-            if k and name in design.rule.shares():
-                done += _back(design, shape)
-            counts[shape.name][name] = done + (_update(design, shape, firing) if name == first else Counts())
+    shapes, names = _on(design, network), _arrays(design)
+    works = [work_of(design, s) for s in shapes]
+    busy = choose(design, works, [s.rows for s in shapes], activity)
+    counts = {
+        s.name: {n: _trained(design, s, n, k > 0, work.get(n, Work()), own.get(n, _IDLE)) for n in names}
+        for k, (s, work, own) in enumerate(zip(shapes, works, busy, strict=True))
+    }
     return _priced(design, network, counts, pipelined, True)
+
+
+def work_of(design: Design, s: Shape) -> dict[str, Work]:
+    """What one training sample does to each array of a layer beside reading; an update of the first where the rule does not tell."""
+    told = design.rule.work(s.rows, s.columns, s.vectors, design.training.batch)
+    return {_arrays(design)[0]: Work(updates=s.vectors)} if told is None else told
+
+
+def busyness(design: Design, network: Network, activity: Sequence[Mapping[str, Activity]] | None = None) -> list[dict[str, Activity]]:
+    """The activity that `training` takes, by layer and array."""
+    shapes = _on(design, network)
+    return choose(design, [work_of(design, s) for s in shapes], [s.rows for s in shapes], activity)
+
+
+def _trained(design: Design, s: Shape, name: str, passes_back: bool, work: Work, busy: Activity) -> Counts:
+    """Counts of one training sample on one array of a layer."""
+    done = _updated(design, s, work, busy)
+    if name in design.rule.shares():
+        done += _forward(design, s, busy.reads)
+        done += _back(design, s, busy.transposed_reads) if passes_back else Counts()
+    return done
 
 
 def operations(network: Network) -> int:
@@ -152,35 +179,44 @@ def _priced(design: Design, network: Network, counts: Mapping[str, Mapping[str, 
     return price(design, counts, samples=1, shapes=shapes, pipelined=pipelined, both_sides=both_sides)
 
 
-def _forward(design: Design, s: Shape) -> Counts:
-    """Reads of one sample."""
+def _forward(design: Design, s: Shape, again: float = 1) -> Counts:
+    """Reads of one sample, each so many times."""
     cut, v = Cut.of(design, s.rows, s.columns), s.vectors
-    return _read(design, s, v * s.rows * cut.across, v * s.columns * cut.down, v * s.columns * (cut.down - 1)) + Counts(mvm=v * cut.arrays)
+    read = _read(design, s, v * again, s.rows * cut.across, s.columns * cut.down)
+    return read + Counts(mvm=v * again * cut.arrays, digital_ops=v * s.columns * (cut.down - 1))
 
 
-def _back(design: Design, s: Shape) -> Counts:
-    """Transposed reads of one sample."""
+def _back(design: Design, s: Shape, again: float = 1) -> Counts:
+    """Transposed reads of one sample, each so many times."""
     cut, v = Cut.of(design, s.rows, s.columns), s.vectors
-    return _read(design, s, v * s.columns * cut.down, v * s.rows * cut.across, v * s.rows * (cut.across - 1)) + Counts(mvm_t=v * cut.arrays)
+    read = _read(design, s, v * again, s.columns * cut.down, s.rows * cut.across)
+    return read + Counts(mvm_t=v * again * cut.arrays, digital_ops=v * s.rows * (cut.across - 1))
 
 
-def _read(design: Design, s: Shape, driven: int, converted: int, added: int) -> Counts:
-    """Values driven and converted, pulse by pulse where a value is several, whose results are shifted and added; arrays added."""
+def _read(design: Design, s: Shape, vectors: float, driven: int, converted: int) -> Counts:
+    """Values driven and converted of so many vectors, pulse by pulse where a value is several, whose results are shifted and added."""
     each = design.periphery.dac.pulses
-    cells = s.vectors * s.rows * s.columns * len(design.cell.signs)
-    ends = {"adc" if design.periphery.sense is None else "sensed": converted * each}
-    return Counts(dac=driven * each, **ends, cell_reads=cells * each, digital_ops=added + 2 * converted * (each - 1))
+    cells = s.rows * s.columns * len(design.cell.signs)
+    done = {"dac": driven, "adc" if design.periphery.sense is None else "sensed": converted, "cell_reads": cells}
+    return Counts({name: vectors * amount * each for name, amount in done.items()} | {"digital_ops": 2 * vectors * converted * (each - 1)})
 
 
-def _update(design: Design, s: Shape, firing: float) -> Counts:
-    """Pulses of one sample."""
-    cut, fired = Cut.of(design, s.rows, s.columns), s.vectors * design.periphery.pulses.length * firing
-    managed = design.periphery.pulses.update_management or design.periphery.pulses.update_bl_management
-    return Counts(
-        updates=s.vectors * cut.arrays,
-        slots=2 * s.vectors * design.periphery.pulses.length * cut.arrays,
-        row_pulses=fired * s.rows * cut.across,
-        column_pulses=fired * s.columns * cut.down,
-        coincidences=fired * firing * s.rows * s.columns,
-        digital_ops=s.vectors * (s.rows * cut.across + s.columns * cut.down) if managed else 0,
+def _updated(design: Design, s: Shape, work: Work, busy: Activity) -> Counts:
+    """Updates and transfers of one sample. A transfer is of one row, and so of the arrays side by side that hold it."""
+    cut, pulses, one_row = Cut.of(design, s.rows, s.columns), design.periphery.pulses, Cut.of(design, s.rows, s.columns).across
+    trains = (work.updates + work.row_updates) * cut.arrays
+    updates = trains + work.rows_pulsed * one_row + work.all_pulsed * cut.arrays
+    scaled = trains * (cut.rows + cut.columns) if pulses.update_management or pulses.update_bl_management else 0
+    held = Shape(s.name, s.rows, s.columns, 1)
+    row = _read(design, held, work.rows_read / cut.down, s.rows * cut.across, s.columns * cut.down)
+    return row + Counts(
+        mvm=work.rows_read * one_row,
+        line_reads=work.rows_read * one_row,
+        updates=updates,
+        line_updates=work.rows_pulsed * one_row + work.all_pulsed * s.rows * cut.across,
+        slots=updates * busy.slots,
+        row_pulses=updates * busy.row_pulses * cut.rows,
+        column_pulses=updates * busy.column_pulses * cut.columns,
+        coincidences=updates * busy.coincidences * cut.rows * cut.columns,
+        digital_ops=scaled + work.digital,
     )

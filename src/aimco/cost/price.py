@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from aimco.cost import converters
+from aimco.cost import converters, latency
+from aimco.cost.latency import Cut, Pace
 from aimco.cost.technology import Technology
 from aimco.design import Design
 from aimco.ledger import Counts
@@ -18,6 +19,7 @@ from aimco.record import InputError
 PARTS: dict[str, str] = {  # what is priced, and the component it belongs to; lines that updates and programming charge are wires
     "read": "array",
     "update": "array",
+    "half-select": "array",
     "program": "array",
     "circuit": "array",
     "amplifier": "other",
@@ -143,6 +145,8 @@ def price(
         wires = (mvm rows columns + mvm_t columns rows) C V_r^2 <u^2> b; select = the same cells C V_select^2 b
         update = (row_pulses columns + column_pulses rows) C V_u^2 / 4 + coincidences V_u^2 G pulse_s
         program = (program_pulses + resets) (V_u^2 G pulse_s + (rows + columns) C V_u^2 / 4)
+        half-select = (row_pulses columns + column_pulses rows - 2 coincidences
+            + (program_pulses + resets) (rows + columns - 2)) (V_u / 2)^2 G pulse_s
         circuit = dissipated_W settle_s / settles; amplifier = amplified amplifier_W settle_s / settles: of resistive networks
         synapse, spike, walk = synaptic_ops, spikes and walk_steps times the energy of one: of spiking networks
         dac = dac times one value; adc = adc r conversions; sense = sensed r comparator_J
@@ -150,9 +154,13 @@ def price(
         accumulate = additions of turns, adc (r - 1), and those of digital_ops that add pulses and arrays
         digital = the other digital_ops times digital_J; moved = values in and out of the arrays times moved_J
         static = array_static_W (number of arrays) time.
+    A row and a column carry V_u / 2 each, of opposite sign. Whatever is on one that is pulsed and does not meet a pulse of the other side
+    is half-selected; where pulses coincide nothing is, and none is where transistors select a cell (`Cell.transistors`, or select_V of the
+    technology). A device that is programmed or reset half-selects the rest of its row and column (the V/2 scheme, device by device).
     Matrices work one after the other; the pieces of one matrix cut over several arrays work at once. Time, s:
         reads of arrays for mvm + mvm_t and adc conversions, at once or not (`converters.vector_s`) + slots pulse_s
-            + program_rounds rows (pulse_s + read_s) + digital_ops / digital_per_s + moved / moved_per_s + settle_s + spiking_s.
+            + program_rounds rows (pulse_s + read_s) + digital_ops / digital_per_s + moved / moved_per_s + settle_s + spiking_s
+    as `latency.Pace.seconds` has them.
     A read of a single row is a vector like any other, already among mvm. Where a technology has an adder behind each ADC
     (accumulate_J), its additions take no time of their own. Area, m^2: pitch^2 per device, an ADC and a DAC for every line of both
     sides over the lines that share one, since the transposed read needs them on either side. A resistive network has no converters:
@@ -175,13 +183,14 @@ def price(
         1.6667e-09
     """
     technology = Technology.named(design.technology)
+    pace = Pace.of(design, technology, pipelined=pipelined)
     items: list[Item] = []
     cells = places = 0
     arrays: dict[str, int] = {}
     for layer, ledgers in counts.items():
         for name, ledger in ledgers.items():
             rows, columns = (shapes or {}).get(layer, {}).get(name, (0, 0))
-            one = _Matrix(design, technology, layer, _numbers(ledger), Cut.of(design, rows, columns), pipelined, both_sides)
+            one = _Matrix(design, technology, layer, _numbers(ledger), Cut.of(design, rows, columns), pace, both_sides)
             items += [*one.energies(), *one.times(), *one.areas()]
             arrays[layer] = arrays.get(layer, 0) + one.cut.arrays
             cells, places = cells + rows * columns, places + one.cut.arrays * design.array.rows * design.array.cols
@@ -191,25 +200,6 @@ def price(
     energy = {part: sum((i.energy_J for i in items if i.part == part), 0.0) for part in PARTS}
     energy["total"] = sum(energy.values())
     return Price(energy, seconds, sum((i.area_m2 for i in items), 0.0), samples, tuple(items), cells, places)
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A matrix over down x across arrays, each of rows x columns (on average)."""
-
-    rows: float
-    columns: float
-    down: int
-    across: int
-
-    @property
-    def arrays(self) -> int:
-        return self.down * self.across
-
-    @classmethod
-    def of(cls, design: Design, rows: int, columns: int) -> Cut:
-        down, across = (max(ceil(n / most), 1) for n, most in ((rows, design.array.rows), (columns, design.array.cols)))
-        return cls(rows / down, columns / across, down, across)
 
 
 def _numbers(counts: Mapping[str, Any]) -> dict[str, float]:
@@ -227,7 +217,7 @@ class _Matrix:
     layer: str
     n: Mapping[str, float]
     cut: Cut
-    pipelined: bool
+    pace: Pace
     both_sides: bool
 
     def count(self, *names: str) -> float:
@@ -245,21 +235,8 @@ class _Matrix:
 
     @property
     def partial_sums(self) -> float:
-        """Those of digital_ops that add what was converted: two for each further pulse of a value, one for each further array of a line."""
-        shares = self.directions(self.cut.columns or 1, self.cut.rows or 1)
-        back = shares.get("transposed read", 0.0)
-        added = (1 - back) * (self.cut.down - 1) / self.cut.down + back * (self.cut.across - 1) / self.cut.across
-        pulses = self.design.periphery.dac.pulses
-        values = self.count("adc") / pulses
-        return min(values * (2 * (pulses - 1) + added), self.count("digital_ops"))
-
-    @property
-    def moved(self) -> float:
-        """Values that come from a buffer, once for all arrays that take them, or go to one: those of every vector where not counted."""
-        if "moved" in self.n:
-            return self.count("moved")
-        c, v, w = self.cut, self.count("mvm") / self.cut.arrays, self.count("mvm_t") / self.cut.arrays
-        return (v + w) * (c.rows * c.down + c.columns * c.across)
+        """See `latency.partial_sums`."""
+        return latency.partial_sums(self.cut, self.n, self.design.periphery.dac.pulses)
 
     def energies(self) -> Iterator[Item]:
         """Joules by operation and part."""
@@ -289,7 +266,7 @@ class _Matrix:
             "sense": (sensed * t.need("comparator_J", "a sense amplifier") if sensed else 0.0, outputs),
             "integrate": (integrated * (t.integrate_J or 0.0), outputs),
             "accumulate": (additions * each, outputs),
-            "moved": (self.moved * (t.moved_J or 0.0), vectors),
+            "moved": (latency.moved(self.cut, self.n) * (t.moved_J or 0.0), vectors),
         }
         return {part: {name: total * share for name, share in by.items()} for part, (total, by) in joules.items()}
 
@@ -297,7 +274,17 @@ class _Matrix:
         """Devices that are pulsed and written."""
         p = self.design.periphery
         step = p.update_voltage**2 * float(np.mean(self.design.device.mid_range)) * p.pulse_s
-        return self._changes(self.count("coincidences") * step, self.count("program_pulses", "resets") * step)
+        halves = {name: half * step / 4 for name, half in self._half_selected().items()}
+        return self._changes(self.count("coincidences") * step, self.count("program_pulses", "resets") * step) | {"half-select": halves}
+
+    def _half_selected(self) -> dict[str, float]:
+        """Pulses that devices feel from their row or their column alone, by operation."""
+        c = self.cut
+        if not c.rows or self.design.cell.transistors or self.technology.select_V:
+            return {}
+        felt = self.count("row_pulses") * c.columns + self.count("column_pulses") * c.rows - 2 * self.count("coincidences")
+        written = self.count("program_pulses", "resets") * (c.rows + c.columns - 2)
+        return {name: felt * share for name, share in self._updates().items()} | {"refresh": written}
 
     def _charging(self) -> dict[str, dict[str, float]]:
         """Lines that carry these pulses."""
@@ -329,28 +316,14 @@ class _Matrix:
 
     def times(self) -> Iterator[Item]:
         """Seconds by operation."""
-        p, t, n, c = self.design.periphery, self.technology, self.count, self.cut
-        reads = self._read_s() if n("mvm", "mvm_t") else 0.0
-        digital = n("digital_ops") - (self.partial_sums if t.accumulate_J is not None else 0.0)
-        seconds = [(name, reads * share) for name, share in self.directions(1, 1).items()]
-        seconds += [(name, n("slots") * p.pulse_s / c.arrays * share) for name, share in self._updates().items()]
-        seconds += [("refresh", n("program_rounds") * c.rows * (p.pulse_s + p.read_s) / c.arrays)]
-        seconds += [("pulse" if n("updates") else "read", digital / t.digital_per_s)]
-        seconds += [("read", self.moved / t.moved_per_s if t.moved_per_s else 0.0)]
-        seconds += [("settle", n("settle_s")), ("spike", n("spiking_s"))]
+        s = self.pace.seconds(self.cut, self.n)
+        seconds = [(name, s["read"] * share) for name, share in self.directions(1, 1).items()]
+        seconds += [(name, s["slots"] * share) for name, share in self._updates().items()]
+        seconds += [("refresh", s["write"]), ("pulse" if self.count("updates") else "read", s["digital"])]
+        seconds += [("read", s["moved"]), ("settle", s["settle"]), ("spike", s["spike"])]
         for operation, value in seconds:
             if value:
                 yield Item(self.layer, operation, "", "", latency_s=value)
-
-    def _read_s(self) -> float:
-        """Seconds of all reads, their conversions beside or after them; see `converters.vector_s`, which is this of one vector."""
-        p, c, vectors = self.design.periphery, self.cut, self.count("mvm", "mvm_t")
-        back = self.directions(c.columns, c.rows).get("transposed read", 0.0)
-        rounds = self.count("adc") * ((1 - back) / c.columns + back / c.rows) if c.columns else vectors
-        further = self.count("integrations") / c.columns if c.columns else 0.0
-        read = (vectors * converters.array_reads(p) + further) * p.read_s
-        convert = rounds * p.dac.lines * p.adc.lines * converters.conversion_s(p, self.technology)
-        return (max(read, convert) if self.pipelined else read + convert) / c.arrays
 
     def areas(self) -> Iterator[Item]:
         """Square metres by component."""
@@ -369,22 +342,3 @@ class _Matrix:
             parts |= {"accumulation": adcs * (t.accumulate_m2 or 0.0), "other": t.other_m2 or 0.0}
         for component, area in parts.items():
             yield Item(self.layer, "", component, "", area_m2=c.arrays * area * t.layout)
-
-
-def sample_latency(design: Design, vectors: Sequence[int]) -> float:
-    """Seconds of one training sample: a read and an update of each layer, a transposed read of all but the first.
-
-    (2 V - V_1) vector_s + V 2 length pulse_s for V vectors, V_1 of them on the first layer; an update takes `length` slots
-    for each polarity.
-
-    Args:
-        design: its periphery and technology. vectors: that each layer takes for one sample, one after the other: 1, or the patches of a
-            convolution.
-
-    Example:
-        >>> f"{sample_latency(Design(device='ideal'), [1, 1]):.3g}"
-        '3.64e-07'
-    """
-    p, total = design.periphery, sum(vectors)
-    reads = (2 * total - sum(vectors[:1])) * converters.vector_s(p, Technology.named(design.technology))
-    return reads + total * 2 * p.pulses.length * p.pulse_s

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from aimco import rng
 from aimco.device.noise import Flicker, Telegraph
-from aimco.device.response import Response, scalar_pulse
+from aimco.device.response import AFFINE_TRAIN, STIRRED, Kernels, Response, scalar_functions
 from aimco.device.retention import Drift
 from aimco.ensemble import per_member
 from aimco.record import Listed, _meant, at, quantity
@@ -23,6 +23,7 @@ from aimco.units import S, s
 
 _REST = ("resting_g", "retention_s")  # what only time needs to know, kept as deviations: no parameters of pulses
 _CYCLE_NOISES = ("cycle_noise", "cycle_noise_additive", "cycle_noise_range")
+_SMALL = 1 / 3  # of a step: noise of a standard deviation below it practically never turns a step round
 _FLOOR = 0.01  # no sampled step or half range falls below this part of its nominal value
 
 
@@ -235,43 +236,83 @@ class Sampled:
         m = torch.stack([self.values[n] for n in self.shared], 1) if self.shared else torch.zeros(members, 1)
         return (a.contiguous().numpy(), a.transpose(2, 3).contiguous().numpy()), m.numpy()
 
+    @property
+    def _functions(self) -> Kernels:
+        """The scalar functions of the response, with the noise that there is."""
+        relative, fixed, even = (bool(self.values[n].any()) for n in _CYCLE_NOISES)
+        return scalar_functions(self.device.response, relative=relative, fixed=fixed, even=even)
+
+    @property
+    def _tables(self) -> Any:
+        """The tables of the response, as kernels take them."""
+        tables = self.device.response.tables().items()
+        return tuple((name, np.asarray(v).shape, np.asarray(v, np.float32).tobytes()) for name, v in tables)
+
     def kernel(self, referenced: bool = False) -> Any:
         """Compiled kernels of these devices."""
         from aimco.kernels.build import kernel
 
-        relative, fixed, even = (bool(self.values[n].any()) for n in _CYCLE_NOISES)
-        response = self.device.response
-        tables = tuple((name, np.asarray(v).shape, np.asarray(v, np.float32).tobytes()) for name, v in response.tables().items())
-        pulse = scalar_pulse(response, relative=relative, fixed=fixed, even=even)
-        return kernel(pulse, self.own, self.shared, self.noisy, referenced, tables)
+        functions, reverses = self._functions, bool(self.reverses().any())
+        given = {"noisy": self.noisy, "affine": self.device.response.affine, "reverses": reverses, "referenced": referenced}
+        given["tables"] = self._tables
+        return kernel(functions.pulse, functions.train, self.own, self.shared, **given)
+
+    def reverses(self) -> np.ndarray:
+        """Whether noise may turn a step round, which matters where a device is at a bound: it is not small beside every step; (E,)."""
+        relative, *free = (self._shaped(self.values[n]) for n in _CYCLE_NOISES)
+        if not any(bool(t.any()) for t in free):
+            return (relative > _SMALL).flatten(1).any(1).numpy()
+        low, high = self.bounds()
+        smallest = torch.stack([s.abs() for g in (low, (low + high) / 2, high) for s in self.steps(g)]).amin(0)
+        up, down = (self._shaped(self.values[n]) for n in ("step_up", "step_down"))
+        largest = torch.maximum(up, down) * free[0] + free[1] + smallest * relative
+        return (largest > _SMALL * smallest).flatten(1).any(1).numpy()
+
+    def trusted(self) -> torch.Tensor:
+        """How many pulses at once are as good as one by one at any state, (E, R, C); infinite where kernels look at the state."""
+        if not self.device.response.affine:
+            return torch.full(self.shape, inf)
+        at, next_to = (self.steps(torch.full(self.shape, g)) for g in (0.0, 1.0))
+        slope = torch.maximum(*((b - a).abs() for a, b in zip(at, next_to, strict=True)))
+        stirred = STIRRED / (slope * self._shaped(self.values["cycle_noise"])).square().clamp(min=1e-30)
+        return 1 + torch.minimum(AFFINE_TRAIN / slope.clamp(min=1e-30), stirred)
+
+    def _shaped(self, t: torch.Tensor) -> torch.Tensor:
+        return (t[:, None, None] if t.ndim == 1 else t).expand(self.shape)
 
     def bounds(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(lowest, highest) state of each device, (E, R, C)."""
         low, high = (self.values[n] for n in ("g_min", "g_max"))
-        return tuple((t[:, None, None] if t.ndim == 1 else t).expand(self.shape) for t in (low, high))  # type: ignore[return-value]
+        return self._shaped(low), self._shaped(high)
 
-    def steps(self, state: torch.Tensor, packed: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean change by one up and one down pulse at a state (E, R, C); `packed` parameters where they are at hand."""
-        up, down = torch.empty(self.shape), torch.empty(self.shape)
-        a, m = packed or self.packed()
-        self.kernel().steps(state.contiguous().numpy(), a, m, up.numpy(), down.numpy())
-        return up, down
+    def mean_steps(self) -> tuple[Any, np.ndarray]:
+        """The compiled mean steps of the response in double precision, and the parameters that they read, (devices, K)."""
+        from aimco.kernels.build import mean_step
+
+        functions = self._functions
+        module, names = mean_step(functions.step or functions.pulse, self._tables)
+        return module, torch.stack([self._shaped(self.values[n]).reshape(-1) for n in names], 1).double().numpy()
+
+    def steps(self, state: torch.Tensor, known: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean change by one up and one down pulse at a state (E, R, C); `known`: what `mean_steps` gave, where it is at hand."""
+        (module, a), g = known or self.mean_steps(), state.double().reshape(-1).numpy()
+        found = []
+        for up in (True, False):
+            out = np.empty(g.size)
+            module.steps(g, np.broadcast_to(up, g.shape), a, out)
+            found.append(torch.from_numpy(out).float().reshape(self.shape))
+        return found[0], found[1]
 
     def symmetry_point(self) -> torch.Tensor:
-        """State at which an up and a down pulse cancel, (E, R, C); by bisection, for any response.
+        """State at which an up and a down pulse cancel, (E, R, C), for any response.
 
-        A device whose steps never balance drifts to a bound, which is then returned; one whose steps balance
-        everywhere stays where it is: mid-range is returned.
+        Where they cancel over a part of the range it is the state of that part nearest to mid-range: mid-range itself for a device
+        whose steps are equal everywhere. A device whose steps never balance drifts to a bound, which is then returned.
         """
-        (low, high), packed = (t.clone() for t in self.bounds()), self.packed()
-        up, down = self.steps((low + high) / 2, packed)
-        everywhere = (sum(self.steps(low, packed)) == 0) & (up + down == 0)
-        for _ in range(40):
-            middle = (low + high) / 2
-            up, down = self.steps(middle, packed)
-            rising = up + down > 0
-            low, high = torch.where(rising, middle, low), torch.where(rising, high, middle)
-        return torch.where(everywhere, torch.zeros(()), (low + high) / 2)
+        module, a = self.mean_steps()
+        out = np.empty(len(a))
+        module.balance(a, out)
+        return torch.from_numpy(out).float().reshape(self.shape)
 
     def resting_point(self) -> torch.Tensor:
         """State that the device relaxes to when left alone, (E, R, C)."""

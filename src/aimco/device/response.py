@@ -5,12 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from math import sqrt
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 
 from aimco.record import Kinded, quantity
 from aimco.units import S
+
+AFFINE_TRAIN = 0.12  # change of an affine response's step over a train, relative to it, up to which the first terms are enough
+
+STIRRED = 0.03  # variance of a train's change of the step, by noise, relative to the step squared, up to which deviations add up
 
 
 class Response(Kinded):
@@ -32,6 +36,7 @@ class Response(Kinded):
 
     kinds_in: ClassVar[str] = "aimco.device.families"
     one_sided: ClassVar[bool] = False  # whether down pulses do nothing
+    affine: ClassVar[bool] = False  # whether a step is a linear function of the state, at all states
     soft: ClassVar[bool] = False  # whether steps vanish at the device's own bounds, so that a fit finds the bounds by them
     fit_rank: ClassVar[int | None] = None  # a fit tries families by rank, the simplest first; None: only when asked for
     fit_starts: ClassVar[tuple[dict[str, float], ...]] = ()  # values of the fields from which a fit sets out; their defaults when none
@@ -39,9 +44,19 @@ class Response(Kinded):
     step_up: float = quantity(S, gt=0, doc="change by one up pulse at mid-range")
     step_down: float = quantity(S, gt=0, doc="change by one down pulse at mid-range, positive")
 
+    @property
+    def by_pulse(self) -> bool:
+        """Whether pulses are always taken one by one, as of a family that defines `pulse` itself."""
+        return hasattr(type(self), "pulse")
+
     @staticmethod
     def step(g: float, up: bool, p: Any) -> float:
         """Signed mean change of g by one pulse (abstract). Source: the family's."""
+        raise NotImplementedError
+
+    @staticmethod
+    def slopes(g: float, up: bool, p: Any) -> tuple[float, float, float]:
+        """The step, its slope and its curvature in g; a family that leaves this out has them from three steps."""
         raise NotImplementedError
 
     def tables(self) -> dict[str, Any]:
@@ -58,49 +73,106 @@ class Response(Kinded):
         return {}
 
 
-def scalar_pulse(response: Response, *, relative: bool = True, fixed: bool = True, even: bool = False) -> Callable[..., Any]:
-    """The scalar function `pulse(g, n, up, p, noise) -> g` of a response: n pulses, noise a standard normal number.
+class Kernels(NamedTuple):
+    """The scalar functions of a response that kernels compile.
 
-    A family that defines `pulse` itself is taken at its word (it must return g for n = 0); from a family that
-    defines `step` it is composed: n pulses move g by n times the step at the half-way state (midpoint rule, error
-    third order in n step/range), with noise sqrt(n) times that of one pulse:
-    sigma^2 = (p.cycle_noise * step(g))^2 + (p.cycle_noise_additive * step at mid-range)^2 + p.cycle_noise_range^2.
+    Args:
+        pulse: `pulse(g, n, up, p, noise) -> g`, one pulse (n is 1), noise a standard normal number.
+        train: `train(g, n, up, p) -> (change, deviation, good)`, n pulses at once, and whether that is as good as one by one.
+        step: `step(g, up, p) -> dg`, the mean of one pulse.
+
+    The last two are None for a response that is known by its `pulse` alone, and always taken pulse by pulse.
+    """
+
+    pulse: Callable[..., Any]
+    train: Callable[..., Any] | None = None
+    step: Callable[..., Any] | None = None
+
+
+def scalar_functions(response: Response, *, relative: bool = True, fixed: bool = True, even: bool = False) -> Kernels:
+    """The functions of one pulse and of a train of pulses that follow from a response.
+
+    A family that defines `pulse` itself is taken at its word, pulse by pulse. From a family that defines `step`, one pulse is
+    g + f + s z with f = step(g) and s^2 = (p.cycle_noise f)^2 + (p.cycle_noise_additive step at mid-range)^2 + p.cycle_noise_range^2.
+
+    n = 1 + t pulses at once are the series of n such steps, with the slope r and the curvature c of the step where it begins,
+        change = n f (1 + t r/2 + t (t - 1) r^2/6 + t (t - 1) (t - 2) r^3/24 + t (2 n - 1) f c/12) + n t s^2 c/4,
+    the last term as noise moves a device to where steps are others; what a pulse adds at random, the later ones scale by 1 + r each.
+    It is good, within 0.5 % in the mean and 3 % in the deviation, where |t r| < 0.6, the terms of c and the next one, f^2 c^2 t^3/r, are
+    small, and noise does not change the steps themselves much, t (p.cycle_noise r)^2 < 0.03. For a response that is
+    affine, where c = 0 and r is the same at all states, the first two terms are taken, and `Sampled.trusted` says beforehand for how many
+    pulses they are good, |t r| < 0.12.
 
     Args:
         response: the family. relative, fixed, even: whether the first, second and third term of the noise are there.
     """
     family = type(response)
     whole = getattr(family, "pulse", None)
-    return whole or _composed(family.step, relative, fixed, even)
+    if whole:
+        return Kernels(whole)
+    return _composed(family.step, family.slopes, family.affine, (relative, fixed, even))
 
 
 @functools.cache
-def _composed(step: Callable[..., Any], relative: bool, fixed: bool, even: bool) -> Callable[..., Any]:
-    def half_way(g, n, up, p):
-        return step(g + 0.5 * (n - 1) * step(g, up, p), up, p)
+def _composed(step: Callable[..., Any], slopes: Callable[..., Any], affine: bool, noises: tuple[bool, bool, bool]) -> Kernels:
+    relative, alone, even, known = float(noises[0]), float(noises[1] or noises[2]), float(noises[2]), float(slopes is not Response.slopes)
+    half, third, fourth, sixth, near = 1 / 2, 2 / 3, 1 / 4, 1 / 6, 1 / 64
+    bent, curved, beyond, stirred, least = 0.6, 0.2, 0.05, 0.05, 0.1
 
-    def pulse_both(g, n, up, p, noise):
-        dg = half_way(g, n, up, p)
-        state_free = p.cycle_noise_additive * (p.step_up if up else p.step_down)
-        scaled = p.cycle_noise * dg
-        return g + n * dg + noise * sqrt(n * (scaled * scaled + state_free * state_free))
+    def free(up, p):
+        """Variance of one pulse that does not depend on the state."""
+        sigma = p.cycle_noise_additive * (p.step_up if up else p.step_down)
+        return sigma * sigma + p.cycle_noise_range * p.cycle_noise_range if even > 0 else sigma * sigma
 
-    def pulse_relative(g, n, up, p, noise):
-        return g + half_way(g, n, up, p) * (n + noise * sqrt(n) * p.cycle_noise)
+    def pulse(g, n, up, p, noise):
+        f = step(g, up, p)
+        if alone == 0:
+            return g + f + noise * (p.cycle_noise * f)
+        each = free(up, p)
+        if relative > 0:
+            each += p.cycle_noise * f * p.cycle_noise * f
+        return g + f + noise * sqrt(each)
 
-    def pulse_fixed(g, n, up, p, noise):
-        state_free = p.cycle_noise_additive * (p.step_up if up else p.step_down)
-        return g + n * half_way(g, n, up, p) + noise * sqrt(n) * state_free
+    def affine_train(g, n, up, p):
+        f = step(g, up, p)
+        middle = step(g + half * (n - 1) * f, up, p)
+        last = 2 * middle - f
+        if alone == 0:
+            return n * middle, p.cycle_noise * last * sqrt(n), True
+        each = free(up, p) * (1 + (n - 1) * (step(1, up, p) - step(0, up, p)))
+        if relative > 0:
+            each += p.cycle_noise * last * p.cycle_noise * last
+        return n * middle, sqrt(max(n * each, 0)), True
 
-    def pulse_even(g, n, up, p, noise):
-        return g + n * half_way(g, n, up, p) + noise * sqrt(n) * p.cycle_noise_range
+    def train(g, n, up, p):
+        t = n - 1
+        if known > 0:
+            f, r, c = slopes(g, up, p)
+        else:
+            f = step(g, up, p)
+            way = max(half * t * abs(f), near)
+            above, below = step(g + way, up, p), step(g - way, up, p)
+            r, c = half * (above - below) / way, (above - 2 * f + below) / (way * way)
+        u, curve = t * r, t * f * c
+        square = u * r * (t - 1)
+        cube = square * r * (t - 2)
+        change = f * (1 + half * u + sixth * square + fourth * sixth * cube + half * sixth * curve * (2 * n - 1))
+        last = f * (1 + u + half * square + sixth * cube + half * curve * t)
+        good = (abs(u) < bent) & (abs(curve * t) < curved) & (abs(curve * t * c * t * f) <= beyond * abs(r))
+        if relative + alone == 0:
+            return n * change, 0.0, good
+        each, lift = 0.0, fourth * t * c
+        if alone > 0:
+            each = free(up, p)
+            change += lift * each
+            good = good & (abs(lift * each) < stirred * max(abs(f), least * (p.step_up if up else p.step_down)))
+            each *= 1 + u + third * u * u * (1 + half * u)
+        if relative > 0:
+            change += lift * (p.cycle_noise * f) * (p.cycle_noise * f)
+            good = good & (abs(lift * f) * (p.cycle_noise * p.cycle_noise) < stirred) & (p.cycle_noise * r * p.cycle_noise * u < STIRRED)
+            if alone == 0:
+                return n * change, p.cycle_noise * last * sqrt(n), good
+            each += p.cycle_noise * last * p.cycle_noise * last
+        return n * change, sqrt(max(n * each, 0)), good
 
-    def pulse_all(g, n, up, p, noise):
-        dg = half_way(g, n, up, p)
-        state_free = p.cycle_noise_additive * (p.step_up if up else p.step_down)
-        scaled = p.cycle_noise * dg
-        return g + n * dg + noise * sqrt(n * (scaled * scaled + state_free * state_free + p.cycle_noise_range * p.cycle_noise_range))
-
-    if even:
-        return pulse_all if relative or fixed else pulse_even
-    return pulse_both if relative and fixed else pulse_fixed if fixed else pulse_relative
+    return Kernels(pulse, affine_train if affine else train, step)

@@ -49,16 +49,17 @@ class ScalarSource:
     functions it calls come along; modules it uses (math, numpy) are imported. Anything else is refused.
 
     Args:
-        function: of numbers. double: keep double precision, for fits. tables: names that it reads as `p.name` and that are constants.
+        function: of numbers. name: what it is called in the text. double: keep double precision, for fits.
+        tables: names that it reads as `p.name` and that are constants.
     """
 
-    def __init__(self, function: Callable[..., Any], double: bool = False, tables: tuple[str, ...] = ()) -> None:
+    def __init__(self, function: Callable[..., Any], name: str = "response", double: bool = False, tables: tuple[str, ...] = ()) -> None:
         self.double, self.tables = double, tables
         self.imports: dict[str, str] = {}
         self.constants: dict[str, float] = {}
         self.functions: dict[str, str] = {}
         self.reads: set[str] = set()
-        self.add(function, "response")
+        self.add(function, name)
 
     def add(self, function: Callable[..., Any], name: str) -> None:
         if name in self.functions:
@@ -79,7 +80,7 @@ class ScalarSource:
         if definition.body and isinstance(definition.body[0], ast.Expr) and isinstance(definition.body[0].value, ast.Constant):
             definition.body = definition.body[1:]
         self._collect(definition, function, arguments)
-        tree = definition if self.double else _Single(self).visit(definition)
+        tree = (_Tables if self.double else _Single)(self).visit(definition)
         self.functions[name] = ast.unparse(ast.fix_missing_locations(tree))
 
     def _collect(self, definition: ast.FunctionDef, function: Callable[..., Any], arguments: set[str]) -> None:
@@ -105,23 +106,30 @@ class ScalarSource:
                 raise InputError(f"{what}; a pulse function may read numbers, math and other such functions")
             node.id = name
 
-    def text(self, main: str) -> str:
-        """Python text that defines the functions, the one called `main` last."""
+    def text(self) -> str:
+        """Python text that defines the functions, compiled into whoever calls them."""
         lines = sorted(self.imports.values())
         number = "float" if self.double else "np.float32"
         lines += [f"{name} = {number}({value!r})" for name, value in self.constants.items()]
-        for name in sorted(self.functions, key=lambda n: n == main):
-            lines += ["", "", self.functions[name]]
-            if name != main:
-                lines.append(f"{name} = nb.njit(inline='always', error_model='numpy')({name})")
+        for name, text in self.functions.items():
+            lines += ["", "", text, f"{name} = nb.njit(inline='always', error_model='numpy')({name})"]
         return "\n".join(lines) + "\n"
 
 
-class _Single(ast.NodeTransformer):
-    """Numbers in the function become names of float32 constants, and powers calls of `smooth.power`."""
+class _Tables(ast.NodeTransformer):
+    """Tables that the function reads as `p.name` become names of constants."""
 
     def __init__(self, source: ScalarSource) -> None:
         self.source = source
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        if node.attr in self.source.tables:
+            return ast.copy_location(ast.Name(f"table_{node.attr}", ast.Load()), node)
+        return self.generic_visit(node)
+
+
+class _Single(_Tables):
+    """Numbers in the function become names of float32 constants, and powers calls of `smooth.power`."""
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if isinstance(node.value, bool) or not isinstance(node.value, int | float):
@@ -129,11 +137,6 @@ class _Single(ast.NodeTransformer):
         name = "_c" + hashlib.sha256(repr(float(node.value)).encode()).hexdigest()[:8]
         self.source.constants[name] = float(node.value)
         return ast.copy_location(ast.Name(name, ast.Load()), node)
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        if node.attr in self.source.tables:
-            return ast.copy_location(ast.Name(f"table_{node.attr}", ast.Load()), node)
-        return self.generic_visit(node)
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         whole = isinstance(node.right, ast.Constant) and node.right.value in (2, 3, 4)
@@ -147,69 +150,95 @@ class _Single(ast.NodeTransformer):
         return ast.copy_location(call, node)
 
 
+Tables = tuple[tuple[str, tuple[int, ...], bytes], ...]
+
+
 @functools.cache
 def kernel(
-    function: Callable[..., Any],
+    pulse: Callable[..., Any],
+    train: Callable[..., Any] | None,
     own: tuple[str, ...],
     shared: tuple[str, ...],
+    *,
     noisy: bool,
-    referenced: bool,
-    tables: tuple[tuple[str, tuple[int, ...], bytes], ...] = (),
+    affine: bool = False,
+    reverses: bool = False,
+    referenced: bool = False,
+    tables: Tables = (),
 ) -> Any:
-    """The compiled kernel module (`update`, `apply`, `steps`) of one response.
+    """The compiled kernel module (`update`, `apply`, ...) of one response.
 
     Args:
-        function: scalar `pulse(g, n, up, p, noise) -> g`.
+        pulse, train: scalar functions of the response, as `aimco.device.response.Kernels` says.
         own: parameters that differ from device to device, in the order of the rows of `a`.
         shared: parameters equal within an ensemble member, in the order of `m`.
-        noisy: whether pulses are noisy. referenced: whether the state is stored relative to a reference device.
+        noisy: whether pulses are noisy. affine: see `Response`. reverses: whether noise may turn a step round.
+        referenced: whether the state is stored relative to a reference device.
         tables: (name, shape, float32 bytes) of what it reads as `p.name` and is one for all devices: constants of the compiled code.
     """
-    source = ScalarSource(function, tables=tuple(name for name, _, _ in tables))
+    source = ScalarSource(pulse, tables=tuple(name for name, _, _ in tables))
+    if train is not None:
+        source.add(train, "train")
     needed = source.reads | {"g_max", "g_min"}
     missing = sorted(needed - set(own) - set(shared))
     if missing:
         raise InputError(
-            f"{function.__qualname__} reads p.{missing[0]}, which is not a field; the fields are {', '.join(sorted((*own, *shared)))}"
+            f"{pulse.__qualname__} reads p.{missing[0]}, which is not a field; the fields are {', '.join(sorted((*own, *shared)))}"
         )
     names = sorted(needed)
     whole = [f"a[1][e, i, j, {own.index(n)}]" if n in own else f"m[e, {shared.index(n)}]" for n in names]
     row = [f"a[{own.index(n)}, j]" if n in own else f"m[{shared.index(n)}]" for n in names]
-    constants = "".join(
-        f"table_{n} = np.frombuffer(b64decode({b64encode(data).decode()!r}), np.float32).reshape({shape}){'' if shape else '[()]'}\n"
-        for n, shape, data in tables
-    )
-    flags = {"NOISY": noisy, "REFERENCED": referenced, "WHOLE": function.__name__ == "pulse"}
-    part = (
-        constants
-        + source.text("response")
-        + "\n\n"
-        + "".join(f"{n} = {v}\n" for n, v in flags.items())
-        + (
-            f"Device = namedtuple('Device', {' '.join(names)!r})\n\n\n"
-            f"@nb.njit(inline='always')\ndef device(a, m, e, i, j):\n    return Device({', '.join(whole)})\n\n\n"
-            f"@nb.njit(inline='always')\ndef device_of_row(a, m, j):\n    return Device({', '.join(row)})\n"
-        )
+    flags = {"NOISY": noisy, "REVERSES": reverses, "CHECKED": reverses or not affine, "REFERENCED": referenced}
+    part = _constants(tables) + source.text()
+    part += _BY_PULSE if train is None else ""
+    part += "".join(f"{n} = {v}\n" for n, v in flags.items())
+    part += (
+        f"Device = namedtuple('Device', {' '.join(names)!r})\n\n\n"
+        f"@nb.njit(inline='always')\ndef device(a, m, e, i, j):\n    return Device({', '.join(whole)})\n\n\n"
+        f"@nb.njit(inline='always')\ndef device_of_row(a, m, j):\n    return Device({', '.join(row)})\n"
     )
     return _module(part)
 
 
+_BY_PULSE = """
+
+@nb.njit(inline="always")
+def train(g, n, up, p):
+    return np.float32(0), np.float32(0), False
+
+
+"""
+
+
+def _constants(tables: Tables) -> str:
+    return "".join(
+        f"table_{n} = np.frombuffer(b64decode({b64encode(data).decode()!r}), np.float32).reshape({shape}){'' if shape else '[()]'}\n"
+        for n, shape, data in tables
+    )
+
+
 @functools.cache
-def mean_step(function: Callable[..., Any]) -> tuple[Any, tuple[str, ...]]:
-    """The compiled kernel module (`steps`, `trajectory`) of the mean step of a response in double precision, for fits.
+def mean_step(function: Callable[..., Any], tables: Tables = ()) -> tuple[Any, tuple[str, ...]]:
+    """The compiled kernel module (`steps`, `trajectory`, `balance`) of the mean step of a response in double precision.
 
     Args:
-        function: scalar `step(g, up, p) -> dg`.
+        function: scalar `step(g, up, p) -> dg`, or `pulse(g, n, up, p, noise) -> g` of which the mean over the noise is taken.
+        tables: as in `kernel`.
 
     Returns:
         The module, and the names of the parameters it takes, in the order of the columns of `a`.
     """
-    source = ScalarSource(function, double=True)
+    source = ScalarSource(function, "response", double=True, tables=tuple(name for name, _, _ in tables))
     names = tuple(sorted(source.reads | {"g_max", "g_min"}))
     columns = ", ".join(f"a[k, {i}]" for i in range(len(names)))
-    part = source.text("response") + (
-        f"\n\nDevice = namedtuple('Device', {' '.join(names)!r})\n\n\n"
-        f"@nb.njit(inline='always')\ndef device(a, k):\n    return Device({columns})\n"
+    part = (
+        _constants(tables)
+        + source.text()
+        + (
+            f"\n\nWHOLE = {len(inspect.signature(function).parameters) > 3}\n"
+            f"Device = namedtuple('Device', {' '.join(names)!r})\n\n\n"
+            f"@nb.njit(inline='always')\ndef device(a, k):\n    return Device({columns})\n"
+        )
     )
     return _module(part, "mean_step_template.py"), names
 

@@ -3,15 +3,19 @@
 Like `pulse_template.py` a working file, for constant steps, and the text from which the kernel of any other response is made.
 """
 
+from base64 import b64decode  # noqa: F401
 from collections import namedtuple
+from statistics import NormalDist
 
 import numba as nb
 import numpy as np
 
 # <response>
+WHOLE = False
 Device = namedtuple("Device", "g_max g_min step_down step_up")
 
 
+@nb.njit(inline="always", error_model="numpy")
 def response(g, up, p):
     return p.step_up if up else -p.step_down
 
@@ -23,8 +27,24 @@ def device(a, k):
 
 # </response>
 
-_step = nb.njit(inline="always", error_model="numpy")(response)
 _flags = {"cache": True, "error_model": "numpy", "nogil": True}
+_DEVIATES = np.array([NormalDist().inv_cdf((k + 0.5) / 64) for k in range(64)] if WHOLE else [0.0])
+_HALVINGS = 50
+_SAME = 2e-7  # of the steps, within which parameters in single precision may differ that are meant to be equal
+
+
+if WHOLE:
+
+    @nb.njit(inline="always")
+    def _step(g, up, p):
+        """Mean change over the noise of a pulse."""
+        total = 0.0
+        for z in _DEVIATES:
+            total += response(g, 1.0, up, p, z) - g
+        return total / _DEVIATES.size
+
+else:
+    _step = response
 
 
 @nb.njit(**_flags)
@@ -32,6 +52,39 @@ def steps(g, up, a, out):
     """Mean change by one pulse at states g (N,), up (N,) bool, with parameters a (N, K), into out (N,)."""
     for k in range(g.size):
         out[k] = _step(g[k], up[k], device(a, k))
+
+
+@nb.njit(inline="always")
+def _rises(g, p):
+    """+1 where an up and a down pulse together raise a device, -1 where they lower it, 0 where they cancel."""
+    up, down = _step(g, True, p), _step(g, False, p)
+    total, least = up + down, _SAME * (abs(up) + abs(down))
+    return 1 if total > least else -1 if total < -least else 0
+
+
+@nb.njit(inline="always")
+def _edge(low, high, below, p):
+    """The state between two where `_rises` falls to `below` or less."""
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        if _rises(middle, p) > below:
+            low = middle
+        else:
+            high = middle
+    return 0.5 * (low + high)
+
+
+@nb.njit(parallel=True, **_flags)
+def balance(a, out):
+    """The states at which up and down pulses cancel, of devices with parameters a (N, K), into out (N,).
+
+    Where they cancel over a part of the range, the state of it that is nearest to mid-range; where they never do, the bound that
+    the device drifts to.
+    """
+    for k in nb.prange(out.size):
+        p = device(a, k)
+        low, high = _edge(p.g_min, p.g_max, 0, p), _edge(p.g_min, p.g_max, -1, p)
+        out[k] = min(max(0.0, low), high)
 
 
 @nb.njit(**_flags)

@@ -8,7 +8,6 @@ cache folder, so that a second process compiles nothing.
 
 from base64 import b64decode  # noqa: F401
 from collections import namedtuple
-from statistics import NormalDist
 
 import numba as nb
 import numpy as np
@@ -18,13 +17,25 @@ from aimco.kernels.trains import ACTIVE, AGGREGATED, encode, sends, sort_pulses
 
 # <response>
 NOISY = False
+REVERSES = False
+CHECKED = False
 REFERENCED = False
-WHOLE = False
 Device = namedtuple("Device", "step_up step_down g_max g_min")
 
 
+@nb.njit(inline="always", error_model="numpy")
 def response(g, n, up, p, noise):
-    return g + (n * p.step_up if up else -n * p.step_down)
+    return g + step(g, up, p)
+
+
+@nb.njit(inline="always", error_model="numpy")
+def train(g, n, up, p):
+    return n * step(g, up, p), np.float32(0), True
+
+
+@nb.njit(inline="always", error_model="numpy")
+def step(g, up, p):
+    return p.step_up if up else -p.step_down
 
 
 @nb.njit(inline="always")
@@ -40,21 +51,25 @@ def device_of_row(a, m, j):
 
 # </response>
 
-_DEVIATES = np.array([NormalDist().inv_cdf((k + 0.5) / 64) for k in range(64)] if WHOLE else [0.0], np.float32)
 BLOCK = 16  # rows that a thread takes at a time
 _LINE = 16  # numbers that a line of the processor's cache holds
 _OFTEN = 4  # samples that pulse a row from which most of its lines are needed
 _ROW, _SLOT = np.uint32(0x9E3779B9), np.uint32(0x85EBCA6B)
-_pulse = nb.njit(inline="always", error_model="numpy")(response)
+_ONE, _MARGIN = np.float32(1), np.float32(3)  # deviations from a bound within which noise may take a device there
 _flags = {"cache": True, "error_model": "numpy", "nogil": True, "fastmath": {"contract", "arcp", "nsz", "nnan", "ninf"}}
 
 
 @nb.njit(inline="always")
-def _after(w, origin, n, up, p, noise):
-    """State after n pulses, kept within the device's bounds; stored relative to its reference where it has one."""
-    g = w + origin if REFERENCED else w
-    g = min(max(np.float32(_pulse(g, n, up, p, noise)), p.g_min), p.g_max)
+def _held(g, origin, p):
+    """A state kept within the device's bounds, stored relative to its reference where it has one."""
+    g = min(max(np.float32(g), p.g_min), p.g_max)
     return g - origin if REFERENCED else g
+
+
+@nb.njit(inline="always")
+def _after(w, origin, up, p, noise):
+    """State after one pulse."""
+    return _held(response(w + origin if REFERENCED else w, _ONE, up, p, noise), origin, p)
 
 
 @nb.njit(inline="always")
@@ -63,17 +78,85 @@ def _noise(word):
 
 
 @nb.njit(inline="always")
-def _all_at_once(w, origin, a, m, x, d, key, take):
-    """One step per device for all its coincidences in a sample; arrays are those of one row, so that this becomes vector code."""
-    hits = np.int32(0)
+def _after_train(w, origin, n, up, p, noise, reversing):
+    """State after n pulses at once, and whether that is as good as one by one: on the way noise must keep clear of the bounds, or not
+    be able to turn a step round there."""
+    g = w + origin if REFERENCED else w
+    change, deviation, good = train(g, n, up, p)
+    if REVERSES:
+        near = _MARGIN * abs(deviation)
+        good = good & ((max(g, g + change) + near < p.g_max) & (min(g, g + change) - near > p.g_min) | (not reversing))
+    return _held(g + change + noise * deviation, origin, p), good
+
+
+@nb.njit(inline="always")
+def _all_at_once(w, origin, a, m, x, d, key, take, reversing, apart):
+    """One step per device for all its coincidences in a sample; arrays are those of one row, so that this becomes vector code.
+
+    Leaves the devices for which that is not as good as one by one, and marks them in `apart`; returns the coincidences, and how many.
+    """
+    hits, left = np.int32(0), np.int32(0)
     for j in range(w.size):
         up = same_sign(x, d[j])
         n = coincidences(x, d[j]) if take == 0 or up == (take > 0) else np.int32(0)
         hits = add32(hits, n)
         noise = _noise(hash_add(key, np.uint32(j)))
-        new = _after(w[j], origin[j], np.float32(n), up or take != 0, device_of_row(a, m, j), noise)
-        w[j] = new if n > 0 else w[j]
+        new, good = _after_train(w[j], origin[j], np.float32(n), up or take != 0, device_of_row(a, m, j), noise, reversing)
+        if CHECKED:
+            alone = np.int32(0) if good or n <= 1 else np.int32(1)
+            apart[j] = alone
+            left = add32(left, alone)
+            w[j] = w[j] if n == 0 or alone else new
+        else:
+            w[j] = new if n > 0 else w[j]
+    return hits, left
+
+
+@nb.njit(inline="always")
+def _first_slots(word, most):
+    """The first so many pulses of a train, with its sign."""
+    rest = np.uint32(word & np.uint32(0x7FFFFFFF))
+    for _ in range(most):
+        if rest:
+            rest = after_lowest(rest)
+    return np.uint32(word & ~rest)
+
+
+@nb.njit(inline="always")
+def _in_one_go(w, origin, a, m, e, i, x, d, key, take, apart, kept):
+    """One step per device for `most` slots of its row at a time, single pulses where that is not good enough; returns the coincidences.
+
+    The devices of a row that are listed as steep come in the order of how many pulses they can be trusted with.
+    """
+    (_, _, most, reversing, starts, places, trusted), hits, rest = a, np.int32(0), x
+    begin, steep = starts[e, i], 0
+    while begin + steep < starts[e, i + 1] and trusted[begin + steep] < coincidences(x, x):
+        kept[steep] = w[places[begin + steep]]
+        steep += 1
+    while sends(rest):
+        part = _first_slots(rest, most[e])
+        own_key = hash_add(key, np.uint32(np.uint32(rest ^ x) * _SLOT))
+        met, left = _all_at_once(w, origin, a[0][e, i], m[e], part, d, own_key, take, reversing[e], apart)
+        hits = add32(hits, met)
+        for j in range(w.size if left else 0):
+            if apart[j]:
+                p = device(a, m, e, i, j)
+                w[j] = _one_device(w[j], origin[j], coincidences(part, d[j]), same_sign(x, d[j]) or take != 0, p, own_key, j)
+        rest = np.uint32(rest & ~np.uint32(part & np.uint32(0x7FFFFFFF)))
+    for k in range(steep):
+        j = places[begin + k]
+        n = coincidences(x, d[j]) if take == 0 or same_sign(x, d[j]) == (take > 0) else 0
+        if n > trusted[begin + k]:
+            w[j] = _one_device(kept[k], origin[j], n, same_sign(x, d[j]) or take != 0, device(a, m, e, i, j), key, j)
     return hits
+
+
+@nb.njit(**_flags)
+def _one_device(w, origin, n, up, p, key, j):
+    """State of one device after n pulses, one after the other."""
+    for k in range(n):
+        w = _after(w, origin, up, p, _noise(hash_add(hash_add(key, np.uint32(np.uint32(k + 1) * _SLOT)), np.uint32(j))))
+    return w
 
 
 @nb.njit(inline="always")
@@ -93,9 +176,26 @@ def _one_by_one(w, origin, a, m, e, i, x, columns, starts, b, key, noise, take):
                 noise[k] = _noise(hash_add(slot_key, columns[start + k]))
             for k in range(fired):
                 j = columns[start + k]
-                w[j] = _after(w[j], origin[j], np.float32(1), up or take != 0, device(a, m, e, i, j), noise[k])
+                w[j] = _after(w[j], origin[j], up or take != 0, device(a, m, e, i, j), noise[k])
             hits += fired
     return hits
+
+
+@nb.njit(**_flags)
+def _one_train(w, origin, x, d, up, p, key, j, a, e, i):
+    """What `_in_one_go` does to one device."""
+    (_, _, most, reversing, starts, places, trusted), rest = a, x
+    for k in range(starts[e, i], starts[e, i + 1]):
+        if places[k] == j and coincidences(x, d) > trusted[k]:
+            return _one_device(w, origin, coincidences(x, d), up, p, key, j)
+    while sends(rest):
+        part, own_key = _first_slots(rest, most[e]), hash_add(key, np.uint32(np.uint32(rest ^ x) * _SLOT))
+        n = coincidences(part, d)
+        new, good = _after_train(w, origin, np.float32(n), up, p, _noise(hash_add(own_key, np.uint32(j))), reversing[e])
+        if n:
+            w = new if good or n == 1 else _one_device(w, origin, n, up, p, own_key, j)
+        rest = np.uint32(rest & ~np.uint32(part & np.uint32(0x7FFFFFFF)))
+    return w
 
 
 @nb.njit(inline="always")
@@ -120,12 +220,12 @@ def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, 
     """All samples on one row after the other, low..high of one member: a row stays in a core's own cache while it is pulsed, and where it
     is pulsed often, the next one comes from memory meanwhile."""
     (x_words, d_words, _, lengths), (samples, firsts, columns, starts) = trains, pulses
-    noise, shared = np.empty(state.shape[2], np.float32), m[e]
+    noise, apart = np.empty(state.shape[2], np.float32), np.empty(state.shape[2], np.int32)
     for i in range(low, high):
         begin, count = firsts[i], firsts[i + 1] - firsts[i]
         if count == 0:
             continue
-        w, o, whole = state[e, i], origin[e, i if REFERENCED else 0], a[0][e, i]
+        w, o = state[e, i], origin[e, i if REFERENCED else 0]
         for t in range(count):
             number, b = first + np.int64(samples[begin + t]), np.uint64(samples[begin + t])
             x, aggregated = x_words[e, b, i], lengths[e, b, AGGREGATED] != 0
@@ -135,19 +235,19 @@ def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, 
             if not aggregated:
                 hits[e, i] += _one_by_one(w, o, a, m, e, i, x, columns, starts, b, key, noise, take)
             elif sends(x):
-                hits[e, i] += _all_at_once(w, o, whole, shared, x, d_words[e, b], key, take)
+                hits[e, i] += _in_one_go(w, o, a, m, e, i, x, d_words[e, b], key, take, apart, noise)
 
 
 @nb.njit(inline="always")
-def _alone(w, origin, p, x, d, aggregated, key, j):
+def _alone(w, origin, a, m, e, i, x, d, aggregated, key, j):
     """The state of one device after the coincidences of one sample, and how many there were."""
-    slots, up, hits = np.uint32(x & d & np.uint32(0x7FFFFFFF)), same_sign(x, d), coincidences(x, d)
+    slots, up, hits, p = np.uint32(x & d & np.uint32(0x7FFFFFFF)), same_sign(x, d), coincidences(x, d), device(a, m, e, i, np.int64(j))
     if aggregated and hits:
-        w = _after(w, origin, np.float32(hits), up, p, _noise(hash_add(key, j)))
+        w = _one_train(w, origin, x, d, up, p, key, j, a, e, i)
     while slots != 0 and not aggregated:
         slot = np.uint32(lowest_slot(slots))
         slots = after_lowest(slots)
-        w = _after(w, origin, np.float32(1), up, p, _noise(hash_add(hash_add(key, np.uint32((slot + np.uint32(1)) * _SLOT)), j)))
+        w = _after(w, origin, up, p, _noise(hash_add(hash_add(key, np.uint32((slot + np.uint32(1)) * _SLOT)), j)))
     return w, hits
 
 
@@ -194,8 +294,7 @@ def _line_first(e, k, count, on_its_side, keys, first, state, origin, a, m, trai
             o, key = i if REFERENCED else 0, hash_add(start, np.uint32(np.uint32(i) * _ROW))
             x, d = x_words[e, b, i], d_words[e, b, j]
             if sends(np.uint32(x & d)):
-                p = device(a, m, e, i, j)
-                state[e, i, j], met = _alone(state[e, i, j], origin[e, o, j], p, x, d, aggregated, key, np.uint32(j))
+                state[e, i, j], met = _alone(state[e, i, j], origin[e, o, j], a, m, e, i, x, d, aggregated, key, np.uint32(j))
                 hits[e, i] += met
         words[e, b, k] = 0
 
@@ -267,7 +366,10 @@ def update(count, keys, first, state, origin, a, m, trains, hits, take):
         keys, first, trains: from and as in `trains.encode`.
         state: (E, R, C) float32, changed in place. origin: (E, R, C), the reference, or (E, 1, C) unused.
         a: device parameters twice, (E, R, K, C) for whole rows and (E, R, C, K) for single devices, whose parameters then share a
-            line of the processor's cache. m: parameters equal within a member (E, M).
+            line of the processor's cache; most pulses of a train taken at once, (E,) int32; whether noise may turn a step round,
+            (E,) bool; and the devices for which that many are too many: where those of a row begin (E, R + 1), their columns, and for how
+            many pulses each can be trusted. m: parameters equal within a
+            member (E, M).
         hits: coincidences are added to it, by row, (E, R) int64.
         take: 0 steps up and down; 1 only the coincidences that step up; -1 only those that step down, as steps up.
     """
@@ -292,7 +394,7 @@ def apply(state, origin, a, m, pulses, keys, step):
             device_key = hash_add(key, np.uint32(j))
             w, o = state[e, i, j], origin[e, i if REFERENCED else 0, j]
             for k in range(abs(n)):
-                w = _after(w, o, np.float32(1), n > 0, device(a, m, e, i, j), _noise(hash_add(device_key, np.uint32(k))))
+                w = _after(w, o, n > 0, device(a, m, e, i, j), _noise(hash_add(device_key, np.uint32(k))))
             state[e, i, j] = w
 
 
@@ -310,7 +412,7 @@ def _lines(e, state, origin, a, m, rows, on_its_side, pulses, keys, first, tally
             device_key = hash_add(key, np.uint32(j))
             w, o = state[e, row, column], origin[e, row if REFERENCED else 0, column]
             for s in range(abs(n)):
-                w = _after(w, o, np.float32(1), n > 0, device(a, m, e, row, column), _noise(hash_add(device_key, np.uint32(s))))
+                w = _after(w, o, n > 0, device(a, m, e, row, column), _noise(hash_add(device_key, np.uint32(s))))
             state[e, row, column] = w
             slots, sent = max(slots, abs(n)), sent + abs(n)
         tally[e, 0] += 2 * slots
@@ -347,25 +449,5 @@ def alternate(state, origin, a, m, pulses, up, keys, step):
             device_key = hash_add(key, np.uint32(j))
             w, o = state[e, i, j], origin[e, i if REFERENCED else 0, j]
             for t in range(pulses):
-                w = _after(w, o, np.float32(1), (t % 2 == 0) == up, device(a, m, e, i, j), _noise(hash_add(device_key, np.uint32(t))))
+                w = _after(w, o, (t % 2 == 0) == up, device(a, m, e, i, j), _noise(hash_add(device_key, np.uint32(t))))
             state[e, i, j] = w
-
-
-@nb.njit(inline="always")
-def _mean_change(g, up, p):
-    """Mean change by one pulse; of a response with a `pulse` of its own, over the noise."""
-    total = np.float32(0)
-    for z in _DEVIATES:
-        total += np.float32(_pulse(g, np.float32(1), up, p, z)) - g
-    return total / np.float32(_DEVIATES.size)
-
-
-@nb.njit(**_flags)
-def steps(g, a, m, up, down):
-    """Mean change by one up and one down pulse at state g (E, R, C), bounds not applied; into up and down."""
-    members, rows, columns = g.shape
-    for e in range(members):
-        for i in range(rows):
-            for j in range(columns):
-                p = device(a, m, e, i, j)
-                up[e, i, j], down[e, i, j] = _mean_change(g[e, i, j], True, p), _mean_change(g[e, i, j], False, p)

@@ -80,7 +80,7 @@ def encode(e, at, x, d, lr, dw_min, options, keys, first, trains, tally):
         e: the ensemble member. at: place of the first sample in the buffers. x, d: values on rows (E, B, R) and columns (E, B, C), float32.
         lr: learning rate, (E, B) or (E, 1). dw_min: mean step in the same unit, (E,).
         options: longest train 1..31, update management, update-BL management, may one step stand for all coincidences,
-            do x and d stand for errors and inputs (an array on its side); (5,) int64.
+            do x and d stand for errors and inputs (an array on its side); (E, 5) int64.
         keys: (E, 3) uint64, streams of the row trains, the column trains and the noise.
         first: number, since the start, of the sample at place 0.
         trains: out, (x_words (E, N, R), d_words (E, N, C), uint32; rows, those that fire, (E, N, R); lengths (E, N, 3) int32: how many
@@ -90,7 +90,7 @@ def encode(e, at, x, d, lr, dw_min, options, keys, first, trains, tally):
     Returns:
         Expected coincidences of the batch.
     """
-    x_words, d_words, rows, lengths = trains
+    (x_words, d_words, rows, lengths), options = trains, options[e]
     scratch, slot_keys = np.empty(max(x.shape[2], d.shape[2]), np.uint32), np.empty(16, np.uint32)
     work = 0.0
     for b in range(x.shape[1]):

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from aimco.arrays.crossbar import ReferencePolicy
 from aimco.device.device import Device
+from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
 from aimco.periphery import across
 from aimco.record import Kinded, PathError, quantity
@@ -106,6 +107,14 @@ class Rule(Kinded):
         """Learn from a batch (abstract): x (E, B, rows), d (E, B, columns), lr a number or (E, 1, 1)."""
         raise NotImplementedError
 
+    def work(self, rows: int, columns: int, vectors: int, batch: int) -> dict[str, Work] | None:
+        """What one training sample does to each array of a layer beside reading the weights; None where only a run tells.
+
+        Args:
+            rows, columns: of the matrix. vectors: that a sample gives the layer, 1 unless it is a convolution. batch: samples of a batch.
+        """
+        return None
+
     def notes(self) -> list[str]:
         """Approximations in force under this rule."""
         return []
@@ -191,6 +200,11 @@ def _ends(every: int, per_batch: bool, state: Mapping[str, torch.Tensor], sample
     state["since"].fill_((since + passed) % every)
     state["reads"].add_(len(ends))
     return ends + samples - 1 if per_batch else ends
+
+
+def per_sample(every: int, vectors: int, batch: int, *, per_batch: bool = False) -> float:
+    """How often a sample reaches a multiple of `every` vectors, or batches."""
+    return 1 / (every * batch) if per_batch else vectors / every
 
 
 def turns(

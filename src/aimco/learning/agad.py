@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ class Agad(ChoppedTikiTakaV2):
         memory: beta, share of a read in the running mean.
     """
 
+    digital_per_read: ClassVar[int] = 4
+
     reference: Literal["symmetry-point", "resting-point", "none"] = "none"
     memory: float = Field(default=0.5, gt=0, le=1, description="share of a read in the running mean of A")
 
@@ -36,5 +38,4 @@ class Agad(ChoppedTikiTakaV2):
         if "beta" not in kept:
             kept["beta"] = per_member(self.memory, len(v)).astype(np.float32)
         filters.refer_to_mean(v.numpy(), rows, flips, kept["beta"], p.numpy(), p_ref.numpy())
-        arrays["W"].digital(4 * v.shape[1] * v.shape[2])
         return super().gradient(arrays, state, rows, v, signs, flips)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from pydantic import Field
 
 from aimco import rng
+from aimco.ensemble import per_member
 from aimco.kernels import filters
 from aimco.learning.tiki_taka_v2 import TikiTakaV2
 from aimco.mapping import AnalogMatrix
@@ -20,11 +23,17 @@ class ChoppedTikiTakaV2(TikiTakaV2):
     A += lr_fast (c x) d^T; a read v of row k enters the filter as c_k v; then c_k changes its sign with probability `flip`.
     Source: Rasch 2024 (Nat. Commun. 15:7133), c-TTv2. Digital work and memory: those of Tiki-Taka v2, and one bit per row.
 
+    An offset r of the reference adds c_k r to the filter at each read. Over a period of regular changes that sums to nothing, so that W
+    gets no pulse of it while 1/flip reads of it stay below the threshold; under random changes it is a random walk, which sends W
+    pulses at any offset.
+
     Args:
         flip: rho, the probability of a change of sign after a read.
+        flips: "random", or "regular": every row changes its sign at each ceil(1/flip)-th read of it, at least the second.
     """
 
     flip: float = Field(default=0.1, ge=0, le=1, description="probability of a change of sign after a read")
+    flips: Literal["random", "regular"] = "random"
 
     def start(self, arrays):
         return super().start(arrays) | {"chopper": torch.ones(arrays["A"].shape[:2])}
@@ -39,6 +48,8 @@ class ChoppedTikiTakaV2(TikiTakaV2):
 
     def _flips(self, a: AnalogMatrix, reads: np.ndarray) -> np.ndarray:
         """In which members the sign of the row read changes after each of these reads, (E, T) bool."""
+        if self.flips == "regular":
+            return self._regular(a, reads)
         flips, first = np.zeros((a.shape[0], len(reads)), np.bool_), 0
         while first < len(reads):
             block, place = divmod(int(reads[first]), _BLOCK)
@@ -49,3 +60,9 @@ class ChoppedTikiTakaV2(TikiTakaV2):
             flips[:, first : first + some.shape[1]] = some
             first += some.shape[1]
         return flips
+
+    def _regular(self, a: AnalogMatrix, reads: np.ndarray) -> np.ndarray:
+        """The same where each row changes its sign after a fixed number of reads of it; never where flip is 0."""
+        flip = per_member(self.flip, a.shape[0])[:, None]
+        period = np.maximum(np.ceil(1 / np.where(flip > 0, flip, 1)), 2)
+        return (flip > 0) & ((reads // a.rows + 1) % period == 0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
-from aimco.learning import Rule, clock, turns
+from aimco.learning import Rule, clock, per_sample, turns
+from aimco.ledger import Work
 from aimco.periphery import across
 
 
@@ -29,6 +30,10 @@ class MixedPrecision(Rule):
 
     def start(self, arrays):
         return clock() | {"chi": torch.zeros(arrays["W"].shape)}
+
+    def work(self, rows, columns, vectors, batch):
+        writes = per_sample(self.transfer_every, vectors, batch, per_batch=self.per_batch)
+        return {"W": Work(all_pulsed=writes, digital=vectors * (2 * rows + 1) * columns)}
 
     def update(self, arrays, state, x, d, lr):
         w, chi = arrays["W"], state["chi"]

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from aimco.learning import Needs, Referenced, clock, turns
+from aimco.learning import Needs, Referenced, clock, per_sample, turns
+from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
 from aimco.periphery import across
 
@@ -52,6 +53,15 @@ class Residual(Referenced):
     def start(self, arrays):
         self.find(*list(arrays.values())[1:])
         return clock()
+
+    def work(self, rows, columns, vectors, batch):
+        each = per_sample(self.transfer_every, vectors, batch, per_batch=self.per_batch)
+        read = [each / self.slower**k for k in range(self.arrays_used - 1)][::-1]  # of the arrays finer than W, coarse to fine
+        names = list(self.arrays())
+        passed = {
+            name: Work(rows_pulsed=given, rows_read=taken) for name, given, taken in zip(names, read, [0.0, *read[:-1]], strict=False)
+        }
+        return passed | {names[-1]: Work(updates=vectors, rows_read=each)}
 
     def update(self, arrays, state, x, d, lr):
         coarse_to_fine = list(arrays.values())

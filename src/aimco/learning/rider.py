@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -30,6 +30,8 @@ class Rider(ChoppedTikiTakaV2):
         gamma: share of A in the weights. memory: eta, share of a read in the running mean of A. reference: where Q starts.
     """
 
+    digital_per_read: ClassVar[int] = 3
+
     reference: Literal["symmetry-point", "resting-point", "none"] = "none"
     gamma: float = Field(default=0.1, ge=0, le=100, description="share of the fast array in the weights")
     memory: float = Field(default=0.001, gt=0, le=1, description="share of a read in the running mean of A")
@@ -55,7 +57,6 @@ class Rider(ChoppedTikiTakaV2):
         if "eta" not in kept:
             kept["eta"] = torch.from_numpy(per_member(self.memory, len(v))).float()[:, None, None]
             kept["unchopped"] = torch.from_numpy(per_member(self.flip, len(v)) == 0)[:, None]
-        arrays["W"].digital(3 * v.shape[1] * v.shape[2])
         q[:, k] = q[:, k].lerp_(v, kept["eta"])
         written = torch.from_numpy(flips) | kept["unchopped"]
         for t, row in enumerate(rows.tolist()):  # write q_k, which is relative to the reference devices, into these

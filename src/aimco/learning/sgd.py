@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from aimco.learning import Referenced
+from aimco.ledger import Work
 
 
 class Sgd(Referenced):
@@ -25,6 +26,9 @@ class Sgd(Referenced):
     def start(self, arrays):
         self.find(arrays["W"])
         return {}
+
+    def work(self, rows, columns, vectors, batch):
+        return {"W": Work(updates=vectors)}
 
     def update(self, arrays, state, x, d, lr):
         arrays["W"].pulse(x, d, lr)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from aimco.learning import Needs, Referenced, clock, one_hot, turns
+from aimco.learning import Needs, Referenced, clock, one_hot, per_sample, turns
+from aimco.ledger import Work
 from aimco.periphery import across
 
 
@@ -42,6 +43,10 @@ class TikiTaka(Referenced):
 
     def shares(self):
         return {"C": 1.0} | ({"A": self.gamma} if np.any(self.gamma) else {})
+
+    def work(self, rows, columns, vectors, batch):
+        transfers = per_sample(self.transfer_every, vectors, batch, per_batch=self.per_batch)
+        return {"A": Work(updates=vectors, rows_read=transfers), "C": Work(row_updates=transfers)}
 
     def update(self, arrays, state, x, d, lr):
         a, c = arrays["A"], arrays["C"]

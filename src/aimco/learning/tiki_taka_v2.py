@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,7 +12,8 @@ from pydantic import Field
 from aimco.device.device import Device
 from aimco.ensemble import per_member
 from aimco.kernels import filters
-from aimco.learning import Needs, Referenced, clock, reads_between
+from aimco.learning import Needs, Referenced, clock, per_sample, reads_between
+from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
 
 _MEMORY = 0.99  # of the running means, per sample
@@ -40,6 +41,8 @@ class TikiTakaV2(Referenced):
         slow_device: what W is made of; the device of the design when absent.
     """
 
+    digital_per_read: ClassVar[int] = 0  # operations for each column that `gradient` does on a read
+
     lr_fast: float = Field(default=0.1, gt=0, le=1000, description="learning rate of A")
     transfer_every: int = Field(default=2, ge=1, le=1_000_000, description="samples between transfers")
     per_batch: bool = False
@@ -57,6 +60,13 @@ class TikiTakaV2(Referenced):
         state = clock() | {"h": torch.zeros(members, rows, columns)}
         return state | ({"mean_tops": torch.zeros(members, 2, dtype=torch.float64)} if self.scale_fast else {})
 
+    def work(self, rows, columns, vectors, batch):
+        transfers = per_sample(self.transfer_every, vectors, batch, per_batch=self.per_batch)
+        return {
+            "A": Work(updates=vectors, rows_read=transfers),
+            "W": Work(rows_pulsed=transfers, digital=(2 + self.digital_per_read) * columns * transfers),
+        }
+
     def update(self, arrays, state, x, d, lr):
         a, w = arrays["A"], arrays["W"]
         for samples, after, rows, reads in reads_between(self.transfer_every, state, x.shape[1], w.rows, per_batch=self.per_batch):
@@ -70,7 +80,7 @@ class TikiTakaV2(Referenced):
             pulses = torch.empty(v.shape, dtype=torch.int32)
             filters.gather(state["h"].numpy(), rows, gradient.numpy(), self.gain(w, lr), self.most_pulses, pulses.numpy())
             w.pulse_lines(rows, pulses)
-            w.digital(2 * w.shape[2] * len(rows))
+            w.digital((2 + self.digital_per_read) * w.shape[2] * len(rows))
 
     def gain(self, w: AnalogMatrix, lr: Any) -> np.ndarray:
         """What a read of A is multiplied by before it enters H, (E,) float32."""

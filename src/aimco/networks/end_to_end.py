@@ -23,6 +23,9 @@ from aimco.record import PathError
 
 _SETTLED = math.log(1000)  # time constants until .1 % of the way is left
 _POWER_STEPS = 30  # of the iteration for the slowest mode
+_COUNTED = ("settles", "source_drives", "dissipated_W")
+_TIMING = ("settle_s", "timed", "point_s", "found_at")  # seconds so far, of so many operating points; time of one, found after so many
+_FIND_EVERY = 1000  # operating points between two looks at the slowest mode
 _LEAST_G = 1e-6  # of the largest conductance, that ideal moves leave
 
 
@@ -69,7 +72,7 @@ class EndToEnd(Resistive):
             }
             self._program(float(np.mean(design.cell.weight_max)), float(np.mean(device.mid_range)), float(np.mean(device.half_range)))
         self.rule_state = {name: torch.zeros((), dtype=torch.int64) for name in ("updates", "sources", "reads")}
-        self._ledger = {name: torch.zeros((), dtype=torch.float64) for name in ("settles", "source_drives", "dissipated_W")}
+        self._ledger = {name: torch.zeros((), dtype=torch.float64) for name in (*_COUNTED, *_TIMING)}
 
     def _first(self, rows: int, columns: int, seed: int, *names: str | int) -> torch.Tensor:
         """Uniform from g_min to the part of the range that the circuit says, but for empty ones; of a pair one alone is above g_min."""
@@ -146,8 +149,8 @@ class EndToEnd(Resistive):
     def _settled(self, points: int, power: float) -> None:
         """Into the ledger: operating points, and their power, W."""
         drives = points * self.conductances[0].shape[0]
-        for total, amount in zip(self._ledger.values(), (points, drives, power), strict=True):
-            total += amount
+        for name, amount in zip(_COUNTED, (points, drives, power), strict=True):
+            self._ledger[name] += amount
 
     @torch.no_grad()
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -194,19 +197,34 @@ class EndToEnd(Resistive):
 
     @property
     def counts(self):
-        settles, drives, watts = (float(v) for v in self._ledger.values())
-        circuit = Counts(settles=int(settles), source_drives=int(drives), dissipated_W=watts, settle_s=settles * self.settle_s)
+        settles, drives, watts = (float(self._ledger[name]) for name in _COUNTED)
+        circuit = Counts(settles=int(settles), source_drives=int(drives), dissipated_W=watts, settle_s=self._settling())
         circuit.add(amplified=int(settles) * sum(g.shape[1] for g in self.conductances[:-1]))
         return {name: Counts() for name in self.shapes} | super().counts | {"circuit": circuit}
+
+    @property
+    def timed(self):
+        return super().timed | {"circuit": {"settle_s": self._settling()}}
+
+    def _settling(self) -> float:
+        """Seconds of all operating points so far: those since it was last asked take as long as the circuit then does.
+
+        The slowest mode moves little while conductances do, and is found anew after `_FIND_EVERY` operating points.
+        """
+        ledger = self._ledger
+        settles, new = float(ledger["settles"]), float(ledger["settles"] - ledger["timed"])
+        if new:
+            if not ledger["point_s"] or settles - float(ledger["found_at"]) >= _FIND_EVERY:
+                ledger["point_s"].fill_(self.settle_s)
+                ledger["found_at"].fill_(settles)
+            ledger["settle_s"] += new * ledger["point_s"]
+            ledger["timed"].fill_(settles)
+        return float(ledger["settle_s"])
 
     @property
     def settle_s(self) -> float:
         """Time of one operating point, s: as the circuit says, or until its slowest mode has .1 % of its way left."""
         return self.record.settle_s or _SETTLED * slowest(self.circuit(), self.record.node_F)
-
-    @property
-    def sample_s(self):
-        return self.rule.phases * self.settle_s
 
     def notes(self):
         told = ["circuits settle at once: energy is their power at the operating point times the time of their slowest mode"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -33,9 +34,9 @@ class Arrays(nn.Module):
         return {name: matrix.shape[1:] for name, matrix in self.matrices.items()}
 
     @property
-    def sample_s(self) -> float | None:
-        """Time of one training sample, s, where the network itself tells it."""
-        return None
+    def timed(self) -> dict[str, Mapping[str, Any]]:
+        """Those counts of each array that take time, see `aimco.cost.latency.TIMED`, quickly: pulses may go on waiting."""
+        return {name: matrix.timed for name, matrix in self.matrices.items()}
 
     def notes(self) -> list[str]:
         """Approximations in force in it."""

@@ -143,10 +143,6 @@ class OnChip(Arrays):
             self._take()
 
     @property
-    def sample_s(self):
-        return 2 * self.record.phase_s
-
-    @property
     def analog(self):
         return True
 
@@ -161,6 +157,10 @@ class OnChip(Arrays):
         ran = Counts(blif_spikes=visible, lif_spikes=hidden, synaptic_ops=visible * self.hidden + hidden * self.machine.visible)
         ran.add(walk_steps=self.machine.steps * self.machine.over.clocks * units, spiking_s=self.machine.steps * self.record.dt_s)
         return {"W": Counts()} | super().counts | {"neurons": ran}
+
+    @property
+    def timed(self):
+        return super().timed | {"neurons": {"spiking_s": self.machine.steps * self.record.dt_s}}
 
     def notes(self):
         return ["classes are told apart by free energy, computed digitally on the weights as they are; its cost is not counted"]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -22,14 +23,29 @@ from aimco.tasks import Task, load
 OnStep = Callable[[str, float], None]
 
 
+Limit = Literal["at most", "at least"]
+Status = Literal["reproduced", "not reproduced", "met", "missed", "no verdict"]
+REPRODUCED, NOT_REPRODUCED, MET, MISSED, NO_VERDICT = STATUSES = get_args(Status)
+
+
 @dataclass(frozen=True)
 class Row:
-    """One published figure and ours.
+    """One figure of ours, beside the published one or beside what is expected of it for another reason.
+
+    A row has a verdict where it has a tolerance. Only a published figure can be reproduced; what is expected is met or missed.
 
     Args:
-        row: what is compared. published, ours: in `unit`. tolerance: largest difference that counts as reproduced;
-            None when the row is for information and no verdict is asked of it. upper, lower: whether the published figure is
-            a limit that ours may stay below, or above.
+        row: What is compared.
+        published: What the source published, in `unit`; None where it published nothing to compare with.
+        ours: Our figure, in `unit`.
+        tolerance: Largest difference that counts as reproduced, or met, in `unit`; None where no verdict is asked for.
+        unit: Unit of the numbers; "" for a count or a ratio.
+        expected: What ours is compared with where nothing was published, in `unit`: a closed form, another program's output, a demand.
+        limit: Whether the figure is a limit, with a verdict on one side alone: of a published figure, because its source has a limit.
+        why: Why a row has a limit, why a published figure has no verdict, or why it is not reproduced.
+
+    Raises:
+        ValueError: A row has a verdict without one figure to compare with, or a limit or a missing verdict without a reason.
     """
 
     row: str
@@ -37,20 +53,44 @@ class Row:
     ours: float
     tolerance: float | None
     unit: str
-    upper: bool = False
-    lower: bool = False
+    expected: float | None = None
+    limit: Limit | None = None
+    why: str = ""
+
+    def __post_init__(self) -> None:
+        if self.published is not None and self.expected is not None:
+            raise ValueError(f"{self.row}: a figure is published or expected, not both")
+        if self.tolerance is not None and self._wanted is None:
+            raise ValueError(f"{self.row}: a tolerance needs a published or an expected figure")
+        if self.limit and (self.tolerance is None or not self.why):
+            raise ValueError(f"{self.row}: a limit needs a tolerance, and a reason")
+        if self.published is not None and self.tolerance is None and not self.why:
+            raise ValueError(f"{self.row}: a published figure without a tolerance needs a reason")
 
     @property
-    def passes(self) -> bool:
-        """Whether ours is within the tolerance."""
-        if self.published is None or self.tolerance is None:
-            return True
-        above = self.ours - self.published
-        return (self.lower or above <= self.tolerance) and (self.upper or -above <= self.tolerance)
+    def _wanted(self) -> float | None:
+        return self.expected if self.published is None else self.published
+
+    @property
+    def passes(self) -> bool | None:
+        """Whether ours is within the tolerance, on the side of the limit or on both; None where no verdict is asked for."""
+        if self.tolerance is None or self._wanted is None:
+            return None
+        above = float(self.ours - self._wanted)
+        return bool((self.limit == "at least" or above <= self.tolerance) and (self.limit == "at most" or -above <= self.tolerance))
+
+    @property
+    def status(self) -> Status:
+        """What the row says: of a published figure, of an expected one, or nothing."""
+        if self.passes is None:
+            return NO_VERDICT
+        if self.published is None:
+            return MET if self.passes else MISSED
+        return REPRODUCED if self.passes else NOT_REPRODUCED
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {name: value for name, value in asdict(self).items() if name not in ("upper", "lower")} | {"pass": self.passes}
+        """Plain data; `pass` is null where there is no verdict."""
+        return asdict(self) | {"pass": self.passes, "status": self.status}
 
 
 @dataclass(frozen=True)
@@ -111,13 +151,24 @@ def module(name: str) -> Any:
 
 
 def run(name: str, settings: Settings) -> dict[str, Any]:
-    """Reproduce a published figure: {"reference", "source", "quick", "rows", "pass"}."""
+    """Reproduce a published figure: {"reference", "source", "quick", "rows", "tally", "pass"}.
+
+    `pass` is null where no row has a verdict. `tally` counts rows by status, and has how many figures were published.
+    """
     chosen = module(name)
     rows: Sequence[Row] = chosen.run(settings)
+    verdicts = [row.passes for row in rows if row.passes is not None]
     return {
         "reference": name,
         "source": chosen.SOURCE,
         "quick": settings.quick,
         "rows": [row.as_json() for row in rows],
-        "pass": all(row.passes for row in rows),
+        "tally": tally(rows),
+        "pass": all(verdicts) if verdicts else None,
     }
+
+
+def tally(rows: Sequence[Row]) -> dict[str, int]:
+    """Rows of each status, and of these the published figures: the share reproduced is "reproduced" over "published"."""
+    found = Counter(row.status for row in rows)
+    return {status: found[status] for status in STATUSES} | {"published": sum(row.published is not None for row in rows)}

@@ -39,15 +39,19 @@ def design(diodes: str, hidden: int, epochs: int) -> Design:
 
 
 def errors(settings: Settings, cases: list[tuple[str, Design, float, float]]) -> list[Row]:
-    """A row for each (name, design, published error, %, largest error that counts as reproduced, %).
+    """A row for each (name, design, published error, largest difference that counts as reproduced, %).
 
     Quick: 2 epochs of 5,000 samples, of which no more than 20 % error is asked.
     """
     quick, rows = settings.quick, []
     task = replace(settings, limit=settings.limit or _QUICK_LIMIT).load("mnist") if quick else settings.load("mnist")
-    for name, made, published, most in cases:
+    for name, made, published, tolerance in cases:
         chosen = made.replace("training.epochs", _QUICK_EPOCHS).replace("training.decay", 0.5) if quick else made
         (accuracy,) = settings.train(name, [chosen], task)
-        limit = _QUICK_WORST if quick else most
-        rows.append(Row(name, published, 100 - accuracy, limit - published, "%", upper=True))
+        rows.append(_quick(name, 100 - accuracy) if quick else Row(name, published, 100 - accuracy, tolerance, "%"))
     return rows
+
+
+def _quick(name: str, error: float) -> Row:
+    why = "quick: that it learns is all that is asked"
+    return Row(name, None, error, 0.0, "%", expected=_QUICK_WORST, limit="at most", why=why)

@@ -9,7 +9,7 @@ from aimco.reference import Row, Settings
 SOURCE = "Andrulis et al., arXiv 2404.06553: energy and area of ADCs by regression on Murmann's survey; Shafiee et al., ISCA 2016 (ISAAC)"
 NEEDS = None
 
-CASES = {  # node nm, bits, rate Hz: pJ, um2
+CASES = {  # node nm, bits, rate Hz: pJ, um2, by the published formula, computed apart from this program
     (32.0, 8, 1.2e9): (1.846, 6311.0),
     (32.0, 8, 100e6): (1.711, 3937.0),
     (22.0, 5, 100e6): (0.4625, 1835.0),
@@ -18,15 +18,16 @@ CASES = {  # node nm, bits, rate Hz: pJ, um2
 
 
 def run(settings: Settings) -> list[Row]:
-    """Four check values to four digits, and ISAAC's converter within 20 % in energy (for its area the regression is no guide)."""
+    """Four values of the formula to four digits, and ISAAC's converter within 20 %: its area is not reproduced."""
     rows = []
     for (node, bits, rate), (energy, area) in CASES.items():
         ours = regression(bits, rate, node)
         name = f"{node:g} nm, {bits} bits, {rate / 1e6:g} MS/s"
-        rows.append(Row(f"energy, {name}", energy, 1e12 * ours.energy_J, 5e-4 * energy, "pJ"))
-        rows.append(Row(f"area, {name}", area, 1e12 * ours.area_m2, 5e-4 * area, "um^2"))
+        rows.append(Row(f"energy, {name}", None, 1e12 * ours.energy_J, 5e-4 * energy, "pJ", expected=energy))
+        rows.append(Row(f"area, {name}", None, 1e12 * ours.area_m2, 5e-4 * area, "um^2", expected=area))
     known = Technology.named("isaac-32nm")
     assert known.adc_J is not None and known.adc_m2 is not None
     ours = regression(known.adc_bits, known.adc_Hz, known.node_nm)
     rows.append(Row("energy, ISAAC", 1e12 * known.adc_J, 1e12 * ours.energy_J, 0.2e12 * known.adc_J, "pJ"))
-    return [*rows, Row("area, ISAAC", 1e12 * known.adc_m2, 1e12 * ours.area_m2, None, "um^2")]
+    why = "for the area of one converter the regression is no guide"
+    return [*rows, Row("area, ISAAC", 1e12 * known.adc_m2, 1e12 * ours.area_m2, 0.2e12 * known.adc_m2, "um^2", why=why)]

@@ -40,4 +40,6 @@ def run(settings: Settings) -> list[Row]:
         settings = replace(settings, limit=settings.limit or _QUICK_IMAGES)
     task, epochs, last = settings.load("mnist"), _QUICK_EPOCHS if settings.quick else _EPOCHS, 1 if settings.quick else _LAST
     software, arrays = (settings.train(rule, [design(rule, epochs)], task, last=last)[0] for rule in ("digital", "sgd"))
-    return [Row("software", None, software, None, "%"), Row("arrays of capacitors", CHIP, arrays, 4.0 if settings.quick else 3.0, "%")]
+    name = "arrays of capacitors"
+    chip = Row(name, None, arrays, 4.0, "%", expected=CHIP) if settings.quick else Row(name, CHIP, arrays, 3.0, "%")
+    return [Row("software", None, software, None, "%"), chip]

@@ -8,13 +8,16 @@ from aimco.design import Design
 from aimco.reference import Row, Settings
 
 SOURCE = (
-    "Rasch et al., Nat. Commun. 15:7133 (2024), Fig. 5, by eye: 784-256-128-10 on MNIST, 20 states, error against the reference's offset"
+    "Rasch et al., Nat. Commun. 15:7133 (2024), read off Fig. 5 by eye: 784-256-128-10 on MNIST, 20 states, error against the offset of "
+    "the reference"
 )
 NEEDS = "mnist"
 
 OFFSETS = (0.0, 0.5)
-PUBLISHED = {"tiki-taka-v2": (2.7, 9.5), "agad": (1.9, 1.9)}
-_LIMITS = {"tiki-taka-v2": (3.2, 6.0), "agad": (2.4, 2.4)}  # errors, %: at most, but v2 with the bad reference at least
+PUBLISHED = {"tiki-taka-v2": (2.7, 9.5), "agad": (1.9, 1.9)}  # errors, %
+SOFTWARE, _SOFTWARE_WITHIN = 1.8, 0.3
+_WITHIN = {"tiki-taka-v2": (0.5, 3.5), "agad": (0.5, 0.5)}
+_APART, _QUICK_APART = 2.5, 1.25
 _EPOCHS, _DECAY_EVERY, _QUICK_EPOCHS = 36, 12, 3
 
 
@@ -51,13 +54,13 @@ def run(settings: Settings) -> list[Row]:
     task = (settings if not quick else Settings(True, settings.data_dir, settings.seed, settings.limit or 10_000)).load("mnist")
     epochs, decay_every = (_QUICK_EPOCHS, 2) if quick else (_EPOCHS, _DECAY_EVERY)
     (software,) = settings.train("software", [design("digital", 0.0, epochs, decay_every)], task)
-    rows, errors = [Row("software", 1.8, 100 - software, None, "%")], {}
-    for rule in PUBLISHED:
+    rows = [Row("software", None, 100 - software, None, "%") if quick else Row("software", SOFTWARE, 100 - software, _SOFTWARE_WITHIN, "%")]
+    errors = {}
+    for rule, published in PUBLISHED.items():
         found = settings.train(rule, [design(rule, offset, epochs, decay_every) for offset in OFFSETS], task)
-        for offset, limit, accuracy in zip(OFFSETS, _LIMITS[rule], found, strict=True):
-            errors[rule, offset] = 100 - accuracy
-            worst = rule == "tiki-taka-v2" and offset > 0
-            name = f"{rule}, offset {offset:g}, {'at least' if worst else 'at most'}"
-            rows.append(Row(name, limit, 100 - accuracy, None if quick else 0.0, "%", upper=not worst, lower=worst))
-    apart = errors["tiki-taka-v2", OFFSETS[-1]] / errors["agad", OFFSETS[-1]]
-    return [*rows, Row("v2 over AGAD with the bad reference, at least", 1.25 if quick else 2.5, apart, 0.0, "", lower=True)]
+        for offset, known, within, accuracy in zip(OFFSETS, published, _WITHIN[rule], found, strict=True):
+            errors[rule, offset], name = 100 - accuracy, f"{rule}, offset {offset:g}"
+            rows.append(Row(name, None, 100 - accuracy, None, "%") if quick else Row(name, known, 100 - accuracy, within, "%"))
+    apart, least = errors["tiki-taka-v2", OFFSETS[-1]] / errors["agad", OFFSETS[-1]], _QUICK_APART if quick else _APART
+    why = "a demand of this program: 5 by the published errors"
+    return [*rows, Row("v2 over AGAD with the bad reference", None, apart, 0.0, "", expected=least, limit="at least", why=why)]

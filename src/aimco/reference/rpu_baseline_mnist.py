@@ -10,6 +10,7 @@ SOURCE = "Gokmen & Vlasov 2016, Front. Neurosci. 10:333: 784-256-128-10 on MNIST
 NEEDS = "mnist"
 
 _READ_VOLTAGE, _WEIGHT_MAX = 0.2, 0.6
+_LIMIT = "the paper accepts a device up to 2.3 %, 0.3 points above its software"
 
 
 def design(rule: str = "sgd", epochs: int = 30) -> Design:
@@ -50,9 +51,11 @@ def run(settings: Settings) -> list[Row]:
         return [
             Row("software error after 3 epochs", None, error["digital"], None, "%"),
             Row("RPU error after 3 epochs", None, error["sgd"], None, "%"),
-            Row("RPU error above software", 0.3, error["sgd"] - error["digital"], 1.0, "points", upper=True),
+            Row(
+                "RPU error above software", None, error["sgd"] - error["digital"], 1.0, "points", expected=0.3, limit="at most", why=_LIMIT
+            ),
         ]
     return [
         Row("software error", 2.0, error["digital"], 0.3, "%"),
-        Row("RPU error", 2.3, error["sgd"], 0.4, "%"),
+        Row("RPU error", 2.3, error["sgd"], 0.0, "%", limit="at most", why=_LIMIT),
     ]

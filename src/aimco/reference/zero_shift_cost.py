@@ -11,7 +11,10 @@ from aimco.mapping import AnalogMatrix
 from aimco.reference import Row, Settings
 from aimco.zero_shift import zero_shift
 
-SOURCE = "Kim et al., arXiv 1907.10228 (2019): zero-shifting; closed forms of soft bounds with steps d = 2 / states of half the range"
+SOURCE = (
+    "Kim et al., arXiv 1907.10228 (2019): the cost of zero-shifting grows as 1 / dw_min; expected: closed forms of soft bounds with steps "
+    "d = 2 / states of half the range"
+)
 NEEDS = None
 
 STATES = (20, 200, 2000)
@@ -72,9 +75,12 @@ def run(settings: Settings) -> list[Row]:
         d, (spread, bias) = 2 / n, left_over(n)
         wanted = math.sqrt(d / 2) * _CYCLE_NOISE
         cost.append(pulses_to(0.01, n))
-        rows.append(Row(f"{n} states, spread around the symmetry point", wanted, spread, 0.05 * wanted, "half ranges"))
-        rows.append(Row(f"{n} states, bias after a pulse down", -d / 2, last_pulse(n), 0.1 * d / 2, "half ranges"))
-        rows.append(Row(f"{n} states, bias of the mean of two readings", 0.0, bias, 0.1 * d / 2 + 3 * wanted / _SIZE, "half ranges"))
-        rows.append(Row(f"{n} states, pulses to 1 % of the way", math.log(100) / d, cost[-1], 0.05 * math.log(100) / d + 1, ""))
+        cells = {
+            "spread around the symmetry point": (wanted, spread, 0.05 * wanted, "half ranges"),
+            "bias after a pulse down": (-d / 2, last_pulse(n), 0.1 * d / 2, "half ranges"),
+            "bias of the mean of two readings": (0.0, bias, 0.1 * d / 2 + 3 * wanted / _SIZE, "half ranges"),
+            "pulses to 1 % of the way": (math.log(100) / d, cost[-1], 0.05 * math.log(100) / d + 1, ""),
+        }
+        rows += [Row(f"{n} states, {name}", None, ours, within, unit, expected=e) for name, (e, ours, within, unit) in cells.items()]
     slope = float(np.polyfit(np.log([2 / n for n in STATES]), np.log(cost), 1)[0])
     return [*rows, Row("slope of log pulses against log dw_min", -1.0, slope, 0.15, "")]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from aimco.cost.activity import Activity
 from aimco.cost.network import Network, operations
 from aimco.cost.price import COMPONENTS, OPERATIONS, Price
 from aimco.design import Design
@@ -20,12 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Costs:
-    """What a network costs on a design: one sample's inference, and one sample of training."""
+    """What a network costs on a design: one sample's inference, and one sample of training.
+
+    Args:
+        activity: that training was priced with, by layer and array. activity_from: where from.
+    """
 
     design: Design
     network: Network
     inference: Price
     training: Price
+    activity: Sequence[Mapping[str, Activity]]
+    activity_from: str
 
     def rates(self) -> dict[str, float]:
         """Of inference, layers at work on different samples: TOPS, TOPS/W, TOPS/mm2; samples per second; utilisation of the arrays."""
@@ -43,7 +50,14 @@ class Costs:
         """Plain data, as `aimco cost --json` prints it."""
         named = {"network": self.network.name, "technology": self.design.technology, "design_hash": self.design.hash()}
         priced = {"inference": self.inference.as_dict() | self.rates(), "training_sample": self.training.as_dict()}
-        return named | priced | {"notes": self.notes()}
+        layers = zip(self.network.shapes(), self.activity, strict=True)
+        busy = {s.name: {name: own.as_dict() for name, own in arrays.items()} for s, arrays in layers}
+        return named | priced | {"activity_from": self.activity_from, "activity": busy, "notes": self.notes()}
+
+    @property
+    def pulses_J(self) -> float:
+        """Energy of a training sample that goes with the activity: of pulses, their lines and half-selected devices."""
+        return self.training.energy_J["update"] + self.training.energy_J["half-select"]
 
     def notes(self) -> list[str]:
         """What the figures take for granted."""
@@ -53,8 +67,13 @@ class Costs:
             again = "are sampled at once and held" if p.adc.rate_Hz else "are read again one by one"
             said.append(f"the {p.adc.lines} lines that share an ADC {again}")
         said.append("inference has converters on one side of each array, training on both")
-        if self.design.rule.kind != "sgd":
-            said.append(f"training prices the gradient's pulses of {self.design.rule.kind}, not transfers and digital work, as aimco run")
+        share = self.pulses_J / self.training.energy_J["total"]
+        paid = f"of pulses and half-selected devices, {text(self.pulses_J, 'J')} or {100 * share:.2g} % of a training sample"
+        said.append(f"the energy {paid}, goes with the activity ({self.activity_from}); --activity FILE.json takes that of an aimco run")
+        if self.design.rule.work(1, 1, 1, 1) is None:
+            said.append(f"training prices one parallel update of the first array of {self.design.rule.kind} a sample; aimco run counts all")
+        if self.design.cell.transfers or len(self.design.cell.signs) > 1:
+            said.append("training leaves out what cells do between updates, refresh and transfer; aimco run counts it")
         return said
 
 
@@ -79,7 +98,7 @@ def tables(costs: Costs) -> list[Table]:
     }
     for name, values in rows.items():
         shown.add_row(name, *values)
-    return [shown, _layers(costs), _rates(costs.rates())]
+    return [shown, _layers(costs), _activity(costs), _rates(costs.rates())]
 
 
 def _share(value: float, total: float) -> str:
@@ -94,6 +113,16 @@ def _layers(costs: Costs) -> Table:
     for s in costs.network.shapes():
         values = [text(by.get(s.name, 0.0), unit) for by, unit in zip(sums, ("J", "s", "m^2"), strict=True)]
         shown.add_row(s.name, f"{s.rows} x {s.columns}", str(s.vectors), *values)
+    return shown
+
+
+def _activity(costs: Costs) -> Table:
+    shown = Table(title=f"One update in training, mean; {costs.activity_from}", box=None)
+    for column in ("layer", "array", "pulse slots", "pulses on a row", "on a column", "steps of a device"):
+        shown.add_column(column, justify="left" if column in ("layer", "array") else "right", no_wrap=True)
+    for s, arrays in zip(costs.network.shapes(), costs.activity, strict=True):
+        for name, own in arrays.items():
+            shown.add_row(s.name, name, *(f"{v:.3g}" for v in (own.slots, own.row_pulses, own.column_pulses, own.coincidences)))
     return shown
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from rich.table import Table
 
 from aimco.design import Design
-from aimco.evaluation import Result
 from aimco.report import study
 from aimco.report.view import About, names_of
+from aimco.result import Result
 from aimco.study.trial import Trial
 from aimco.units import text
 
@@ -29,7 +29,7 @@ class Row(NamedTuple):
     """One design of the table.
 
     Args:
-        costs: energy (J), time (s) and area (m^2) of its training; None for the digital baseline.
+        costs: energy (J) and time (s) of the whole run and area (m^2); None for the digital baseline.
     """
 
     device: str
@@ -58,7 +58,7 @@ def rows(trials: Sequence[Trial]) -> list[Row]:
 
 def table(rows: Sequence[Row]) -> Table:
     """Devices x rules for a terminal."""
-    shown = Table(title="Accuracy, energy, time and area of training")
+    shown = Table(title="Accuracy, energy and time of the run, area")
     for column in ("device", "rule", "accuracy", "energy", "time", "area"):
         shown.add_column(column, justify="left" if column in ("device", "rule") else "right")
     for one in rows:

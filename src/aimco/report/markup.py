@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aimco.phases import PHASES
 from aimco.report.view import View, shown
 from aimco.study.trial import Trial
 from aimco.units import text as quantity
@@ -160,10 +161,14 @@ def command(view: View, trial: Trial) -> str:
 
 
 def _parts(trial: Trial) -> str:
-    """Energy by part, where it is known."""
+    """Energy by part, by phase and of one sample, where it is known."""
     energy = trial.result.get("energy_J") or {}
-    said = [f"{name.replace('_', ' ')} {quantity(float(v), 'J')}" for name, v in energy.items() if isinstance(v, int | float)]
-    return f"<p>energy: {text(', '.join(said))}</p>" if said else ""
+    kinds: dict[str, list[str]] = {"energy": [], "by phase": [], "one sample": []}
+    for name, joules in energy.items():
+        if isinstance(joules, int | float):
+            kind = "by phase" if name in PHASES else "one sample" if name.endswith("_sample") else "energy"
+            kinds[kind].append(f"{name.removesuffix('_sample').replace('_', ' ')} {quantity(float(joules), 'J')}")
+    return "".join(f"<p>{kind}: {text(', '.join(parts))}</p>" for kind, parts in kinds.items() if parts)
 
 
 def _said(value: Any) -> str:

@@ -53,7 +53,7 @@ def interval(finding: Finding) -> str:
 
 
 def specification(answer: Answer, derived: Derived) -> Table:
-    """The table of one rule: each line alone, its interval, the published threshold, and its value with all lines together."""
+    """The table of one rule: each line alone, its interval, the published threshold as recalled, and its value with all lines together."""
     title = f"What {derived.rule} asks of a device: {answer.task}, {answer.penalty:g} points of penalty"
     below = f"software {derived.software:.2f} %, near-ideal device {derived.near_ideal:.2f} % (mean of {answer.seeds} seeds)"
     joint = derived.joint
@@ -63,7 +63,7 @@ def specification(answer: Answer, derived: Derived) -> Table:
         below += f"; all lines together at {joint.fraction:.2f} of the tolerated deviations: {joint.accuracy:.2f} %, "
         below += f"{joint.lost:+.2f} points lost, by a run of its own"
     table = Table(title=title, caption=below, caption_justify="left")
-    for column in ("quantity", "near-ideal", "tolerated alone", "95 % interval", "published", "together"):
+    for column in ("quantity", "near-ideal", "tolerated alone", "95 % interval", "published, as recalled", "together"):
         table.add_column(column)
     for finding in derived.findings:
         base = "no limit" if finding.sweep.base >= 1e6 else shown(finding.sweep, finding.sweep.base)
@@ -148,7 +148,7 @@ def figure(answer: Answer) -> Figure:
         axis.set_ylabel("test accuracy (%)")
     lines = {str(line.get_label()): line for axis in axes for line in axis.get_lines() if not str(line.get_label()).startswith("_")}
     made.legend(lines.values(), list(lines), loc="outside lower center", ncols=across, fontsize="small")
-    made.suptitle(f"{answer.task}, {answer.samples} samples, {answer.seeds} seeds; dotted: published threshold")
+    made.suptitle(f"{answer.task}, {answer.samples} samples, {answer.seeds} seeds; dotted: published threshold, as recalled")
     return made
 
 

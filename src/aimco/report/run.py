@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.table import Table
 from torch import nn
 
-from aimco.evaluation import Result
+from aimco.cost.price import PARTS
 from aimco.networks.end_to_end import EndToEnd
 from aimco.networks.on_chip import OnChip
+from aimco.phases import PHASES
 from aimco.record import write_atomic
 from aimco.report import circuit, markup, spiking
 from aimco.report.device import png
+from aimco.result import Result
 from aimco.tasks import Task
 from aimco.units import text
 
@@ -33,19 +36,45 @@ def write(result: Result, folder: str, command: str, pictures: Mapping[str, Figu
         write_atomic(at / f"{title.replace(' ', '-')}.png", data)
     write_atomic(at / "design.toml", design)
     head = f"{result.design.device.name}, {result.design.rule.kind} on {result.task}: {100 * result.accuracy:.1f} %"
-    costs = [{"part": part.replace("_", " "), "energy": text(joules, "J")} for part, joules in result.energy_J.items() if joules]
+    costs = [{"part": part, "energy": text(result.energy_J[part], "J")} for part in (*PARTS, "total") if result.energy_J[part]]
     said = f"time {text(result.latency_s['total'], 's')}, area {text(result.area_m2, 'm^2')}, seed {result.seed}"
+    each = result.counts_by_phase
+    counts = [{"operation": n.replace("_", " "), "amount": v} | {p: c.get(n, 0) for p, c in each.items()} for n, v in result.counts.items()]
     parts = [
         f"<h1>{markup.text(head)}</h1><p>{markup.text(said)}</p>",
         markup.listed(result.notes),
         *(markup.image(title, data) for title, data in images.items()),
-        markup.section("Energy of training", markup.rows_table(costs)),
-        markup.section("Counts", markup.rows_table([{"operation": n.replace("_", " "), "amount": v} for n, v in result.counts.items()])),
+        markup.section("Energy and time by phase", markup.rows_table(phases(result))),
+        markup.section("Energy by part, all phases", markup.rows_table(costs)),
+        markup.section("Counts", markup.rows_table(counts)),
         markup.section("Again", f"<pre>{markup.text(command)}</pre>", f'<pre data-file="design.toml">{markup.text(design)}</pre>'),
     ]
     page = at / "report.html"
     write_atomic(page, markup.whole(head, parts))
     return page
+
+
+def phases(result: Result) -> list[dict[str, str]]:
+    """Energy and time of each phase of a run, and of one sample of training and of inference."""
+    samples = {"train": "training_sample", "infer": "inference_sample"}
+
+    def row(phase: str, said: str) -> dict[str, str]:
+        one = samples.get(phase)
+        whole = {"phase": said, "energy": text(result.energy_J[phase], "J"), "time": text(result.latency_s[phase], "s")}
+        each = [text(of[one], unit) if one and of[one] else "-" for of, unit in ((result.energy_J, "J"), (result.latency_s, "s"))]
+        return whole | {"energy of a sample": each[0], "time of a sample": each[1]}
+
+    return [row(phase, f"{phase}: {words}") for phase, words in PHASES.items()] + [row("total", "total")]
+
+
+def phases_table(result: Result) -> Table:
+    """The same for a terminal."""
+    shown = Table(title="By phase", box=None)
+    for column in ("phase", "energy", "time", "energy of a sample", "time of a sample"):
+        shown.add_column(column, justify="left" if column == "phase" else "right", no_wrap=column != "phase")
+    for row in phases(result):
+        shown.add_row(*row.values())
+    return shown
 
 
 def pictures(model: nn.Sequential, task: Task) -> dict[str, Figure]:

@@ -26,7 +26,8 @@ class Sweep:
 
     Args:
         key: how a point names it. name, unit: for tables. base: of the near-ideal device. values: tried first, from good to bad.
-        recalled: threshold of the published specification, in the same unit. scale: what tables multiply values by.
+        recalled: threshold of the published specification, from memory and not checked against the paper, in the same unit.
+        scale: what tables multiply values by.
         quantity: of a device, as requirements name it, if it is one.
     """
 

@@ -14,7 +14,7 @@ import numpy as np
 
 import aimco
 from aimco import tasks
-from aimco.cost.price import sample_latency
+from aimco.cost import Network, training
 from aimco.design import Design
 from aimco.evaluation import evaluate_many
 from aimco.learning.tiki_taka_v2 import TikiTakaV2
@@ -166,7 +166,7 @@ def _derive(rule: str, lines: Sequence[Sweep], moved: Point, runs: Runs, allowed
         share = joint.fraction
         findings = [Finding(f.sweep, f.threshold, f.values, f.accuracy, f.sweep.eased(f.threshold.value, share)) for f in findings]
     spread = float(ideal_accuracy.std(ddof=1)) if runs.seeds > 1 else math.nan
-    seconds = sample_latency(near, [1] * (1 + len(runs.made.hidden)))
+    seconds = training(near, Network.of_design(near, (runs.task.inputs, 1, 1), runs.task.outputs)).latency_s
     return Derived(rule, float(software.mean()), float(ideal_accuracy.mean()), spread, findings, joint, seconds, _notes(cls, base))
 
 

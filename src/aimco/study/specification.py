@@ -53,7 +53,7 @@ class Derived:
 
     Args:
         software, near_ideal: accuracy, %, of the network in floating point and on the near-ideal device, means over seeds.
-        deviation: standard deviation of the near-ideal accuracy over seeds, points. sample_s: time of one sample on the periphery, s.
+        deviation: standard deviation of the near-ideal accuracy over seeds, points. sample_s: time of one training sample, s.
     """
 
     rule: str

@@ -8,6 +8,7 @@ from aimco.device.response import Response
 class ConstantStep(Response):
     """Equal steps up to hard bounds.  dg+ = step_up, dg- = -step_down.  Source: Gokmen & Vlasov 2016, eq. 2."""
 
+    affine: ClassVar[bool] = True
     fit_rank: ClassVar[int | None] = 0
 
     @staticmethod

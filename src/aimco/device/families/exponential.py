@@ -35,3 +35,10 @@ class Exponential(Response):
         if up:
             return p.step_up * max((1 - p.a_up * exp(p.gamma_up * g / p.g_max)) / (1 - p.a_up), 0)
         return -p.step_down * max((1 - p.a_down * exp(p.gamma_down * g / p.g_min)) / (1 - p.a_down), 0)
+
+    @staticmethod
+    def slopes(g, up, p):
+        a, rate = (p.a_up, p.gamma_up / p.g_max) if up else (p.a_down, p.gamma_down / p.g_min)
+        part, scale = a * exp(rate * g), (p.step_up if up else -p.step_down) / (1 - a)
+        slope = -scale * rate * part if part < 1 else 0.0
+        return scale * max(1 - part, 0), slope, slope * rate

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,8 @@ class JumpTable(Response):
     """Jump table: dg = step_up T_up(g, z), z a standard normal number; dg- = -step_down T_down(g, z).
 
     Row k of a table is the state g_min + k (g_max - g_min)/(rows - 1); its values are quantiles of the change at the normal deviates
-    -3 to +3, evenly spaced, of which those between are interpolated. n pulses at once move by n times the mean and sqrt(n) times
-    the deviation. The noise from cycle to cycle is in the tables; the fields for it are not used.
+    -3 to +3, evenly spaced, of which those between are interpolated. The noise from cycle to cycle is in the tables; the fields for it
+    are not used.
     Source: lookup tables of Jacobs-Gedrim 2017 (conductance change against conductance, as cumulative distributions).
 
     Args:
@@ -59,7 +58,7 @@ class JumpTable(Response):
         if up.shape != down.shape:
             raise ValueError(f"response.down must be as large as response.up, {up.shape[0]} x {up.shape[1]}, got {down.shape}")
         both = np.stack([down, up])
-        return {"jump": both, "mean": both @ _weights(up.shape[1]), "last_row": up.shape[0] - 1.0, "last_level": up.shape[1] - 1.0}
+        return {"jump": both, "last_row": up.shape[0] - 1.0, "last_level": up.shape[1] - 1.0}
 
     @staticmethod
     def pulse(g, n, up, p, noise):
@@ -70,9 +69,7 @@ class JumpTable(Response):
         down_row, down_level = row - i, level - j
         low = p.jump[side, i, j] + down_level * (p.jump[side, i, j_next] - p.jump[side, i, j])
         high = p.jump[side, i_next, j] + down_level * (p.jump[side, i_next, j_next] - p.jump[side, i_next, j])
-        mean = p.mean[side, i] + down_row * (p.mean[side, i_next] - p.mean[side, i])
-        off = low + down_row * (high - low) - mean
-        return g + (n * mean + sqrt(n) * off) * (p.step_up if up else p.step_down)
+        return g + (low + down_row * (high - low)) * (p.step_up if up else p.step_down)
 
 
 def _weights(levels: int) -> np.ndarray:

@@ -25,3 +25,9 @@ class LinearStep(Response):
     @staticmethod
     def step(g, up, p):
         return p.step_up * max(1 - p.gamma_up * g, 0) if up else -p.step_down * max(1 + p.gamma_down * g, 0)
+
+    @staticmethod
+    def slopes(g, up, p):
+        scale, gamma = (p.step_up, -p.gamma_up) if up else (-p.step_down, p.gamma_down)
+        left = 1 + gamma * g
+        return scale * max(left, 0), scale * gamma if left > 0 else 0.0, 0.0

@@ -29,3 +29,10 @@ class Pcm(Response):
     @staticmethod
     def step(g, up, p):
         return p.step_up * max((1 - p.a_up * exp(p.gamma_up * g / p.g_max)) / (1 - p.a_up), 0) if up else 0.0
+
+    @staticmethod
+    def slopes(g, up, p):
+        rate = p.gamma_up / p.g_max
+        part, scale = p.a_up * exp(rate * g), (p.step_up if up else 0.0) / (1 - p.a_up)
+        slope = -scale * rate * part if part < 1 else 0.0
+        return scale * max(1 - part, 0), slope, slope * rate

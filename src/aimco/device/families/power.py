@@ -25,3 +25,10 @@ class Power(Response):
     @staticmethod
     def step(g, up, p):
         return p.step_up * max(1 - g / p.g_max, 0) ** p.gamma_up if up else -p.step_down * max(1 - g / p.g_min, 0) ** p.gamma_down
+
+    @staticmethod
+    def slopes(g, up, p):
+        bound, gamma = (p.g_max, p.gamma_up) if up else (p.g_min, p.gamma_down)
+        left = max(1 - g / bound, 0)
+        f, rate = (p.step_up if up else -p.step_down) * left**gamma, -1 / (bound * left + (1e-20 if up else -1e-20))
+        return f, gamma * f * rate, gamma * f * rate * (gamma - 1) * rate

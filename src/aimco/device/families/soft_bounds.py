@@ -13,6 +13,7 @@ class SoftBounds(Response):
     """
 
     soft: ClassVar[bool] = True
+    affine: ClassVar[bool] = True
     fit_rank: ClassVar[int | None] = 1
 
     @staticmethod

@@ -1,0 +1,166 @@
+"""The price of training from shapes and activity is that of a run, and what it takes for granted is said."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+import aimco as ai
+from aimco.arrays.pulses import Pulses
+from aimco.cli import main
+from aimco.cost import Activity, Network, Price, price, training
+from aimco.cost.activity import assumed
+from aimco.cost.network import busyness
+from aimco.ledger import Counts, Work
+from aimco.networks.build import build
+from aimco.networks.layers import analog_layers
+from aimco.optim import descent_of
+from aimco.record import InputError
+from aimco.tasks import ensemble_batches, load
+
+OF_PULSES = {"update", "half-select"}
+NOISY = {"output_noise": 1e-9, "adc": {"bits": 9.0, "range_A": 2e-7}}  # reads again what saturates
+SERIAL = {"dac": {"bits": 5.0, "serial": True}, "adc": {"bits": 8.0, "range_A": 1e-6}}
+TOLD = ["sgd", "tiki-taka", "tiki-taka-v2", "chopped-tiki-taka-v2", "agad", "residual", "mixed-precision"]
+
+
+def design(kind: str = "sgd", **parts: Any) -> ai.Design:
+    plain = {"device": "rpu", "rule": {"kind": kind}, "network": {"hidden": [16]}, "training": {"epochs": 1, "batch": 10}}
+    return ai.Design.of(plain | {"technology": "isaac-32nm"} | parts)
+
+
+def network(made: ai.Design) -> Network:
+    return Network.of_design(made, (1, 8, 8), 10)
+
+
+def trained(made: ai.Design, samples: int) -> Price:
+    """Price of training alone: what a network of the design did on so many digits, first writing left out."""
+    task = load("digits", limit=samples)
+    model = build(made, task, [0])
+    layers, descent = analog_layers(model), descent_of(model, "cross-entropy")
+    before = {name: layer.counts for name, layer in layers.items()}
+    for index in ensemble_batches(task, 10, 0, [0]):
+        descent.step(task.train_x[index], task.train_y[index], made.rule.lr)
+    done = {n: {a: (c - before[n].get(a, Counts())).member(0) for a, c in layer.counts.items()} for n, layer in layers.items()}
+    return price(made, done, samples=samples, shapes={n: layer.shapes for n, layer in layers.items()})
+
+
+def measured(made: ai.Design, samples: int) -> list[dict[str, Activity]]:
+    busy = json.loads(json.dumps(ai.evaluate(made, limit=samples).as_json()))["activity"]
+    return [{name: Activity.of(own) for name, own in arrays.items()} for arrays in busy.values()]
+
+
+@pytest.mark.parametrize("kind", TOLD)
+@pytest.mark.parametrize(
+    "parts",
+    [{}, {"array": {"rows": 20, "cols": 9}}, {"periphery": NOISY}, {"periphery": SERIAL}],
+    ids=["plain", "cut", "noisy", "serial"],
+)
+def test_with_the_activity_of_a_run_every_part_is_that_of_the_run(kind, parts):
+    """The same 400 samples. 1 %, for transfers that are due every so often and begin at once."""
+    made = design(kind, **parts)
+    spent, told = trained(made, 400), training(made, network(made), activity=measured(made, 400))
+    for part, joules in told.energy_J.items():
+        assert joules == pytest.approx(spent.energy_J[part] / 400, rel=0.01, abs=1e-20), part
+    assert told.latency_s == pytest.approx(spent.latency_s / 400, rel=0.01)
+    ours, theirs = told.by("operation"), spent.by("operation")
+    assert ours.keys() == theirs.keys()
+    for operation, joules in ours.items():
+        assert joules == pytest.approx(theirs[operation] / 400, rel=0.01), operation
+
+
+@pytest.mark.parametrize("kind", ["sgd", "tiki-taka-v2"])
+def test_with_the_activity_that_is_assumed_nothing_but_pulses_differs(kind):
+    """And these by as much as the activities do: their energy is linear in it."""
+    made = design(kind)
+    spent, told = trained(made, 300), training(made, network(made))
+    for part, joules in told.energy_J.items():
+        if part not in OF_PULSES | {"total", "static"}:
+            assert joules == pytest.approx(spent.energy_J[part] / 300, rel=1e-9, abs=1e-20), part
+    busy = busyness(made, network(made))
+    twice = [{n: _times(2, own) for n, own in arrays.items()} for arrays in busy]
+    doubled = training(made, network(made), activity=twice)
+    for part in OF_PULSES:
+        assert doubled.energy_J[part] == pytest.approx(2 * told.energy_J[part])
+    slots = sum(made.periphery.pulse_s * own.slots * updates for own, updates in _updates(made, busy))
+    assert doubled.latency_s - told.latency_s == pytest.approx(slots)
+
+
+def _times(factor: float, own: Activity) -> Activity:
+    return Activity(**{n: factor * getattr(own, n) for n in ("slots", "row_pulses", "column_pulses", "coincidences")})
+
+
+def _updates(made: ai.Design, busy: list[dict[str, Activity]]) -> list[tuple[Activity, float]]:
+    """The activity of each array and its updates by one sample."""
+    shapes = [(65, 16), (17, 10)]
+    works = [made.rule.work(*shape, 1, made.training.batch) or {} for shape in shapes]
+    return [
+        (arrays[n], w.updates + w.row_updates + w.rows_pulsed) for arrays, work in zip(busy, works, strict=True) for n, w in work.items()
+    ]
+
+
+def test_a_run_on_mnist_has_about_the_activity_that_is_assumed(mnist_dir):
+    """The network that the assumption was measured on, with a tenth of the samples: within a factor of 2.5."""
+    made = design(network={"hidden": [256]})
+    found = ai.evaluate(made, "mnist", data_dir=str(mnist_dir), limit=1000).activity
+    for k, arrays in enumerate(found.values()):
+        taken = assumed(Pulses(), 785, Work(updates=1), last=k == 1)
+        for name in ("slots", "row_pulses", "column_pulses", "coincidences"):
+            assert 1 / 2.5 < arrays["W"][name] / getattr(taken, name) < 2.5, name
+
+
+def test_trains_of_full_length_take_more_pulses_for_as_many_steps():
+    managed, full = (assumed(Pulses(update_bl_management=on), 785, Work(updates=1), last=True) for on in (True, False))
+    assert full.slots == 62 and managed.slots < 10
+    assert full.coincidences == managed.coincidences
+    assert full.row_pulses / managed.row_pulses == pytest.approx((full.slots / managed.slots) ** 0.5)
+
+
+def test_the_command_takes_the_activity_of_a_run_and_says_what_it_took(tmp_path, capsys):
+    made = design("tiki-taka-v2", technology="rpu-2016")
+    made.save(tmp_path / "d.toml")
+    assert main(["run", str(tmp_path / "d.toml"), "--limit", "100", "--out", str(tmp_path / "run"), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    command = ["cost", str(tmp_path / "d.toml"), "--activity", str(tmp_path / "run/result.json")]
+    assert main([*command, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["training_sample"]["energy_J"]["total"] == pytest.approx(result["energy_J"]["training_sample"], rel=1e-6)
+    assert told["training_sample"]["latency_s"] == pytest.approx(result["latency_s"]["training_sample"], rel=1e-6)
+    assert list(told["activity"].values()) == list(result["activity"].values())
+    assert main(command[:2]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert "assumed: as measured on MNIST" in page and "goes with the activity" in page and "steps of a device" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("no json", "must be the JSON that aimco run"),
+        ('{"accuracy": 1}', "must be the JSON that aimco run"),
+        ('{"activity": {"0": {"W": {"slots": -1.0}}}}', "slots"),
+        ('{"activity": {"0": {}}}', "must be of the 2 layers of the network, got 1"),
+        ('{"activity": {"0": {}, "2": {}}}', "must have array W in layer 1, got none"),
+    ],
+)
+def test_an_activity_that_cannot_be_is_refused(tmp_path, capsys, text, words):
+    design().save(tmp_path / "d.toml")
+    (tmp_path / "run.json").write_text(text)
+    assert main(["cost", str(tmp_path / "d.toml"), "--activity", str(tmp_path / "run.json")]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path, capsys):
+    design().save(tmp_path / "d.toml")
+    assert main(["cost", str(tmp_path / "d.toml"), "--activity", str(tmp_path / "none.json")]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_rule_that_does_not_tell_its_work_is_priced_by_one_update_and_said_to_be(tmp_path, capsys):
+    made = design("weight-transfer", cell={"kind": "capacitor-pcm"}, technology="rpu-2016")
+    made.save(tmp_path / "d.toml")
+    assert main(["cost", str(tmp_path / "d.toml")]) == 0
+    assert "one parallel update of the first array of weight-transfer" in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(InputError, match="must be of the 2 layers"):
+        training(made, network(made), activity=[])
