@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd import profiler
+from torch.optim import optimizer as torch_optimizer
 
 from aimco.networks.analog import AnalogLayer
 from aimco.networks.descent import ERRORS, SLOPE, Descent, Loss
@@ -111,6 +114,19 @@ class InMemory(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
+
+    @staticmethod
+    def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
+        """What torch puts around steps, a record for its profiler and hooks, only where there is a profiler or a hook."""
+        recorded = torch.optim.Optimizer.profile_hook_step(func)
+        everywhere = torch_optimizer._global_optimizer_pre_hooks, torch_optimizer._global_optimizer_post_hooks
+
+        @functools.wraps(func)
+        def step(self: InMemory, *args: Any, **kwargs: Any) -> Any:
+            hooks = self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks or any(everywhere)
+            return (recorded if hooks or profiler._is_profiler_enabled else func)(self, *args, **kwargs)
+
+        return step
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]

@@ -31,13 +31,13 @@ class AnalogLayer(WeightsInArrays):
         """Outputs of vectors, (E groups, ..., inputs), the first axis left out where it is 1; in the dtype of the input."""
         if _compiler() is not None:  # it must not look into arrays
             return _uncompiled()(self, x)
-        return self._affine(x)
-
-    def _affine(self, x: torch.Tensor) -> torch.Tensor:
-        autocast = torch.is_autocast_enabled("cpu")
-        if x.dtype is torch.float32 and not autocast:
+        if x.dtype is torch.float32 and not torch.is_autocast_enabled("cpu"):
             return self.after(self.product(x))
-        dtype = torch.get_autocast_dtype("cpu") if autocast else x.dtype
+        return self._converted(x)
+
+    def _converted(self, x: torch.Tensor) -> torch.Tensor:
+        """Outputs of vectors that are of another dtype, or to be given in another."""
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         if not x.is_floating_point():
             raise InputError(f"the input of {self.title} must be floating-point numbers, got {x.dtype}")
         with torch.autocast("cpu", enabled=False):
@@ -144,7 +144,10 @@ class AnalogLayer(WeightsInArrays):
     def learn(self, due: Mapping[Role, tuple[OuterProducts, Any]]) -> None:
         """Update the arrays from the gradients at weight and bias, each with the learning rate of its optimizer."""
         (first, rate), *others = due.values()
-        if len(others) == self.bias_row and all(first.agrees(other) and _same(rate, lr) for other, lr in others):
+        together = len(others) == self.bias_row
+        for other, lr in others:
+            together = together and _same(rate, lr) and first.agrees(other)
+        if together:
             for one, scale in first.passes:
                 self._update(one.rows, one, scale, rate)
             return
@@ -162,7 +165,7 @@ class AnalogLayer(WeightsInArrays):
 
 @functools.cache
 def _uncompiled() -> Any:
-    return torch.compiler.disable(AnalogLayer._affine)
+    return torch.compiler.disable(AnalogLayer.affine)
 
 
 def _same(lr: Any, other: Any) -> bool:

@@ -52,7 +52,7 @@ class Linear(AnalogLayer):
         super().__init__(Layout(in_features, out_features), bias, design, *place("linear", name, seed, seeds))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if x.ndim == 0 or x.shape[-1] != self.inputs or (len(self.seeds) > 1 and (x.ndim < 2 or x.shape[0] != len(self.seeds))):
+        if x.ndim == 0 or x.shape[-1] != self.inputs or (self.members > 1 and (x.ndim < 2 or x.shape[0] != self.members)):
             wanted = f"({self.members}, ..., {self.inputs}), members first" if self.members > 1 else f"(..., {self.inputs})"
             raise InputError(f"the input of {self.title} must be {wanted}, got {tuple(x.shape)}")
         return self.affine(x)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from aimco.networks.handle import Pass
+from aimco.record import InputError
 
 
 class Product(torch.autograd.Function):
     """y = x W on the arrays; the gradient at the inputs comes from the transposed read, that at the weights is the pair of vectors."""
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        """As torch's, without its search of all arguments for leftovers of `torch.func`, which takes longer than small products."""
+        if torch._C._are_functorch_transforms_active():
+            raise InputError("torch.func cannot transform what arrays do; take gradients of analog layers by torch.autograd")
+        return super(torch.autograd.Function, cls).apply(*args)
 
     @staticmethod
     def forward(ctx, x, weight, bias, layer, constant):
@@ -23,13 +33,12 @@ class Product(torch.autograd.Function):
     def backward(ctx, gradient):
         layer, (learns_x, learns_weight, learns_bias, *_) = ctx.layer, ctx.needs_input_grad
         z = weight = bias = None
+        in_loss = torch.is_grad_enabled()  # gradients may be part of a loss
         errors = gradient.reshape(layer.arrays, -1, layer.outputs)
-        if learns_x and torch.is_grad_enabled():  # gradients may be part of a loss
-            z = Transposed.apply(gradient, *layer.held(), layer, ctx.shape)
-        elif learns_x:
-            z = layer.read_back(errors).reshape(ctx.shape)
+        if learns_x:
+            z = Transposed.apply(gradient, *layer.held(), layer, ctx.shape) if in_loss else layer.read_back(errors).reshape(ctx.shape)
         if learns_weight or learns_bias:
-            errors = errors.detach()
+            errors = errors.detach() if in_loss else errors
             weight, bias = layer.gradients((learns_weight, learns_bias), Pass(ctx.saved_tensors[0], errors, (ctx.sum, errors.sum())))
         return z, weight, bias, None, None
 

@@ -38,6 +38,7 @@ class WeightsInArrays(Arrays):
         if not all(hasattr(design, part) for part in (*_PARTS, "network")):
             raise InputError(f"design must be an aimco.Design, got {type(design).__name__}")
         self.layout, self.rule, self.name, self.seeds = layout, design.rule, name, tuple(seeds)
+        self.members, self.arrays = len(self.seeds), len(self.seeds) * layout.groups  # ensemble members; matrices beside each other
         self.inputs, self.outputs = layout.inputs, layout.outputs
         bias = bool(bias) and design.network.bias != "none"
         self.learns_scale = design.network.output_scale == "learned"
@@ -102,16 +103,6 @@ class WeightsInArrays(Arrays):
         return nn.Parameter(torch.from_numpy(limit / (_FILL * top)).float()[:, None, None], requires_grad=False)
 
     # shapes: matrices are (E groups, rows, columns), torch's weights (E, outputs, inputs, kernel), without E for one member
-
-    @property
-    def members(self) -> int:
-        """Ensemble members."""
-        return len(self.seeds)
-
-    @property
-    def arrays(self) -> int:
-        """Matrices beside each other: members times groups."""
-        return len(self.seeds) * self.layout.groups
 
     @property
     def _lead(self) -> tuple[int, ...]:
