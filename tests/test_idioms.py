@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, TensorDataset
 
 import aimco as ai
+from aimco.record import InputError
 
 IDEAL = ai.Design(device="ideal")
 
@@ -158,3 +159,18 @@ def test_a_layer_in_a_transformer_of_torch():
     assert not torch.equal(block.self_attn.q_proj.stored, before)
     with torch.no_grad():
         assert block.eval()(x).shape == x.shape
+
+
+def test_functional_transforms_are_refused_in_one_sentence():
+    layer = ai.nn.Linear(4, 3, design=ai.Design(device="ideal"), seed=0)
+    with pytest.raises(InputError, match=r"torch\.autograd"):
+        torch.func.vmap(layer)(torch.rand(5, 2, 4))
+
+
+def test_hooks_around_steps_run():
+    layer, seen = ai.nn.Linear(4, 3, design=ai.Design(device="ideal"), seed=0), []
+    optimizer = ai.optim.InMemory(layer.parameters(), lr=0.1)
+    optimizer.register_step_pre_hook(lambda *_: seen.append("before"))
+    optimizer.register_step_post_hook(lambda *_: seen.append("after"))
+    optimizer.step()
+    assert seen == ["before", "after"]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.autograd import profiler
-from torch.optim import optimizer as torch_optimizer
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from aimco.networks.analog import AnalogLayer
 from aimco.networks.descent import ERRORS, SLOPE, Descent, Loss
@@ -119,7 +119,7 @@ class InMemory(torch.optim.Optimizer):
     def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
         """What torch puts around steps, a record for its profiler and hooks, only where there is a profiler or a hook."""
         recorded = torch.optim.Optimizer.profile_hook_step(func)
-        everywhere = torch_optimizer._global_optimizer_pre_hooks, torch_optimizer._global_optimizer_post_hooks
+        everywhere = _global_optimizer_pre_hooks, _global_optimizer_post_hooks
 
         @functools.wraps(func)
         def step(self: InMemory, *args: Any, **kwargs: Any) -> Any:
@@ -136,20 +136,27 @@ class InMemory(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         due: dict[AnalogLayer, dict[Any, tuple[Any, Any]]] = {}
+        others: list[tuple[torch.Tensor, torch.Tensor, Any]] = []
         for group in self.param_groups:
             lr = group["lr"]
             for parameter in group["params"]:
-                if type(parameter) is AnalogParameter and (gradient := parameter.grad) is not None:
+                gradient = parameter.grad
+                if gradient is None:
+                    continue
+                if type(parameter) is AnalogParameter:
                     due.setdefault(parameter.layer, {})[parameter.role] = gradient, lr
+                else:
+                    others.append((parameter, gradient, lr))
         for layer, gradients in due.items():
             if not self._may_learn(layer, gradients):
                 return loss
         for layer, gradients in due.items():
             layer.learn(gradients)
-        if self._make is None:
-            self._descend()
-        elif self.digital is not None:
+        if self.digital is not None:
             self.digital.step()
+        elif self._make is None:
+            for parameter, gradient, lr in others:  # plain SGD
+                parameter.sub_(gradient * lr) if isinstance(lr, torch.Tensor) else parameter.add_(gradient, alpha=-lr)
         return loss
 
     def _may_learn(self, layer: AnalogLayer, gradients: dict[Any, tuple[Any, Any]]) -> bool:
@@ -170,14 +177,6 @@ class InMemory(torch.optim.Optimizer):
                 )
             seen = gradient
         return True
-
-    def _descend(self) -> None:
-        """Plain SGD of what is not in arrays."""
-        for group in self.param_groups:
-            lr = group["lr"]
-            for parameter in group["params"]:
-                if parameter.grad is not None and not isinstance(parameter, AnalogParameter):
-                    parameter.sub_(parameter.grad * lr) if isinstance(lr, torch.Tensor) else parameter.add_(parameter.grad, alpha=-lr)
 
     def __getstate__(self) -> dict[str, Any]:
         own = {n: getattr(self, n) for n in ("_lr", "_make", "digital", "skip_non_finite")}

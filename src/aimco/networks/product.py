@@ -18,7 +18,7 @@ class Product(torch.autograd.Function):
         """As torch's, without its search of all arguments for leftovers of `torch.func`, which takes longer than small products."""
         if torch._C._are_functorch_transforms_active():
             raise InputError("torch.func cannot transform what arrays do; take gradients of analog layers by torch.autograd")
-        return super(torch.autograd.Function, cls).apply(*args)
+        return super(torch.autograd.Function, cls).apply(*args)  # pyright: ignore[reportAttributeAccessIssue]
 
     @staticmethod
     def forward(ctx, x, weight, bias, layer, constant):
