@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 from aimco.study.workers import one_thread
@@ -27,6 +28,12 @@ def one_thread_in_each_of_many_processes() -> None:
     """Tests that run side by side would only wake each other's threads."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         one_thread()
+
+
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """Layers draw their seeds from torch's generator: each test starts from the same."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

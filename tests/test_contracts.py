@@ -374,7 +374,7 @@ def test_an_ensemble_member_equals_its_solo_run(rule):
         optimizer = ai.optim.InMemory(model.parameters(), lr=lr)
         for k in range(100):
             optimizer.zero_grad()
-            out = model(x[k]).reshape(-1, 4)
+            out = model(x[k].expand(len(members), *x[k].shape) if len(members) > 1 else x[k]).reshape(-1, 4)
             (torch.nn.functional.cross_entropy(out, y[k].repeat(len(members)), reduction="none").sum() / 10).backward()
             optimizer.step()
         return model

@@ -112,7 +112,7 @@ def right(kind: str):
             "mvm": {"voltages": x, "again": (np.ones((E, B), bool), again)},
             "mvm_t": {"voltages": d, "again": (np.ones((E, B), bool), again)},
             "pulse": batch | {"take": (1, [2, -2, 0.5, None, NAN, "1"])},
-            "program": everywhere["program"] | {"tolerance": (0.1, [-1.0, 0.0, NAN, INF, "1"]), "rounds": (3, [n for n in WRONG_COUNTS if n is not None])},
+            "program": everywhere["program"] | {"tolerance": (0.1, [-1.0, 0.0, NAN, INF, "1"]), "rounds": (3, WRONG_COUNTS[:6])},
         },
         "tile": {"read_devices": {"k": (0, [1, *WRONG_INDEX])}},
         "matrix": {"pulse_line": {"k": (0, WRONG_INDEX), "pulses": (line[:, 0], wrong_pulses(E, C))}},

@@ -16,7 +16,7 @@ from aimco.ensemble import stack
 from aimco.kernels import filters
 from aimco.learning import Rule, clock, reads_between, turns
 from aimco.mapping import AnalogMatrix
-from aimco.networks.layers import Linear
+from aimco.networks.linear import Linear
 from aimco.periphery import Periphery
 from aimco.tile import Tile
 from aimco.zero_shift import rest, zero_shift
@@ -192,7 +192,8 @@ def test_tiki_taka_moves_one_row_of_c_after_the_other_by_what_it_reads_of_a():
 def test_tiki_taka_v2_is_its_pseudo_code():
     """A sample at a time on steady devices: A by pulses, one row read every 2 samples, W by whole parts of the filter."""
     rule = {"kind": "tiki-taka-v2", "lr": 0.5, "lr_fast": 0.05, "scale_fast": False, "transfer_every": 2, "granularity": 2.0}
-    layer = Linear(3, 2, False, design=design(rule | {"reference": "none", "most_pulses": 1}, device=STEADY))
+    rule |= {"reference": "none", "most_pulses": 1}
+    layer = Linear(3, 2, False, design=design(rule, device=STEADY), name="linear", seed=0)  # of draws that touch no whole number
     a, w, h = layer.matrices["A"], layer.matrices["W"], np.zeros((3, 2))
     x, d = torch.rand(1, 24, 3, generator=torch.Generator().manual_seed(0)), torch.ones(1, 24, 2)
     expected = w.weights[0].numpy().copy()

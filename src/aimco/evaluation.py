@@ -24,8 +24,9 @@ from aimco.design import Design
 from aimco.divergence import Diverged, chance
 from aimco.ensemble import stack
 from aimco.ledger import Counts
+from aimco.networks.analog import AnalogLayer
 from aimco.networks.build import WHOLE, build
-from aimco.networks.layers import AnalogLayer, analog_layers
+from aimco.networks.layers import analog_layers
 from aimco.notes import leaks, notes
 from aimco.optim import descent_of
 from aimco.periphery import across
@@ -326,7 +327,8 @@ def accuracy(model: nn.Sequential, task: Task, members: int = 1, batch: int = 10
         return -(layer.stored - task.target).flatten(1).std(1)
     right = torch.zeros(members)
     for x, y in zip(task.test_x.split(batch), task.test_y.split(batch), strict=True):
-        right += (model(x).argmax(-1) == y).reshape(members, -1).float().sum(1)
+        seen = x.expand(members, *x.shape) if members > 1 else x
+        right += (model(seen).argmax(-1) == y).reshape(members, -1).float().sum(1)
     return right / len(task.test_x)
 
 

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd import profiler
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from aimco.arrays.doors import finite
+from aimco.networks.analog import AnalogLayer
 from aimco.networks.descent import ERRORS, SLOPE, Descent, Loss
 from aimco.networks.end_to_end import EndToEnd
-from aimco.networks.layers import AnalogParameter, Linear
+from aimco.networks.handle import AnalogParameter, OuterProducts
+from aimco.networks.linear import Linear
 from aimco.networks.on_chip import OnChip
+from aimco.record import InputError
 
 
 class InMemory(torch.optim.Optimizer):
-    """Analog parameters learn by the rule of their design, all others by plain SGD.
+    """Analog layers learn by the rule of their design, all other parameters by a torch optimizer.
 
     Args:
-        params: parameters or groups, as in torch.optim. lr: learning rate, a number or (E, 1, 1) for an ensemble.
+        params: Parameters or groups, as in torch.optim. A group of analog layers takes lr and nothing else.
+        lr: Learning rate, a number or (E, 1, 1) for an ensemble; that of the rule (`design.rule.lr`) when absent, which plays no part
+            where it is given here.
+        digital: Torch optimizer of the parameters that are not in arrays, a class or a `functools.partial` of one with its options;
+            plain SGD when absent. Each group is then split in two, analog first.
+        skip_non_finite: Whether a step whose inputs or gradients are NaN or infinite is left out; an error when not.
+
+    Raises:
+        InputError: An option that arrays cannot follow, a negative learning rate.
 
     Example:
         >>> import torch, aimco as ai
@@ -29,34 +44,163 @@ class InMemory(torch.optim.Optimizer):
         >>> optimizer.step()
     """
 
-    def __init__(self, params: Iterable[Any], lr: Any = 0.1) -> None:
-        if isinstance(lr, float | int) and not lr >= 0:
-            raise ValueError(f"lr must be at least 0, got {lr}")
-        super().__init__(params, {"lr": lr})
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: Any = None,
+        *,
+        digital: Callable[..., torch.optim.Optimizer] | None = None,
+        skip_non_finite: bool = False,
+        **others: Any,
+    ) -> None:
+        for name in others:
+            raise InputError(
+                f"{name} is nothing that arrays can do; give it to the other parameters: digital=partial(torch.optim.SGD, {name}=...)"
+            )
+        self._lr, self._make, self.digital, self.skip_non_finite = lr, digital, None, skip_non_finite
+        groups = list(params)
+        super().__init__(groups, {"lr": self._rate(groups) if lr is None else lr})
+
+    def _rate(self, groups: list[Any]) -> Any:
+        """The learning rate of the rules, a number or (E, 1, 1)."""
+        flat = (p for g in groups for p in (_members(g["params"]) if isinstance(g, dict) else [g[1] if isinstance(g, tuple) else g]))
+        rates = {p.layer.rule.lr for p in flat if isinstance(p, AnalogParameter)}
+        if len(rates) > 1:
+            raise InputError(f"lr must be given, since the rules of the layers have several: {', '.join(str(r) for r in rates)}")
+        rate = next(iter(rates), 0.1)
+        return torch.tensor(rate)[:, None, None] if isinstance(rate, tuple) else rate
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group; see `torch.optim.Optimizer.add_param_group`."""
+        lr = param_group.get("lr", self.defaults["lr"])
+        if not isinstance(lr, torch.Tensor) and (isinstance(lr, bool) or not isinstance(lr, float | int) or not 0 <= lr < math.inf):
+            raise InputError(f"lr must be a number of at least 0, got {lr!r}")
+        names = _members(param_group["params"])
+        analog = [p for p in names if isinstance(_unnamed(p), AnalogParameter)]
+        for name in param_group.keys() - {"params", "lr", "param_names", "initial_lr", "analog"}:
+            if analog and param_group[name]:
+                raise InputError(
+                    f"{name} is nothing that arrays can do, got it in the group of {_unnamed(analog[0]).layer.title}; give the other "
+                    "parameters a group of their own"
+                )
+        if self._make is None:
+            super().add_param_group(param_group)
+        else:
+            self._split(param_group, analog, [p for p in names if not isinstance(_unnamed(p), AnalogParameter)])
+        for p in analog:
+            _unnamed(p).holders.add(self)
+
+    def _split(self, group: dict[str, Any], analog: list[Any], others: list[Any]) -> None:
+        """One group of analog parameters, and one that the digital optimizer and this one share."""
+        if analog:
+            super().add_param_group({"lr": group.get("lr", self.defaults["lr"]), "params": analog})
+        if not others:
+            return
+        own = {**group, "params": others}
+        if "lr" not in own and "lr" not in getattr(self._make, "keywords", {}):
+            own["lr"] = self.defaults["lr"]
+        if self.digital is None:
+            assert self._make is not None
+            self.digital = self._make([own])
+        else:
+            self.digital.add_param_group(own)
+        self.digital.state = self.state
+        self.param_groups.append(self.digital.param_groups[-1])
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop gradients, as in torch, which also takes the time of it."""
+        if not set_to_none:
+            super().zero_grad(set_to_none)
+            return
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    @staticmethod
+    def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
+        """What torch puts around steps, a record for its profiler and hooks, only where there is a profiler or a hook."""
+        recorded = torch.optim.Optimizer.profile_hook_step(func)
+        everywhere = _global_optimizer_pre_hooks, _global_optimizer_post_hooks
+
+        @functools.wraps(func)
+        def step(self: InMemory, *args: Any, **kwargs: Any) -> Any:
+            hooks = self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks or any(everywhere)
+            return (recorded if hooks or profiler._is_profiler_enabled else func)(self, *args, **kwargs)
+
+        return step
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """One update from all backward passes since zero_grad."""
+        """One update from what the gradients hold."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        due: dict[AnalogLayer, dict[Any, tuple[Any, Any]]] = {}
+        others: list[tuple[torch.Tensor, torch.Tensor, Any]] = []
         for group in self.param_groups:
             lr = group["lr"]
             for parameter in group["params"]:
-                if isinstance(parameter, AnalogParameter):
-                    parameter.layer.learn(lr)
-                elif parameter.grad is not None:
-                    parameter.sub_(parameter.grad * lr) if isinstance(lr, torch.Tensor) else parameter.add_(parameter.grad, alpha=-lr)
+                gradient = parameter.grad
+                if gradient is None:
+                    continue
+                if type(parameter) is AnalogParameter:
+                    due.setdefault(parameter.layer, {})[parameter.role] = gradient, lr
+                else:
+                    others.append((parameter, gradient, lr))
+        for layer, gradients in due.items():
+            if not self._may_learn(layer, gradients):
+                return loss
+        for layer, gradients in due.items():
+            layer.learn(gradients)
+        if self.digital is not None:
+            self.digital.step()
+        elif self._make is None:
+            for parameter, gradient, lr in others:  # plain SGD
+                parameter.sub_(gradient * lr) if isinstance(lr, torch.Tensor) else parameter.add_(gradient, alpha=-lr)
         return loss
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget gradients and what backward passes left in analog layers."""
+    def _may_learn(self, layer: AnalogLayer, gradients: dict[Any, tuple[Any, Any]]) -> bool:
+        """Whether gradients are such that arrays can be pulsed by them."""
+        seen = None
+        for role, (gradient, _) in gradients.items():
+            if type(gradient) is not OuterProducts or gradient.rest is not None:
+                raise InputError(
+                    f"{layer.title} learns from products of inputs and errors alone, and its {role} has another gradient: of a penalty on "
+                    "the weights themselves, or of passes before this optimizer was made"
+                )
+            if (seen is None or not gradient.agrees(seen)) and not gradient.finite:
+                if self.skip_non_finite:
+                    return False
+                raise InputError(
+                    f"{layer.title} has NaN or infinite inputs or gradients; nothing was pulsed; "
+                    "InMemory(..., skip_non_finite=True) skips such steps"
+                )
+            seen = gradient
+        return True
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = {n: getattr(self, n) for n in ("_lr", "_make", "digital", "skip_non_finite")}
+        return {**super().__getstate__(), **own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
         for group in self.param_groups:
             for parameter in group["params"]:
                 if isinstance(parameter, AnalogParameter):
-                    parameter.layer.forget()
-        super().zero_grad(set_to_none)
+                    parameter.holders.add(self)
+        if self.digital is not None:  # groups and state are shared again after they were loaded
+            self.digital.state = self.state
+            self.digital.param_groups = [g for g in self.param_groups if not isinstance(g["params"][0], AnalogParameter)]
+
+
+def _members(params: Any) -> list[Any]:
+    return [params] if isinstance(params, torch.Tensor) else list(params)
+
+
+def _unnamed(parameter: Any) -> Any:
+    """The parameter of a pair of name and parameter."""
+    return parameter[1] if isinstance(parameter, tuple) else parameter
 
 
 class DescentByTorch:
@@ -69,12 +213,14 @@ class DescentByTorch:
     def step(self, x: torch.Tensor, y: torch.Tensor, lr: Any) -> torch.Tensor:
         """Learn from one batch; see `Descent.step`."""
         self.optimizer.zero_grad()
-        out = self.model(x)
+        alone = x.shape[0] == 1
+        out = self.model(x[0] if alone else x)
         with torch.no_grad():
-            loss, d = self.error(out, y)
+            loss, d = self.error(out[None] if alone else out, y)
             finite("training", "the loss", loss)
-        out.backward(d.neg_())
-        self.optimizer.param_groups[0]["lr"] = lr
+        out.backward(d[0].neg_() if alone else d.neg_())
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
         self.optimizer.step()
         return loss
 

@@ -57,6 +57,7 @@ class Tile:
         options["reference_error"] = reference_error if reference != "mid-range" else cell.reference_error
         made = zip(cell.devices(device), named, strict=True)
         self.crossbars = [Crossbar(one, rows, columns, names=own, **options) for one, own in made]
+        self.crossbar = self.crossbars[0]  # the array of the first device of the cells
         self.signs: tuple[float, ...] = cell.signs
         self.updates = 0
         self.cell, self.periphery, self.shape = cell, periphery, self.crossbar.shape
@@ -73,11 +74,6 @@ class Tile:
         self._scaled = periphery.pulses.update_management or periphery.pulses.update_bl_management
         self._counts = Counts()
         self._rates: dict[float, np.ndarray] = {}
-
-    @property
-    def crossbar(self) -> Crossbar:
-        """The array of the first device of the cells."""
-        return self.crossbars[0]
 
     @property
     def step(self) -> np.ndarray:

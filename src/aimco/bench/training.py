@@ -15,7 +15,7 @@ from aimco.bench.timing import OnCase, median, row, rpu_like
 from aimco.design import Design
 from aimco.evaluation import evaluate, evaluate_many
 from aimco.networks.descent import Descent
-from aimco.networks.layers import Linear
+from aimco.networks.linear import Linear
 from aimco.optim import InMemory
 
 _LR = 0.05

@@ -7,7 +7,7 @@ back to it: `update(arrays, state, x, d, lr)` reads like the paper's pseudo-code
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -74,29 +74,29 @@ class Rule(Kinded):
     def mvm(self, arrays: Mapping[str, AnalogMatrix], state: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         """Outputs of the layer, y = x W, with W the sum of the shares."""
 
-        def product(name: str) -> torch.Tensor:
+        parts = []
+        for name, share in self.shares().items():
             signs = self.signs(state, name)
-            return arrays[name].read("mvm", x if signs is None else x * signs[:, None])
-
-        return _sum((share, product(name)) for name, share in self.shares().items())
+            parts.append((share, arrays[name].read("mvm", x if signs is None else x * signs[:, None])))
+        return _sum(parts)
 
     def mvm_t(self, arrays: Mapping[str, AnalogMatrix], state: Mapping[str, torch.Tensor], d: torch.Tensor) -> torch.Tensor:
         """Errors at the inputs of the layer, z = d W^T."""
 
-        def product(name: str) -> torch.Tensor:
+        parts = []
+        for name, share in self.shares().items():
             signs, z = self.signs(state, name), arrays[name].read("mvm_t", d)
-            return z if signs is None else z * signs[:, None]
-
-        return _sum((share, product(name)) for name, share in self.shares().items())
+            parts.append((share, z if signs is None else z * signs[:, None]))
+        return _sum(parts)
 
     def stored(self, arrays: Mapping[str, AnalogMatrix], state: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The weights of the layer, (E, rows, columns), the sum of the shares: for tests and plots."""
 
-        def weights(name: str) -> torch.Tensor:
-            signs = self.signs(state, name)
-            return arrays[name].weights if signs is None else arrays[name].weights * signs[:, :, None]
-
-        return _sum((share, weights(name)) for name, share in self.shares().items())
+        parts = []
+        for name, share in self.shares().items():
+            signs, weights = self.signs(state, name), arrays[name].weights
+            parts.append((share, weights if signs is None else weights * signs[:, :, None]))
+        return _sum(parts)
 
     @property
     def weights_on(self) -> str:
@@ -181,8 +181,10 @@ class Referenced(Rule):
         return [f"arrays start exactly at their {self.reference.replace('-', ' ')}s; what finding them costs is not counted"]
 
 
-def _sum(parts: Iterable[tuple[Any, torch.Tensor]]) -> torch.Tensor:
-    scaled = [part if np.ndim(share) == 0 and share == 1 else part * across(share, part.shape[0]) for share, part in parts]
+def _sum(parts: list[tuple[Any, torch.Tensor]]) -> torch.Tensor:
+    if len(parts) == 1 and parts[0][0] == 1.0:
+        return parts[0][1]
+    scaled = [part if isinstance(share, float) and share == 1 else part * across(share, part.shape[0]) for share, part in parts]
     return scaled[0] if len(scaled) == 1 else torch.stack(scaled).sum(0)
 
 

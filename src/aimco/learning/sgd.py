@@ -30,5 +30,11 @@ class Sgd(Referenced):
     def work(self, rows, columns, vectors, batch):
         return {"W": Work(updates=vectors)}
 
+    def mvm(self, arrays, state, x):
+        return arrays["W"].mvm(x)
+
+    def mvm_t(self, arrays, state, d):
+        return arrays["W"].mvm_t(d)
+
     def update(self, arrays, state, x, d, lr):
         arrays["W"].send(x, d, lr)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from aimco.networks.conv import Conv2d
 from aimco.networks.end_to_end import EndToEnd
-from aimco.networks.layers import Conv2d, Linear
+from aimco.networks.linear import Linear
 from aimco.networks.on_chip import OnChip
 from aimco.record import InputError
 

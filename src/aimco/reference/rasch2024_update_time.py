@@ -8,7 +8,7 @@ import torch
 
 from aimco.cost.price import price
 from aimco.design import Design
-from aimco.networks.layers import Linear
+from aimco.networks.linear import Linear
 from aimco.reference import Row, Settings
 
 SOURCE = (
@@ -48,7 +48,7 @@ def update_ns(made: Design) -> float:
     Tiki-Taka v2 adds a read, one slot and 2 N operations every n_s samples, AGAD 6 N; mixed precision 2 N^2 + N operations and, every
     batch, N slots; residual learning a read and a train for each transfer.
     """
-    layer = Linear(SIZE, SIZE, False, design=made)
+    layer = Linear(SIZE, SIZE, False, design=made, name="linear", seed=0)
     draws = torch.Generator().manual_seed(0)
     lr = 0.01
     if made.rule.kind == "mixed-precision":  # every weight is due one pulse when it is written

@@ -1,0 +1,400 @@
+"""The weights of an analog layer as torch Parameters, and the gradients that arrays learn from.
+
+An `AnalogParameter` has the shape of torch's weight or bias and holds no numbers: reading it reads the arrays, writing it
+writes and verifies. Its gradient, `OuterProducts`, keeps the vectors of each backward pass instead of their product, since
+arrays are pulsed by vectors: dL/dW = sum x^T d. Autograd accumulates, optimizers drop and clipping scales it like any other
+gradient, so what an optimizer step will pulse is always what `.grad` holds.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+import torch
+from torch.utils._pytree import tree_map_only
+
+from aimco.record import InputError
+
+if TYPE_CHECKING:
+    from aimco.networks.analog import AnalogLayer
+
+aten = torch.ops.aten
+_DETACH = aten.detach.default
+Role = Literal["weight", "bias"]
+
+
+class Pass:
+    """What one backward pass leaves for an update.
+
+    Args:
+        rows: inputs on the rows, the constant of the bias row included, (E, B, rows).
+        errors: gradients at the outputs, (E, B, columns).
+        sums: of both, taken while they are in the cache: finite unless a number is not, or they are huge.
+    """
+
+    __slots__ = ("errors", "rows", "sums")
+
+    def __init__(self, rows: torch.Tensor, errors: torch.Tensor, sums: tuple[torch.Tensor, torch.Tensor]) -> None:
+        self.rows, self.errors, self.sums = rows, errors, sums
+
+    @property
+    def finite(self) -> bool:
+        """Whether no number is NaN or infinite."""
+        if math.isfinite(self.sums[0].item()) and math.isfinite(self.sums[1].item()):
+            return True
+        return bool(self.rows.isfinite().all() and self.errors.isfinite().all())  # the sum of large numbers may overflow
+
+
+class InArrays(torch.Tensor):
+    """A tensor whose numbers are elsewhere (abstract): operations on it are operations on what it stands for.
+
+    Args:
+        layer: whose weights it is about. role: the weight or the bias of the layer.
+    """
+
+    layer: AnalogLayer
+    role: Role
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if func is _DETACH and type(args[0]) is OuterProducts:  # of every gradient that is kept: the way must be short
+            return args[0]  # shares what it holds, as what is detached does in torch
+        return _dispatch(func, args, kwargs or {})
+
+    def values(self) -> torch.Tensor:
+        """Its numbers as a plain tensor."""
+        raise NotImplementedError
+
+    def numpy(self, *, force: bool = False) -> Any:
+        return self.values().numpy(force=force)
+
+    def tolist(self) -> Any:
+        return self.values().tolist()
+
+    def __array__(self, *args: Any) -> Any:
+        return self.values().__array__(*args)
+
+
+class AnalogParameter(InArrays):
+    """The weight or the bias of a layer, of which the numbers are in arrays; a `torch.nn.Parameter` to torch.
+
+    Args:
+        shape: as in torch, after the members of an ensemble. requires_grad: whether the layer learns.
+    """
+
+    holders: weakref.WeakSet[Any]  # optimizers that teach it
+
+    def __new__(cls, layer: AnalogLayer | None, role: Role, shape: tuple[int, ...], requires_grad: bool = True) -> AnalogParameter:
+        made = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=torch.float32, requires_grad=requires_grad)  # type: ignore[attr-defined]
+        made.role, made.holders, made._is_param = role, weakref.WeakSet(), True
+        if layer is not None:
+            made.layer = layer
+        return made
+
+    def values(self) -> torch.Tensor:
+        return self.layer.read_parameter(self.role)
+
+    def write(self, values: torch.Tensor, only: torch.Tensor | None = None) -> None:
+        """Write and verify in the arrays; the weights of a mask alone, all when absent."""
+        self.layer.write_parameter(self.role, values.expand(self.shape).float(), only)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> AnalogParameter:
+        import copy
+
+        if id(self) not in memo:
+            memo[id(self)] = AnalogParameter(None, self.role, tuple(self.shape), self.requires_grad)
+            memo[id(self)].layer = copy.deepcopy(self.layer, memo)
+        return memo[id(self)]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return AnalogParameter, (None, self.role, tuple(self.shape), self.requires_grad), {"layer": self.layer}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.layer = state["layer"]
+
+    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
+        return f"{self.role} of {self.layer.title}, read from its arrays:\n{self.values()!r}"
+
+
+class OuterProducts(InArrays):
+    """Gradient of an `AnalogParameter`: the passes behind it, each times a number, and what was summed up of others.
+
+    Args:
+        passes: vectors of backward passes, and what each is multiplied by. rest: sum of what no optimizer will need the vectors of: where
+            none holds the parameter, the vectors of one pass are kept, and of more their sum, in the memory that torch takes.
+    """
+
+    rest: torch.Tensor | None
+
+    def __new__(
+        cls, of: weakref.ref[AnalogLayer], role: Role, shape: Any, passes: list[tuple[Pass, float]], rest: torch.Tensor | None = None
+    ) -> OuterProducts:
+        made = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=torch.float32)  # type: ignore[attr-defined]
+        made.of, made.role, made.rest = of, role, rest
+        made._entries, made._count = passes, len(passes)
+        return made
+
+    # A sum extends the list of its first term, which sees its own part alone: thousands of time steps add up in linear time.
+    _entries: list[tuple[Pass, float]]
+    _count: int
+
+    @property
+    def passes(self) -> list[tuple[Pass, float]]:
+        """Vectors of backward passes, and what each is multiplied by."""
+        return self._entries if self._count == len(self._entries) else self._entries[: self._count]
+
+    of: weakref.ref[AnalogLayer]  # weak, since a layer holds its parameters and they their gradients
+
+    @property
+    def layer(self) -> AnalogLayer:
+        layer = self.of()
+        if layer is None:
+            raise InputError("the gradient belongs to an analog layer that is gone; keep the layer while its gradients are used")
+        return layer
+
+    @property
+    def held(self) -> bool:
+        """Whether an optimizer teaches the parameter."""
+        return bool(getattr(self.layer, self.role).holders)
+
+    def like(self, passes: list[tuple[Pass, float]], rest: torch.Tensor | None) -> OuterProducts:
+        """Another gradient of the same parameter."""
+        return OuterProducts(self.of, self.role, self.shape, passes, rest)
+
+    def values(self) -> torch.Tensor:
+        total = torch.zeros(self.shape) if self.rest is None else self.rest.clone()
+        for one, scale in self.passes:
+            total.add_(self.layer.gradient_of(self.role, one), alpha=scale)
+        return total
+
+    def scaled(self, factor: float) -> tuple[list[tuple[Pass, float]], torch.Tensor | None]:
+        """Passes and rest of this gradient times a number."""
+        return [(one, scale * factor) for one, scale in self.passes], None if self.rest is None else self.rest * factor
+
+    def plus(self, other: Any, alpha: float = 1.0) -> tuple[list[tuple[Pass, float]], torch.Tensor | None]:
+        """Passes and rest of the sum of this gradient and another."""
+        if isinstance(other, OuterProducts):
+            passes, rest = (other.passes, other.rest) if alpha == 1 else other.scaled(alpha)
+        else:
+            passes, rest = [], other * alpha
+        total = rest if self.rest is None else self.rest if rest is None else self.rest + rest
+        if (self._count or self.rest is not None) and not self.held:
+            return [], self.like([*self.passes, *passes], total).values()
+        if self._count < len(self._entries):
+            return [*self.passes, *passes], total
+        self._entries.extend(passes)
+        return self._entries, total
+
+    @property
+    def finite(self) -> bool:
+        """Whether no number is NaN or infinite."""
+        if self.rest is not None and not self.rest.isfinite().all():
+            return False
+        return all([one.finite and math.isfinite(scale) for one, scale in self.passes])
+
+    def agrees(self, other: OuterProducts) -> bool:
+        """Whether another gradient is of the same passes at the same scales."""
+        if self._count != other._count:
+            return False
+        if self._count == 1 and self._entries[0] is other._entries[0]:
+            return True
+        for mine, theirs in zip(self.passes, other.passes, strict=True):
+            if mine is not theirs and (mine[0] is not theirs[0] or mine[1] != theirs[1]):
+                return False
+        return True
+
+    def take(self, passes: list[tuple[Pass, float]], rest: torch.Tensor | None) -> OuterProducts:
+        """Become another gradient, in place."""
+        self._entries, self._count, self.rest = passes, len(passes), rest
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> OuterProducts:
+        return memo.setdefault(id(self), self.like(self.passes, self.rest))
+
+    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
+        return f"gradient at the {self.role} of {self.layer.title}, of {len(self.passes)} backward passes:\n{self.values()!r}"
+
+
+# What torch does to gradients and parameters. An operation says NotImplemented where it is not about these.
+
+
+def _same(t: Any, **_: Any) -> Any:
+    if isinstance(t, OuterProducts):
+        return t
+    return AnalogParameter(t.layer, t.role, tuple(t.shape), False)
+
+
+def _clone(t: Any, **_: Any) -> Any:
+    return t.like(t.passes, t.rest) if isinstance(t, OuterProducts) else NotImplemented
+
+
+def _new(t: Any, size: Any, *_: Any, **__: Any) -> Any:
+    return t.like([], None) if isinstance(t, OuterProducts) and tuple(size) == tuple(t.shape) else NotImplemented
+
+
+def _add(a: Any, b: Any, alpha: float = 1) -> Any:
+    return a.like(*a.plus(b, alpha)) if isinstance(a, OuterProducts) and isinstance(b, OuterProducts) else NotImplemented
+
+
+def _add_(a: Any, b: Any, alpha: float = 1) -> Any:
+    return a.take(*a.plus(b, alpha)) if isinstance(a, OuterProducts) else NotImplemented
+
+
+def _number(value: Any) -> float | None:
+    """A number, also of a tensor of one."""
+    if isinstance(value, torch.Tensor):
+        return value.item() if value.numel() == 1 and not isinstance(value, InArrays) else None
+    return value
+
+
+def _mul(a: Any, b: Any) -> Any:
+    a, b = (a, b) if isinstance(a, OuterProducts) else (b, a)
+    factor = _number(b)
+    return NotImplemented if factor is None or not isinstance(a, OuterProducts) else a.like(*a.scaled(factor))
+
+
+def _mul_(a: Any, b: Any) -> Any:
+    factor = _number(b)
+    return NotImplemented if factor is None or not isinstance(a, OuterProducts) else a.take(*a.scaled(factor))
+
+
+def _div_(a: Any, b: Any) -> Any:
+    factor = _number(b)
+    return NotImplemented if factor is None or not isinstance(a, OuterProducts) else a.take(*a.scaled(1 / factor))
+
+
+def _zero_(t: Any) -> Any:
+    return t.take([], None) if isinstance(t, OuterProducts) else NotImplemented
+
+
+def _copy_(to: Any, values: Any, *_: Any, **__: Any) -> Any:
+    if isinstance(to, OuterProducts):
+        return to.take(*((values.passes, values.rest) if isinstance(values, OuterProducts) else ([], values.clone())))
+    if isinstance(to, AnalogParameter) and not isinstance(values, OuterProducts):
+        to.write(values.values() if isinstance(values, AnalogParameter) else values)
+        return to
+    return NotImplemented
+
+
+def _unscale_(gradients: list[Any], found_inf: torch.Tensor, inverse: torch.Tensor) -> None:
+    """What a GradScaler does before a step: note what is not finite, and take its factor back."""
+    plain = [g for g in gradients if not isinstance(g, OuterProducts)]
+    if plain:
+        aten._amp_foreach_non_finite_check_and_unscale_(plain, found_inf, inverse)
+    for gradient in gradients:
+        if isinstance(gradient, OuterProducts):
+            if not gradient.finite:
+                found_inf.fill_(1.0)
+            gradient.take(*gradient.scaled(inverse.item()))
+
+
+def _each(single: Any) -> Callable[..., Any]:
+    """An operation on lists as the operation on one after the other."""
+
+    def operate(tensors: list[Any], *args: Any) -> None:
+        for k, tensor in enumerate(tensors):
+            single(tensor, *(a[k] if isinstance(a, list | tuple) else a for a in args))
+
+    return operate
+
+
+_OPERATIONS: dict[Any, Callable[..., Any]] = {
+    aten.detach.default: _same,
+    aten.alias.default: _same,
+    aten.clone.default: _clone,
+    aten.new_empty_strided.default: _new,
+    aten.add.Tensor: _add,
+    aten.add_.Tensor: _add_,
+    aten.mul.Tensor: _mul,
+    aten.mul_.Tensor: _mul_,
+    aten.mul_.Scalar: _mul_,
+    aten.div_.Tensor: _div_,
+    aten.div_.Scalar: _div_,
+    aten.zero_.default: _zero_,
+    aten.copy_.default: _copy_,
+    aten._amp_foreach_non_finite_check_and_unscale_.default: _unscale_,
+    aten._foreach_mul_.Tensor: _each(aten.mul_.Tensor),
+    aten._foreach_mul_.Scalar: _each(aten.mul_.Scalar),
+    aten._foreach_zero_.default: _each(aten.zero_.default),
+    aten._foreach_copy_.default: _each(aten.copy_.default),
+    aten._foreach_lerp_.Scalar: _each(aten.lerp_.Scalar),
+    aten._foreach_lerp_.List: _each(aten.lerp_.Tensor),
+}
+
+# Operations in place that a user means as writing: initialisation, averages of weights, clipping of weights.
+_WRITES = {
+    aten.zero_.default,
+    aten.fill_.Scalar,
+    aten.fill_.Tensor,
+    aten.uniform_.default,
+    aten.normal_.default,
+    aten.lerp_.Scalar,
+    aten.lerp_.Tensor,
+    aten.clamp_.default,
+}
+
+
+def _dispatch(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    operation = _OPERATIONS.get(func)
+    if operation is not None:
+        result = operation(*args, **kwargs)
+        if result is not NotImplemented:
+            return result
+    written = [t for t in _written(func, args, kwargs) if isinstance(t, torch.Tensor)]
+    gradients = _all(OuterProducts, args, kwargs)
+    if written and gradients:
+        _refuse_gradient(gradients[0], func)
+    parameters = [t for t in written if isinstance(t, AnalogParameter)]
+    if not parameters:
+        plain_args, plain_kwargs = tree_map_only(InArrays, lambda t: t.values(), (args, kwargs))
+        return func(*plain_args, **plain_kwargs)
+    if func not in _WRITES:
+        _refuse_write(parameters[0], func)
+    return _rewrite(func, args, kwargs)
+
+
+def _rewrite(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Read, change and write back the weights that an operation changes."""
+    parameter = args[0]
+    before = parameter.values()
+    plain = tree_map_only(InArrays, lambda t: t.values(), (args[1:], kwargs))
+    after = func(before.clone(), *plain[0], **plain[1])
+    parameter.write(after, after != before)
+    return parameter
+
+
+def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
+    """Arguments that an operation changes, lists of tensors in pieces."""
+    for k, spec in enumerate(func._schema.arguments):
+        if spec.alias_info is not None and spec.alias_info.is_write:
+            value = args[k] if k < len(args) else kwargs.get(spec.name)
+            yield from value if isinstance(value, list | tuple) else (value,)
+
+
+def _all(kind: type, *nested: Any) -> list[Any]:
+    found: list[Any] = []
+    tree_map_only(kind, found.append, nested)
+    return found
+
+
+def _refuse_gradient(gradient: OuterProducts, func: Any) -> NoReturn:
+    raise InputError(
+        f"{gradient.layer.title} is taught by the vectors behind its gradient, not by {_name(func)} of another optimizer or of parallel "
+        "training; train it in one process by aimco.optim.InMemory, with digital=torch.optim.Adam, say, for the rest"
+    )
+
+
+def _refuse_write(parameter: AnalogParameter, func: Any) -> NoReturn:
+    raise InputError(
+        f"{parameter.layer.title} has its weights in arrays, which {_name(func)} cannot change; train it by aimco.optim.InMemory, with "
+        "digital=torch.optim.Adam, say, for the rest, or write weights by its set_weights"
+    )
+
+
+def _name(func: Any) -> str:
+    return func._schema.name.split("::")[1]

@@ -1,0 +1,240 @@
+"""Each layer equals torch's where devices are ideal: outputs, gradients at inputs and at weights, over random arguments."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+import aimco as ai
+
+IDEAL = ai.Design(device="ideal")
+FEW = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+
+
+def draws(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def parts(layer: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters of a layer of ours under torch's names, and their gradients beside them."""
+    found: dict[str, torch.Tensor] = {}
+    for name, p in layer.named_parameters():
+        for what, value in (("", p.detach()), (" grad", p.grad)):
+            if value is not None:
+                found[name + what] = value + 0
+    return found
+
+
+def torch_names(layer: nn.Module, found: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Those of our matrices cut or joined as torch has them."""
+    out = {}
+    for name, value in found.items():
+        what, _, grad = name.partition(" ")
+        tail = f" {grad}" if grad else ""
+        if isinstance(layer, ai.nn.MultiheadAttention) and what[0] in "qkv":
+            continue
+        if not isinstance(layer, ai.nn.RNN | ai.nn.LSTM | ai.nn.GRU):
+            out[name] = value
+            continue
+        matrix, _, role = what.partition(".")
+        if isinstance(layer, ai.nn.GRU):
+            out[f"{role}_{matrix}{tail}"] = value
+        elif role == "weight":
+            split = value.shape[1] - layer.hidden_size
+            out[f"weight_ih_{matrix}{tail}"], out[f"weight_hh_{matrix}{tail}"] = value[:, :split], value[:, split:]
+        else:
+            out[f"bias_ih_{matrix}{tail}"], out[f"bias_hh_{matrix}{tail}"] = value, value if tail else torch.zeros_like(value)
+    if isinstance(layer, ai.nn.MultiheadAttention):
+        for role in ("weight", "bias"):
+            for tail in ("", " grad"):
+                shares = [found.get(f"{k}_proj.{role}{tail}") for k in "qkv"]
+                if shares[0] is not None and len({s.shape for s in shares}) == 1:
+                    out[f"in_proj_{role}{tail}"] = torch.cat(shares)
+                elif shares[0] is not None:
+                    out |= {f"{k}_proj_{role}{tail}": s for k, s in zip("qkv", shares, strict=True)}
+    return out
+
+
+def agree(ours: nn.Module, twin: nn.Module, *inputs: torch.Tensor, call=lambda m, *x: m(*x), tolerance: float = 1e-4) -> None:
+    """Copy our weights into the twin, and compare what both make of the inputs, and the gradients of the sum of squares."""
+    own = dict(twin.named_parameters())
+    with torch.no_grad():
+        for name, value in torch_names(ours, parts(ours)).items():
+            own[name].copy_(value)
+    made = []
+    for model in (ours, twin):
+        xs = [x.clone().requires_grad_() if x.is_floating_point() else x for x in inputs]
+        y = call(model, *xs)
+        flat = [t for t in flatten(y) if t is not None]
+        sum(t.square().sum() for t in flat).backward()
+        made.append((flat, [x.grad for x in xs if x.requires_grad]))
+    for mine, theirs in zip(*(m[0] for m in made), strict=True):
+        assert mine.shape == theirs.shape
+        torch.testing.assert_close(mine, theirs, atol=tolerance, rtol=tolerance)
+    for mine, theirs in zip(*(m[1] for m in made), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=tolerance, rtol=10 * tolerance)
+    gradients = {n[:-5]: g for n, g in torch_names(ours, parts(ours)).items() if n.endswith(" grad")}
+    assert gradients.keys() == own.keys()
+    for name, gradient in gradients.items():
+        scale = float(own[name].grad.abs().max()) + 1
+        torch.testing.assert_close(gradient / scale, own[name].grad / scale, atol=tolerance, rtol=tolerance)
+
+
+def flatten(y) -> list[torch.Tensor]:
+    return [t for part in y for t in flatten(part)] if isinstance(y, tuple) else [y]
+
+
+@FEW
+@given(
+    inputs=st.integers(1, 9),
+    outputs=st.integers(1, 9),
+    bias=st.booleans(),
+    lead=st.lists(st.integers(1, 4), max_size=3),
+    seed=st.integers(0, 99),
+)
+def test_linear(inputs, outputs, bias, lead, seed):
+    ours = ai.nn.Linear(inputs, outputs, bias, design=IDEAL, seed=seed)
+    agree(ours, nn.Linear(inputs, outputs, bias), draws(seed, *lead, inputs))
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@FEW
+@given(data=st.data())
+def test_convolutions(axes, data):
+    pick = data.draw
+    groups = pick(st.sampled_from([1, 1, 2, 3]))
+    channels, outputs = groups * pick(st.integers(1, 3)), groups * pick(st.integers(1, 3))
+    size = st.one_of(st.integers(1, 3), st.tuples(*[st.integers(1, 3)] * axes))
+    options = {"dilation": pick(size), "groups": groups, "bias": pick(st.booleans())}
+    padding = pick(st.one_of(st.sampled_from(["same", "valid"]), st.integers(0, 2), st.tuples(*[st.integers(0, 2)] * axes)))
+    options |= {"padding": padding, "padding_mode": pick(st.sampled_from(["zeros", "reflect", "replicate", "circular"]))}
+    options |= {} if padding == "same" else {"stride": pick(size)}
+    kernel, name = pick(size), f"Conv{axes}d"
+    shape = (channels, *(pick(st.integers(7, 9)) for _ in range(axes)))
+    batch = () if pick(st.booleans()) else (pick(st.integers(1, 3)),)
+    ours = getattr(ai.nn, name)(channels, outputs, kernel, **options, design=IDEAL)
+    agree(ours, getattr(nn, name)(channels, outputs, kernel, **options), draws(1, *batch, *shape))
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+@FEW
+@given(data=st.data())
+def test_recurrent_layers(name, data):
+    pick = data.draw
+    inputs, hidden, steps, batch = (pick(st.integers(1, 4)) for _ in range(4))
+    options = {n: pick(st.booleans()) for n in ("bias", "batch_first", "bidirectional")} | {"num_layers": pick(st.integers(1, 3))}
+    options |= {"nonlinearity": pick(st.sampled_from(["tanh", "relu"]))} if name == "RNN" else {}
+    ours = getattr(ai.nn, name)(inputs, hidden, **options, design=IDEAL)
+    twin = getattr(nn, name)(inputs, hidden, **options)
+    kind = pick(st.sampled_from(["batch", "states", "one", "packed"]))
+    x = draws(2, *((batch, steps) if options["batch_first"] else (steps, batch)), inputs)
+    first = [draws(3 + k, options["num_layers"] * (1 + options["bidirectional"]), batch, hidden) for k in range(1 + (name == "LSTM"))]
+    if kind == "one":
+        agree(ours, twin, draws(2, steps, inputs))
+    elif kind == "packed":
+        lengths = [pick(st.integers(1, steps)) for _ in range(batch)]
+
+        def packed(model, x, *first):
+            sequences = pack_padded_sequence(x, lengths, batch_first=options["batch_first"], enforce_sorted=False)
+            y, last = model(sequences, first if len(first) > 1 else first[0])
+            return y.data, last
+
+        agree(ours, twin, x, *first, call=packed)
+    else:
+        given_states = first if kind == "states" else []
+        agree(ours, twin, x, *given_states, call=lambda m, x, *s: m(x, (s if len(s) > 1 else s[0]) if s else None))
+
+
+@FEW
+@given(data=st.data())
+def test_attention(data):
+    pick = data.draw
+    heads = pick(st.integers(1, 3))
+    size, queries, keys, batch = heads * pick(st.integers(1, 3)), pick(st.integers(1, 4)), pick(st.integers(1, 4)), pick(st.integers(1, 3))
+    options = {n: pick(st.booleans()) for n in ("bias", "add_zero_attn", "batch_first")}
+    kdim, vdim = (pick(st.sampled_from([size, size + 1])) for _ in range(2))
+    options |= {"kdim": kdim, "vdim": vdim} if (kdim, vdim) != (size, size) and not options["bias"] else {}
+    kdim, vdim = options.get("kdim", size), options.get("vdim", size)
+    ours = ai.nn.MultiheadAttention(size, heads, **options, design=IDEAL)
+    axes = (lambda n: (batch, n)) if options["batch_first"] else (lambda n: (n, batch))
+    inputs = [draws(k, *axes(n), features) for k, (n, features) in enumerate(((queries, size), (keys, kdim), (keys, vdim)))]
+    masks = {"attn_mask": draws(5, queries, keys) if pick(st.booleans()) else None, "average_attn_weights": pick(st.booleans())}
+    if pick(st.booleans()):
+        hidden = torch.zeros(batch, keys, dtype=torch.bool)
+        hidden[:, 1:] = draws(6, batch, keys - 1) > 0
+        masks["key_padding_mask"] = torch.zeros(batch, keys).masked_fill(hidden, float("-inf"))
+    agree(ours, nn.MultiheadAttention(size, heads, **options), *inputs, call=lambda m, *x: m(*x, **masks))
+
+
+def test_an_embedding_on_request_equals_torch():
+    with pytest.raises(ai.InputError, match="one_hot must be True"):
+        ai.nn.Embedding(7, 3, design=IDEAL)
+    ours, twin = ai.nn.Embedding(7, 3, one_hot=True, design=IDEAL), nn.Embedding(7, 3)
+    twin.weight.data.copy_(ours.weight.detach().T)
+    index = torch.tensor([[0, 6, 2], [2, 2, 1]])
+    for model in (ours, twin):
+        model(index).square().sum().backward()
+    torch.testing.assert_close(ours(index), twin(index))
+    torch.testing.assert_close(ours.weight.grad.T + 0, twin.weight.grad)
+
+
+@pytest.mark.parametrize("name", ["Linear", "Conv1d", "Conv2d", "Conv3d", "RNN", "LSTM", "GRU", "MultiheadAttention"])
+def test_signatures_are_in_the_order_of_torch(name):
+    import inspect
+
+    ours, theirs = (list(inspect.signature(getattr(m, name).__init__).parameters) for m in (ai.nn, nn))
+    if "args" in theirs:  # torch hides those of recurrent layers: they are documented
+        theirs = ["self", "input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional", "proj_size"]
+        theirs[4:4] = ["nonlinearity"] if name == "RNN" else []
+        ours = [n for n in ours if n not in ("device", "dtype")]
+    assert ours[: len(theirs)] == theirs or ours[:5] == theirs[:5]
+
+
+LAYERS = {
+    "Linear": (4, 3),
+    "Conv1d": (2, 3, 2),
+    "Conv2d": (2, 3, 2),
+    "Conv3d": (2, 3, 2),
+    "RNN": (4, 3),
+    "LSTM": (4, 3),
+    "GRU": (4, 3),
+    "MultiheadAttention": (4, 2),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_bad_arguments_are_refused_in_one_sentence(name, data):
+    """Any argument replaced by anything: the layer is built, or an InputError of one sentence says why not."""
+    import inspect
+
+    known = [n for n in inspect.signature(getattr(ai.nn, name).__init__).parameters if n not in ("self", "args", "options", "design")]
+    odd = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-3, 5),
+        st.floats(),
+        st.text(max_size=3),
+        st.just(()),
+        st.just((1, 2)),
+        st.just(1j),
+        st.just({}),
+    )
+    wrong = data.draw(st.dictionaries(st.sampled_from(known), odd, min_size=1, max_size=2))
+    arguments = dict(zip([n for n in known if n not in ("name", "seed", "seeds")], LAYERS[name], strict=False)) | wrong
+    try:
+        getattr(ai.nn, name)(**arguments, design=IDEAL)
+    except ai.InputError as error:
+        assert len(str(error)) < 300
+        assert "\n" not in str(error)
+
+
+def test_a_design_of_another_type_is_refused():
+    with pytest.raises(ai.InputError, match=r"design must be an aimco\.Design"):
+        ai.nn.Linear(4, 3, design="ideal")
