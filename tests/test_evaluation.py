@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import aimco as ai
+from aimco.cost.price import price
 
 LIMIT, LEARNED = 300, 0.5  # samples with which the design is far above the tenth that is chance
 
@@ -86,7 +91,7 @@ def test_designs_that_differ_in_any_number_train_together_as_alone(path):
 
 
 def test_saturation_of_one_member_does_not_touch_the_others():
-    tight = {"output_noise": 1e-10, "adc": {"bits": 9.0, "range_A": 1e-8}}
+    tight = {"output_noise": 5.8e-11, "adc": {"bits": 9.0, "range_A": 5.8e-9}}
     designs = [design(periphery=tight)] * 2
     for seed, row in zip((1, 2), ai.evaluate_many(designs, seeds=[1, 2], limit=LIMIT), strict=True):
         solo = ai.evaluate(designs[0], seed=seed, limit=LIMIT)
@@ -196,3 +201,94 @@ def test_time_passes_for_a_slow_array_that_alone_leaks():
     training = {"epochs": 1, "batch": 50, "sample_s": 1.0}
     design = ai.Design.of({"device": shape, "rule": rule, "network": {"hidden": [8]}, "training": training})
     assert ai.evaluate(design, "digits", limit=100).counts["hold_s"] == 2 * 2 * 100  # two arrays in each of two layers
+
+
+def small(**fields: float) -> ai.Design:
+    made = design(network={"hidden": [6]}, training={"epochs": 2, "batch": 5})
+    for path, value in fields.items():
+        made = made.replace(path.replace("__", "."), value)
+    return made
+
+
+def numbers(value, name: str = "") -> Iterator[tuple[str, float]]:
+    """Every number in plain data, with its place."""
+    if isinstance(value, int | float):
+        yield name, value
+    for key, part in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from numbers(part, f"{name}.{key}")
+
+
+def assert_sound(result: ai.Result) -> None:
+    """Every number is finite, and what is spent is not negative."""
+    for name, value in numbers(result.as_json()):
+        assert math.isfinite(value), name
+        assert value >= 0 or not name.startswith((".energy_J", ".latency_s", ".counts", ".area")), name
+
+
+def test_training_that_diverges_is_refused_with_the_epoch_and_the_likely_fields():
+    with pytest.raises(ai.InputError) as refused:
+        ai.evaluate(small(periphery__output_noise=1e20), limit=20)
+    told = str(refused.value)
+    assert told.startswith(
+        "training diverged in epoch 1: the loss must be finite, got nan; lower periphery.output_noise = 1e+20 or rule.lr"
+    )
+    assert "\n" not in told
+
+
+def test_a_member_that_diverges_leaves_the_others_their_results_and_is_told_of():
+    """Noise beyond what 32 bits hold: chance from that epoch on; the other member's row is that of its own run."""
+    designs = [small(), small(periphery__output_noise=1e20)]
+    sound, diverged = ai.evaluate_many(designs, seeds=[0, 0], limit=60)
+    assert sound.accuracy == ai.evaluate(designs[0], limit=60).accuracy
+    assert not any("diverged" in note for note in sound.notes)
+    assert diverged.notes[-1] == "training diverged in epoch 1: the loss must be finite, got nan"
+    assert diverged.curves == {"test_accuracy": [0.1, 0.1], "train_loss": [pytest.approx(math.log(10))] * 2}
+    assert_sound(diverged)
+
+
+def test_a_price_that_is_no_number_is_refused_with_its_part():
+    for conversions in (-5, math.nan, math.inf):
+        with pytest.raises(ai.InputError, match=r"the energy of adc, J, must be finite and at least 0 to be priced, got"):
+            price(small(), {"layer": {"W": {"adc": conversions}}})
+
+
+def test_a_schedule_that_is_hardly_meant_is_noted():
+    idle = ai.evaluate(small(rule__lr=0.0).replace("training.batch", 1000), limit=100)
+    assert "rule.lr is 0: nothing is learned" in idle.notes
+    assert "training.batch 1000 is larger than the 100 training samples: one step per epoch" in idle.notes
+    assert idle.counts["slots"] == 0
+    meant = ai.evaluate(small(), limit=100)
+    assert not any("rule.lr" in note or "training.batch" in note for note in meant.notes)
+
+
+EXTREMES = {  # allowed, however little sense they make
+    "device.read_noise": st.floats(0, 6e-5),
+    "device.cycle_noise": st.floats(0, 100),
+    "device.response.step_up": st.floats(1e-20, 6.4e-8),
+    "device.response.step_down": st.floats(1e-20, 6.4e-8),
+    "device.retention_s": st.floats(1e-15, allow_infinity=True),
+    "cell.weight_max": st.floats(1e-6, 1e6),
+    "periphery.output_noise": st.floats(0, 1e300),
+    "periphery.adc.noise_A": st.floats(0, 1e300),
+    "periphery.adc.range_A": st.floats(1e-20, allow_infinity=True),
+    "periphery.read_voltage": st.floats(1e-6, 1000),
+    "periphery.read_s": st.floats(1e-15, 1e6),
+    "periphery.pulse_s": st.floats(1e-15, 1e6),
+    "periphery.update_voltage": st.floats(1e-6, 1000),
+    "rule.lr": st.floats(0, 1),
+    "training.sample_s": st.floats(1e-15, 1e30),
+}
+
+
+@settings(max_examples=15, report_multiple_bugs=False)
+@given(st.fixed_dictionaries({}, optional=EXTREMES))
+def test_extreme_numbers_are_refused_or_give_results_that_are_numbers(fields):
+    try:
+        made = small()
+        for path, value in fields.items():
+            made = made.replace(path, value)
+        result = ai.evaluate(made, limit=10)
+    except ai.InputError as refused:
+        assert "\n" not in str(refused)
+    else:
+        assert_sound(result)

@@ -103,9 +103,10 @@ def test_pulses_move_weights_as_ideal_moves_would():
 def test_refresh_resets_full_pairs_and_keeps_their_weights():
     cell = PAIR["cell"] | {"refresh_every": 2, "full": 0.0, "wasted": 0.0}
     network, task = OnChip(design(**(PAIR | {"cell": cell})), 64, 10), digits(2)
-    assert network.counts["W"]["resets"] == 104 * 20 * 2
+    first = int(np.sum(network.counts["W"]["resets"]))
+    assert 104 * 20 * 2 <= first < 1.1 * 104 * 20 * 2  # a few pairs are full while they are written, and start again
     network.learn_from(task.train_x, task.train_y, 0.1)
-    assert network.counts["W"]["resets"] > 104 * 20 * 2
+    assert network.counts["W"]["resets"] > first
 
 
 def test_a_run_goes_on_from_its_checkpoint_bit_for_bit(tmp_path):

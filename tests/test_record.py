@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import math
+import pkgutil
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import PydanticCustomError
 
+import aimco
 import aimco as ai
 from aimco.design import Design
 from aimco.device.device import Device
 from aimco.ensemble import stack
-from aimco.record import InputError
+from aimco.record import InputError, Record, limits
 
 
 def test_a_design_survives_toml(tmp_path):
@@ -22,7 +29,7 @@ def test_a_design_survives_toml(tmp_path):
     assert again.dumps() == design.dumps()
 
 
-@given(st.floats(1e-9, 1e-3), st.integers(1, 31))
+@given(st.floats(1e-9, 1e-6), st.integers(1, 31))
 def test_replace_changes_one_field_and_the_hash(step, length):
     design = Design(device="ideal")  # type: ignore[arg-type]
     other = design.replace("device.response.step_up", step).replace("periphery.pulses.length", length)
@@ -45,6 +52,12 @@ def test_replace_changes_one_field_and_the_hash(step, length):
         ("device.respons", 1.0, "did you mean response"),
         ("device.spread", {"stp": 0.1}, "did you mean step"),
         ("technology", "", "technology must name"),
+        ("device.response.step_up", float("inf"), "device.response.step_up must be finite, got inf"),
+        ("device.response.step_down", 2e-6, "device.response.step_down must be at most g_max - g_min = 1e-06 S, got 2e-06"),
+        ("device.read_noise", 1e18, "device.read_noise must be at most 1000 (g_max - g_min) = 0.001 S, got 1e+18"),
+        ("device.reset_noise", 1.0, "device.reset_noise must be at most 1000 (g_max - g_min) = 0.001 S, got 1"),
+        ("device.sources", {"g_min": 1.0}, "device.sources.g_min must be a text"),
+        ("training.sample_s", float("inf"), "training.sample_s must be finite, got inf"),
     ],
 )
 def test_wrong_values_are_refused_in_one_sentence(path, value, words):
@@ -52,6 +65,33 @@ def test_wrong_values_are_refused_in_one_sentence(path, value, words):
         Design(device="ideal").replace(path, value)  # type: ignore[arg-type]
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def records(base: type[Record] = Record) -> list[type[Record]]:
+    """Every record that comes with aimco."""
+    for module in pkgutil.walk_packages(aimco.__path__, "aimco."):
+        if not module.name.startswith("aimco.peers") and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    found = [cls for sub in base.__subclasses__() for cls in (sub, *records_below(sub))]
+    return [cls for cls in dict.fromkeys(found) if cls.__module__.startswith("aimco.")]
+
+
+def records_below(cls: type[Record]) -> list[type[Record]]:
+    return [c for sub in cls.__subclasses__() for c in (sub, *records_below(sub))]
+
+
+def test_only_fields_without_a_limit_by_default_take_infinity():
+    """No field of any record takes it but those whose default it is; nested records have fields of their own."""
+    taken = {}
+    for cls in records():
+        for name, field in cls.model_fields.items():
+            if field.annotation not in (float, float | None) or {"lt", "le"} & set(limits(field)):
+                continue
+            with contextlib.suppress(PydanticCustomError):
+                cls.model_construct(**dict.fromkeys(cls.model_fields, ())).model_copy(update={name: math.inf})._finite()
+                taken[name] = field.default
+    assert set(taken) == {"retention_s", "bits", "range_A", "swing_V", "leak_s", "limit"}
+    assert set(taken.values()) == {math.inf}
 
 
 def test_unknown_device_is_named_with_a_suggestion():

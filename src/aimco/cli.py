@@ -116,6 +116,8 @@ def devices(
             return
         print(device.dumps())
         Console().print(report.verdict_table(verdict, requirement))
+        for note in device.notes():
+            print(f"note: {note}")
         return
     order = {
         "name": lambda d: d.name,

@@ -133,6 +133,7 @@ def requirements(
     seeds: int | None = None,
     line: Annotated[list[str], tyro.conf.UseAppendAction] = [],  # noqa: B006
     near: Annotated[list[str], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="LINE=VALUE")] = [],  # noqa: B006
+    response: str | None = None,
     verdict: str | None = None,
     out: str | None = None,
     json: bool = False,
@@ -140,6 +141,7 @@ def requirements(
     """What a device must be: how much of each imperfection a --rule tolerates on a task, alone and all together, by runs.
 
     --penalty: points of accuracy below the near-ideal device, 0.3 on mnist and 1 on digits when absent. --rule again: rules side by side.
+    --response: of the near-ideal device of every rule, soft-bounds when absent, or constant-step as in the published RPU specification.
     --line: only these. --near: a number of the near-ideal device, as fast_retention=300. --verdict DEVICE judges one.
     --out DIR keeps tables, picture and requirements, and goes on when stopped.
     """
@@ -147,9 +149,8 @@ def requirements(
     from aimco.study.requirements import Question, derive
 
     device = None if verdict is None else Device.named(verdict)
-    question = Question(
-        tuple(dict.fromkeys(rule)), task, penalty, data_dir, limit, seeds, tuple(line), tuple(_number("near", n) for n in near), out
-    )
+    keys, moved = tuple(line), tuple(_number("near", n) for n in near)
+    question = Question(tuple(dict.fromkeys(rule)), task, penalty, data_dir, limit, seeds, keys, moved, out, response=response)
     question.check()
     with steps("requirements") as on_step:
         answer = derive(question, on_step)

@@ -27,6 +27,7 @@ class Conversion:
             are drawn apart.
     """
 
+    @np.errstate(over="ignore")  # a range beyond 32 bits is unlimited, and noise beyond them is found by what reads then give
     def __init__(
         self,
         periphery: Periphery,

@@ -7,7 +7,8 @@ import io
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,17 @@ from torch import nn
 
 import aimco
 from aimco import tasks
+from aimco.arrays.doors import NotFinite, finite
 from aimco.clock import Clock
 from aimco.cost.activity import measured
-from aimco.cost.technology import Technology
 from aimco.design import Design
+from aimco.divergence import Diverged, chance
 from aimco.ensemble import stack
 from aimco.ledger import Counts
 from aimco.networks.analog import AnalogLayer
 from aimco.networks.build import WHOLE, build
-from aimco.networks.layers import Arrays, analog_layers
+from aimco.networks.layers import analog_layers
+from aimco.notes import leaks, notes
 from aimco.optim import descent_of
 from aimco.periphery import across
 from aimco.phases import PHASES, Phases, bill, by_operation
@@ -63,7 +66,7 @@ def evaluate(
         on_trained: called with the network at the end.
 
     Raises:
-        InputError: unknown task, missing or broken data, impossible limit.
+        InputError: unknown task, missing or broken data, impossible limit; training that diverges, with the epoch.
 
     Example:
         >>> design = Design(device="ideal", training={"epochs": 1, "batch": 50})
@@ -71,7 +74,7 @@ def evaluate(
         'digits'
     """
     options = {"on_epoch": on_epoch, "on_progress": on_progress, "checkpoint": checkpoint, "on_trained": on_trained}
-    return evaluate_many([design], task, seeds=[seed], data_dir=data_dir, limit=limit, **options)[0]
+    return _together([design], task, [seed], data_dir, limit, refuse=True, options=options)[0]
 
 
 def evaluate_many(
@@ -89,7 +92,8 @@ def evaluate_many(
 ) -> list[Result]:
     """Train designs that differ only in numbers together, along the ensemble axis; each gets the draws of its own run.
 
-    Resistive and spiking networks are trained one after the other, and to the end.
+    Resistive and spiking networks are trained one after the other, and to the end; so are all once the training of one diverges, which
+    then has the accuracy of chance from that epoch on, and a note.
 
     Args:
         go_on: asked between epochs with (epochs done, test accuracy of each member (E,)); all end where it says no, and are priced
@@ -97,36 +101,68 @@ def evaluate_many(
     """
     if len(designs) != len(seeds) or not designs:
         raise InputError(f"seeds must be one per design, got {len(seeds)} for {len(designs)} designs")
-    if len(designs) > 1 and designs[0].network.kind in WHOLE:
-        options = {"data_dir": data_dir, "limit": limit, "on_epoch": on_epoch, "on_trained": on_trained}
-        results = _one_by_one(designs, task, seeds, on_progress, checkpoint, options)
-        for epoch in range(1, designs[0].training.epochs if go_on else 1):
-            assert go_on is not None
-            go_on(epoch, np.array([r.curves["test_accuracy"][epoch - 1] for r in results]))
-        return results
+    shared: dict[str, Any] = {"on_epoch": on_epoch, "on_trained": on_trained}
+    several = len(designs) > 1
+    if not several or designs[0].network.kind not in WHOLE:
+        options = shared | {"on_progress": on_progress, "checkpoint": checkpoint, "go_on": go_on}
+        try:
+            return _together(designs, task, seeds, data_dir, limit, refuse=several, options=options)
+        except Diverged:
+            if not several:
+                raise
+    results = _one_by_one(designs, task, seeds, on_progress, checkpoint, shared | {"data_dir": data_dir, "limit": limit})
+    for epoch in range(1, designs[0].training.epochs if go_on else 1):
+        assert go_on is not None
+        go_on(epoch, np.array([r.curves["test_accuracy"][epoch - 1] for r in results]))
+    return results
+
+
+def _together(
+    designs: Sequence[Design],
+    task: str | Task,
+    seeds: Sequence[int],
+    data_dir: str | None,
+    limit: int | None,
+    *,
+    refuse: bool,
+    options: dict[str, Any],
+) -> list[Result]:
+    """Rows of designs that are trained together. Raises `Diverged` where told to refuse that."""
     started = time.perf_counter()
     loaded = tasks.load(task, data_dir=data_dir, seed=seeds[0], limit=limit) if isinstance(task, str) else task
     together = stack(list(designs))
     model = build(together, loaded, seeds)
     phases = Phases(model)
     phases.end("write")
+    meter, kept = _Meter(options.get("on_progress")), _Checkpoint(options.get("checkpoint"), model, phases, designs, loaded, seeds)
+    curves, diverged = {}, None
     with _threads_for(model, designs[0].training.batch):
-        curves = _train(
-            model,
-            designs,
-            loaded,
-            list(seeds),
-            on_epoch,
-            go_on,
-            _Meter(on_progress),
-            _Checkpoint(checkpoint, model, phases, designs, loaded, seeds),
-        )
+        try:
+            curves = _train(model, designs, loaded, list(seeds), options.get("on_epoch"), options.get("go_on"), meter, kept)
+        except Diverged as error:
+            if refuse:
+                raise
+            diverged = error
+            phases.end("train")
     wall = time.perf_counter() - started
-    if on_trained:
-        on_trained(model)
-    return [
-        _result(model, phases, d, loaded, s, e, curves, wall / len(designs)) for e, (d, s) in enumerate(zip(designs, seeds, strict=True))
-    ]
+    if options.get("on_trained"):
+        options["on_trained"](model)
+    if diverged is not None:
+        row = _diverged(model, phases, designs[0], loaded, seeds[0], kept.curves, diverged)
+        return [replace(row, wall_s=wall)]
+    rows = [_result(model, phases, d, loaded, s, e, curves) for e, (d, s) in enumerate(zip(designs, seeds, strict=True))]
+    return [replace(row, wall_s=wall / len(designs)) for row in rows]
+
+
+def _diverged(
+    model: nn.Sequential, phases: Phases, design: Design, task: Task, seed: int, curves: dict[str, list[np.ndarray]], error: Diverged
+) -> Result:
+    """The row of a run that diverged: chance from that epoch on, priced for what it did."""
+    left = design.training.epochs - error.epoch + 1
+    told = zip(("test_accuracy", "train_loss"), chance(task), strict=True)
+    whole = {n: np.stack([*curves[n][: error.epoch - 1], *[np.array([v])] * left]) for n, v in told}
+    row = _result(model, phases, design, task, seed, 0, whole, done=error.epoch)
+    return replace(row, notes=[*row.notes, error.note])
 
 
 def _one_by_one(
@@ -170,12 +206,13 @@ class _Checkpoint:
     ) -> None:
         self.path, self.model, self.phases = path, model, phases
         hashes = [d.hash() for d in designs] if path is not None else []
+        self.curves: dict[str, list[np.ndarray]] = {"test_accuracy": [], "train_loss": []}
         self.run = [hashes, list(seeds), task.name, len(task.train_x), aimco.__version__, list(PHASES)]
 
     def load(self) -> dict[str, list[np.ndarray]]:
         """Curves so far, the model put to where it was."""
         if self.path is None or not os.path.exists(self.path):
-            return {"test_accuracy": [], "train_loss": []}
+            return self.curves
         try:
             saved = torch.load(self.path)
             same = saved["run"] == self.run
@@ -185,7 +222,8 @@ class _Checkpoint:
             raise InputError(f"checkpoint {self.path}: must be of the same design, task, seed and version; remove it or name another")
         self.model.load_state_dict(saved["model"])
         self.phases.restore(saved["phases"])
-        return {name: list(curve.numpy()) for name, curve in saved["curves"].items()}
+        self.curves = {name: list(curve.numpy()) for name, curve in saved["curves"].items()}
+        return self.curves
 
     def save(self, curves: dict[str, list[np.ndarray]]) -> None:
         """Write the state after an epoch, whole or not at all."""
@@ -225,22 +263,19 @@ def _train(
     members, training, phases = len(seeds), designs[0].training, checkpoint.phases
     descent = descent_of(model, "cross-entropy" if task.kind == "classify" else "squared")
     curves = checkpoint.load()
-    clock = Clock(model, designs) if analog_layers(model) and any(map(_leaks, designs)) else None
+    clock = Clock(model, designs) if analog_layers(model) and any(map(leaks, designs)) else None
     for epoch in range(len(curves["train_loss"]), training.epochs):
         if epoch and go_on and not go_on(epoch, curves["test_accuracy"][-1]):
             break
         lr = across([d.rule.lr * d.training.lr_factor(epoch) for d in designs], members)
         model.train()
-        total = torch.zeros(members)
-        for k, index in enumerate(tasks.ensemble_batches(task, training.batch, epoch, seeds)):
-            meter.tell((epoch + k * training.batch / len(task.train_x)) / training.epochs)
-            picked = torch.from_numpy(index)
-            total += descent.step(task.train_x[picked], task.train_y[picked], lr) * index.shape[1]
-            if clock is not None:
-                _pass_time(clock, designs, index.shape[1])
-        phases.end("train")
+        with _told_of_divergence(designs, epoch):
+            total = _epoch(descent, designs, task, seeds, epoch, lr, meter, clock)
+            phases.end("train")
+            reached = accuracy(model, task, members)
+            finite("training", "the accuracy", reached)
         curves["train_loss"].append((total / len(task.train_x)).numpy())
-        curves["test_accuracy"].append(accuracy(model, task, members).numpy())
+        curves["test_accuracy"].append(reached.numpy())
         phases.end("infer")
         if clock is not None:
             clock.skip()  # the simulator looks at the network: on the chip its training goes on at once
@@ -250,18 +285,35 @@ def _train(
     return {n: np.stack(v) for n, v in curves.items()}
 
 
+def _epoch(
+    descent: Any, designs: Sequence[Design], task: Task, seeds: list[int], epoch: int, lr: Any, meter: _Meter, clock: Clock | None
+) -> torch.Tensor:
+    """Learn from all samples once; the sum of the losses, (E,)."""
+    training, total = designs[0].training, torch.zeros(len(seeds))
+    for k, index in enumerate(tasks.ensemble_batches(task, training.batch, epoch, seeds)):
+        meter.tell((epoch + k * training.batch / len(task.train_x)) / training.epochs)
+        picked = torch.from_numpy(index)
+        total += descent.step(task.train_x[picked], task.train_y[picked], lr) * index.shape[1]
+        if clock is not None:
+            _pass_time(clock, designs, index.shape[1])
+    return finite("training", "the loss", total)
+
+
+@contextlib.contextmanager
+def _told_of_divergence(designs: Sequence[Design], epoch: int) -> Iterator[None]:
+    """In which epoch, and with which fields, numbers stopped being finite."""
+    try:
+        yield
+    except NotFinite as error:
+        raise Diverged(epoch + 1, str(error).partition(": ")[2], designs[0]) from None
+
+
 def _pass_time(clock: Clock, designs: Sequence[Design], samples: int) -> None:
     """After a batch, as long as its work took, or as the designs say."""
     if designs[0].training.sample_s is None:
         clock.step()
     else:
         clock.hold(np.array([d.training.sample_s for d in designs]) * samples)
-
-
-def _leaks(design: Design) -> bool:
-    """Whether time changes any device of the arrays that the rule asks for."""
-    made_of = [needs.device or design.device for needs in design.rule.arrays().values()]
-    return any(device.leaks for made in made_of for device in design.cell.devices(made))
 
 
 @torch.no_grad()
@@ -281,12 +333,19 @@ def accuracy(model: nn.Sequential, task: Task, members: int = 1, batch: int = 10
 
 
 def _result(
-    model: nn.Sequential, phases: Phases, design: Design, task: Task, seed: int, e: int, curves: dict[str, np.ndarray], wall: float
+    model: nn.Sequential,
+    phases: Phases,
+    design: Design,
+    task: Task,
+    seed: int,
+    e: int,
+    curves: dict[str, np.ndarray],
+    done: int | None = None,
 ) -> Result:
-    epochs = len(curves["train_loss"])
+    epochs = done or len(curves["train_loss"])
     samples = {"train": len(task.train_x) * epochs, "infer": len(task.test_x) * epochs if task.kind == "classify" else 0}
     energy, latency, area = bill(design, phases, e, samples)
-    done = by_operation(phases, e)
+    operations = by_operation(phases, e)
     vectors = {name: m.vectors for name, m in model.named_modules() if isinstance(m, AnalogLayer)}
     busy = measured(design, phases.member("train", e), phases.shapes, {n: v * samples["train"] for n, v in vectors.items()})
     return Result(
@@ -295,43 +354,14 @@ def _result(
         energy_J=energy,
         latency_s=latency,
         area_m2=area,
-        counts=dict(Counts.total(done.values())),
-        counts_by_phase={phase: {n: amount for n, amount in c.items() if amount} for phase, c in done.items()},
+        counts=dict(Counts.total(operations.values())),
+        counts_by_phase={phase: {n: amount for n, amount in c.items() if amount} for phase, c in operations.items()},
         activity={layer: {name: own.as_dict() for name, own in arrays.items()} for layer, arrays in busy.items()},
         design=design,
         design_hash=design.hash(),
         task=task.name,
         seed=seed,
-        wall_s=wall,
+        wall_s=0.0,
         versions={"aimco": aimco.__version__, "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
-        notes=_notes(design, analog_layers(model)) + _time_notes(design, latency["training_sample"]),
+        notes=notes(design, analog_layers(model), e, len(task.train_x), latency["training_sample"]),
     )
-
-
-def _time_notes(design: Design, priced_s: float) -> list[str]:
-    """Whose time devices leaked for, where that is not the priced one."""
-    asked = design.training.sample_s
-    if asked is None or not priced_s or not _leaks(design):
-        return []
-    return [f"devices leak for training.sample_s = {asked:.3g} s a sample; latency_s is of the operations, {priced_s:.3g} s a sample"]
-
-
-def _notes(design: Design, layers: Mapping[str, Arrays]) -> list[str]:
-    """Approximations in force."""
-    notes, parts, wires = list(design.rule.notes()), list(layers.values()), design.array.wires
-    notes += [note for part in parts for note in part.notes()]
-    if design.network.kind == "spiking-rbm" and Technology.named(design.technology).synapse_J is None:
-        notes.append(f"technology {design.technology} has no energies of spikes, which are not priced; take spiking-90nm or spiking-28nm")
-    if any(part.matrices for part in parts) and design.device.response.one_sided and not design.cell.rises_only:
-        notes.append("the device is one-sided: weights can only rise; a cell of two, as cell.kind = 'pair', would let them fall")
-    if parts and design.cell.transfers and not design.rule.transfers:
-        notes.append("the pairs of the cells keep the first weights: rule.kind = 'weight-transfer' would move to them what is learned")
-    if design.network.kind not in WHOLE and any(m.arrays > 1 for part in parts for m in part.matrices.values()):
-        notes.append("matrices larger than the array are cut; partial sums are added digitally")
-    if parts and design.device.half_select is not None:
-        notes.append("half-selected devices move by their mean steps, after each batch or write")
-    if parts and wires is not None and not wires.ideal:
-        notes.append("wires drop voltage in reads; pulses and write-and-verify reach each device at full voltage")
-        if design.network.kind != "resistive" and wires.method == "first-order":
-            notes.append("reads through wires are right to first order in their resistance")
-    return notes

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from aimco.arrays import doors
 from aimco.arrays.crossbar import Direction, ReferencePolicy
+from aimco.arrays.programming import window
 from aimco.arrays.wires import Wires
 from aimco.cell import Cell
 from aimco.device.device import Device
@@ -18,6 +20,8 @@ from aimco.ledger import Counts, counts_of, tensors_of
 from aimco.periphery import Periphery
 from aimco.record import InputError, Record
 from aimco.tile import Tile
+
+_MISSED = 0.01  # of first weights outside the window is said in notes
 
 
 class Array(Record):
@@ -90,6 +94,7 @@ class AnalogMatrix:
         reference: ReferencePolicy = "mid-range",
         reference_error: Any = 0.0,
     ) -> None:
+        doors.made("AnalogMatrix", rows, columns, seeds)
         self.seeds, self.names = tuple(seeds), names
         self.kept: dict[str, Any] = {}  # what a rule worked out ahead from design and seeds: a checkpoint leaves it out
         self.shape = (len(seeds), rows, columns)
@@ -132,21 +137,34 @@ class AnalogMatrix:
 
     def mvm(self, x: torch.Tensor) -> torch.Tensor:
         """y = x W: (E, B, rows) -> (E, B, columns)."""
+        return self._mvm(doors.vectors("AnalogMatrix.mvm", "x", x, self.shape, "rows"))
+
+    def _mvm(self, x: torch.Tensor) -> torch.Tensor:
         if self._single:
-            return self._single.mvm(x)
-        parts = [[tile.mvm(x[..., r].contiguous()) for tile in line] for r, line in zip(self.row_spans, self.tiles, strict=True)]
+            return self._single.read("mvm", x)
+        parts = [[tile.read("mvm", x[..., r].contiguous()) for tile in line] for r, line in zip(self.row_spans, self.tiles, strict=True)]
         return self._sum([torch.cat(line, -1) for line in parts])
 
     def mvm_t(self, d: torch.Tensor) -> torch.Tensor:
         """z = d W^T: (E, B, columns) -> (E, B, rows)."""
+        return self._mvm_t(doors.vectors("AnalogMatrix.mvm_t", "d", d, self.shape, "columns"))
+
+    def _mvm_t(self, d: torch.Tensor) -> torch.Tensor:
         if self._single:
-            return self._single.mvm_t(d)
+            return self._single.read("mvm_t", d)
         pieces = [d[..., c].contiguous() for c in self.column_spans]
-        lines = [[tile.mvm_t(piece) for tile, piece in zip(line, pieces, strict=True)] for line in self.tiles]
+        lines = [[tile.read("mvm_t", piece) for tile, piece in zip(line, pieces, strict=True)] for line in self.tiles]
         return torch.cat([self._sum(line) for line in lines], -1)
+
+    def read(self, name: Direction, v: torch.Tensor) -> torch.Tensor:
+        """`mvm` or `mvm_t` of vectors that may hold any number; for training loops, see `aimco.arrays.doors.shaped`."""
+        if name == "mvm":
+            return self._mvm(doors.shaped("AnalogMatrix.read", "v", v, self.shape, "rows"))
+        return self._mvm_t(doors.shaped("AnalogMatrix.read", "v", v, self.shape, "columns"))
 
     def calibrate(self, x: torch.Tensor, direction: Direction = "mvm") -> None:
         """Take the ranges of the ADCs in one direction anew, from the currents of these vectors; see `Tile.calibrate`."""
+        x = doors.either("AnalogMatrix.calibrate", x, self.shape, direction)
         for r, c, tile in self._each():
             tile.calibrate(x[..., r if direction == "mvm" else c].contiguous(), direction)
 
@@ -157,6 +175,7 @@ class AnalogMatrix:
 
     def read_line(self, k: int) -> torch.Tensor:
         """Weights of row k read through the periphery, (E, columns)."""
+        k = doors.index("AnalogMatrix.read_line", "k", k, self.shape[1])
         if self._single:
             return self._single.read_line(k)
         return torch.cat([tile.read_line(own) for _, tile, own in self._along(k)], -1)
@@ -168,12 +187,18 @@ class AnalogMatrix:
 
     def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
         """Parallel pulsed update of every array at once, E[dW] = lr x d^T."""
-        x, d = x.contiguous(), d.contiguous()
+        self._pulse(*doors.update("AnalogMatrix.pulse", x, d, lr, self.shape))
+
+    def send(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
+        """`pulse` of vectors that may hold any number, as `read`."""
+        self._pulse(*doors.shaped_update("AnalogMatrix.send", x, d, lr, self.shape))
+
+    def _pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
         if self._single:
-            self._single.pulse(x, d, lr)
+            self._single.send(x, d, lr)
             return
         for r, c, tile in self._each():
-            tile.pulse(x[..., r].contiguous(), d[..., c].contiguous(), lr)
+            tile.send(x[..., r].contiguous(), d[..., c].contiguous(), lr)
 
     def pulse_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
         """`pulse`, and `read_line` of rows[t] after sample after[t], (E, T, columns): in one launch where reads are ideal.
@@ -181,8 +206,9 @@ class AnalogMatrix:
         Args:
             lr: of each sample, (E, B) float64. after, rows: (T,) int64, in order.
         """
+        x, d, lr, after, rows = doors.update_and_reads("AnalogMatrix.pulse_and_read", x, d, lr, after, rows, self.shape)
         if self._single and self._single.reads_states:
-            return self._single.pulse_and_read(x.contiguous(), d.contiguous(), lr, after, rows)
+            return self._single.send_and_read(x, d, lr, after, rows)
         seen, first = torch.empty(self.shape[0], len(rows), self.shape[2]), 0
         for t, last in enumerate((*(after + 1).tolist(), x.shape[1])):
             if last > first:
@@ -194,19 +220,24 @@ class AnalogMatrix:
 
     def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
         """Give each weight of rows[t] its own number of pulses, (E, T, columns) int32, positive up, one row after the other."""
+        rows, pulses = doors.lines("AnalogMatrix.pulse_lines", rows, pulses, self.shape)
         if self._single:
-            self._single.pulse_lines(rows, pulses)
+            self._single.send_lines(rows, pulses)
             return
         for t, k in enumerate(rows.tolist()):
             for c, tile, own in self._along(k):
-                tile.pulse_lines(np.array([own]), pulses[:, t : t + 1, c].contiguous())
+                tile.send_lines(np.array([own]), pulses[:, t : t + 1, c].contiguous())
 
     def pulse_line(self, k: int, pulses: torch.Tensor) -> None:
         """Give each weight of row k its own number of pulses, (E, columns) int32, positive up, all columns at once."""
+        k = doors.index("AnalogMatrix.pulse_line", "k", k, self.shape[1])
+        members, _, columns = self.shape
+        pulses = doors.pulses("AnalogMatrix.pulse_line", "pulses", pulses, (members, columns), ("members", "columns"))
         self.pulse_lines(np.array([k]), pulses[:, None])
 
     def pulse_rows(self, pulses: torch.Tensor) -> None:
         """`pulse_lines` on all rows, (E, rows, columns) int32."""
+        pulses = doors.pulses("AnalogMatrix.pulse_rows", "pulses", pulses, self.shape)
         for r, c, tile in self._each():
             tile.pulse_rows(pulses[:, r, c].contiguous())
 
@@ -216,6 +247,7 @@ class AnalogMatrix:
         Args:
             members: ensemble members whose references change, (E,) bool; all when absent.
         """
+        to, row, members = doors.reference("AnalogMatrix.refer", to, row, members, self.shape)
         if row is None:
             for r, c, tile in self._each():
                 tile.refer(to[:, r, c], members=members)
@@ -225,6 +257,7 @@ class AnalogMatrix:
 
     def alternate(self, pulses: int, up: bool = True) -> None:
         """Pulses up and down in turn on all devices at once; the first is up or down."""
+        pulses = doors.whole("AnalogMatrix.alternate", "pulses", pulses, 0)
         for _, _, tile in self._each():
             tile.alternate(pulses, up)
 
@@ -243,16 +276,39 @@ class AnalogMatrix:
 
     def program(self, target: torch.Tensor, only: torch.Tensor | None = None) -> None:
         """Write and verify weights (E, rows, columns); those of a mask (E, rows, columns) alone, all when absent."""
+        target, only = doors.writes("AnalogMatrix.program", target, only, self.shape)
         for r, c, tile in self._each():
             tile.program(target[:, r, c], None if only is None else only[:, r, c])
 
+    def missed(self, target: torch.Tensor) -> list[str]:
+        """What notes say of weights (E, rows, columns) that were just written, one for each member; empty where all is well.
+
+        Where devices are written as cited, by how much they miss; else so where over a percent could not be written within the window.
+        """
+        tile = self.tiles[0][0]
+        error, limit = (self.weights - target).flatten(1), window(tile.crossbar)[:, 0, 0].numpy() * tile.weight * len(tile.cell.leads)
+        numbers = zip(limit, error.square().mean(1).sqrt().tolist(), target.expand(self.shape).flatten(1).std(1).tolist(), strict=True)
+        said = []
+        for own, (most, rms, std) in zip(error, numbers, strict=True):
+            share = float((own.abs() > 1.001 * most).double().mean())
+            rest = f"rms error {rms:.2g}, where their standard deviation is {std:.2g}"
+            if tile.crossbar.device.writes.method == "as-cited":
+                said.append(f"first weights of {self.names[0]} are written with the residue that the datasheet cites: {rest}")
+            elif share > _MISSED:
+                said.append(f"{share:.0%} of the first weights of {self.names[0]} are not written within {most:.2g}: {rest}")
+            else:
+                said.append("")
+        return said
+
     def reset(self, mask: torch.Tensor) -> None:
         """Reset the devices of the mask (E, rows, columns)."""
+        mask = doors.mask("AnalogMatrix.reset", "mask", mask, self.shape)
         for r, c, tile in self._each():
-            tile.reset(mask.expand(self.shape)[:, r, c])
+            tile.reset(mask[:, r, c])
 
     def hold(self, seconds: Any) -> None:
-        """Let time pass."""
+        """Let time pass, s, a number or (E,)."""
+        seconds = doors.seconds("AnalogMatrix.hold", seconds, self.shape[0])
         for _, _, tile in self._each():
             tile.hold(seconds)
 

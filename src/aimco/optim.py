@@ -12,6 +12,7 @@ from torch import nn
 from torch.autograd import profiler
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
+from aimco.arrays.doors import finite
 from aimco.networks.analog import AnalogLayer
 from aimco.networks.descent import ERRORS, SLOPE, Descent, Loss
 from aimco.networks.end_to_end import EndToEnd
@@ -216,6 +217,7 @@ class DescentByTorch:
         out = self.model(x[0] if alone else x)
         with torch.no_grad():
             loss, d = self.error(out[None] if alone else out, y)
+            finite("training", "the loss", loss)
         out.backward(d[0].neg_() if alone else d.neg_())
         for group in self.optimizer.param_groups:
             group["lr"] = lr

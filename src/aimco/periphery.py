@@ -129,10 +129,10 @@ class Periphery(Record):
         pulses: the update pulses.
     """
 
-    read_voltage: float = quantity(V, 0.2, gt=0, doc="full-scale read voltage")
-    read_s: float = quantity(s, 80e-9, gt=0, doc="duration of one read")
-    pulse_s: float = quantity(s, 1e-9, gt=0, doc="duration of one update pulse")
-    update_voltage: float = quantity(V, 1.0, gt=0, doc="amplitude on a selected device")
+    read_voltage: float = quantity(V, 0.2, gt=0, le=1000, doc="full-scale read voltage")
+    read_s: float = quantity(s, 80e-9, gt=0, le=1e6, doc="duration of one read")
+    pulse_s: float = quantity(s, 1e-9, gt=0, le=1e6, doc="duration of one update pulse")
+    update_voltage: float = quantity(V, 1.0, gt=0, le=1000, doc="amplitude on a selected device")
     dac: Dac = Dac()
     adc: Adc = Adc()
     sense: SenseAmplifier | None = None

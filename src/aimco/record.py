@@ -1,7 +1,7 @@
 """Frozen records: plain data with units, ranges and one-sentence errors; TOML in, the same TOML out.
 
 Every parameter of aimco lives in a `Record`. A record refuses unknown fields, wrong types, numbers
-out of range and NaN; it writes itself as TOML, names itself by a hash of its content and makes
+out of range, NaN, and infinity where that is not the default; it writes itself as TOML, names itself by a hash of its content and makes
 neighbours by `replace("a.b", value)`. `stack` lays records that differ only in numbers along the
 ensemble axis.
 """
@@ -51,6 +51,7 @@ def quantity(unit: Unit, default: Any = ..., *, doc: str = "", level: bool = Fal
     return Field(default, description=doc or None, json_schema_extra=extra, **constraints)
 
 
+_OF_FLOATS = (dict[str, float], tuple[float, ...], tuple[tuple[float, ...], ...])  # annotations of fields of several numbers
 _NONE = "none"  # in plain data: absent, where the default is something
 
 
@@ -83,11 +84,17 @@ class Record(BaseModel):
         return {n: None if v == _NONE and n in optional else v for n, v in data.items()}
 
     @model_validator(mode="after")
-    def _no_nan(self) -> Self:
-        for name in type(self).model_fields:
+    def _finite(self) -> Self:
+        """Numbers are finite; inf is for fields whose default it is, where it means that there is no limit."""
+        for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if isinstance(value, float) and math.isnan(value):
-                raise at(name, "must be a number, got nan")
+            for number in _floats(value) if field.annotation in _OF_FLOATS else (value,):
+                if not isinstance(number, float) or math.isfinite(number):
+                    continue
+                if math.isnan(number):
+                    raise at(name, "must be a number, got nan")
+                if field.default != math.inf:
+                    raise at(name, f"must be finite, got {number}")
         return self
 
     @classmethod
@@ -299,6 +306,12 @@ def _range(field: FieldInfo) -> str:
         return f"in {left}{low:g}, {high:g}{right} {unit}".rstrip()
     sign = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
     return " and ".join(f"{sign[k]} {v:g} {unit}".rstrip() for k, v in limit.items())
+
+
+def _floats(value: Any) -> list[float]:
+    """The numbers in nested tuples, or in a table."""
+    parts = value.values() if isinstance(value, Mapping) else value
+    return [number for part in parts for number in (_floats(part) if isinstance(part, tuple) else (part,))]
 
 
 def _owner(cls: type[BaseModel] | None, path: Sequence[str]) -> type[BaseModel] | None:

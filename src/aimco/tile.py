@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from aimco.arrays import doors
 from aimco.arrays.crossbar import Crossbar, Direction, ReferencePolicy
 from aimco.arrays.wires import Wires
 from aimco.cell import Cell
@@ -81,20 +82,21 @@ class Tile:
 
     def mvm(self, x: torch.Tensor) -> torch.Tensor:
         """y = x W: (E, B, rows) -> (E, B, columns)."""
-        return self._read(x, "mvm")
+        return self.read("mvm", doors.vectors("Tile.mvm", "x", x, self.shape, "rows"))
 
     def mvm_t(self, d: torch.Tensor) -> torch.Tensor:
         """z = d W^T: (E, B, columns) -> (E, B, rows)."""
-        return self._read(d, "mvm_t")
+        return self.read("mvm_t", doors.vectors("Tile.mvm_t", "d", d, self.shape, "columns"))
 
     def read_line(self, k: int) -> torch.Tensor:
         """Weights of row k, read once through the periphery, (E, columns)."""
+        k = doors.index("Tile.read_line", "k", k, self.shape[1])
         self._counts.add(line_reads=1)
         if self.ideal_reads:
             return self._line(k, None) * (self._weight[:, 0] if isinstance(self._weight, torch.Tensor) else self._weight)
         one = torch.zeros(self.shape[0], 1, self.shape[1])
         one[:, :, k] = 1
-        return self._read(one, "mvm", row=k)[:, 0]
+        return self.read("mvm", one, row=k)[:, 0]
 
     def _line(self, k: int, again: np.ndarray | None) -> torch.Tensor:
         """Currents of the cells of row k when it is driven alone at full voltage, (E, columns)."""
@@ -106,13 +108,13 @@ class Tile:
 
     def read_devices(self, k: int) -> torch.Tensor:
         """States of the k-th device of every cell, read row by row through the periphery, (E, rows, columns)."""
-        _, count, columns = self.shape
+        (_, count, columns), k = self.shape, doors.index("Tile.read_devices", "k", k, len(self.crossbars))
         self._counts.add(line_reads=count)
         if k:  # reads of the first device are in its array's own count
             pulses = self.periphery.dac.pulses
             self._counts.add(mvm=count, dac=count * count * pulses, adc=count * columns * pulses)
         rows = torch.eye(count).expand(self.shape[0], -1, -1)
-        return self._read(rows, "mvm", only=k) / self._weight
+        return self.read("mvm", rows, only=k) / self._weight
 
     def _product(
         self, name: Direction, v: torch.Tensor, again: np.ndarray | None, *, only: int | None = None, row: int | None = None
@@ -121,14 +123,15 @@ class Tile:
         if row is not None:
             return v[:, :, row : row + 1] * self._line(row, again)[:, None]
         if only is not None:
-            return getattr(self.crossbars[only], name)(v, again)
-        total = getattr(self.crossbar, name)(v, again)
+            return self.crossbars[only].read(name, v, again)
+        total = self.crossbar.read(name, v, again)
         total = total if self.signs[0] == 1 else total.mul_(self.signs[0])
         for sign, crossbar in zip(self.signs[1:], self.crossbars[1:], strict=True):
-            total = total.add_(getattr(crossbar, name)(v, again), alpha=sign)
+            total = total.add_(crossbar.read(name, v, again), alpha=sign)
         return total
 
-    def _read(self, v: torch.Tensor, name: Direction, only: int | None = None, row: int | None = None) -> torch.Tensor:
+    def read(self, name: Direction, v: torch.Tensor, only: int | None = None, row: int | None = None) -> torch.Tensor:
+        """`mvm` or `mvm_t` of what was checked before; of one device of the cells, or of one row, where these are given."""
         if self.ideal_reads:
             currents = self._product(name, v, None, only=only, row=row)
             return currents if isinstance(self._weight, float) and self._weight == 1 else currents.mul_(self._weight)
@@ -152,23 +155,28 @@ class Tile:
 
     def calibrate(self, x: torch.Tensor, name: Direction = "mvm") -> None:
         """Take the range of the ADC in one direction anew, from the currents of these vectors, (E, B, lines), which are read for it."""
+        x = doors.either("Tile.calibrate", x, self.shape, name)
         self.conversion.forget(name)
-        self._read(x, name)
+        self.read(name, x)
 
     def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
         """Parallel pulsed update, E[dW] = lr x d^T, sample after sample.
 
         x (E, B, rows), d (E, B, columns), lr a number, (E,), or a float64 array (E, B).
         """
+        self.send(*doors.update("Tile.pulse", x, d, lr, self.shape))
+
+    def send(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
+        """`pulse` with what was checked before."""
         rate, before = self._in_state(lr), self.updates
         self._note_updates(x.shape[1])
         if len(self.crossbars) == 1:
-            self.crossbar.pulse(x, d, rate)
+            self.crossbar.send(x, d, rate)
             return
         for first, last, taking in self.cell.route(before, x.shape[1]):
             some = (x, d) if last - first == x.shape[1] else (x[:, first:last].contiguous(), d[:, first:last].contiguous())
             for k, take in taking:
-                self.crossbars[k].pulse(some[0], some[1] if self.signs[k] > 0 or take else -some[1], rate, take)
+                self.crossbars[k].send(some[0], some[1] if self.signs[k] > 0 or take else -some[1], rate, take)
         self.cell.refresh(self, before, self.updates)
 
     def _note_updates(self, samples: int) -> None:
@@ -182,26 +190,37 @@ class Tile:
         return self.ideal_reads and len(self.crossbars) == 1 and self.crossbar.reads_states
 
     def pulse_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: Any, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
-        """`pulse`, and `read_line` of rows[t] after sample after[t], in one launch, (E, T, columns)."""
+        """`pulse`, and `read_line` of rows[t] after sample after[t], in one launch, (E, T, columns). Where `reads_states` only."""
+        x, d, lr, after, rows = doors.update_and_reads("Tile.pulse_and_read", x, d, lr, after, rows, self.shape)
+        if not self.reads_states:
+            raise InputError("Tile.pulse_and_read: reads of the tile must be the states of its devices; pulse and read one after the other")
+        return self.send_and_read(x, d, lr, after, rows)
+
+    def send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: Any, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+        """`pulse_and_read` with what was checked before."""
         self._note_updates(x.shape[1])
         self._counts.add(line_reads=len(rows))
         self.crossbar.count_read("mvm", len(rows), None)
-        return self.crossbar.pulse_and_read(x, d, self._in_state(lr), after, rows).mul_(self._weight)
+        return self.crossbar.send_and_read(x, d, self._in_state(lr), after, rows).mul_(self._weight)
 
     def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
         """Give each weight of rows[t] its own number of pulses, (E, T, columns) int32, positive up, one row after the other."""
+        self.send_lines(*doors.lines("Tile.pulse_lines", rows, pulses, self.shape))
+
+    def send_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
+        """`pulse_lines` with what was checked before."""
         if len(self.crossbars) == 1:
             self.updates += len(rows)
-            self.crossbar.pulse_lines(rows, pulses)
+            self.crossbar.send_lines(rows, pulses)
             return
         for t in range(len(rows)):
             for device, own in self._routed(pulses[:, t], 1):
-                self.crossbars[device].pulse_lines(rows[t : t + 1], own[:, None])
+                self.crossbars[device].send_lines(rows[t : t + 1], own[:, None].contiguous())
 
     def pulse_rows(self, pulses: torch.Tensor) -> None:
         """`pulse_lines` on all rows, (E, rows, columns) int32, as one update."""
-        for device, own in self._routed(pulses, 1):
-            self.crossbars[device].pulse_lines(np.arange(self.shape[1]), own)
+        for device, own in self._routed(doors.pulses("Tile.pulse_rows", "pulses", pulses, self.shape), 1):
+            self.crossbars[device].send_lines(np.arange(self.shape[1]), own)
 
     def _routed(self, pulses: torch.Tensor, updates: int) -> Iterator[tuple[int, torch.Tensor]]:
         """Pulses for each device of the cells that takes them; then what is done to the cells between updates."""
@@ -218,6 +237,7 @@ class Tile:
 
     def refer(self, to: torch.Tensor, row: int | None = None, members: torch.Tensor | None = None) -> None:
         """Read weights from now on against what is now read as `to`, (E, rows, columns), or (E, columns) of one row; see `Crossbar`."""
+        to, row, members = doors.reference("Tile.refer", to, row, members, self.shape)
         weight = self._weight[:, 0] if row is not None and isinstance(self._weight, torch.Tensor) else self._weight
         self.crossbar.refer(to / weight, row, members)
 
@@ -242,15 +262,18 @@ class Tile:
 
     def program(self, target: torch.Tensor, only: torch.Tensor | None = None) -> None:
         """Write and verify weights (E, rows, columns); those of a mask alone, all when absent."""
+        target, only = doors.writes("Tile.program", target, only, self.shape)
         self.cell.write(self.crossbars, target / self._top, only)
 
     def reset(self, mask: torch.Tensor) -> None:
         """Reset the devices of the mask (E, rows, columns)."""
+        mask = doors.mask("Tile.reset", "mask", mask, self.shape)
         for crossbar in self.crossbars:
             crossbar.reset(mask)
 
     def hold(self, seconds: Any) -> None:
-        """Let time pass."""
+        """Let time pass, s, a number or (E,)."""
+        seconds = doors.seconds("Tile.hold", seconds, self.shape[0])
         for crossbar in self.crossbars:
             crossbar.hold(seconds)
 

@@ -16,22 +16,22 @@ import numpy as np
 import torch
 
 from aimco import rng
+from aimco.arrays import doors, programming
+from aimco.arrays.aging import Aging
 from aimco.arrays.half_select import HalfSelect
 from aimco.arrays.pulses import Pulses
 from aimco.arrays.readout import Readout
 from aimco.arrays.sender import Sender
 from aimco.arrays.wires import Wires
 from aimco.device.device import Device, Sampled
-from aimco.device.noise import Fluctuations, programming_sigma
-from aimco.device.retention import Drifting
 from aimco.ensemble import per_member
 from aimco.ledger import Counts, counts_of, tensors_of
+from aimco.record import InputError
 
 ReferencePolicy = Literal["mid-range", "symmetry-point", "resting-point", "measured"]
 Direction = Literal["mvm", "mvm_t"]
-_CAUTION = 10  # one-sided devices are taken to step this much more than at mid-range until they were seen to step less
 _STATE_FIELDS = ("state", "origin")
-_DONE = ("updates", "applied", "lines", "alternate", "mvm", "mvm_t", "programs", "resets", "holds")
+_DONE = ("updates", "applied", "lines", "alternate", "mvm", "mvm_t", "programs", "resets")
 
 
 class Crossbar:
@@ -61,6 +61,7 @@ class Crossbar:
         pulses: Pulses | None = None,
         wires: Wires | None = None,
     ) -> None:
+        doors.made("Crossbar", rows, columns, seeds)
         self.device, self.reference, self.pulses = device, reference, pulses or Pulses()
         self.seeds, self.names = tuple(seeds), names
         self.sampled: Sampled = device.sample((rows, columns), seeds, *names)
@@ -69,18 +70,17 @@ class Crossbar:
         self.on_its_side = rows > columns  # in memory, so that the inner loops of the kernels are the long ones
         self._state = self._blank()
         self._sender: Sender | None = None
+        self._aging: Aging | None = None
         self.origin = self._blank() if self.referenced else torch.zeros(len(seeds), 1, columns)
         if self.referenced:
             self._take_origin(reference_error)
         self.keys = {n: rng.stream_keys(self.seeds, *names, n) for n in ("apply", "lines", "alternate", "programs", "resets")}
         self.keys["pulse"] = np.stack([rng.stream_keys(self.seeds, *names, n) for n in ("x", "d", "pulse")], 1)
         self.done: dict[str, int] = dict.fromkeys(_DONE, 0)
-        drift, stream = device.drift, rng.stream_keys(self.seeds, *names, "drift")
-        self._drifting = None if drift is None else Drifting(drift, rng.normal(stream, 0, (rows, columns)))
-        self._noise = Fluctuations.of(device, self.seeds, names, rows * columns)
+        if device.leaks:
+            self._aging = Aging(self.sampled, self.seeds, names, self.on_its_side, self.origin)
         self._noise_keys: dict[tuple[str | int, ...], np.ndarray] = {}
         self._counts = Counts()
-        self._relaxed: tuple[bytes, torch.Tensor, torch.Tensor] | None = None
         self._readout = None if wires is None or wires.ideal else Readout(wires, device.half_range, device.mid_range, len(seeds))
         self.step = per_member(device.step / device.half_range, len(seeds))
         self._disturbed = None if device.half_select is None else HalfSelect(self.sampled, self.origin)
@@ -93,10 +93,18 @@ class Crossbar:
 
     @property
     def state(self) -> torch.Tensor:
-        """States of the devices, (E, R, C), in half ranges from what they are measured against."""
+        """States of the devices now, (E, R, C), in half ranges from what they are measured against."""
         if self._sender is not None:
             self._sender.settle()
+        self._let_pass()
         return self._state
+
+    def _let_pass(self) -> None:
+        """Let time that has gathered act, where it would show; pulses that wait came before it."""
+        if self._aging is not None and (due := self._aging.due()).any():
+            if self._sender is not None:
+                self._sender.settle()
+            self._aging.apply(self._state, due)
 
     def _take_origin(self, error: Any) -> None:
         """Start at the point that states are measured against, which is as well known as its error lets it be."""
@@ -116,12 +124,14 @@ class Crossbar:
             to: (E, R, C), or (E, C) of one row. row: which, all when absent. members: (E,) bool, all when absent.
         """
         if not self.referenced:
-            raise ValueError("the array has no references to write")
+            raise InputError("Crossbar.refer: the array has no references to write; make it with a reference policy")
+        to, row, members = doors.reference("Crossbar.refer", to, row, members, self.shape)
         if members is not None:
             to = to * members.view(-1, *[1] * (to.ndim - 1))
         for tensor, sign in ((self.origin, 1), (self.state, -1)):
             (tensor if row is None else tensor[:, row]).add_(to, alpha=sign)
-        self._relaxed = None
+        if self._aging is not None:
+            self._aging.moved()
         self._counts.add(programmed=to[0].numel() if members is None else to[0].numel() * members.numpy())
         self._show_noise()
 
@@ -133,16 +143,20 @@ class Crossbar:
         Args:
             voltages: on the rows. again: vectors (E, B) that are read once more; only these are counted.
         """
-        self.count_read("mvm", voltages.shape[1], again)
-        return self._read(voltages, transposed=False)
+        return self.read("mvm", *doors.reads("Crossbar.mvm", "voltages", voltages, self.shape, "rows", again))
 
     def mvm_t(self, voltages: torch.Tensor, again: np.ndarray | None = None) -> torch.Tensor:
         """Currents of the rows when the columns are driven, I = G V: (E, B, C) -> (E, B, R)."""
-        self.count_read("mvm_t", voltages.shape[1], again)
-        return self._read(voltages, transposed=True)
+        return self.read("mvm_t", *doors.reads("Crossbar.mvm_t", "voltages", voltages, self.shape, "columns", again))
+
+    def read(self, name: Direction, voltages: torch.Tensor, again: np.ndarray | None) -> torch.Tensor:
+        """`mvm` or `mvm_t` of what was checked before."""
+        self.count_read(name, voltages.shape[1], again)
+        return self._read(voltages, transposed=name == "mvm_t")
 
     def line(self, k: int) -> torch.Tensor:
         """Currents of the columns when row k alone is driven at full voltage, (E, C); not counted."""
+        k = doors.index("Crossbar.line", "k", k, self.shape[1])
         if self._readout is None:
             return self._seen()[:, k]
         driven = torch.zeros(self.shape[0], 1, self.shape[1])
@@ -166,16 +180,15 @@ class Crossbar:
 
     def _seen(self) -> torch.Tensor:
         """The states as reads see them: with the noise that the last `hold`, `program` or `reset` left."""
-        if self._noise is None:
-            return self.state
-        noise = self._noise.tensors["noise"].view(self._laid(self.state).shape)
-        return self.state + self._laid(noise)
+        state = self.state
+        if self._aging is None or self._aging.noise is None:
+            return state
+        return state + self._laid(self._aging.noise.tensors["noise"].view(self._laid(state).shape))
 
     def _show_noise(self) -> None:
         """Set the noise for the states that there are now."""
-        if self._noise is not None:
-            self._noise.find_programmed(self._flat(self.state))
-            self._noise.show(self._flat(self.state), self._flat(self.state + self.origin))
+        if self._aging is not None:
+            self._aging.show(self.state)
 
     def count_read(self, name: Direction, vectors: int, again: np.ndarray | None) -> None:
         """Note vectors that were read: all, or those of `again` once more."""
@@ -196,7 +209,8 @@ class Crossbar:
     def reads_states(self) -> bool:
         """Whether a read of a row is the states of its devices, which no other row's pulses move: they do not fluctuate, no wire drops
         voltage, no half-select disturbs."""
-        return self._noise is None and self._readout is None and self._disturbed is None
+        still = self._aging is None or self._aging.noise is None
+        return still and self._readout is None and self._disturbed is None
 
     # writes
 
@@ -208,11 +222,23 @@ class Crossbar:
             lr: learning rate in units of the state, (E,) or (E, B) float64.
             take: 1 leaves the pulses out that would step down; -1 takes only these, and they step up: the two sides of a pair.
         """
+        x, d, lr = doors.update("Crossbar.pulse", x, d, lr, self.shape)
+        self.send(x, d, lr if isinstance(lr, np.ndarray) else per_member(lr, len(x)), doors.sides("Crossbar.pulse", take))
+
+    def send(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, take: int = 0) -> None:
+        """`pulse` with what was checked before."""
         self.sender.pulse(x, d, lr, self.done["updates"], take)
         self._sent(x.shape[1], take)
 
     def pulse_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
         """`pulse`, and `line` of rows[t] after sample after[t], in one launch; (E, T, C). Where `reads_states` only; not counted."""
+        x, d, lr, after, rows = doors.update_and_reads("Crossbar.pulse_and_read", x, d, lr, after, rows, self.shape)
+        if not self.reads_states:
+            raise InputError("Crossbar.pulse_and_read: reads of the array must be its states; pulse and read one after the other")
+        return self.send_and_read(x, d, lr, after, rows)
+
+    def send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+        """`pulse_and_read` with what was checked before."""
         seen = torch.empty(self.shape[0], len(rows), self.shape[2])
         self.sender.pulse_and_read(x, d, lr, self.done["updates"], (after, rows, seen.numpy()))
         self._sent(x.shape[1], 0)
@@ -225,7 +251,8 @@ class Crossbar:
 
     @property
     def sender(self) -> Sender:
-        """What sends the pulses; made when the first is sent."""
+        """What sends the pulses, to the states as they are now; made when the first is sent."""
+        self._let_pass()
         if self._sender is None:
             origin = self.origin if self.referenced else None
             self._sender = Sender(self.sampled, self.pulses, self.step, self.keys, self._state, origin, self.on_its_side)
@@ -235,13 +262,9 @@ class Crossbar:
         """A tensor (E, R, C) with its axes as they lie in memory."""
         return t.transpose(1, 2) if self.on_its_side else t
 
-    def _flat(self, t: torch.Tensor) -> torch.Tensor:
-        """The same as (E, devices)."""
-        return self._laid(t).reshape(self.shape[0], -1)
-
     def apply(self, pulses: torch.Tensor) -> None:
         """Give every device its own number of pulses, (E, R, C) int32, positive up: row-by-row access, not parallel."""
-        count = pulses.to(torch.int32).expand(self.shape).contiguous()
+        count = doors.pulses("Crossbar.apply", "pulses", pulses, self.shape, expands=True)
         self.sender.apply(count, self.done["applied"])
         self.done["applied"] += 1
         if self._disturbed is not None:
@@ -253,6 +276,10 @@ class Crossbar:
 
         The row fires, and the columns count off theirs.
         """
+        self.send_lines(*doors.lines("Crossbar.pulse_lines", rows, pulses, self.shape))
+
+    def send_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
+        """`pulse_lines` with what was checked before."""
         self.sender.pulse_lines(rows, pulses, self.done["lines"])
         self.done["lines"] += len(rows)
         if self._disturbed is not None:
@@ -260,97 +287,107 @@ class Crossbar:
 
     def alternate(self, pulses: int, up: bool = True) -> None:
         """Pulses up and down in turn on all devices at once, rows and columns firing together; the first is up or down."""
-        _, rows, columns = self.shape
+        pulses, (_, rows, columns) = doors.whole("Crossbar.alternate", "pulses", pulses, 0), self.shape
         self.sender.alternate(pulses, up, self.done["alternate"])
         self.done["alternate"] += 1
         each = {"slots": 1, "row_pulses": rows, "column_pulses": columns, "coincidences": rows * columns}
         self._counts.add(**{name: pulses * n for name, n in each.items()})
 
-    def program(self, target: torch.Tensor, *, only: torch.Tensor | None = None, tolerance: float | None = None, rounds: int = 60) -> None:
-        """Write and verify: pulse every device towards the target state (E, R, C), read, repeat.
+    def program(
+        self,
+        target: torch.Tensor,
+        *,
+        only: torch.Tensor | None = None,
+        tolerance: float | None = None,
+        rounds: int | None = None,
+        retry: bool = True,
+    ) -> None:
+        """Write and verify by the programming of the device, see `Programming`.
 
         Args:
-            target: states, cut to the bounds of each device. only: devices to write (E, R, C), all when absent.
-            tolerance: stop within this distance, a half step by default.
-            rounds: give up after so many.
-
-        The programming noise of the device is added once at the end: what verify and the last pulses leave.
+            target: States (E, R, C), cut to the bounds of each device.
+            only: Devices to write (E, R, C), all when absent.
+            tolerance: Largest error that is accepted, in half ranges; the window of the programming when absent.
+            rounds: Rounds before giving up; those of the programming when absent.
+            retry: Whether a one-sided device that overshoots is RESET and tried again.
         """
-        low, high = (bound - self.origin for bound in self.sampled.bounds())
+        target, only = doors.writes("Crossbar.program", target, only, self.shape)
+        tolerance = None if tolerance is None else doors.above_zero("Crossbar.program", "tolerance", tolerance)
+        rounds = None if rounds is None else doors.whole("Crossbar.program", "rounds", rounds, 0)
+        low, high = self.limits()
         target = torch.minimum(torch.maximum(target.expand(self.shape).float(), low), high)
-        step = torch.as_tensor(self.step.astype(np.float32))[:, None, None]
-        limit = step / 2 if tolerance is None else torch.as_tensor(float(tolerance))
-        one_sided, rate = self.device.response.one_sided, step
-        if one_sided:  # no pulse mends an overshoot there, and the first steps are the largest
-            rate = _CAUTION * step.expand(self.shape)
-        first = self.done["applied"]
-        for _ in range(rounds):
-            error = target - self.state
-            off = (error > limit) if one_sided else (error.abs() > limit)
-            off = off if only is None else off & only
-            self._counts.add(program_rounds=1)
-            if not off.any():
-                break
-            pulses = torch.floor(error / rate).clamp(min=1) if one_sided else torch.round(error / rate + torch.sign(error) * 1e-3)
-            pulses = torch.where(off, pulses.clamp(-1000, 1000), torch.zeros(()))
-            before = self.state.clone() if one_sided else self.state
-            self.apply(pulses)
-            if one_sided:  # the next steps are at most as large as these were on average
-                moved = (self.state - before) / pulses.clamp(min=1)
-                rate = torch.where(moved > 0, moved, rate)
-        self.done["applied"] = first + rounds  # the next draws do not hang on how many rounds the other members needed
-        if self.device.programming_noise is not None:
-            half, mid, top = (self._each(v) for v in (self.device.half_range, self.device.mid_range, self.device.g_max))
-            g = (self.state + self.origin) * half + mid
-            self._blur("programs", programming_sigma(self.device.programming_noise, g / top) / half, only)
+        mask, writes = self._mask(only), self.device.writes
+        limit = programming.window(self) if tolerance is None else torch.as_tensor(float(tolerance))
+        most = writes.rounds if rounds is None else rounds
+        if writes.method == "as-cited":
+            programming.as_cited(self, target, mask)
+        elif self.device.response.one_sided:
+            programming.upwards(self, target, mask, limit, most, retry)
+        else:
+            programming.both_ways(self, target, mask, limit, most)
+        self._written(mask)
+
+    def program_difference(self, other: Crossbar, difference: torch.Tensor, only: torch.Tensor | None = None) -> None:
+        """RESET the devices of two arrays and write and verify the difference of their states, as those of a differential pair.
+
+        Args:
+            other: The array whose states are subtracted; of the same device.
+            difference: Of the states, (E, R, C).
+            only: Pairs to write (E, R, C), all when absent.
+        """
+        difference, only = doors.writes("Crossbar.program_difference", difference, only, self.shape)
+        difference, mask = difference.expand(self.shape).float(), self._mask(only)
+        if self.device.writes.method == "as-cited":
+            programming.pair_as_cited(self, other, difference, mask)
+        elif self.device.response.one_sided:
+            programming.pair_upwards(self, other, difference, mask)
+        else:
+            programming.pair_both_ways(self, other, difference, mask)
+        for array in (self, other):
+            array._written(mask)
+
+    def _mask(self, only: torch.Tensor | None) -> torch.Tensor:
+        return torch.ones(self.shape, dtype=torch.bool) if only is None else only.expand(self.shape)
+
+    def _written(self, mask: torch.Tensor) -> None:
         self._show_noise()
-        self._counts.add(programmed=self.shape[1] * self.shape[2] if only is None else only.expand(self.shape).sum((1, 2)).numpy())
+        self._counts.add(programmed=mask.sum((1, 2)).numpy())
+
+    def limits(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(lowest, highest) state of each device as `state` measures it, (E, R, C)."""
+        low, high = self.sampled.bounds()
+        return low - self.origin, high - self.origin
+
+    def note(self, **amounts: Any) -> None:
+        """Add to the ledger."""
+        self._counts.add(**amounts)
 
     def reset(self, mask: torch.Tensor) -> None:
         """Put the devices of the mask (E, R, C) bool to their reset state."""
-        mask = mask.expand(self.shape)
+        mask = doors.mask("Crossbar.reset", "mask", mask, self.shape)
         self.state.copy_(torch.where(mask, self.sampled.reset_point() - self.origin, self.state))
         if np.any(self.device.reset_noise):
             self._blur("resets", self._each(np.asarray(self.device.reset_noise) / self.device.half_range), mask)
         self._show_noise()
         self._counts.add(resets=mask.sum((1, 2)).numpy())
 
-    def _blur(self, name: str, sigma: torch.Tensor, only: torch.Tensor | None) -> None:
-        """Add normal numbers to the states of some devices or all, cut to their bounds and to 0 S."""
+    def _blur(self, name: str, sigma: torch.Tensor, only: torch.Tensor) -> None:
+        """Add normal numbers to the states of some devices, cut to their bounds."""
         z = rng.normal(self.keys[name], self.done[name], self.shape[1:])
         self.done[name] += 1
-        nothing = self._each(-self.device.mid_range / self.device.half_range).float()
-        low, high = (torch.maximum(bound, nothing) - self.origin for bound in self.sampled.bounds())
+        low, high = self.limits()
         noisy = torch.minimum(torch.maximum(self.state + sigma.float() * z, low), high)
-        self.state.copy_(noisy if only is None else torch.where(only, noisy, self.state))
+        self.state.copy_(torch.where(only, noisy, self.state))
 
     def hold(self, seconds: Any) -> None:
-        """Let time pass, s or (E,), in closed form for any time: devices relax to their resting points by exp(-t/tau), drift, fluctuate."""
-        self._counts.add(hold_s=seconds)
-        if self._noise is not None:
-            self._noise.find_programmed(self._flat(self.state))
-        if self._drifting is not None:
-            half, mid, top = (self._each(v) for v in (self.device.half_range, self.device.mid_range, self.device.g_max))
-            g = (self.state + self.origin).double() * half + mid
-            factor = self._drifting.factor(self.state, (g / top).float(), self._each(seconds))
-            self.state.copy_((g * factor - mid) / half - self.origin)
-        if np.isfinite(self.device.retention_s).any():
-            rest, left = self._relaxation(seconds)
-            self.state.sub_(rest).mul_(left).add_(rest)
-        if self._drifting is not None:
-            self._drifting.left_at.copy_(self.state)
-        if self._noise is not None:
-            self._noise.advance(seconds, self.done["holds"])
-            self._noise.show(self._flat(self.state), self._flat(self.state + self.origin))
-            self.done["holds"] += 1
+        """Let time pass, s or (E,), in closed form for any time: devices relax to their resting points by exp(-t/tau), drift, fluctuate.
 
-    def _relaxation(self, seconds: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Resting points (E, R, C), and what is left of the distance to them; kept: the points stay, and steps may take equal times."""
-        time = np.asarray(seconds, np.float64).tobytes()
-        if self._relaxed is None or self._relaxed[0] != time:
-            rest = self.sampled.resting_point() - self.origin if self._relaxed is None else self._relaxed[1]
-            self._relaxed = (time, rest, self.sampled.decay(seconds))
-        return self._relaxed[1:]
+        However a time is divided, the same is left, to single precision (see `Aging`).
+        """
+        seconds = doors.seconds("Crossbar.hold", seconds, self.shape[0])
+        self._counts.add(hold_s=seconds)
+        if self._aging is not None:
+            self._aging.elapse(seconds)
 
     def _each(self, value: Any) -> torch.Tensor:
         """A number, or one for each member, as (E, 1, 1) float64."""
@@ -374,7 +411,7 @@ class Crossbar:
             "mvm": done["mvm"] + known("mvm", 0),
             "mvm_t": done["mvm_t"] + known("mvm_t", 0),
             "slots": known("slots", 0) + (0 if self._sender is None else self._sender.slots),
-            "program_rounds": known("program_rounds", 0),
+            "program_rounds": 0 + known("program_rounds", 0),  # not the ledger's own array
         }
 
     def _ledger(self) -> Counts:
@@ -393,9 +430,8 @@ class Crossbar:
         } | ({} if self._readout is None else {"read": self._readout.counts})
 
     def _tensors(self) -> dict[str, torch.Tensor]:
-        drift = {} if self._drifting is None else {f"drift.{n}": getattr(self._drifting, n) for n in ("left_at", "since", "nu")}
-        noise = {} if self._noise is None else {f"noise.{n}": t for n, t in self._noise.tensors.items()}
-        return {f"device.{n}": t for n, t in self.sampled.values.items()} | {n: getattr(self, n) for n in _STATE_FIELDS} | drift | noise
+        tensors = {f"device.{n}": t for n, t in self.sampled.values.items()} | {n: getattr(self, n) for n in _STATE_FIELDS}
+        return tensors if self._aging is None else tensors | self._aging.tensors(self._state)
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
@@ -404,10 +440,10 @@ class Crossbar:
             own[name].copy_(tensor)
         self.done = dict(saved["done"])
         self._counts = counts_of(saved["counts"])
-        self._sender = self._relaxed = None
+        self._sender = None
         if self._readout is not None:
             self._readout.restore(saved["read"])
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles leave the compiled kernel and the buffers out, their tallies moved to the ledger."""
-        return {**self.__dict__, "_sender": None, "_relaxed": None, "_counts": self._ledger()}
+        return {**self.__dict__, "_sender": None, "_counts": self._ledger()}

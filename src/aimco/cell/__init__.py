@@ -91,7 +91,6 @@ def refresh_pair(tile: Any, places: tuple[int, int], full: float, wasted: float)
 
 
 def write_pair(pair: Sequence[Any], target: torch.Tensor, only: torch.Tensor | None) -> None:
-    """RESET two devices and write a difference of -1..1 (E, R, C) into the one that its sign asks for."""
-    for sign, crossbar in zip((1, -1), pair, strict=True):
-        crossbar.reset(torch.ones(crossbar.shape, dtype=torch.bool) if only is None else only)
-        crossbar.program(2 * (sign * target).clamp(min=0) - 1, only=only)
+    """RESET two devices and write a difference of -1..1 (E, R, C), by the programming of the device."""
+    plus, minus = pair
+    plus.program_difference(minus, 2 * target, only)

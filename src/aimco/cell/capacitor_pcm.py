@@ -72,8 +72,8 @@ class CapacitorPcm(Cell):
         change = tile.signs[0] * c / share  # of the difference of the pair's states
         plus, minus = plus + change.clamp(min=0), minus - change.clamp(max=0)
         beyond = torch.maximum(plus, minus) > 2 * self.full - 1
-        pair[0].program(plus, only=(change > 0) & ~beyond)
-        pair[1].program(minus, only=(change < 0) & ~beyond)
+        pair[0].program(plus, only=(change > 0) & ~beyond, retry=False)
+        pair[1].program(minus, only=(change < 0) & ~beyond, retry=False)
         if beyond.any():
             write_pair(pair, ((plus - minus) / 2).clamp(-1, 1), beyond)
         if invert:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
 from typing import Any, Literal
 
 import numpy as np
@@ -39,6 +39,7 @@ PARTS: dict[str, str] = {  # what is priced, and the component it belongs to; li
 }
 COMPONENTS = ("array", "ADC", "DAC", "accumulation", "digital", "wires", "other", "leakage")
 OPERATIONS = ("read", "transposed read", "pulse", "transfer", "refresh", "hold", "settle", "spike")
+_LOOK = "look for voltages, conductances, times or numbers of the technology that no chip has"
 Amount = Literal["energy_J", "latency_s", "area_m2"]
 
 
@@ -199,6 +200,10 @@ def price(
     items += static
     energy = {part: sum((i.energy_J for i in items if i.part == part), 0.0) for part in PARTS}
     energy["total"] = sum(energy.values())
+    amounts = {f"energy of {part}, J,": joules for part, joules in energy.items()} | {"latency, s,": seconds}
+    for name, amount in amounts.items():
+        if not 0 <= amount < inf:
+            raise InputError(f"the {name} must be finite and at least 0 to be priced, got {amount:g}; {_LOOK}")
     return Price(energy, seconds, sum((i.area_m2 for i in items), 0.0), samples, tuple(items), cells, places)
 
 

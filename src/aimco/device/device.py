@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, sqrt
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from aimco import rng
 from aimco.device.noise import Flicker, Telegraph
+from aimco.device.programming import Programming
 from aimco.device.response import AFFINE_TRAIN, STIRRED, Kernels, Response, scalar_functions
 from aimco.device.retention import Drift
 from aimco.ensemble import per_member
@@ -24,6 +25,8 @@ from aimco.units import S, s
 _REST = ("resting_g", "retention_s")  # what only time needs to know, kept as deviations: no parameters of pulses
 _CYCLE_NOISES = ("cycle_noise", "cycle_noise_additive", "cycle_noise_range")
 _SMALL = 1 / 3  # of a step: noise of a standard deviation below it practically never turns a step round
+_CUT = 0.01  # of the devices cut at 0 S is said in notes
+_NOISIEST = 1000.0  # ranges, that noise of a device may have: reads then tell nothing, and beyond it 32 bits overflow
 _FLOOR = 0.01  # no sampled step or half range falls below this part of its nominal value
 
 
@@ -43,6 +46,7 @@ class Device(Listed):
         cycle_noise_range: the same, relative to g_max - g_min, for up and down pulses alike.
         read_noise: standard deviation of one read, S. flicker, telegraph: noise that goes on between reads, if any.
         programming_noise: c0, c1, c2 in S: standard deviation max(c0 + c1 r + c2 r^2, 0) of a write with verify, r = g/g_max.
+        programming: how a write with verify is done; when absent as cited where there is a programming_noise, else iterative.
         half_select: change by a pulse on the row or the column alone, at half the voltage, relative to the step in that direction.
         reset_noise: standard deviation of the conductance after a reset, S. retention_s: relaxation time to the resting point, s.
         resting_g: conductance that the device relaxes to, S; mid-range when absent. drift: of phase-change memory, if any.
@@ -72,6 +76,7 @@ class Device(Listed):
     programming_noise: tuple[float, float, float] | None = Field(
         default=None, strict=False, description="standard deviation of a write with verify, S: polynomial in g/g_max"
     )
+    programming: Programming | None = None
     half_select: float | None = Field(default=None, ge=0, le=1, description="change by a pulse on its row or column alone, in steps")
     reset_noise: float = quantity(S, 0.0, ge=0, lt=inf, doc="standard deviation of the conductance after a reset")
     retention_s: float = quantity(s, inf, gt=0, doc="relaxation time to the resting point")
@@ -96,10 +101,19 @@ class Device(Listed):
             raise at("g_max", f"must be finite, got {self.g_max}")
         if not all(math.isfinite(c) for c in self.programming_noise or ()):
             raise at("programming_noise", f"must hold three finite numbers, got {list(self.programming_noise or ())}")
+        if self.programming is not None and self.programming.method == "as-cited" and self.programming_noise is None:
+            raise at("programming_noise", "must be given for programming.method = 'as-cited': it is the law that is cited")
         for name in ("resting_g", "reset_g"):
             value = getattr(self, name)
             if value is not None and not self.g_min <= value <= self.g_max:
                 raise at(name, f"must be in g_min..g_max = {self.g_min:g}..{self.g_max:g} S, got {value:g}")
+        span = self.g_max - self.g_min
+        for name in ("step_up", "step_down"):  # the largest steps of measured devices are a quarter of their range
+            if getattr(self.response, name) > span * (1 + 1e-9):
+                raise at(f"response.{name}", f"must be at most g_max - g_min = {span:g} S, got {getattr(self.response, name):g}")
+        for name in ("read_noise", "reset_noise"):
+            if getattr(self, name) > _NOISIEST * span:
+                raise at(name, f"must be at most {_NOISIEST:g} (g_max - g_min) = {_NOISIEST * span:g} S, got {getattr(self, name):g}")
         known = ["step", "asymmetry", "g_min", "g_max", "resting_g", "retention_s", *self._response_numbers()]
         for name in self.spread:
             if name not in known:
@@ -137,6 +151,28 @@ class Device(Listed):
         return float(np.mean(np.abs(np.asarray(self.response.step_up) - np.asarray(self.response.step_down)) / self.step))
 
     @property
+    def writes(self) -> Programming:
+        """How a write with verify is done."""
+        if self.programming is not None:
+            return self.programming
+        return Programming(method="iterative" if self.programming_noise is None else "as-cited")
+
+    @property
+    def cut(self) -> np.ndarray:
+        """Share of the devices whose lower bound would lie below 0 S by its spread, and is put at 0 S instead, (E,) or a number."""
+        spread = np.asarray(self.spread.get("g_min", 0.0), np.float64)
+        away = (np.asarray(self.mid_range) / np.asarray(self.half_range) - 1) / np.maximum(spread, 1e-300)
+        return np.where(spread > 0, np.vectorize(math.erfc)(away / sqrt(2)) / 2, 0.0)
+
+    def notes(self) -> list[str]:
+        """What of its datasheet does not hold in the devices that are drawn."""
+        share = float(np.max(self.cut))
+        if share <= _CUT:
+            return []
+        said = f"{share:.0%} of the devices have their lower bound at 0 S: spread.g_min would take it below"
+        return [f"{said}, and its mean and spread are less"]
+
+    @property
     def leaks(self) -> bool:
         """Whether what is read changes with time."""
         fluctuates = self.flicker is not None or self.telegraph is not None
@@ -169,7 +205,10 @@ class Device(Listed):
             z = rng.normal(rng.stream_keys(tuple(seeds), *names, "device", name), 0, shape)
             return sigma[:, None, None] * z.numpy()
 
-        values = {"g_max": _spread(np.ones(members), draw("g_max")), "g_min": -_spread(np.ones(members), draw("g_min"))}
+        nothing = -per_member(self.mid_range, members) / per_member(self.half_range, members)  # the state of 0 S
+        low = -_spread(np.ones(members), draw("g_min"))
+        values = {"g_max": _spread(np.ones(members), draw("g_max"))}
+        values["g_min"] = np.maximum(low, nothing if low.ndim == 1 else nothing[:, None, None])
         common, apart = draw("step"), draw("asymmetry")
         lognormal = self.spread_law == "lognormal"
         for name in self._response_numbers():
@@ -328,12 +367,6 @@ class Sampled:
         level = torch.as_tensor(per_member(self.device.normalised(g), self.shape[0]).astype(np.float32))[:, None, None]
         low, high = self.bounds()
         return torch.minimum(torch.maximum((level if apart is None else level + apart).expand(self.shape), low), high)
-
-    def decay(self, seconds: Any) -> torch.Tensor:
-        """What is left of the distance to the resting point after a time: exp(-t/tau), (E, 1, 1), or (E, R, C) where tau has spread."""
-        times = torch.as_tensor(np.asarray(seconds) / per_member(self.device.retention_s, self.shape[0]))[:, None, None]
-        apart = self.values.get("retention_s")
-        return torch.exp(-(times if apart is None else times * torch.exp(-apart.double()))).float()
 
 
 def catalogue() -> list[str]:

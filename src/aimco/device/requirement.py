@@ -120,7 +120,7 @@ class Requirement(Listed):
     Example:
         >>> verdict = Requirement.named("rpu").verdict(Device.named("rpu"))
         >>> [line.line for line in verdict if not line.passes]
-        ['change at half the voltage']
+        ['on/off ratio', 'change at half the voltage']
     """
 
     listed_in: ClassVar[Path] = Path(__file__).parent / "requirements"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from pydantic import Field
 
@@ -55,11 +57,12 @@ class Drifting:
         self.since = torch.full(z.shape, law.t_0, dtype=torch.float64)
         self.nu = torch.zeros(z.shape)
 
-    def factor(self, state: torch.Tensor, ratio: torch.Tensor, seconds: torch.Tensor) -> torch.Tensor:
-        """What a conductance is multiplied by in the next `seconds` (E, 1, 1): ((t + dt)/t)^-nu. ratio: g/g_max now."""
+    def factor(self, state: torch.Tensor, ratio: Callable[[], torch.Tensor], seconds: torch.Tensor) -> torch.Tensor:
+        """What a conductance is multiplied by in the next `seconds` (E, 1, 1): ((t + dt)/t)^-nu. ratio: gives g/g_max now."""
         fresh = state != self.left_at
-        self.nu = torch.where(fresh, self.law.exponent(ratio, self.z), self.nu)
-        self.since = torch.where(fresh, torch.full((), self.law.t_0, dtype=torch.float64), self.since)
-        grown = (self.since + seconds) / self.since
-        self.since = self.since + seconds
-        return torch.exp(-self.nu.double() * torch.log(grown))
+        if fresh.any():
+            self.nu = torch.where(fresh, self.law.exponent(ratio(), self.z), self.nu)
+            self.since = torch.where(fresh, torch.full((), self.law.t_0, dtype=torch.float64), self.since)
+        later = self.since + seconds
+        grown, self.since = later / self.since, later
+        return grown.log_().mul_(self.nu).neg_().exp_()

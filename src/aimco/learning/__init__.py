@@ -77,7 +77,7 @@ class Rule(Kinded):
         parts = []
         for name, share in self.shares().items():
             signs = self.signs(state, name)
-            parts.append((share, arrays[name].mvm(x if signs is None else x * signs[:, None])))
+            parts.append((share, arrays[name].read("mvm", x if signs is None else x * signs[:, None])))
         return _sum(parts)
 
     def mvm_t(self, arrays: Mapping[str, AnalogMatrix], state: Mapping[str, torch.Tensor], d: torch.Tensor) -> torch.Tensor:
@@ -85,7 +85,7 @@ class Rule(Kinded):
 
         parts = []
         for name, share in self.shares().items():
-            signs, z = self.signs(state, name), arrays[name].mvm_t(d)
+            signs, z = self.signs(state, name), arrays[name].read("mvm_t", d)
             parts.append((share, z if signs is None else z * signs[:, None]))
         return _sum(parts)
 

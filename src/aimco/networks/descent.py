@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from aimco.arrays.doors import finite
 from aimco.networks.linear import Linear
 from aimco.record import InputError
 
@@ -63,6 +64,7 @@ class Descent:
             if k < len(self.activations):
                 h = self.activations[k](h)
         loss, d = self.error(h, y)
+        finite("training", "the loss", loss)  # before pulses that nothing is known of
         errors = [d]
         for k in range(len(self.layers) - 1, 0, -1):
             h = rows[k][..., : self.layers[k].inputs]

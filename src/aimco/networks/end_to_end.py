@@ -97,7 +97,9 @@ class EndToEnd(Resistive):
         for k, matrix in enumerate(self.matrices.values()):
             g = self.conductances[k].double()
             state = (g - self.inverted[k].double()) / (2 * half) if self.paired else (g - mid) / half
-            matrix.program((weight_max * state).float()[None])
+            first = (weight_max * state).float()[None]
+            matrix.program(first)
+            self.written = (*self.written, matrix.missed(first))
         self._take()
 
     @torch.no_grad()
@@ -226,8 +228,11 @@ class EndToEnd(Resistive):
         """Time of one operating point, s: as the circuit says, or until its slowest mode has .1 % of its way left."""
         return self.record.settle_s or _SETTLED * slowest(self.circuit(), self.record.node_F)
 
-    def notes(self):
-        told = ["circuits settle at once: energy is their power at the operating point times the time of their slowest mode"]
+    def notes(self, member=0):
+        told = [
+            *super().notes(member),
+            "circuits settle at once: energy is their power at the operating point times the time of their slowest mode",
+        ]
         if self.record.vertical is not None:
             told.append("wires of three-dimensional arrays drop voltage; their area and their capacitances are not counted")
         return told

@@ -17,6 +17,7 @@ class Arrays(nn.Module):
 
     matrices: dict[str, AnalogMatrix]
     rule_state: dict[str, torch.Tensor]
+    written: tuple[list[str], ...] = ()  # of each matrix that was written at the start, what notes say of it, by member
 
     @property
     def analog(self) -> bool:
@@ -38,9 +39,9 @@ class Arrays(nn.Module):
         """Those counts of each array that take time, see `aimco.cost.latency.TIMED`, quickly: pulses may go on waiting."""
         return {name: matrix.timed for name, matrix in self.matrices.items()}
 
-    def notes(self) -> list[str]:
-        """Approximations in force in it."""
-        return []
+    def notes(self, member: int = 0) -> list[str]:
+        """Approximations in force in it, for one ensemble member."""
+        return [said[member] for said in self.written if said[member]]
 
     def hold(self, seconds: Any) -> None:
         """Let time pass in the arrays."""

@@ -41,7 +41,9 @@ class OnChip(Arrays):
             parts = (design.cell, design.array, design.periphery)
             self.matrices = {"W": AnalogMatrix(self.device, *parts, *shape, seeds=(seed,), names=("spiking", "W"))}
             self.step = float(np.mean(self.device.step)) / float(np.mean(self.device.half_range)) * float(np.mean(design.cell.weight))
-            self.matrices["W"].program(torch.from_numpy(self.machine.weights).clamp(-self.weight_max, self.weight_max))
+            first = torch.from_numpy(self.machine.weights).clamp(-self.weight_max, self.weight_max)
+            self.matrices["W"].program(first)
+            self.written = (self.matrices["W"].missed(first),)
             self._take()
 
     def _take(self) -> None:
@@ -162,8 +164,11 @@ class OnChip(Arrays):
     def timed(self):
         return super().timed | {"neurons": {"spiking_s": self.machine.steps * self.record.dt_s}}
 
-    def notes(self):
-        return ["classes are told apart by free energy, computed digitally on the weights as they are; its cost is not counted"]
+    def notes(self, member=0):
+        return [
+            *super().notes(member),
+            "classes are told apart by free energy, computed digitally on the weights as they are; its cost is not counted",
+        ]
 
     def get_extra_state(self):
         machine = self.machine

@@ -72,7 +72,7 @@ def design(kind: str, states: float, offset: float) -> Design:
     def device(bounds: float) -> dict[str, Any]:
         spread = {"step": 0.3, "asymmetry": 0.1} | ({"g_max": bounds, "g_min": bounds} if bounds else {})
         response = {"kind": "soft-bounds", "step_up": 2.0 / states, "step_down": 2.0 / states}
-        limits = {"name": "soft bounds", "g_min": 0.0, "g_max": 2.0}
+        limits = {"name": "soft bounds", "g_min": 2.0, "g_max": 4.0}
         return limits | {"response": response, "spread": spread, "spread_law": "lognormal", "cycle_noise_additive": 0.3}
 
     rule: dict[str, Any] = {"kind": kind, "reference": "symmetry-point", "reference_error": offset}

@@ -29,7 +29,7 @@ def design(rule: str, offset: float, epochs: int, decay_every: int) -> Design:
     sign of a row of A changes after a read with probability .25, which takes the offsets out of AGAD sooner than .1.
     """
     step = 2.0 / 20
-    device = {"name": "soft bounds, 20 states", "g_min": 0.0, "g_max": 2.0, "spread_law": "lognormal", "cycle_noise_additive": 0.3}
+    device = {"name": "soft bounds, 20 states", "g_min": 2.0, "g_max": 4.0, "spread_law": "lognormal", "cycle_noise_additive": 0.3}
     device["spread"] = dict.fromkeys(("step", "asymmetry", "g_max", "g_min"), 0.3)
     device["response"] = {"kind": "soft-bounds", "step_up": step, "step_down": step}
     learning: dict[str, Any] = {"kind": rule, "lr": 0.1}

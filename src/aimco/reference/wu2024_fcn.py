@@ -36,8 +36,8 @@ def design(tau: float, rule: str, epochs: int = 80) -> Design:
         {
             "device": {
                 "name": "soft bounds of +-tau",
-                "g_min": 0.0,
-                "g_max": 2 * _HALF_RANGE,
+                "g_min": 2 * _HALF_RANGE,  # so far above 0 S that its spread takes no device below
+                "g_max": 4 * _HALF_RANGE,
                 "cycle_noise_additive": 0.3,
                 "spread": {"step": 0.3, "asymmetry": 0.01, "g_max": 0.3, "g_min": 0.3},
                 "response": {"kind": "soft-bounds", "step_up": step, "step_down": step},

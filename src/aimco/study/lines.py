@@ -80,6 +80,7 @@ class Bench:
     Args:
         hidden: sizes of the hidden layers. epochs, batch: schedule. lr: learning rate. last: epochs at the end whose mean accuracy counts.
         penalty: allowed, points, where none is given. seeds: where no number is given.
+        response: of the near-ideal device, the same for all rules: soft bounds, which have a state where steps of different size balance.
     """
 
     task: str
@@ -90,6 +91,7 @@ class Bench:
     last: int
     penalty: float
     seeds: int
+    response: str = "soft-bounds"
 
 
 BENCHES = (
@@ -117,11 +119,6 @@ def known_rule(rule: str) -> type[Rule]:
     return made
 
 
-def settles(rule: type[Rule]) -> bool:
-    """Whether it has an array of its own for gradients: such need devices whose up and down steps balance at some state."""
-    return len(rule().arrays()) > 1
-
-
 def waits(rule: type[Rule]) -> bool:
     """Whether it reads devices against where they leak to, so that they must leak."""
     return getattr(rule(), "reference", None) == "resting-point"
@@ -142,18 +139,17 @@ def ideal(rule: type[Rule]) -> dict[str, float]:
 def design(made: Bench, rule: str, point: Point) -> Design:
     """The design at a point: spreads, noises and limits that the point names, everything else without loss.
 
-    The response is the constant step, but soft bounds for rules with an array for gradients: a constant step has no state where up and
-    down steps of different size balance. The step is kept in weights while the largest weight varies. One sample takes 1 s, so that
-    retention is in samples. Outputs that saturate are not read again, so that the largest output is seen.
+    The response is that of the bench, whatever the rule. The step is kept in weights while the largest weight varies. One sample takes
+    1 s, so that retention is in samples. Outputs that saturate are not read again, so that the largest output is seen.
     """
     cls = known_rule(rule)
     one = _HALF_RANGE * _READ_VOLTAGE / point["bound"]  # A: current of a weight of 1 driven by an input of 1
     learning: dict[str, Any] = {"kind": rule, "lr": made.lr}
     if issubclass(cls, TikiTakaV2):
-        learning |= FAST_RULE | {"slow_device": _device(cls, point, point["retention"])}
+        learning |= FAST_RULE | {"slow_device": _device(made.response, point, point["retention"])}
     return Design.of(
         {
-            "device": _device(cls, point, point.get("fast_retention", point["retention"])),
+            "device": _device(made.response, point, point.get("fast_retention", point["retention"])),
             "cell": {"kind": "reference", "weight_max": point["bound"]},
             "periphery": {
                 "read_voltage": _READ_VOLTAGE,
@@ -168,15 +164,16 @@ def design(made: Bench, rule: str, point: Point) -> Design:
     )
 
 
-def _device(rule: type[Rule], point: Point, retention: float) -> dict[str, Any]:
+def _device(response: str, point: Point, retention: float) -> dict[str, Any]:
     step, ratio = point["step"] / point["bound"] * _HALF_RANGE, 1 + point["imbalance"]
     up, down = 2 * step * ratio / (1 + ratio), 2 * step / (1 + ratio)
     spread = {"step": point["step_spread"], "asymmetry": point["asymmetry"], "g_max": point["range_spread"], "g_min": point["range_spread"]}
+    floor = 4 * point["range_spread"] * _HALF_RANGE  # no bound falls below 0 S, so that the spread is the one asked for
     return {
         "name": "specified device",
-        "g_min": 0.0,
-        "g_max": 2 * _HALF_RANGE,
-        "response": {"kind": "soft-bounds" if settles(rule) else "constant-step", "step_up": up, "step_down": down},
+        "g_min": floor,
+        "g_max": floor + 2 * _HALF_RANGE,
+        "response": {"kind": response, "step_up": up, "step_down": down},
         "spread": {name: value for name, value in spread.items() if value},
         "cycle_noise": point["cycle_noise"],
         "retention_s": math.inf if retention >= _NEVER else retention,

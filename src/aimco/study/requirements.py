@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from aimco.design import Design
 from aimco.evaluation import evaluate_many
 from aimco.learning.tiki_taka_v2 import TikiTakaV2
 from aimco.record import InputError, _meant, write_atomic
-from aimco.study.lines import FAST_RULE, RESTING, Bench, Point, Sweep, bench, design, ideal, known_rule, settles, sweeps, waits
+from aimco.study.lines import BOUND, FAST_RULE, RESTING, STEP, Bench, Point, Sweep, bench, design, ideal, known_rule, sweeps, waits
 from aimco.study.specification import Answer, Derived, Finding, Joint
 from aimco.study.threshold import closer, penalty, threshold
 from aimco.tasks import Task
@@ -78,7 +78,8 @@ class Question:
             the bench's when absent. data_dir: folder of the task's files. limit: use only the first training samples.
         seeds: of every point; the bench's when absent. only: keys of the lines, all when absent. near: keys and values, of lines not
             swept, of a near-ideal device that is not ideal there. out: folder that keeps finished sweeps.
-        bench: network and schedule; the task's when absent.
+        bench: network and schedule; the task's when absent. response: of the near-ideal device of every rule, "soft-bounds" or
+            "constant-step", on which unequal steps balance nowhere; the bench's when absent.
     """
 
     rules: tuple[str, ...]
@@ -91,6 +92,7 @@ class Question:
     near: tuple[tuple[str, float], ...] = ()
     out: str | None = None
     bench: Bench | None = None
+    response: str | None = None
 
     def check(self) -> None:
         """Refuse what cannot be asked: raises InputError."""
@@ -104,6 +106,8 @@ class Question:
             raise InputError(f"penalty must be in points of accuracy above 0 and at most 50, got {self.penalty:g}; give for example 0.3")
         if self.seeds is not None and not 1 <= self.seeds <= 100:
             raise InputError(f"seeds must be in 1..100, got {self.seeds}; 5 or more give useful intervals")
+        if self.response not in (None, "soft-bounds", "constant-step"):
+            raise InputError(f"response must be soft-bounds or constant-step, got {self.response!r}")
         known = {line.key for rule in self.rules for line in sweeps(known_rule(rule))}
         for key in (*self.only, *(key for key, _ in self.near)):
             if key not in known:
@@ -124,6 +128,7 @@ def derive(question: Question, on_step: OnStep | None = None) -> Answer:
     """
     question.check()
     made = question.bench or bench(question.task)
+    made = made if question.response is None else replace(made, response=question.response)
     task = tasks.load(question.task, data_dir=question.data_dir, limit=question.limit)
     near = dict(question.near)
     swept = {rule: [line for line in sweeps(known_rule(rule)) if line.key not in near] for rule in question.rules}
@@ -167,7 +172,9 @@ def _derive(rule: str, lines: Sequence[Sweep], moved: Point, runs: Runs, allowed
         findings = [Finding(f.sweep, f.threshold, f.values, f.accuracy, f.sweep.eased(f.threshold.value, share)) for f in findings]
     spread = float(ideal_accuracy.std(ddof=1)) if runs.seeds > 1 else math.nan
     seconds = training(near, Network.of_design(near, (runs.task.inputs, 1, 1), runs.task.outputs)).latency_s
-    return Derived(rule, float(software.mean()), float(ideal_accuracy.mean()), spread, findings, joint, seconds, _notes(cls, base))
+    return Derived(
+        rule, float(software.mean()), float(ideal_accuracy.mean()), spread, findings, joint, seconds, _notes(cls, base, runs.made.response)
+    )
 
 
 def _sweep(rule: str, line: Sweep, base: Point, runs: Runs, near: np.ndarray, allowed: float, meter: _Meter) -> Finding:
@@ -209,12 +216,11 @@ def _joint(rule: str, findings: Sequence[Finding], base: Point, runs: Runs, near
     return Joint(float(fractions[k]), float(accuracy[k].mean()), float(lost[k]), tried)
 
 
-def _notes(rule: Any, base: Point) -> list[str]:
+def _notes(rule: Any, base: Point, response: str) -> list[str]:
     notes = ["outputs that saturate are not read again, so that the largest output is seen; converters have no levels"]
     if issubclass(rule, TikiTakaV2):
         notes.append("every rule with a filter learns with " + ", ".join(f"{name} {value:g}" for name, value in FAST_RULE.items()))
-    if settles(rule):
-        notes.append("the response is that of soft bounds: a constant step has no state where unequal steps balance")
+    notes.append(f"the near-ideal device of every rule has the response {response}, with {2 * BOUND / STEP:g} states")
     if waits(rule):
         leak = f"gradients leak to mid-range, in {RESTING:g} samples unless said otherwise"
         notes.append(f"{leak}; weights are in the same device without leak unless swept")

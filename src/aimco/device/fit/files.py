@@ -88,7 +88,7 @@ def characterise(
     elif source is not None:
         pulses = fit_tables(source, name=name, span_S=span_S, extra=extra)
     device = None if pulses is None else pulses.device
-    notes = [note for part in (pulses, retention) if part is not None for note in part.notes]
+    notes = [note for part in (pulses, retention) if part is not None for note in part.notes] + ([] if device is None else device.notes())
     return Characterisation(device, pulses, retention, [] if device is None else asked.verdict(device), notes)
 
 

@@ -1,0 +1,130 @@
+"""What time does to the devices of an array: they relax, drift and fluctuate.
+
+Elapsed time gathers in double precision and is applied when somebody asks for the states or pulses them. What a state in single precision
+cannot hold is carried along, so that however a time is divided, the same is left, to single precision.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from aimco import rng
+from aimco.device.device import Sampled
+from aimco.device.noise import Fluctuations
+from aimco.device.retention import Drifting
+from aimco.ensemble import per_member
+
+_UNSEEN = 2.0**-27  # change of a state, relative to it, that single precision does not show
+_STEEPEST = 1.0  # exponent of drift that no device exceeds
+
+
+class Aging:
+    """Time of one array.
+
+    Args:
+        sampled: the devices. seeds, names: of the array. on_its_side: whether the columns come first in memory.
+        origin: what states are measured against.
+    """
+
+    def __init__(self, sampled: Sampled, seeds: tuple[int, ...], names: tuple[str, ...], on_its_side: bool, origin: torch.Tensor) -> None:
+        device, (members, rows, columns) = sampled.device, sampled.shape
+        self.sampled, self.on_its_side, self.origin = sampled, on_its_side, origin
+        self.pending = np.zeros(members)
+        self._advances = torch.zeros(1, dtype=torch.int64)
+        self.drifting, slowest = None, 0.0
+        if device.drift is not None:
+            self.drifting = Drifting(device.drift, rng.normal(rng.stream_keys(seeds, *names, "drift"), 0, (rows, columns)))
+            slowest = _STEEPEST / device.drift.t_0
+        self.noise = Fluctuations.of(device, seeds, names, rows * columns)
+        apart = sampled.values.get("retention_s")
+        self._rates = np.ones((members, 1, 1)) if apart is None else np.ascontiguousarray(self._laid(torch.exp(-apart)).numpy())
+        tau = per_member(device.retention_s, members)
+        self._per_s = 1 / tau  # relaxation times in a second
+        self._fastest = self._per_s * self._rates.reshape(members, -1).max(1) + slowest
+        self._carry: torch.Tensor | None = None
+        self._rest: torch.Tensor | None = None
+        self._left: tuple[np.ndarray, np.ndarray] | None = None  # of the last times, since steps of training may take equal times
+
+    def elapse(self, seconds: Any) -> None:
+        """Let time pass, s or (E,)."""
+        self.pending = self.pending + per_member(seconds, len(self.pending))
+
+    def due(self) -> np.ndarray:
+        """Members in which the time that has gathered would show, (E,)."""
+        if not self.pending.any():
+            return np.zeros(len(self.pending), np.bool_)
+        return (self.pending > 0) if self.noise is not None else self.pending * self._fastest > _UNSEEN
+
+    def apply(self, state: torch.Tensor, due: np.ndarray) -> None:
+        """Let the time that has gathered in some members act on the states (E, R, C), in place."""
+        seconds = np.where(due, self.pending, 0.0)
+        self.pending = np.where(due, 0.0, self.pending)
+        if self.noise is not None:
+            self.noise.find_programmed(self.flat(state))
+        if self.drifting is not None:
+            self._drift(state, seconds)
+        if self._per_s.any():
+            self._relax(state, seconds)
+        if self.drifting is not None:
+            self.drifting.left_at.copy_(state)
+        if self.noise is not None:
+            self.noise.advance(seconds, int(self._advances))
+            self._advances += 1
+            self.noise.show(self.flat(state), self.flat(state + self.origin))
+
+    def _drift(self, state: torch.Tensor, seconds: np.ndarray) -> None:
+        device, carry = self.sampled.device, self._carried(state)
+        half, mid, top = (self._each(v) for v in (device.half_range, device.mid_range, device.g_max))
+        g = state.double().add_(carry).add_(self.origin).mul_(half).add_(mid)
+        assert self.drifting is not None
+        factor = self.drifting.factor(state, lambda: (g / top).float(), self._each(seconds))
+        exact = g.mul_(factor).sub_(mid).div_(half).sub_(self.origin)
+        state.copy_(exact)
+        carry.copy_(exact.sub_(state))
+
+    def _relax(self, state: torch.Tensor, seconds: np.ndarray) -> None:
+        from aimco.kernels.relaxation import relax
+
+        if self._rest is None:
+            self._rest = self._laid(self.sampled.resting_point() - self.origin).contiguous()
+        times = seconds * self._per_s
+        if self._left is None or not np.array_equal(self._left[0], times):
+            self._left = times, np.exp(-times[:, None, None] * self._rates)
+        now, carry = (self._laid(t).numpy() for t in (state, self._carried(state)))
+        relax(now, carry, self._rest.numpy(), times, self._left[1])
+
+    def _carried(self, state: torch.Tensor) -> torch.Tensor:
+        """What the states (E, R, C) cannot hold of what they are, laid out as they are."""
+        if self._carry is None:
+            self._carry = torch.zeros_like(state)
+        return self._carry
+
+    def show(self, state: torch.Tensor) -> None:
+        """Set the noise for these states (E, R, C)."""
+        if self.noise is not None:
+            self.noise.find_programmed(self.flat(state))
+            self.noise.show(self.flat(state), self.flat(state + self.origin))
+
+    def moved(self) -> None:
+        """What states are measured against has changed."""
+        self._rest = None
+
+    def _laid(self, t: torch.Tensor) -> torch.Tensor:
+        return t.transpose(1, 2) if self.on_its_side else t
+
+    def flat(self, t: torch.Tensor) -> torch.Tensor:
+        """A tensor (E, R, C) as (E, devices), in the order they lie in memory."""
+        return self._laid(t).reshape(len(self.pending), -1)
+
+    def _each(self, value: Any) -> torch.Tensor:
+        return torch.from_numpy(per_member(value, len(self.pending)))[:, None, None]
+
+    def tensors(self, state: torch.Tensor) -> dict[str, torch.Tensor]:
+        """All that a checkpoint needs."""
+        found = {"pending": torch.from_numpy(self.pending), "carry": self._carried(state), "advances": self._advances}
+        if self.drifting is not None:
+            found |= {f"drift.{n}": getattr(self.drifting, n) for n in ("left_at", "since", "nu")}
+        return found if self.noise is None else found | {f"noise.{n}": t for n, t in self.noise.tensors.items()}

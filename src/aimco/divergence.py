@@ -1,0 +1,49 @@
+"""Training that diverges: when a loss stops being a number, and what is told of it."""
+
+from __future__ import annotations
+
+import math
+
+from aimco.design import Design
+from aimco.record import InputError
+from aimco.tasks import Task
+
+
+class Diverged(InputError):
+    """The loss of a run, or what it does to arrays, is not finite any more.
+
+    Args:
+        epoch: from 1. what: the sentence that says what is not finite.
+        design: of the run, for the fields that it may come from.
+    """
+
+    def __init__(self, epoch: int, what: str, design: Design) -> None:
+        self.note = f"training diverged in epoch {epoch}: {what}"
+        super().__init__(f"{self.note}; lower {' or '.join(_suspects(design))}")
+        self.epoch = epoch
+
+
+def _suspects(design: Design) -> list[str]:
+    """The fields that are the likeliest cause, with their values: the largest noise, the learning rate and the range of the weights."""
+    device, periphery = design.device, design.periphery
+    span, volts = device.g_max - device.g_min, periphery.read_voltage
+    noises = {  # in ranges of a device
+        "device.read_noise": (device.read_noise, device.read_noise / span),
+        "periphery.output_noise": (periphery.output_noise, periphery.output_noise / span / volts),
+        "periphery.adc.noise_A": (periphery.adc.noise_A, periphery.adc.noise_A / span / volts),
+        "periphery.adc.offset_A": (periphery.adc.offset_A, periphery.adc.offset_A / span / volts),
+        "device.cycle_noise": (device.cycle_noise, device.cycle_noise * float(device.step) / span),
+    }
+    name, (value, part) = max(noises.items(), key=lambda noise: noise[1][1])
+    found = {name: value} if part > 0 else {}
+    lr = getattr(design.rule, "lr", None)
+    found |= {} if lr is None else {"rule.lr": lr}
+    return [f"{n} = {v:g}" for n, v in (found | {"cell.weight_max": design.cell.weight_max}).items()]
+
+
+def chance(task: Task) -> tuple[float, float]:
+    """Accuracy and loss of a network that says the same of every sample: all classes alike, or outputs of 0."""
+    if task.classes is not None:
+        return 1 / task.classes, math.log(task.classes)
+    assert task.target is not None
+    return -float(task.target.std()), float(task.train_y.square().mean()) / 2

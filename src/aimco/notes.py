@@ -1,0 +1,70 @@
+"""Notes of a result: approximations in force, and what of a design is hardly meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aimco.cost.technology import Technology
+from aimco.design import Design
+from aimco.networks.build import WHOLE
+from aimco.networks.layers import Arrays
+
+
+def notes(design: Design, layers: Mapping[str, Arrays], member: int, samples: int, priced_s: float) -> list[str]:
+    """All notes of a run.
+
+    Args:
+        design: of the run.
+        layers: of the network.
+        member: of the ensemble.
+        samples: to train with.
+        priced_s: what one of them takes, s.
+    """
+    return _training_notes(design, samples) + _approximations(design, layers, member) + _time_notes(design, priced_s)
+
+
+def leaks(design: Design) -> bool:
+    """Whether time changes any device of the arrays that the rule asks for."""
+    made_of = [needs.device or design.device for needs in design.rule.arrays().values()]
+    return any(device.leaks for made in made_of for device in design.cell.devices(made))
+
+
+def _training_notes(design: Design, samples: int) -> list[str]:
+    """Schedules that are hardly meant."""
+    found, batch = [], design.training.batch
+    if getattr(design.rule, "lr", None) == 0:
+        found.append("rule.lr is 0: nothing is learned")
+    if batch > samples:
+        found.append(f"training.batch {batch} is larger than the {samples} training samples: one step per epoch")
+    return found
+
+
+def _time_notes(design: Design, priced_s: float) -> list[str]:
+    """Whose time devices leaked for, where that is not the priced one."""
+    asked = design.training.sample_s
+    if asked is None or not priced_s or not leaks(design):
+        return []
+    return [f"devices leak for training.sample_s = {asked:.3g} s a sample; latency_s is of the operations, {priced_s:.3g} s a sample"]
+
+
+def _approximations(design: Design, layers: Mapping[str, Arrays], member: int) -> list[str]:
+    """Approximations in force."""
+    found, parts, wires = list(design.rule.notes()), list(layers.values()), design.array.wires
+    found += [note for part in parts for note in part.notes(member)]
+    if any(part.matrices for part in parts):
+        found += design.device.notes()
+    if design.network.kind == "spiking-rbm" and Technology.named(design.technology).synapse_J is None:
+        found.append(f"technology {design.technology} has no energies of spikes, which are not priced; take spiking-90nm or spiking-28nm")
+    if any(part.matrices for part in parts) and design.device.response.one_sided and not design.cell.rises_only:
+        found.append("the device is one-sided: weights can only rise; a cell of two, as cell.kind = 'pair', would let them fall")
+    if parts and design.cell.transfers and not design.rule.transfers:
+        found.append("the pairs of the cells keep the first weights: rule.kind = 'weight-transfer' would move to them what is learned")
+    if design.network.kind not in WHOLE and any(m.arrays > 1 for part in parts for m in part.matrices.values()):
+        found.append("matrices larger than the array are cut; partial sums are added digitally")
+    if parts and design.device.half_select is not None:
+        found.append("half-selected devices move by their mean steps, after each batch or write")
+    if parts and wires is not None and not wires.ideal:
+        found.append("wires drop voltage in reads; pulses and write-and-verify reach each device at full voltage")
+        if design.network.kind != "resistive" and wires.method == "first-order":
+            found.append("reads through wires are right to first order in their resistance")
+    return found
