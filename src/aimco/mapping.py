@@ -287,7 +287,9 @@ class AnalogMatrix:
         """
         tile = self.tiles[0][0]
         error, limit = (self.weights - target).flatten(1), window(tile.crossbar)[:, 0, 0].numpy() * tile.weight * len(tile.cell.leads)
-        numbers = zip(limit, error.square().mean(1).sqrt().tolist(), target.expand(self.shape).flatten(1).std(1).tolist(), strict=True)
+        numbers = zip(
+            limit, error.square().mean(1).sqrt().tolist(), target.expand(self.shape).flatten(1).std(1, correction=0).tolist(), strict=True
+        )
         said = []
         for own, (most, rms, std) in zip(error, numbers, strict=True):
             share = float((own.abs() > 1.001 * most).double().mean())

@@ -12,7 +12,7 @@ from torch import nn
 from torch.autograd import profiler
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from aimco.arrays.doors import finite
+from aimco.arrays.doors import NotFinite, finite
 from aimco.networks.analog import AnalogLayer
 from aimco.networks.descent import ERRORS, SLOPE, Descent, Loss
 from aimco.networks.end_to_end import EndToEnd
@@ -172,7 +172,7 @@ class InMemory(torch.optim.Optimizer):
             if (seen is None or not gradient.agrees(seen)) and not gradient.finite:
                 if self.skip_non_finite:
                     return False
-                raise InputError(
+                raise NotFinite(
                     f"{layer.title} has NaN or infinite inputs or gradients; nothing was pulsed; "
                     "InMemory(..., skip_non_finite=True) skips such steps"
                 )

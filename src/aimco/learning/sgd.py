@@ -31,10 +31,10 @@ class Sgd(Referenced):
         return {"W": Work(updates=vectors)}
 
     def mvm(self, arrays, state, x):
-        return arrays["W"].mvm(x)
+        return arrays["W"].read("mvm", x)
 
     def mvm_t(self, arrays, state, d):
-        return arrays["W"].mvm_t(d)
+        return arrays["W"].read("mvm_t", d)
 
     def update(self, arrays, state, x, d, lr):
         arrays["W"].send(x, d, lr)

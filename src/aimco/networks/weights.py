@@ -56,7 +56,8 @@ class WeightsInArrays(Arrays):
         self.rule_state = self.rule.start(self.matrices)
         matrix, first = self.matrices[self.rule.weights_on], start if self.scale is None else start / self._scale_of_arrays()
         matrix.program(first)
-        self.written = (matrix.missed(first),)
+        said = matrix.missed(first)
+        self.written = tuple(said[k :: layout.groups] for k in range(layout.groups))
         shapes: dict[Role, tuple[int, ...]] = {"weight": layout.weight_shape, "bias": (layout.groups * self.outputs,)}
         self._shapes = {role: (*self._lead, *shape) for role, shape in shapes.items()}
         made = {role: AnalogParameter(self, role, shape) for role, shape in self._shapes.items()}  # pyright: ignore[reportArgumentType]
