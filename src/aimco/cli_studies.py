@@ -141,7 +141,7 @@ def requirements(
     """What a device must be: how much of each imperfection a --rule tolerates on a task, alone and all together, by runs.
 
     --penalty: points of accuracy below the near-ideal device, 0.3 on mnist and 1 on digits when absent. --rule again: rules side by side.
-    --response: of the near-ideal device of every rule, soft-bounds when absent, or constant-step as in the published RPU specification.
+    --response: of the near-ideal device of every rule, linear-step when absent, constant-step (the RPU specification) or soft-bounds.
     --line: only these. --near: a number of the near-ideal device, as fast_retention=300. --verdict DEVICE judges one.
     --out DIR keeps tables, picture and requirements, and goes on when stopped.
     """

@@ -80,7 +80,8 @@ class Bench:
     Args:
         hidden: sizes of the hidden layers. epochs, batch: schedule. lr: learning rate. last: epochs at the end whose mean accuracy counts.
         penalty: allowed, points, where none is given. seeds: where no number is given.
-        response: of the near-ideal device, the same for all rules: soft bounds, which have a state where steps of different size balance.
+        response: of the near-ideal device, the same for all rules: steps that fall by a tenth from mid-range to either bound, so that steps
+            of different size balance at a state.
     """
 
     task: str
@@ -91,7 +92,7 @@ class Bench:
     last: int
     penalty: float
     seeds: int
-    response: str = "soft-bounds"
+    response: str = "linear-step"
 
 
 BENCHES = (

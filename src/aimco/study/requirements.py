@@ -69,6 +69,9 @@ class Runs:
         return found
 
 
+RESPONSES = ("linear-step", "constant-step", "soft-bounds")
+
+
 @dataclass(frozen=True)
 class Question:
     """What is asked.
@@ -78,8 +81,8 @@ class Question:
             the bench's when absent. data_dir: folder of the task's files. limit: use only the first training samples.
         seeds: of every point; the bench's when absent. only: keys of the lines, all when absent. near: keys and values, of lines not
             swept, of a near-ideal device that is not ideal there. out: folder that keeps finished sweeps.
-        bench: network and schedule; the task's when absent. response: of the near-ideal device of every rule, "soft-bounds" or
-            "constant-step", on which unequal steps balance nowhere; the bench's when absent.
+        bench: network and schedule; the task's when absent. response: of the near-ideal device of every rule, one of RESPONSES; the
+            bench's when absent.
     """
 
     rules: tuple[str, ...]
@@ -106,8 +109,8 @@ class Question:
             raise InputError(f"penalty must be in points of accuracy above 0 and at most 50, got {self.penalty:g}; give for example 0.3")
         if self.seeds is not None and not 1 <= self.seeds <= 100:
             raise InputError(f"seeds must be in 1..100, got {self.seeds}; 5 or more give useful intervals")
-        if self.response not in (None, "soft-bounds", "constant-step"):
-            raise InputError(f"response must be soft-bounds or constant-step, got {self.response!r}")
+        if self.response not in (None, *RESPONSES):
+            raise InputError(f"response must be one of {', '.join(RESPONSES)}, got {self.response!r}")
         known = {line.key for rule in self.rules for line in sweeps(known_rule(rule))}
         for key in (*self.only, *(key for key, _ in self.near)):
             if key not in known:
