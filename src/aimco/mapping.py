@@ -206,13 +206,20 @@ class AnalogMatrix:
         Args:
             lr: of each sample, (E, B) float64. after, rows: (T,) int64, in order.
         """
-        x, d, lr, after, rows = doors.update_and_reads("AnalogMatrix.pulse_and_read", x, d, lr, after, rows, self.shape)
+        return self._pulse_and_read(*doors.update_and_reads("AnalogMatrix.pulse_and_read", x, d, lr, after, rows, self.shape))
+
+    def send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+        """`pulse_and_read` of vectors that may hold any number, as `read`; after and rows are trusted."""
+        x, d, lr = doors.shaped_update("AnalogMatrix.send_and_read", x, d, lr, self.shape)
+        return self._pulse_and_read(x, d, lr, after, rows)
+
+    def _pulse_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: Any, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
         if self._single and self._single.reads_states:
             return self._single.send_and_read(x, d, lr, after, rows)
         seen, first = torch.empty(self.shape[0], len(rows), self.shape[2]), 0
         for t, last in enumerate((*(after + 1).tolist(), x.shape[1])):
             if last > first:
-                self.pulse(x[:, first:last], d[:, first:last], np.ascontiguousarray(lr[:, first:last]))
+                self._pulse(x[:, first:last].contiguous(), d[:, first:last].contiguous(), np.ascontiguousarray(lr[:, first:last]))
             if t < len(rows):
                 seen[:, t] = self.read_line(int(rows[t]))
             first = last
@@ -220,7 +227,10 @@ class AnalogMatrix:
 
     def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
         """Give each weight of rows[t] its own number of pulses, (E, T, columns) int32, positive up, one row after the other."""
-        rows, pulses = doors.lines("AnalogMatrix.pulse_lines", rows, pulses, self.shape)
+        self.send_lines(*doors.lines("AnalogMatrix.pulse_lines", rows, pulses, self.shape))
+
+    def send_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
+        """`pulse_lines` of trusted rows and pulses."""
         if self._single:
             self._single.send_lines(rows, pulses)
             return

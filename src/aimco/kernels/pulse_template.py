@@ -239,16 +239,14 @@ def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, 
 
 
 @nb.njit(inline="always")
-def _alone(w, origin, a, m, e, i, x, d, aggregated, key, j):
-    """The state of one device after the coincidences of one sample, and how many there were."""
-    slots, up, hits, p = np.uint32(x & d & np.uint32(0x7FFFFFFF)), same_sign(x, d), coincidences(x, d), device(a, m, e, i, np.int64(j))
-    if aggregated and hits:
-        w = _one_train(w, origin, x, d, up, p, key, j, a, e, i)
-    while slots != 0 and not aggregated:
+def _alone(w, origin, p, x, d, key, j):
+    """The state of one device after the coincidences of one sample, slot after slot."""
+    slots, up = np.uint32(x & d & np.uint32(0x7FFFFFFF)), same_sign(x, d)
+    while slots != 0:
         slot = np.uint32(lowest_slot(slots))
         slots = after_lowest(slots)
         w = _after(w, origin, up, p, _noise(hash_add(hash_add(key, np.uint32((slot + np.uint32(1)) * _SLOT)), j)))
-    return w, hits
+    return w
 
 
 @nb.njit(inline="always")
@@ -294,8 +292,13 @@ def _line_first(e, k, count, on_its_side, keys, first, state, origin, a, m, trai
             o, key = i if REFERENCED else 0, hash_add(start, np.uint32(np.uint32(i) * _ROW))
             x, d = x_words[e, b, i], d_words[e, b, j]
             if sends(np.uint32(x & d)):
-                state[e, i, j], met = _alone(state[e, i, j], origin[e, o, j], a, m, e, i, x, d, aggregated, key, np.uint32(j))
-                hits[e, i] += met
+                p, w, at = device(a, m, e, i, j), state[e, i, j], origin[e, o, j]
+                if aggregated:
+                    w = _one_train(w, at, x, d, same_sign(x, d), p, key, np.uint32(j), a, e, i)
+                else:
+                    w = _alone(w, at, p, x, d, key, np.uint32(j))
+                state[e, i, j] = w
+                hits[e, i] += coincidences(x, d)
         words[e, b, k] = 0
 
 

@@ -73,13 +73,13 @@ class TikiTakaV2(Referenced):
             xs, ds = x[:, samples].contiguous(), d[:, samples].contiguous()
             rates = self.fast_rates(state, a, xs, ds, after)
             xs, signs, flips = self.chopped(state, a, xs, after, rows, reads)
-            v = a.pulse_and_read(xs, ds, rates, after, rows)
+            v = a.send_and_read(xs, ds, rates, after, rows)
             if len(rows) == 0:
                 continue
             gradient = self.gradient(arrays, state, rows, v, signs, flips)
             pulses = torch.empty(v.shape, dtype=torch.int32)
             filters.gather(state["h"].numpy(), rows, gradient.numpy(), self.gain(w, lr), self.most_pulses, pulses.numpy())
-            w.pulse_lines(rows, pulses)
+            w.send_lines(rows, pulses)
             w.digital((2 + self.digital_per_read) * w.shape[2] * len(rows))
 
     def gain(self, w: AnalogMatrix, lr: Any) -> np.ndarray:
