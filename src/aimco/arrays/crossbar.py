@@ -265,11 +265,24 @@ class Crossbar:
     def apply(self, pulses: torch.Tensor) -> None:
         """Give every device its own number of pulses, (E, R, C) int32, positive up: row-by-row access, not parallel."""
         count = doors.pulses("Crossbar.apply", "pulses", pulses, self.shape, expands=True)
-        self.sender.apply(count, self.done["applied"])
+        places = count.nonzero().T.contiguous()
+        self.apply_at(places, count[tuple(places)])
+
+    def apply_at(self, places: torch.Tensor, pulses: torch.Tensor) -> None:
+        """`apply` on some devices alone; trusts its arguments.
+
+        Args:
+            places: Member, row and column of each device, (3, N) int64, none twice.
+            pulses: Of each, (N,) int32, positive up.
+        """
+        self.sender.apply(places, pulses, self.done["applied"])
         self.done["applied"] += 1
         if self._disturbed is not None:
+            count = torch.zeros(self.shape, dtype=torch.int32)
+            count[tuple(places)] = pulses
             self._disturbed.lines(self.state, count, np.arange(self.shape[1]))
-        self._counts.add(program_pulses=count.abs().sum((1, 2)).numpy())
+        sent = np.bincount(places[0].numpy(), pulses.abs().numpy(), self.shape[0])
+        self._counts.add(program_pulses=sent.astype(np.int64))
 
     def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
         """Give each device of rows[t] its own number of pulses, (E, T, C) int32, positive up, one row after the other.

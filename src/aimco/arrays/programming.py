@@ -6,6 +6,7 @@ member of an ensemble has the draws of its solo run however many rounds the othe
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from aimco.ensemble import per_member
 if TYPE_CHECKING:
     from aimco.arrays.crossbar import Crossbar
 
+_MOST = 1000  # pulses on a device between two verify reads
 _CAUTION = 10  # a one-sided device is taken to step this much more than at mid-range until it was seen to step less
 
 
@@ -83,15 +85,16 @@ def _count_cited(array: Crossbar, only: torch.Tensor) -> None:
 
 def both_ways(array: Crossbar, target: torch.Tensor, only: torch.Tensor, limit: torch.Tensor, rounds: int) -> None:
     """Pulse every device up or down by its error, read, repeat."""
-    step = torch.as_tensor(array.step.astype(np.float32))[:, None, None]
-    count = _Rounds(rounds, array)
+    left, count = _Places(array, only), _Rounds(rounds, array)
+    step, limit, target = left.of(_step(array)), left.of(limit), left.of(target)
     for _ in count:
-        error = target - array.state
-        off = (error.abs() > limit) & only
-        if not count.needed(off):
+        error = target - left.of(array.state)
+        off = error.abs() > limit
+        if not count.needed(left, off):
             break
+        left, step, limit, target, error = left.those(off, step, limit, target, error)
         pulses = torch.round(error / step + torch.sign(error) * 1e-3)
-        array.apply(torch.where(off, pulses.clamp(-1000, 1000), torch.zeros(())))
+        array.apply_at(left.places, pulses.clamp(-_MOST, _MOST).int())
 
 
 def pair_both_ways(plus: Crossbar, minus: Crossbar, difference: torch.Tensor, only: torch.Tensor) -> None:
@@ -111,61 +114,101 @@ def upwards(array: Crossbar, target: torch.Tensor, only: torch.Tensor, limit: to
 
     In the last round, after which none is tried again, those are RESET that this brings nearer.
     """
-    caution, short_of = _caution(array), target - array.sampled.reset_point() + array.origin
-    rate, count = caution, _Rounds(rounds, array)
+    left, count = _Places(array, only), _Rounds(rounds, array)
+    caution, limit = left.of(_CAUTION * _step(array)), left.of(limit)
+    short_of, rate = left.of(target - array.sampled.reset_point() + array.origin), caution
+    target = left.of(target)
     for number in count:
-        error, last = target - array.state, number + 1 == rounds
-        short = only & (error > torch.minimum(limit, rate / 2))
-        beyond = only & (error < (torch.minimum(-limit, -short_of) if last else -limit)) if retry else torch.zeros_like(only)
-        if not count.needed(short | beyond):
+        error, last = target - left.of(array.state), number + 1 == rounds
+        short = error > torch.minimum(limit, rate / 2)
+        beyond = error < (torch.minimum(-limit, -short_of) if last else -limit) if retry else torch.zeros_like(short)
+        if not count.needed(left, short | beyond):
             break
+        left, caution, limit, short_of, rate, target, error, short, beyond = left.those(
+            short | beyond, caution, limit, short_of, rate, target, error, short, beyond
+        )
         if beyond.any():
-            array.reset(beyond)
+            array.reset(left.mask(beyond))
             rate = torch.where(beyond, caution, rate)
         if not (last and retry):
-            rate = _set(array, error, short, rate)
+            rate = _set(array, left, error, short, rate)
 
 
 def pair_upwards(plus: Crossbar, minus: Crossbar, difference: torch.Tensor, only: torch.Tensor) -> None:
     """RESET two one-sided devices, and SET the one that the sign of the error asks for, read, repeat."""
-    limit, total = window(plus), plus.device.writes.rounds
-    pair, cautions = (plus, minus), (_caution(plus), _caution(minus))
+    pair, total = (plus, minus), plus.device.writes.rounds
     for array in pair:
         array.reset(only)
-    rates, raised = list(cautions), [torch.zeros_like(only), torch.zeros_like(only)]
-    tops, count = [array.limits()[1] - 1e-6 for array in pair], _Rounds(total, plus, minus)
+    left, count = _Places(plus, only), _Rounds(total, plus, minus)
+    limit, difference = left.of(window(plus)), left.of(difference)
+    cautions = [left.of(_CAUTION * _step(array)) for array in pair]
+    tops, rates = [left.of(array.limits()[1]) - 1e-6 for array in pair], list(cautions)
+    raised = [torch.zeros_like(limit, dtype=torch.bool) for _ in pair]
     for number in count:
-        error = difference - (plus.state - minus.state)
+        states = [left.of(array.state) for array in pair]
+        error = difference - (states[0] - states[1])
         up = error > 0
-        off = only & (error.abs() > torch.minimum(limit, torch.where(up, *rates) / 2))
-        full = off & torch.where(up, plus.state >= tops[0], minus.state >= tops[1])
+        off = error.abs() > torch.minimum(limit, torch.where(up, *rates) / 2)
+        full = off & torch.where(up, states[0] >= tops[0], states[1] >= tops[1])
         again = full & torch.where(up, raised[1], raised[0]) if 2 * number < total else torch.zeros_like(full)
         off = off & ~full
-        if not count.needed(off | again):
+        if not count.needed(left, off | again):
             break
+        known = (off, again, up, error, limit, difference, *cautions, *tops, *rates, *raised)
+        left, off, again, up, error, limit, difference, *rest = left.those(off | again, *known)
+        cautions, tops, rates, raised = (rest[k : k + 2] for k in range(0, 8, 2))
         if again.any():
             for k, array in enumerate(pair):
-                array.reset(again)
+                array.reset(left.mask(again))
                 rates[k], raised[k] = torch.where(again, cautions[k], rates[k]), raised[k] & ~again
         for k, (array, side) in enumerate(zip(pair, (off & up, off & ~up), strict=True)):
-            rates[k], raised[k] = _set(array, error.abs(), side, rates[k]), raised[k] | side
+            rates[k], raised[k] = _set(array, left, error.abs(), side, rates[k]), raised[k] | side
 
 
-def _caution(array: Crossbar) -> torch.Tensor:
-    step = torch.as_tensor(array.step.astype(np.float32))[:, None, None]
-    return _CAUTION * step.expand(array.shape)
+def _step(array: Crossbar) -> torch.Tensor:
+    """Mean step at mid-range, (E, 1, 1)."""
+    return torch.from_numpy(array.step.astype(np.float32))[:, None, None]
 
 
-def _set(array: Crossbar, error: torch.Tensor, mask: torch.Tensor, rate: torch.Tensor) -> torch.Tensor:
+def _set(array: Crossbar, left: _Places, error: torch.Tensor, mask: torch.Tensor, rate: torch.Tensor) -> torch.Tensor:
     """SET pulses for an error, given that steps are at most `rate` on average; what the next are taken to be.
 
     No step after it is larger on average, as steps fall with conductance; one train that hardly moved does not make the next long.
     """
-    pulses = torch.where(mask, torch.floor(error / rate).clamp(1, 1000), torch.zeros(()))
-    before = array.state.clone()
-    array.apply(pulses)
-    moved = (array.state - before) / pulses.clamp(min=1)
-    return torch.where(mask, torch.minimum(torch.maximum(moved, rate / 2), rate), rate)
+    some, wanted, most = left.those(mask, error, rate)
+    pulses = torch.floor(wanted / most).clamp(1, _MOST)
+    before = some.of(array.state)
+    array.apply_at(some.places, pulses.int())
+    moved = (some.of(array.state) - before) / pulses
+    rate = rate.clone()
+    rate[mask] = torch.minimum(torch.maximum(moved, most / 2), most)
+    return rate
+
+
+class _Places:
+    """The devices that are still to be written: those of a mask (E, R, C), and fewer from round to round.
+
+    A device that is written is not looked at again, so that the rounds that a few need cost what a few cost.
+    """
+
+    def __init__(self, array: Crossbar, only: torch.Tensor) -> None:
+        self.shape, self.places = array.shape, only.nonzero().T.contiguous()
+
+    def of(self, values: torch.Tensor) -> torch.Tensor:
+        """Their values of a tensor that expands to (E, R, C), (N,)."""
+        return values.expand(self.shape)[tuple(self.places)]
+
+    def those(self, some: torch.Tensor, *values: torch.Tensor) -> tuple[Any, ...]:
+        """Those of a mask (N,), and their values."""
+        fewer = copy.copy(self)
+        fewer.places = self.places[:, some].contiguous()
+        return fewer, *(v[some] for v in values)
+
+    def mask(self, some: torch.Tensor) -> torch.Tensor:
+        """Those of a mask (N,) as a mask (E, R, C)."""
+        found = torch.zeros(self.shape, dtype=torch.bool)
+        found[tuple(self.places[:, some])] = True
+        return found
 
 
 class _Rounds:
@@ -187,10 +230,10 @@ class _Rounds:
             if np.any(array.device.reset_noise):  # else a RESET draws nothing
                 array.done["resets"] = resets + number
 
-    def needed(self, off: torch.Tensor) -> bool:
+    def needed(self, left: _Places, off: torch.Tensor) -> bool:
         """Whether any device is still off; the round is counted for its members, and the numbers set to the end where none is."""
-        active = off.flatten(1).any(1)
-        self.arrays[0].note(program_rounds=active.numpy().astype(np.int64))
+        active = np.bincount(left.places[0, off].numpy(), minlength=left.shape[0]) > 0
+        self.arrays[0].note(program_rounds=active.astype(np.int64))
         if not active.any():
             self._number(self.total)
         return bool(active.any())

@@ -131,10 +131,11 @@ class Sender:
             update = self.kernel.update_members if self.together else self.kernel.update
             update(count, self.keys["pulse"], self.first, *self.arrays, self.trains, self.hits, 0)
 
-    def apply(self, pulses: torch.Tensor, number: int) -> None:
-        """See `Crossbar.apply`; pulses (E, rows, columns) int32, contiguous."""
+    def apply(self, places: torch.Tensor, pulses: torch.Tensor, number: int) -> None:
+        """See `Crossbar.apply_at`; places (3, N) int64, pulses (N,) int32."""
         self.settle()
-        self.kernel.apply(*self.arrays, self._laid(pulses).contiguous().numpy(), self.keys["apply"], number)
+        laid = places[[0, 2, 1]] if self.on_its_side else places
+        self.kernel.apply(*self.arrays, laid.numpy(), pulses.numpy(), self.keys["apply"], number)
 
     def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor, number: int) -> None:
         """See `Crossbar.pulse_lines`."""

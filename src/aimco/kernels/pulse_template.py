@@ -386,19 +386,19 @@ def update(count, keys, first, state, origin, a, m, trains, hits, take):
 
 
 @nb.njit(parallel=True, **_flags)
-def apply(state, origin, a, m, pulses, keys, step):
-    """Give each device its own number of pulses: (E, R, C) int32, positive up, one after the other."""
-    members, rows, columns = state.shape
-    for line in nb.prange(members * rows):
-        e, i = line // rows, line % rows
-        key = hash_add(base(keys[e], step), np.uint32(np.uint32(i) * _ROW))
-        for j in range(columns):
-            n = pulses[e, i, j]
-            device_key = hash_add(key, np.uint32(j))
-            w, o = state[e, i, j], origin[e, i if REFERENCED else 0, j]
-            for k in range(abs(n)):
-                w = _after(w, o, n > 0, device(a, m, e, i, j), _noise(hash_add(device_key, np.uint32(k))))
-            state[e, i, j] = w
+def apply(state, origin, a, m, places, pulses, keys, step):
+    """Give devices their own number of pulses, one after the other.
+
+    Args:
+        places: member, row and column of each device, (3, N) int64, none twice. pulses: of each, (N,) int32, positive up.
+    """
+    for t in nb.prange(pulses.size):
+        e, i, j = places[0, t], places[1, t], places[2, t]
+        key = hash_add(hash_add(base(keys[e], step), np.uint32(np.uint32(i) * _ROW)), np.uint32(j))
+        n, w, o = pulses[t], state[e, i, j], origin[e, i if REFERENCED else 0, j]
+        for k in range(abs(n)):
+            w = _after(w, o, n > 0, device(a, m, e, i, j), _noise(hash_add(key, np.uint32(k))))
+        state[e, i, j] = w
 
 
 @nb.njit(**_flags)
