@@ -100,6 +100,27 @@ def test_a_transfer_keeps_the_weights_and_empties_the_capacitor(invert):
         assert tile.crossbar.state.abs().max() < 0.3
 
 
+def test_weights_are_written_with_the_sign_that_the_capacitor_has():
+    cell = {"kind": "capacitor-pcm", "pcm": fine_pcm(1e-7)}
+    made = matrix(cell, {"g_min": 0.0, "g_max": 1e-6, "response": QUIET}, rows=3, columns=50)
+    target = torch.linspace(-0.7, 0.7, 150).reshape(1, 3, 50)
+    for sign in (1, -1):
+        assert made.tiles[0][0].signs[0] == sign
+        made.program(target)
+        assert (made.weights - target).abs().max() <= float(made.step[0])
+        made.transfer(invert=True)
+
+
+def test_what_a_cell_cannot_do_is_refused_by_name():
+    device = {"g_min": 0.0, "g_max": 1e-6, "response": QUIET}
+    with pytest.raises(ai.InputError, match=r"^AnalogMatrix\.transfer: cells of kind reference have none; take capacitor-pcm$"):
+        matrix({"kind": "reference"}, device).transfer(invert=True)
+    with pytest.raises(ai.InputError, match=r"^Tile\.alternate: the cell must be of one device, as reference, got multi-device$"):
+        matrix({"kind": "multi-device"}, device).alternate(10)
+    with pytest.raises(ai.InputError, match=r"^zero_error must be 0 where zero is mid-range, which is known exactly, got 0\.1$"):
+        ai.Cell.of({"kind": "capacitor6t1c", "zero": "mid-range", "zero_error": 0.1})
+
+
 def test_transfers_come_after_so_many_samples_whatever_the_batch():
     """Signs and weights after 10 samples, one by one and in batches of 4, 4 and 2, a transfer after every third."""
     cell = {"kind": "capacitor-pcm", "pcm": fine_pcm(1e-7)}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -111,6 +114,36 @@ def test_it_goes_on_bit_for_bit():
     trained(6, whole)
     rest.restore(trained(3, part).checkpoint())
     assert torch.equal(trained(6, rest).state, whole.state)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda array: pickle.loads(pickle.dumps(array))])
+def test_a_copy_goes_on_bit_for_bit(again):
+    array = crossbar(PART, device=Device.named("soft-bounds"))
+    array.pulse(vectors(3, 5), vectors(3, 7, 1), np.array([0.1]))
+    other = again(array)
+    for one in (array, other):
+        one.pulse(vectors(3, 5, 2), vectors(3, 7, 3), np.array([0.1]))
+    assert torch.equal(array.state, other.state)
+
+
+def test_a_member_is_disturbed_as_it_would_be_alone():
+    """Two members, one with pulses enough to go in several parts, the other with few."""
+    pulses = torch.zeros(2, 5, 7, dtype=torch.int32)
+    pulses[0, 2, 3], pulses[1, 2, 3] = 900, 3
+    both = crossbar(PART, device=Device.named("soft-bounds"), seeds=(1, 2))
+    both.apply(pulses)
+    for member in range(2):
+        alone = crossbar(PART, device=Device.named("soft-bounds"), seeds=(member + 1,))
+        alone.apply(pulses[member : member + 1])
+        assert torch.equal(both.state[member], alone.state[0])
+
+
+def test_devices_that_writes_of_others_disturb_are_written_again():
+    """At the end every device is within the window, though each write moves the others on its lines."""
+    array = crossbar(0.02, device=Device.named("soft-bounds"), columns=5)
+    target = torch.linspace(-0.4, 0.4, 25).reshape(1, 5, 5)
+    array.program(target, rounds=60)
+    assert (array.state - target).abs().max() <= 0.51 * float(array.step[0])
 
 
 def test_parts_that_cannot_be_are_refused_by_name():

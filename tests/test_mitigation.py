@@ -81,7 +81,7 @@ def test_floating_word_lines_have_a_closed_form():
         ("g_min must be at least 0 and below g_max", lambda: compensated(cells(4, 4), WIRES, g_min=2.0, g_max=1.0)),
         ("gain must be above 0, got 0", lambda: compensated(cells(4, 4), WIRES, gain=0.0)),
         ("wanted must be at least 0 S", lambda: compensated(-cells(4, 4), WIRES)),
-        ("wanted must be at least 0 S", lambda: compensated(cells(4, 4) * math.nan, WIRES)),
+        ("wanted must be finite, got nan", lambda: compensated(cells(4, 4) * math.nan, WIRES)),
         ("rows and columns of an array must be at least 1", lambda: in_tiles(cells(4, 4), WIRES, 0, 4)),
         ("off_S must be at least 0 and below on_S", lambda: read_margin(STACK, 1e-6, 1e-5)),
         (r"cell must be below \(layers, rows, columns\)", lambda: read_margin(STACK, 1e-5, 1e-6, cell=(8, 0, 0))),

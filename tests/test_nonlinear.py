@@ -110,7 +110,10 @@ def test_what_is_too_steep_is_an_error_that_says_how_far_off():
         ("ratio must be", lambda: SelfRectifying(ratio=0.5)),
         ("wires.method must be exact", lambda: WiredNonlinear(cells(2, 2), Wires(word_ohm=1.0, method="first-order"), Sinh())),
         ("conductances must be finite and at least 0 S", lambda: WiredNonlinear(-cells(2, 2), WIRES, Sinh())),
-        (r"voltages must be finite, \(vectors, 3 rows\)", lambda: WiredNonlinear(cells(3, 2), WIRES, Sinh()).mvm(torch.zeros(1, 2))),
+        (
+            r"Wired.mvm: voltages must have the shape \(vectors, 3\)",
+            lambda: WiredNonlinear(cells(3, 2), WIRES, Sinh()).mvm(torch.zeros(1, 2)),
+        ),
     ],
 )
 def test_cells_that_cannot_be_are_refused_by_name(said, build):

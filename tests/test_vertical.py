@@ -153,9 +153,9 @@ def test_a_matrix_is_laid_out_layer_after_layer():
         ("matrix must be at most 6 x 4, layers x rows and columns, got 7 x 4", lambda: VerticalArray(cells(7, 4), SMALL)),
         ("matrix must be at most 6 x 4", lambda: VerticalArray(cells(6, 5), SMALL)),
         ("vertical.word_lines must be combs", lambda: VerticalArray(cells(3, 4), SMALL.replace("word_lines", "planes"))),
-        (r"conductances must be \(layers, rows, columns\) = \(3, 2, 4\)", lambda: VerticalArray(cells(2, 2, 4), SMALL)),
+        (r"conductances must have the shape \(layers, rows, columns\) = \(3, 2, 4\)", lambda: VerticalArray(cells(2, 2, 4), SMALL)),
         ("conductances must be finite and at least 0 S", lambda: VerticalArray(-cells(3, 2, 4), SMALL)),
-        (r"voltages must be finite, \(vectors, 6 inputs\)", lambda: VerticalArray(cells(3, 2, 4), SMALL).mvm(torch.zeros(1, 5))),
+        (r"voltages must have the shape \(vectors, 6\)", lambda: VerticalArray(cells(3, 2, 4), SMALL).mvm(torch.zeros(1, 5))),
     ],
 )
 def test_arrays_that_cannot_be_are_refused_by_name(said, build):

@@ -94,8 +94,8 @@ class AnalogMatrix:
         reference: ReferencePolicy = "mid-range",
         reference_error: Any = 0.0,
     ) -> None:
-        doors.made("AnalogMatrix", rows, columns, seeds)
-        self.seeds, self.names = tuple(seeds), names
+        rows, columns, seeds = doors.made("AnalogMatrix", rows, columns, seeds)
+        self.cell, self.seeds, self.names = cell, seeds, names
         self.kept: dict[str, Any] = {}  # what a rule worked out ahead from design and seeds: a checkpoint leaves it out
         self.shape = (len(seeds), rows, columns)
         self.row_spans, self.column_spans = spans(rows, array.rows), spans(columns, array.cols)
@@ -243,7 +243,7 @@ class AnalogMatrix:
         k = doors.index("AnalogMatrix.pulse_line", "k", k, self.shape[1])
         members, _, columns = self.shape
         pulses = doors.pulses("AnalogMatrix.pulse_line", "pulses", pulses, (members, columns), ("members", "columns"))
-        self.pulse_lines(np.array([k]), pulses[:, None])
+        self.send_lines(np.array([k]), pulses[:, None])
 
     def pulse_rows(self, pulses: torch.Tensor) -> None:
         """`pulse_lines` on all rows, (E, rows, columns) int32."""
@@ -277,12 +277,15 @@ class AnalogMatrix:
 
     def transfer(self, invert: bool) -> None:
         """Move what the devices that learn hold to those that remember, in every cell; see `Cell.transfer`."""
+        invert = doors.flag("AnalogMatrix.transfer", "invert", invert)
+        if not self.cell.transfers:
+            raise InputError(f"AnalogMatrix.transfer: cells of kind {self.cell.kind} have none; take capacitor-pcm")
         for _, _, tile in self._each():
             tile.transfer(invert)
 
     def digital(self, operations: int) -> None:
         """Note additions and multiplications that a rule does beside the arrays."""
-        self._counts.add(digital_ops=operations)
+        self._counts.add(digital_ops=doors.whole("AnalogMatrix.digital", "operations", operations, 0, 2**62))
 
     def program(self, target: torch.Tensor, only: torch.Tensor | None = None) -> None:
         """Write and verify weights (E, rows, columns); those of a mask (E, rows, columns) alone, all when absent."""

@@ -20,6 +20,7 @@ GOLDEN = 0x9E3779B97F4A7C15
 ROUGH_MEAN = 12 + (1 - 2.0**-8) / 2
 ROUGH_SCALE = (6 + (1 - 2.0**-16) / 12) ** -0.5
 _MASK = (1 << 64) - 1
+_PIECE = 2**14  # numbers that are worked on at once, in the cache of a core
 
 
 def stream_key(seed: int, *names: str | int) -> int:
@@ -63,16 +64,28 @@ def rough_normal(h: np.ndarray) -> np.ndarray:
 
 def uniform(keys: np.ndarray, step: int, count: int) -> np.ndarray:
     """Uniform numbers in (0, 1), (E, count) float64."""
-    start = np.array([[base(int(k), step)] for k in keys], np.uint32)
-    return (hash32(start + np.arange(count, dtype=np.uint32)) + 0.5) / 2.0**32
+    return np.stack([_uniform(base(int(key), step), count) for key in keys])
+
+
+def _uniform(start: int, count: int) -> np.ndarray:
+    """Uniform numbers of words that follow each other, (count,)."""
+    u = hash32(np.arange(count, dtype=np.uint32) + np.uint32(start & 0xFFFFFFFF)) + 0.5
+    return np.divide(u, 2.0**32, out=u)
 
 
 def normal(keys: np.ndarray, step: int, shape: tuple[int, ...]) -> torch.Tensor:
     """Normal numbers, (E, *shape) float32, by Box and Muller: sqrt(-2 ln u) cos(2 pi v)."""
     count = int(np.prod(shape, dtype=np.int64))
-    draws = uniform(keys, step, 2 * count)
-    z = np.sqrt(-2 * np.log(draws[:, :count])) * np.cos(2 * np.pi * draws[:, count:])
-    return torch.from_numpy(z.astype(np.float32).reshape(len(keys), *shape))
+    z = np.empty((len(keys), count), np.float32)
+    for own, key in zip(z, keys, strict=True):
+        start = base(int(key), step)
+        for first in range(0, count, _PIECE):
+            piece = own[first : first + _PIECE]
+            u, v = (_uniform(start + k + first, piece.size) for k in (0, count))
+            np.sqrt(np.multiply(np.log(u, out=u), -2, out=u), out=u)
+            np.cos(np.multiply(v, 2 * np.pi, out=v), out=v)
+            np.multiply(u, v, out=piece, casting="same_kind")
+    return torch.from_numpy(z.reshape(len(keys), *shape))
 
 
 def permutation(seed: int, stream: str, step: int, count: int) -> np.ndarray:

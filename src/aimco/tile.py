@@ -50,6 +50,7 @@ class Tile:
         reference_error: Any = 0.0,
         wires: Wires | None = None,
     ) -> None:
+        rows, columns, seeds = doors.made("Tile", rows, columns, seeds)
         if len(cell.signs) > 1 and reference != "mid-range":
             raise InputError(f"cell.kind must be reference for a rule that reads an array against its {reference}, got {cell.kind}")
         named = [names] if len(cell.signs) == 1 else [(*names, f"device {k}") for k in range(len(cell.signs))]
@@ -243,6 +244,8 @@ class Tile:
 
     def alternate(self, pulses: int, up: bool = True) -> None:
         """Pulses up and down in turn on all devices at once; the first is up or down."""
+        if len(self.crossbars) > 1:
+            raise InputError(f"Tile.alternate: the cell must be of one device, as reference, got {self.cell.kind}")
         self.crossbar.alternate(pulses, up)
 
     def transfer(self, invert: bool) -> None:
@@ -263,7 +266,7 @@ class Tile:
     def program(self, target: torch.Tensor, only: torch.Tensor | None = None) -> None:
         """Write and verify weights (E, rows, columns); those of a mask alone, all when absent."""
         target, only = doors.writes("Tile.program", target, only, self.shape)
-        self.cell.write(self.crossbars, target / self._top, only)
+        self.cell.write(self, target / self._top, only)
 
     def reset(self, mask: torch.Tensor) -> None:
         """Reset the devices of the mask (E, rows, columns)."""

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import torch
 
+from aimco.arrays import doors
 from aimco.mapping import AnalogMatrix
+from aimco.record import InputError
 
 _NO_LONGER_FALLING = 0.9  # movement over the last one from which noise, not the way still to go, is what is seen
 
@@ -46,6 +48,12 @@ def zero_shift(
 
     Source: Kim 2019 (arXiv 1907.10228); with the leak Noh 2024 (Science Advances 10, eadl3350).
     """
+    pulses = doors.whole("zero_shift", "pulses", pulses, 2)
+    if pulses % 2:
+        raise InputError(f"zero_shift: pulses must be an even number, as many up as down, got {pulses}")
+    check_every = None if check_every is None else doors.whole("zero_shift", "check_every", check_every, 2)
+    tolerance = None if tolerance is None else doors.above_zero("zero_shift", "tolerance", tolerance)
+    _can_be_told("zero_shift", matrix)
     block = max(2 * ((check_every or (pulses // 20 if tolerance is not None or pulse_s is not None else pulses)) // 2), 2)
     sent, reads, left, moved = 0, 0, None, None
     before = matrix.read_rows() if tolerance is not None else None
@@ -78,10 +86,17 @@ def rest(matrix: AnalogMatrix, wait_s: float) -> Found:
 
     Source: Won 2023 (Advanced Science 10, 2303018): the resting point is stable, and can be read at any time by waiting.
     """
+    _can_be_told("rest", matrix)
     matrix.hold(wait_s)
     matrix.refer(matrix.read_rows())
     return Found(0, 1)
 
 
+def _can_be_told(where: str, matrix: AnalogMatrix) -> None:
+    if not matrix.tiles[0][0].crossbar.referenced:
+        raise InputError(f"{where}: the matrix must be made with a reference policy, as 'measured', to have references that are written")
+
+
 def _rms(moved: torch.Tensor) -> float:
-    return moved.square().mean().sqrt().item()
+    """Of the member that moved most, so that none stops on account of the others."""
+    return moved.square().flatten(1).mean(1).sqrt().max().item()

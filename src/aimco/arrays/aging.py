@@ -1,7 +1,8 @@
 """What time does to the devices of an array: they relax, drift and fluctuate.
 
-Elapsed time gathers in double precision and is applied when somebody asks for the states or pulses them. What a state in single precision
-cannot hold is carried along, so that however a time is divided, the same is left, to single precision.
+Elapsed time is accumulated in double precision and acts when somebody asks for the states or pulses them. What a state in single precision
+cannot hold is carried along, so that however a time is divided, the same is left, to single precision. Devices that fluctuate draw
+numbers for every time that elapses: for them it acts at once, so that a look at the states changes nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from aimco.device.retention import Drifting
 from aimco.ensemble import per_member
 
 _UNSEEN = 2.0**-27  # change of a state, relative to it, that single precision does not show
-_STEEPEST = 1.0  # exponent of drift that no device exceeds
+_STEEPEST = 1.0  # exponent of drift, above those of any device in practice: it says when drift begins to show
 
 
 class Aging:
@@ -41,25 +42,22 @@ class Aging:
         self.noise = Fluctuations.of(device, seeds, names, rows * columns)
         apart = sampled.values.get("retention_s")
         self._rates = np.ones((members, 1, 1)) if apart is None else np.ascontiguousarray(self._laid(torch.exp(-apart)).numpy())
-        tau = per_member(device.retention_s, members)
-        self._per_s = 1 / tau  # relaxation times in a second
+        self._per_s = 1 / per_member(device.retention_s, members)  # relaxation times in a second
         self._fastest = self._per_s * self._rates.reshape(members, -1).max(1) + slowest
         self._carry: torch.Tensor | None = None
         self._rest: torch.Tensor | None = None
         self._left: tuple[np.ndarray, np.ndarray] | None = None  # of the last times, since steps of training may take equal times
 
     def elapse(self, seconds: Any) -> None:
-        """Let time pass, s or (E,)."""
+        """Let time pass, s or (E,); it acts by `apply`, at once where devices fluctuate."""
         self.pending = self.pending + per_member(seconds, len(self.pending))
 
     def due(self) -> np.ndarray:
-        """Members in which the time that has gathered would show, (E,)."""
-        if not self.pending.any():
-            return np.zeros(len(self.pending), np.bool_)
-        return (self.pending > 0) if self.noise is not None else self.pending * self._fastest > _UNSEEN
+        """Members in which the accumulated time would show, (E,)."""
+        return self.pending * self._fastest > _UNSEEN
 
     def apply(self, state: torch.Tensor, due: np.ndarray) -> None:
-        """Let the time that has gathered in some members act on the states (E, R, C), in place."""
+        """Let the accumulated time of some members act on the states (E, R, C), in place."""
         seconds = np.where(due, self.pending, 0.0)
         self.pending = np.where(due, 0.0, self.pending)
         if self.noise is not None:
@@ -108,8 +106,17 @@ class Aging:
             self.noise.find_programmed(self.flat(state))
             self.noise.show(self.flat(state), self.flat(state + self.origin))
 
-    def moved(self) -> None:
-        """What states are measured against has changed."""
+    def rebase(self, before: torch.Tensor, after: torch.Tensor) -> None:
+        """What states are measured against has changed, and so have the numbers for them: no device was programmed by that."""
+        self._rest = None
+        if self.drifting is not None:
+            self.drifting.left_at = torch.where(self.drifting.left_at == before, after, self.drifting.left_at)
+        if self.noise is not None and "seen" in self.noise.tensors and self.noise.tensors["seen"].numel():
+            seen = self.noise.tensors["seen"]
+            seen.copy_(torch.where(seen == self.flat(before), self.flat(after), seen))
+
+    def restored(self) -> None:
+        """The states, what they are measured against and the devices are those of a checkpoint."""
         self._rest = None
 
     def _laid(self, t: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,7 @@ import torch
 from aimco import rng
 from aimco.arrays import doors, programming
 from aimco.arrays.aging import Aging
+from aimco.arrays.doors import ReferencePolicy
 from aimco.arrays.half_select import HalfSelect
 from aimco.arrays.pulses import Pulses
 from aimco.arrays.readout import Readout
@@ -28,7 +29,6 @@ from aimco.ensemble import per_member
 from aimco.ledger import Counts, counts_of, tensors_of
 from aimco.record import InputError
 
-ReferencePolicy = Literal["mid-range", "symmetry-point", "resting-point", "measured"]
 Direction = Literal["mvm", "mvm_t"]
 _STATE_FIELDS = ("state", "origin")
 _DONE = ("updates", "applied", "lines", "alternate", "mvm", "mvm_t", "programs", "resets")
@@ -61,9 +61,10 @@ class Crossbar:
         pulses: Pulses | None = None,
         wires: Wires | None = None,
     ) -> None:
-        doors.made("Crossbar", rows, columns, seeds)
+        rows, columns, seeds = doors.made("Crossbar", rows, columns, seeds)
+        doors.measured("Crossbar", reference, reference_error, len(seeds))
         self.device, self.reference, self.pulses = device, reference, pulses or Pulses()
-        self.seeds, self.names = tuple(seeds), names
+        self.seeds, self.names = seeds, names
         self.sampled: Sampled = device.sample((rows, columns), seeds, *names)
         self.shape = (len(seeds), rows, columns)
         self.referenced = reference != "mid-range"
@@ -100,11 +101,16 @@ class Crossbar:
         return self._state
 
     def _let_pass(self) -> None:
-        """Let time that has gathered act, where it would show; pulses that wait came before it."""
+        """Let accumulated time act where it would show; pulses that wait came before it."""
         if self._aging is not None and (due := self._aging.due()).any():
-            if self._sender is not None:
-                self._sender.settle()
-            self._aging.apply(self._state, due)
+            self._act(due)
+
+    def _act(self, due: np.ndarray) -> None:
+        """Let the accumulated time of some members act, (E,) bool."""
+        assert self._aging is not None
+        if self._sender is not None:
+            self._sender.settle()
+        self._aging.apply(self._state, due)
 
     def _take_origin(self, error: Any) -> None:
         """Start at the point that states are measured against, which is as well known as its error lets it be."""
@@ -128,10 +134,11 @@ class Crossbar:
         to, row, members = doors.reference("Crossbar.refer", to, row, members, self.shape)
         if members is not None:
             to = to * members.view(-1, *[1] * (to.ndim - 1))
+        before = None if self._aging is None else self.state.clone()
         for tensor, sign in ((self.origin, 1), (self.state, -1)):
             (tensor if row is None else tensor[:, row]).add_(to, alpha=sign)
-        if self._aging is not None:
-            self._aging.moved()
+        if self._aging is not None and before is not None:
+            self._aging.rebase(before, self._state)
         self._counts.add(programmed=to[0].numel() if members is None else to[0].numel() * members.numpy())
         self._show_noise()
 
@@ -158,7 +165,7 @@ class Crossbar:
         """Currents of the columns when row k alone is driven at full voltage, (E, C); not counted."""
         k = doors.index("Crossbar.line", "k", k, self.shape[1])
         if self._readout is None:
-            return self._seen()[:, k]
+            return self._seen()[:, k].clone()
         driven = torch.zeros(self.shape[0], 1, self.shape[1])
         driven[:, :, k] = 1
         return self._read(driven, transposed=False)[:, 0]
@@ -284,6 +291,27 @@ class Crossbar:
         sent = np.bincount(places[0].numpy(), pulses.abs().numpy(), self.shape[0])
         self._counts.add(program_pulses=sent.astype(np.int64))
 
+    def approach(self, target: torch.Tensor, only: torch.Tensor, limit: torch.Tensor, rounds: int, most: int) -> bool:
+        """Pulse devices up or down by what they are off their targets, read, repeat, until none is off by more than `limit`.
+
+        Trusts its arguments.
+
+        Args:
+            target: (E, R, C) float32. only: devices to write, (E, R, C) bool. limit: (E, 1, 1), or one for all.
+            rounds: Before giving up. most: Pulses on one device in one round.
+
+        Returns:
+            Whether any device was off.
+        """
+        members, rows, _ = self.shape
+        given = self._blank().int() if self._disturbed is not None else torch.empty((members, rows, 0), dtype=torch.int32)
+        limits = np.ascontiguousarray(np.broadcast_to(limit.float().numpy().reshape(-1), members)), self.step.astype(np.float32)
+        sent, needed = self.sender.write(target, only, limits, rounds, most, self.done["applied"], self._laid(given).numpy())
+        if self._disturbed is not None:
+            self._disturbed.lines(self.state, given, np.arange(rows))
+        self.note(program_pulses=sent, program_rounds=needed)
+        return bool(needed.any())
+
     def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
         """Give each device of rows[t] its own number of pulses, (E, T, C) int32, positive up, one row after the other.
 
@@ -301,6 +329,7 @@ class Crossbar:
     def alternate(self, pulses: int, up: bool = True) -> None:
         """Pulses up and down in turn on all devices at once, rows and columns firing together; the first is up or down."""
         pulses, (_, rows, columns) = doors.whole("Crossbar.alternate", "pulses", pulses, 0), self.shape
+        up = doors.flag("Crossbar.alternate", "up", up)
         self.sender.alternate(pulses, up, self.done["alternate"])
         self.done["alternate"] += 1
         each = {"slots": 1, "row_pulses": rows, "column_pulses": columns, "coincidences": rows * columns}
@@ -348,6 +377,7 @@ class Crossbar:
             difference: Of the states, (E, R, C).
             only: Pairs to write (E, R, C), all when absent.
         """
+        doors.same_kind("Crossbar.program_difference", self, other)
         difference, only = doors.writes("Crossbar.program_difference", difference, only, self.shape)
         difference, mask = difference.expand(self.shape).float(), self._mask(only)
         if self.device.writes.method == "as-cited":
@@ -399,8 +429,11 @@ class Crossbar:
         """
         seconds = doors.seconds("Crossbar.hold", seconds, self.shape[0])
         self._counts.add(hold_s=seconds)
-        if self._aging is not None:
-            self._aging.elapse(seconds)
+        if self._aging is None:
+            return
+        self._aging.elapse(seconds)
+        if self._aging.noise is not None:
+            self._act(np.ones(self.shape[0], np.bool_))
 
     def _each(self, value: Any) -> torch.Tensor:
         """A number, or one for each member, as (E, 1, 1) float64."""
@@ -449,8 +482,11 @@ class Crossbar:
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         own = self._tensors()
+        doors.alike("Crossbar.restore", own, saved["tensors"])
         for name, tensor in saved["tensors"].items():
             own[name].copy_(tensor)
+        if self._aging is not None:
+            self._aging.restored()
         self.done = dict(saved["done"])
         self._counts = counts_of(saved["counts"])
         self._sender = None

@@ -7,7 +7,8 @@ converted where no value is lost but to rounding. `where` is the operation and `
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from aimco.record import InputError
 
 Shape = tuple[int, int, int]  # of an array: members, rows, columns
 Lines = Literal["rows", "columns"]
+ReferencePolicy = Literal["mid-range", "symmetry-point", "resting-point", "measured"]
+_LARGEST = float(torch.finfo(torch.float32).max)
 MOST_PULSES = 2**31 - 1  # what a 32-bit counter holds
 _AXES = ("members", "rows", "columns")
 _PLACE = {"rows": 1, "columns": 2}
@@ -193,8 +196,31 @@ def pulses(where: str, name: str, t: Any, shape: tuple[int, ...], axes: tuple[st
 def values(where: str, name: str, t: Any, shape: tuple[int, ...], axes: tuple[str, ...] = _AXES) -> torch.Tensor:
     """Finite numbers for every device, of this shape or expanded to it; float64 stays."""
     t = _expanded(where, name, _tensor(where, name, t), shape, axes)
-    finite(where, name, t.float())
-    return t if t.dtype in (torch.float32, torch.float64) else t.float()
+    t = t if t.dtype in (torch.float32, torch.float64) else t.float()
+    finite(where, name, t)
+    if t.dtype is torch.float64 and t.numel() and float(t.abs().max()) > _LARGEST:
+        raise InputError(f"{where}: {name} must be within +-{_LARGEST:.3g}, what single precision holds, got {float(t.abs().max()):g}")
+    return t
+
+
+def matrix(where: str, name: str, t: Any, columns: int | None = None) -> torch.Tensor:
+    """Finite numbers, float64: vectors (B, columns), or any (rows, columns)."""
+    t = _tensor(where, name, t).double()
+    if t.ndim != 2 or t.shape[1] != (columns or t.shape[1]):
+        raise InputError(
+            f"{where}: {name} must have the shape ({f'vectors, {columns}' if columns else 'rows, columns'}), got {tuple(t.shape)}"
+        )
+    return finite(where, name, t)
+
+
+def conductances(where: str, t: Any, shape: tuple[int, ...] | None = None) -> torch.Tensor:
+    """Finite conductances of at least 0 S, float64, (layers, rows, columns) of this shape, or any matrix."""
+    t = _tensor(where, "conductances", t).double()
+    if t.ndim != 2 or not t.numel() if shape is None else tuple(t.shape) != shape:
+        asked = "(rows, columns), at least one of each" if shape is None else f"(layers, rows, columns) = {shape}"
+        raise InputError(f"{where}: conductances must have the shape {asked}, got {tuple(t.shape)}")
+    _at_least_zero(where, "conductances", t.numpy(), " S")
+    return t
 
 
 def mask(where: str, name: str, t: Any, shape: tuple[int, ...], axes: tuple[str, ...] = _AXES) -> torch.Tensor:
@@ -233,19 +259,55 @@ def seconds(where: str, time: Any, members: int) -> Any:
     return time
 
 
-def made(where: str, rows: Any, columns: Any, seeds: Any) -> None:
+def made(where: str, rows: Any, columns: Any, seeds: Any) -> tuple[int, int, tuple[int, ...]]:
     """Size of an array, and its seeds, one for each member."""
-    for name, size in (("rows", rows), ("columns", columns)):
-        whole(where, name, size, 1)
-    if len(seeds) == 0:
-        raise InputError(f"{where}: seeds must be one for each ensemble member, got none")
+    rows, columns = (whole(where, name, size, 1) for name, size in (("rows", rows), ("columns", columns)))
+    if not isinstance(seeds, Sequence | np.ndarray) or isinstance(seeds, str) or len(seeds) == 0:
+        raise InputError(f"{where}: seeds must be whole numbers, one for each ensemble member, got {seeds!r}")
+    return rows, columns, tuple(whole(where, "seeds", seed, -(2**63), 2**64 - 1) for seed in seeds)
 
 
-def _at_least_zero(where: str, name: str, given: np.ndarray) -> None:
+def measured(where: str, policy: Any, error: Any, members: int) -> None:
+    """What states are measured against, and how badly that is known; mid-range is known exactly."""
+    one_of(where, "reference", policy, get_args(ReferencePolicy))
+    off = _numbers(where, "reference_error", error)
+    if off.shape not in ((), (members,)):
+        raise InputError(f"{where}: reference_error must be a number or one for each of {members} members, got the shape {off.shape}")
+    _at_least_zero(where, "reference_error", off)
+    if policy == "mid-range" and off.any():
+        raise InputError(f"{where}: reference_error must be 0 for the reference mid-range, which is known exactly, got {error}")
+
+
+def same_kind(where: str, array: Any, other: Any) -> None:
+    """Two arrays whose devices make pairs."""
+    if not isinstance(other, type(array)):
+        raise InputError(f"{where}: other must be a {type(array).__name__}, got {type(other).__name__}")
+    if other.shape != array.shape:
+        raise InputError(f"{where}: other must have the shape {array.shape}, got {other.shape}")
+    if other.device != array.device:
+        raise InputError(f"{where}: other must be of the same device, {array.device.name}, got {other.device.name}")
+
+
+def flag(where: str, name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{where}: {name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def alike(where: str, own: Mapping[str, torch.Tensor], saved: Mapping[str, torch.Tensor]) -> None:
+    """Tensors of a checkpoint that belong to this array, by names and shapes."""
+    for name in sorted(own.keys() | saved.keys()):
+        ours, theirs = (tuple(t[name].shape) if name in t else None for t in (own, saved))
+        if ours != theirs:
+            raise InputError(f"{where}: the checkpoint must be of the same design: {name} has the shape {theirs}, not {ours}")
+
+
+def _at_least_zero(where: str, name: str, given: np.ndarray, unit: str = "") -> None:
     right = np.isfinite(given) & (given >= 0)
     if not right.all():
         kind = InputError if np.isfinite(given).all() else NotFinite
-        raise kind(f"{where}: {name} must be finite and at least 0, got {given[~right].flat[0]:g}")
+        raise kind(f"{where}: {name} must be finite and at least 0{unit}, got {given[~right].flat[0]:g}{unit}")
 
 
 def _numbers(where: str, name: str, value: Any) -> np.ndarray:

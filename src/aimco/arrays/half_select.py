@@ -11,7 +11,6 @@ tenth of a step at V_S/2.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ class HalfSelect:
     """
 
     def __init__(self, sampled: Sampled, origin: torch.Tensor) -> None:
-        self.sampled, self.origin, self._known = sampled, origin, None
+        self.sampled, self.origin, self._parameters = sampled, origin, None
         self.part = torch.from_numpy(per_member(sampled.device.half_select, sampled.shape[0]).astype(np.float32))[:, None, None]
 
     def trains(self, state: torch.Tensor, trains: Any, batch: int, take: int, on_its_side: bool) -> None:
@@ -53,13 +52,14 @@ class HalfSelect:
         self._move(state, *felt)
 
     def _move(self, state: torch.Tensor, up: torch.Tensor, down: torch.Tensor) -> None:
-        """In so many equal parts that no device goes far in one."""
-        self._known = self._known or self.sampled.mean_steps()
+        """In so many equal parts, for each member, that no device goes far in one."""
+        self._parameters = self.sampled.step_parameters() if self._parameters is None else self._parameters
         low, high = (bound - self.origin for bound in self.sampled.bounds())
-        rising, falling = self.sampled.steps(state + self.origin, self._known)
-        farthest = float((self.part * (up * rising.abs() + down * falling.abs())).max())
-        parts = max(1, math.ceil(farthest / _FAR))
-        for k in range(parts):
-            rising, falling = self.sampled.steps(state + self.origin, self._known) if k else (rising, falling)
-            moved = state + self.part / parts * (up * rising + down * falling)
+        rising, falling = self.sampled.steps(state + self.origin, self._parameters)
+        farthest = (self.part * (up * rising.abs() + down * falling.abs())).flatten(1).amax(1)
+        parts = torch.ceil(farthest / _FAR).clamp(min=1)[:, None, None]
+        for k in range(int(parts.max())):
+            if k:
+                rising, falling = self.sampled.steps(state + self.origin, self._parameters)
+            moved = state + self.part / parts * (k < parts) * (up * rising + down * falling)
             state.copy_(torch.minimum(torch.maximum(moved, torch.minimum(low, state)), torch.maximum(high, state)))

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from aimco.arrays import doors
 from aimco.arrays.vertical import Vertical, VerticalArray
 from aimco.arrays.wired import Wired
 from aimco.arrays.wires import Wires
@@ -72,7 +73,7 @@ def compensated(
         raise InputError(f"g_min must be at least 0 and below g_max, got {g_min:g} and {g_max:g} S")
     if gain is not None and not gain > 0:
         raise InputError(f"gain must be above 0, got {gain:g}")
-    wanted = wanted.detach().double()
+    wanted = doors.matrix("compensated", "wanted", wanted)
     if not bool((wanted >= 0).all()) or not wanted.any():
         raise InputError("wanted must be at least 0 S, and not 0 everywhere")
     g = wanted.clamp(g_min, g_max)

@@ -19,7 +19,7 @@ from aimco.ensemble import per_member
 if TYPE_CHECKING:
     from aimco.arrays.crossbar import Crossbar
 
-_MOST = 1000  # pulses on a device between two verify reads
+MOST = 1000  # pulses on a device between two verify reads
 _CAUTION = 10  # a one-sided device is taken to step this much more than at mid-range until it was seen to step less
 
 
@@ -84,17 +84,13 @@ def _count_cited(array: Crossbar, only: torch.Tensor) -> None:
 
 
 def both_ways(array: Crossbar, target: torch.Tensor, only: torch.Tensor, limit: torch.Tensor, rounds: int) -> None:
-    """Pulse every device up or down by its error, read, repeat."""
-    left, count = _Places(array, only), _Rounds(rounds, array)
-    step, limit, target = left.of(_step(array)), left.of(limit), left.of(target)
-    for _ in count:
-        error = target - left.of(array.state)
-        off = error.abs() > limit
-        if not count.needed(left, off):
+    """Pulse every device up or down by its error, read, repeat; one round for all at a time where pulses disturb other devices."""
+    first, at_once = array.done["applied"], 1 if array.device.half_select is not None else max(rounds, 1)
+    for number in range(0, rounds, at_once):
+        array.done["applied"] = first + number
+        if not array.approach(target, only, limit, at_once, MOST):
             break
-        left, step, limit, target, error = left.those(off, step, limit, target, error)
-        pulses = torch.round(error / step + torch.sign(error) * 1e-3)
-        array.apply_at(left.places, pulses.clamp(-_MOST, _MOST).int())
+    array.done["applied"] = first + rounds
 
 
 def pair_both_ways(plus: Crossbar, minus: Crossbar, difference: torch.Tensor, only: torch.Tensor) -> None:
@@ -125,7 +121,7 @@ def upwards(array: Crossbar, target: torch.Tensor, only: torch.Tensor, limit: to
         if not count.needed(left, short | beyond):
             break
         left, caution, limit, short_of, rate, target, error, short, beyond = left.those(
-            short | beyond, caution, limit, short_of, rate, target, error, short, beyond
+            left.still(short | beyond), caution, limit, short_of, rate, target, error, short, beyond
         )
         if beyond.any():
             array.reset(left.mask(beyond))
@@ -155,7 +151,7 @@ def pair_upwards(plus: Crossbar, minus: Crossbar, difference: torch.Tensor, only
         if not count.needed(left, off | again):
             break
         known = (off, again, up, error, limit, difference, *cautions, *tops, *rates, *raised)
-        left, off, again, up, error, limit, difference, *rest = left.those(off | again, *known)
+        left, off, again, up, error, limit, difference, *rest = left.those(left.still(off | again), *known)
         cautions, tops, rates, raised = (rest[k : k + 2] for k in range(0, 8, 2))
         if again.any():
             for k, array in enumerate(pair):
@@ -176,7 +172,7 @@ def _set(array: Crossbar, left: _Places, error: torch.Tensor, mask: torch.Tensor
     No step after it is larger on average, as steps fall with conductance; one train that hardly moved does not make the next long.
     """
     some, wanted, most = left.those(mask, error, rate)
-    pulses = torch.floor(wanted / most).clamp(1, _MOST)
+    pulses = torch.floor(wanted / most).clamp(1, MOST)
     before = some.of(array.state)
     array.apply_at(some.places, pulses.int())
     moved = (some.of(array.state) - before) / pulses
@@ -193,6 +189,11 @@ class _Places:
 
     def __init__(self, array: Crossbar, only: torch.Tensor) -> None:
         self.shape, self.places = array.shape, only.nonzero().T.contiguous()
+        self.disturbed = array.device.half_select is not None
+
+    def still(self, off: torch.Tensor) -> torch.Tensor:
+        """Which to look at again, (N,): those that are off, and where pulses on some disturb others, all."""
+        return torch.ones_like(off) if self.disturbed else off
 
     def of(self, values: torch.Tensor) -> torch.Tensor:
         """Their values of a tensor that expands to (E, R, C), (N,)."""

@@ -81,7 +81,7 @@ class Sender:
             starts[e] = sum(map(len, listed)) + np.searchsorted(row, np.arange(self.lines + 1))
             listed.append(np.column_stack([column, trusted[e][row, column]])[order])
         places, each = np.ascontiguousarray(np.concatenate(listed).T)
-        return (rows, devices, most, sampled.reverses(), starts, places, each.astype(np.int32)), m
+        return (rows, devices, most, sampled.reverses, starts, places, each.astype(np.int32)), m
 
     def _laid(self, t: torch.Tensor) -> torch.Tensor:
         """A tensor (E, rows, columns) with its axes as they lie in memory."""
@@ -136,6 +136,23 @@ class Sender:
         self.settle()
         laid = places[[0, 2, 1]] if self.on_its_side else places
         self.kernel.apply(*self.arrays, laid.numpy(), pulses.numpy(), self.keys["apply"], number)
+
+    def write(
+        self,
+        target: torch.Tensor,
+        only: torch.Tensor,
+        limits: tuple[np.ndarray, np.ndarray],
+        rounds: int,
+        most: int,
+        number: int,
+        given: Any,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `Crossbar.approach`; limits: errors that are accepted and mean steps, (E,). Pulses sent, and rounds that were needed, (E,)."""
+        self.settle()
+        sent, needed = (np.zeros(self.arrays[0].shape[:2], np.int64) for _ in range(2))
+        asked = (self._laid(t).numpy() for t in (target, only))
+        self.kernel.write(*self.arrays, *asked, *limits, rounds, most, self.keys["apply"], number, sent, needed, given)
+        return sent.sum(1), needed.max(1)
 
     def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor, number: int) -> None:
         """See `Crossbar.pulse_lines`."""

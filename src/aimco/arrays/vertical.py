@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from aimco.arrays import doors
 from aimco.record import InputError, Record, quantity
 from aimco.units import F, Ohm
 
@@ -104,13 +105,10 @@ class VerticalArray:
 
     def __init__(self, conductances: torch.Tensor, made: Vertical, *, selected: Sequence[int] | None = None) -> None:
         self.made = made
-        self.conductances = placed(conductances, made) if conductances.ndim == 2 else conductances.detach().double()
-        shape, g = (made.layers, made.rows, made.columns), self.conductances.numpy()
-        if g.shape != shape:
-            raise InputError(f"conductances must be (layers, rows, columns) = {shape}, got {tuple(g.shape)}")
-        if not (np.isfinite(g) & (g >= 0)).all():
-            raise InputError(f"conductances must be finite and at least 0 S, got {g[~(np.isfinite(g) & (g >= 0))][0]:g} S")
-        self.selected = np.isin(np.arange(made.rows), range(made.rows) if selected is None else selected)
+        cells = placed(conductances, made) if isinstance(conductances, torch.Tensor) and conductances.ndim == 2 else conductances
+        self.conductances = doors.conductances("VerticalArray", cells, (made.layers, made.rows, made.columns))
+        every = np.arange(made.rows)
+        self.selected = np.isin(every, every if selected is None else doors.indices("VerticalArray", "selected", selected, made.rows))
 
     @functools.cached_property
     def branches(self) -> tuple[int, Branches, Branches, np.ndarray, Branches]:
@@ -145,9 +143,7 @@ class VerticalArray:
 
     def _held(self, voltages: torch.Tensor) -> np.ndarray:
         """Voltages of all held nodes, (held, B)."""
-        given = voltages.detach().double().numpy()
-        if given.ndim != 2 or given.shape[1] != self.made.inputs or not np.isfinite(given).all():
-            raise InputError(f"voltages must be finite, (vectors, {self.made.inputs} inputs), got {given.shape}")
+        given = doors.matrix("VerticalArray", "voltages", voltages, self.made.inputs).numpy()
         return np.concatenate([given.T, np.zeros((self.made.columns + 1, len(given)))])
 
     @property
@@ -197,6 +193,7 @@ def placed(matrix: torch.Tensor, made: Vertical) -> torch.Tensor:
     Raises:
         InputError: more rows than the layers hold, more columns than there are bit lines, or planes, which have one input for a layer.
     """
+    matrix = doors.matrix("placed", "matrix", matrix)
     (rows, columns), most = matrix.shape, made.layers * made.rows
     if made.word_lines != "combs":
         raise InputError("vertical.word_lines must be combs for a matrix of layers x rows inputs, got planes: give (layers, rows, columns)")
@@ -205,7 +202,7 @@ def placed(matrix: torch.Tensor, made: Vertical) -> torch.Tensor:
             f"matrix must be at most {most} x {made.columns}, layers x rows and columns, got {rows} x {columns}; add layers or cut it"
         )
     cells = torch.zeros(most, made.columns, dtype=torch.float64)
-    cells[:rows, :columns] = matrix.detach()
+    cells[:rows, :columns] = matrix
     return cells.reshape(made.layers, made.rows, made.columns)
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from aimco.arrays import doors
 from aimco.arrays.wires import Wires
-from aimco.record import InputError
 
 _STEPS = 500
 _FINE = 1e-11  # tolerance of the two reads of a gradient
@@ -46,11 +46,7 @@ class Wired:
     def __init__(self, conductances: torch.Tensor, wires: Wires) -> None:
         from aimco.kernels import lines
 
-        if conductances.ndim != 2 or not conductances.numel():
-            raise InputError(f"conductances must be (rows, columns), at least one of each, got {tuple(conductances.shape)}")
-        g = np.ascontiguousarray(conductances.detach().numpy(), np.float64)
-        if not (np.isfinite(g) & (g >= 0)).all():
-            raise InputError(f"conductances must be finite and at least 0 S, got {g[~(np.isfinite(g) & (g >= 0))][0]:g} S")
+        g = np.ascontiguousarray(doors.conductances("Wired", conductances).numpy())
         self.conductances, self.wires, self.shape, self.g = conductances, wires, g.shape, g
         driver, sense = wires.driver_ohm + wires.word_ohm, wires.sense_ohm + wires.bit_ohm
         both = wires.both_sides and driver > 0
@@ -114,10 +110,7 @@ class Wired:
 
     def given(self, voltages: torch.Tensor, transposed: bool) -> np.ndarray:
         """Voltages that a read can take, float64. Raises InputError for others."""
-        given, name = voltages.detach().double().numpy(), ("rows", "columns")[transposed]
-        if given.ndim != 2 or given.shape[1] != self.shape[transposed] or not np.isfinite(given).all():
-            raise InputError(f"voltages must be finite, (vectors, {self.shape[transposed]} {name}), got {given.shape}")
-        return given
+        return doors.matrix(("Wired.mvm", "Wired.mvm_t")[transposed], "voltages", voltages, self.shape[transposed]).numpy()
 
     def with_sources(
         self, cells: np.ndarray, sources: np.ndarray | None, voltages: np.ndarray, transposed: bool, tolerance: float

@@ -65,9 +65,9 @@ class Cell(Kinded):
         """Which devices take the next `count` updates after `before`: (first, last, taking) in turn. All take all by default."""
         yield 0, count, ((0, 0),)
 
-    def write(self, crossbars: Sequence[Any], target: torch.Tensor, only: torch.Tensor | None = None) -> None:
+    def write(self, tile: Any, target: torch.Tensor, only: torch.Tensor | None = None) -> None:
         """Write and verify the devices so that they make weights of `target` x weight_max (E, R, C); `only` some of them."""
-        crossbars[0].program(target, only=only)
+        tile.crossbar.program(target, only=only)
 
     def refresh(self, tile: Any, before: int, after: int) -> None:
         """What is done to the devices between updates; `before` and `after` are the updates so far. Nothing by default."""

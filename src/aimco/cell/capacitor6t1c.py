@@ -2,9 +2,10 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from aimco.cell import Cell
+from aimco.record import PathError
 
 
 class Capacitor6t1c(Cell):
@@ -23,6 +24,12 @@ class Capacitor6t1c(Cell):
 
     zero: Literal["symmetry-point", "resting-point", "mid-range"] = "symmetry-point"
     zero_error: float = Field(default=0.0, ge=0, le=1, description="standard deviation of the digital reference, in half ranges")
+
+    @model_validator(mode="after")
+    def _known(self):
+        if self.zero == "mid-range" and self.zero_error:
+            raise PathError("zero_error", f"must be 0 where zero is mid-range, which is known exactly, got {self.zero_error:g}")
+        return self
 
     @property
     def reference_error(self):

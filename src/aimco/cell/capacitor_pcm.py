@@ -58,12 +58,13 @@ class CapacitorPcm(Cell):
     def devices(self, device):
         return [device, self.pcm, self.pcm]
 
-    def write(self, crossbars, target, only=None):
+    def write(self, tile, target, only=None):
         """Into the pair; what it cannot hold, and what it was missed by, into the capacitor."""
-        capacitor, *pair = crossbars
+        capacitor, *pair = tile.crossbars
         wanted = target * (self.significance + 1)
         write_pair(pair, (wanted / self.significance).clamp(-1, 1), only)
-        capacitor.program(wanted - self.significance / 2 * (pair[0].state - pair[1].state), only=only)
+        left = wanted - self.significance / 2 * (pair[0].state - pair[1].state)
+        capacitor.program(tile.signs[0] * left, only=only)
 
     def transfer(self, tile, invert):
         capacitor, pair = tile.crossbars[0], tile.crossbars[1:]

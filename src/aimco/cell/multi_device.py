@@ -46,7 +46,8 @@ class MultiDevice(Cell):
             turn = (before + k) % self.count
             yield k, k + 1, ((turn, 1), (self.count + turn, -1)) if self.differential else ((turn, 0),)
 
-    def write(self, crossbars, target, only=None):
+    def write(self, tile, target, only=None):
+        crossbars = tile.crossbars
         for k in range(self.count):
             if self.differential:
                 write_pair((crossbars[k], crossbars[self.count + k]), target, only)

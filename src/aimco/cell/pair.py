@@ -37,8 +37,8 @@ class Pair(Cell):
     def route(self, before, count):
         yield 0, count, ((0, 1), (1, -1))
 
-    def write(self, crossbars, target, only=None):
-        write_pair(crossbars, target, only)
+    def write(self, tile, target, only=None):
+        write_pair(tile.crossbars, target, only)
 
     def refresh(self, tile, before, after):
         if passed(self.refresh_every, before, after):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -291,18 +292,19 @@ class Sampled:
         """Compiled kernels of these devices."""
         from aimco.kernels.build import kernel
 
-        functions, reverses = self._functions, bool(self.reverses().any())
+        functions, reverses = self._functions, bool(self.reverses.any())
         given = {"noisy": self.noisy, "affine": self.device.response.affine, "reverses": reverses, "referenced": referenced}
         given["tables"] = self._tables
         return kernel(functions.pulse, functions.train, self.own, self.shared, **given)
 
+    @functools.cached_property
     def reverses(self) -> np.ndarray:
         """Whether noise may turn a step round, which matters where a device is at a bound: it is not small beside every step; (E,)."""
         relative, *free = (self._shaped(self.values[n]) for n in _CYCLE_NOISES)
         if not any(bool(t.any()) for t in free):
             return (relative > _SMALL).flatten(1).any(1).numpy()
-        low, high = self.bounds()
-        smallest = torch.stack([s.abs() for g in (low, (low + high) / 2, high) for s in self.steps(g)]).amin(0)
+        (low, high), known = self.bounds(), self.step_parameters()
+        smallest = torch.stack([s.abs() for g in (low, (low + high) / 2, high) for s in self.steps(g, known)]).amin(0)
         up, down = (self._shaped(self.values[n]) for n in ("step_up", "step_down"))
         largest = torch.maximum(up, down) * free[0] + free[1] + smallest * relative
         return (largest > _SMALL * smallest).flatten(1).any(1).numpy()
@@ -324,17 +326,21 @@ class Sampled:
         low, high = (self.values[n] for n in ("g_min", "g_max"))
         return self._shaped(low), self._shaped(high)
 
-    def mean_steps(self) -> tuple[Any, np.ndarray]:
-        """The compiled mean steps of the response in double precision, and the parameters that they read, (devices, K)."""
+    def _mean_step(self) -> tuple[Any, tuple[str, ...]]:
+        """The compiled mean step of the response in double precision, and the names of the parameters that it reads."""
         from aimco.kernels.build import mean_step
 
         functions = self._functions
-        module, names = mean_step(functions.step or functions.pulse, self._tables)
-        return module, torch.stack([self._shaped(self.values[n]).reshape(-1) for n in names], 1).double().numpy()
+        return mean_step(functions.step or functions.pulse, self._tables)
 
-    def steps(self, state: torch.Tensor, known: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean change by one up and one down pulse at a state (E, R, C); `known`: what `mean_steps` gave, where it is at hand."""
-        (module, a), g = known or self.mean_steps(), state.double().reshape(-1).numpy()
+    def step_parameters(self) -> np.ndarray:
+        """The parameters that mean steps read, (devices, K) float64."""
+        return torch.stack([self._shaped(self.values[n]).reshape(-1) for n in self._mean_step()[1]], 1).double().numpy()
+
+    def steps(self, state: torch.Tensor, parameters: np.ndarray | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean change by one up and one down pulse at a state (E, R, C); `parameters`: those of `step_parameters`, where at hand."""
+        module, g = self._mean_step()[0], state.double().reshape(-1).numpy()
+        a = self.step_parameters() if parameters is None else parameters
         found = []
         for up in (True, False):
             out = np.empty(g.size)
@@ -348,9 +354,9 @@ class Sampled:
         Where they cancel over a part of the range it is the state of that part nearest to mid-range: mid-range itself for a device
         whose steps are equal everywhere. A device whose steps never balance drifts to a bound, which is then returned.
         """
-        module, a = self.mean_steps()
+        a = self.step_parameters()
         out = np.empty(len(a))
-        module.balance(a, out)
+        self._mean_step()[0].balance(a, out)
         return torch.from_numpy(out).float().reshape(self.shape)
 
     def resting_point(self) -> torch.Tensor:

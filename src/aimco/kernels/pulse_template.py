@@ -401,6 +401,40 @@ def apply(state, origin, a, m, places, pulses, keys, step):
         state[e, i, j] = w
 
 
+@nb.njit(parallel=True, **_flags)
+def write(state, origin, a, m, target, only, limit, dw, rounds, most, keys, first, sent, needed, given):
+    """Pulse devices up or down by what they are off their targets, look, repeat, until they are off by no more than a limit.
+
+    Args:
+        target: (E, R, C) float32. only: devices that are written, (E, R, C) bool.
+        limit: error that is accepted. dw: mean step, (E,) float32. rounds, most: pulses of one round on one device.
+        first: number of the first round, as the step of `apply`.
+        sent: pulses, by row. needed: rounds that a device of the row took, (E, R) int64.
+        given: pulses that each device got are added to it, (E, R, C) int32; (E, R, 0) where nobody asks.
+    """
+    members, rows, columns = state.shape
+    for r in nb.prange(members * rows):
+        e, i = r // rows, r % rows
+        for j in range(columns):
+            if not only[e, i, j]:
+                continue
+            w, o = state[e, i, j], origin[e, i if REFERENCED else 0, j]
+            for k in range(rounds):
+                error = target[e, i, j] - w
+                if abs(error) <= limit[e]:
+                    break
+                needed[e, i] = max(needed[e, i], k + 1)
+                whole = np.rint(error / dw[e] + (np.float32(1e-3) if error > 0 else np.float32(-1e-3)))
+                n = np.int32(min(max(whole, np.float32(-most)), np.float32(most)))
+                key = hash_add(hash_add(base(keys[e], first + k), np.uint32(np.uint32(i) * _ROW)), np.uint32(j))
+                for s in range(abs(n)):
+                    w = _after(w, o, n > 0, device(a, m, e, i, j), _noise(hash_add(key, np.uint32(s))))
+                sent[e, i] += abs(n)
+                if given.size:
+                    given[e, i, j] += n
+            state[e, i, j] = w
+
+
 @nb.njit(**_flags)
 def _lines(e, state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hits):
     """Give each device of one row after the other its own number of pulses, in one member."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
+from aimco.arrays.doors import finite
 from aimco.learning import Rule, clock, per_sample, turns
 from aimco.ledger import Work
 from aimco.periphery import across
+
+_MOST = 2**30  # pulses that one write sends
 
 
 class MixedPrecision(Rule):
@@ -42,6 +45,6 @@ class MixedPrecision(Rule):
             chi.baddbmm_(xs.transpose(1, 2), ds * lr)
             w.digital(xs.shape[1] * (2 * w.shape[1] + 1) * w.shape[2])
             if time is not None:
-                pulses = torch.round(chi / step)
+                pulses = finite("MixedPrecision.update", "what was gathered", torch.round(chi / step)).clamp_(-_MOST, _MOST)
                 chi.sub_(pulses * step)
                 w.pulse_rows(pulses.int())

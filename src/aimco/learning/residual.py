@@ -66,7 +66,7 @@ class Residual(Referenced):
     def update(self, arrays, state, x, d, lr):
         coarse_to_fine = list(arrays.values())
         for read, xs, ds in turns(self.transfer_every, state, x, d, per_batch=self.per_batch):
-            coarse_to_fine[-1].pulse(xs, ds, lr)
+            coarse_to_fine[-1].send(xs, ds, lr)
             if read is None:
                 continue
             for fine, coarse in zip(coarse_to_fine[:0:-1], coarse_to_fine[-2::-1], strict=True):

@@ -52,7 +52,7 @@ class TikiTaka(Referenced):
         a, c = arrays["A"], arrays["C"]
         transfer_lr = lr * across(self.transfer_lr, x.shape[0])
         for read, xs, ds in turns(self.transfer_every, state, x, d, per_batch=self.per_batch):
-            a.pulse(xs, ds, self.lr_fast)
+            a.send(xs, ds, self.lr_fast)
             if read is not None:
                 t = read % a.rows
-                c.pulse(one_hot(c, t), a.read_line(t)[:, None], transfer_lr)
+                c.send(one_hot(c, t), a.read_line(t)[:, None], transfer_lr)

@@ -41,6 +41,6 @@ class WeightTransfer(Rule):
     def update(self, arrays, state, x, d, lr):
         w = arrays["W"]
         for time, xs, ds in turns(self.transfer_every, state, x, d):
-            w.pulse(xs, ds, lr)
+            w.send(xs, ds, lr)
             if time is not None:
                 w.transfer(self.invert)
