@@ -138,7 +138,7 @@ def _summary(errors: Errors, quick: bool) -> list[Row]:
         worst = max(max(r, 1 / r) for (kind, _, _), r in ratios.items() if kind == "chopped-tiki-taka-v2")
         rows.append(_demand("chopped v2: largest factor between ours and published", _FACTOR_CHOPPED, worst, "at most"))
     grown = errors["tiki-taka-v2", 20, 0.5] / errors["tiki-taka-v2", 20, 0.0]
-    rows.append(_demand("v2, 20 states: error at offset .5 over that at 0", 8.0, grown, "at least"))
+    rows.append(_demand("v2, 20 states: error at offset 0.5 over that at 0", 8.0, grown, "at least"))
     rows.append(Row("pairs of rules in the published order (where 30 % apart)", None, _ordered(errors), 0.0, "", expected=1.0))
     median = float(np.median(list(ratios.values())))
     rows.append(_demand("median of ours over published, as a factor", _FACTOR_MEDIAN, max(median, 1 / median), "at most"))
