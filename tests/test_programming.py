@@ -29,7 +29,7 @@ def pairs(device: Device, size: int = 100, **options) -> Tile:
 
 
 def written(tile: Tile, uS: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Errors of the differences of the pairs, S, and the signs of their targets, which are +uS in one half of the columns and -uS in the other.
+    """Errors of the differences of the pairs, S, and the signs of their targets: +uS in one half of the columns, -uS in the other.
 
     A bias of all pairs to one side is in the mean of the errors, and cancels in the mean of errors times signs; too large or too small
     a difference is the other way round.
@@ -61,7 +61,7 @@ def test_a_pair_written_as_cited_has_the_target_and_the_cited_spread(uS):
 
 @pytest.mark.parametrize("uS", [0.5, 5.0, 20.0])
 def test_a_pair_written_by_pulses_ends_within_the_window_without_bias(uS):
-    """Half a step, 0.2 uS, of 99 % of the pairs; mean within 2 % of the target, and to one side within 4 standard errors of 10,000 pairs."""
+    """99 % of the pairs within half a step, 0.2 uS; mean within 2 % of the target, and no bias to one side beyond 4 standard errors."""
     tile = pairs(ITERATIVE)
     error, signs = written(tile, uS)
     window = float(tile.crossbar.step[0]) / 2 * 12.5e-6
