@@ -66,6 +66,8 @@ references: install  ## reproduce published figures on MNIST (some hours; DATA=f
 	cp build/leak/requirements-digits.json docs/results/requirements-leak-digits.json
 	cp build/leak/requirements-digits.png docs/results/requirements-leak-digits.png
 	$(BIN)/aimco requirements --rule sgd --task mnist --data-dir $(DATA) --limit 10000 --out docs/results
+	$(BIN)/python examples/papers/response_and_rule.py --out docs/results
+	$(BIN)/python examples/papers/activity.py --data-dir $(DATA) --out docs/results
 	$(BIN)/python examples/papers/refresh_of_pairs.py --out docs/results
 	$(BIN)/python examples/papers/programming.py --out docs/results
 	$(BIN)/python examples/papers/leak_and_reference.py --data-dir $(DATA) --out docs/results

@@ -158,12 +158,30 @@ def test_a_wrong_argument_is_refused_in_one_sentence_and_changes_nothing(kind, o
         assert all(torch.equal(a, b) for a, b in zip(before, snapshot(array), strict=True)), wrong
 
 
+ANSWERS = {  # what each read gives, of the arguments and the states (E, R, C)
+    "mvm": lambda states: torch.einsum("ebr,erc->ebc", floats(E, B, R), states),
+    "mvm_t": lambda states: torch.einsum("ebc,erc->ebr", floats(E, B, C), states),
+    "line": lambda states: states[:, 0],
+    "read_line": lambda states: states[:, 0],
+    "read_devices": lambda states: states,
+}
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_right_arguments_are_taken(kind):
-    """Without this, doors that refuse everything would pass."""
+def test_right_arguments_are_taken_and_do_what_they_ask_for(kind):
+    """Reads give sums of the states and change none; all other operations change states. Doors that refuse everything would fail."""
     for op, arguments in right(kind).items():
         array, given = made(kind), {n: good for n, (good, _) in arguments.items()}
-        getattr(array, op)(**given)
+        array.pulse(floats(E, B, R), floats(E, B, C, fill=-0.5), np.full(E, 0.05))
+        before = (array.state if kind == "crossbar" else array.weights).clone()
+        answer = getattr(array, op)(**given)
+        after = array.state if kind == "crossbar" else array.weights
+        assert (op in ANSWERS) == torch.equal(before, after), op
+        if op in ANSWERS:
+            assert torch.allclose(answer, ANSWERS[op](before), atol=1e-6), op
+        elif op == "pulse_and_read":
+            low, high = torch.minimum(before, after)[:, :1], torch.maximum(before, after)[:, :1]
+            assert ((answer >= low - 1e-6) & (answer <= high + 1e-6)).all()  # row 0 after the first sample of three
 
 
 sizes = st.integers(0, 7)

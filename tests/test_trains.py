@@ -33,6 +33,18 @@ RESPONSES = {
     "own": {"kind": "Wavy"},
 }
 NOISES = ({"cycle_noise": 0.3}, {"cycle_noise_additive": 0.6})
+AGGREGATING = [  # of the catalogue, by trains of 31 slots
+    "capacitor-cmos",
+    "ecram",
+    "ideal",
+    "igzo-6t1c",
+    "igzo-6t1c-200ns",
+    "rpu",
+    "rpu-10000-states",
+    "rram-gong2018-soft-bounds",
+    "rram-hfs2",
+    "soft-bounds",
+]
 
 
 def device(response: dict, states: float, folder, **also) -> Device:
@@ -53,12 +65,25 @@ def full_scale(array: Crossbar, start: float, up: bool) -> torch.Tensor:
     return (array.state - before).double()
 
 
-def check(made: Device, slots: int) -> None:
-    """Means within 0.5 % (of a fiftieth of what pulses do at mid-range, at least) and spreads within 3 %, beyond what draws differ by."""
+def array_of(made: Device, slots: int, mode: str) -> Crossbar:
+    """An array whose trains have all their slots."""
     fixed = Pulses(length=slots, update_management=False, update_bl_management=False)
-    arrays = [Crossbar(made, SIZE, SIZE, pulses=fixed.replace("mode", mode), names=("law",)) for mode in ("exact", "auto")]
-    if not arrays[1].sender.options[0, MAY_AGGREGATE]:
-        return  # pulse by pulse all the same
+    return Crossbar(made, SIZE, SIZE, pulses=fixed.replace("mode", mode), names=("law",))
+
+
+def aggregates(array: Crossbar) -> bool:
+    """Whether coincidences may be taken in one step; else trains are pulse by pulse in any mode."""
+    return bool(array.sender.options[0, MAY_AGGREGATE])
+
+
+def check(made: Device, slots: int) -> None:
+    """Compare the changes by whole trains with those pulse by pulse.
+
+    Means are within 0.5 % (of a fiftieth of what pulses do at mid-range, at least) beyond what draws differ by, which is 6 standard errors;
+    spreads within 3 % and a hundredth of a step, draws included: two spreads of 40,000 draws differ by 0.5 %.
+    """
+    arrays = [array_of(made, slots, mode) for mode in ("exact", "auto")]
+    assert aggregates(arrays[1])
     step = float(arrays[0].step[0])
     for up in (True, False):
         for start in STARTS:
@@ -67,12 +92,12 @@ def check(made: Device, slots: int) -> None:
             mean, spread = one_by_one.mean().item(), one_by_one.std().item()
             tolerance = 0.005 * max(abs(mean), 0.02 * slots * step) + 6 * spread / SIZE
             assert at_once.mean().item() == pytest.approx(mean, abs=tolerance), where
-            assert at_once.std().item() == pytest.approx(spread, rel=0.05, abs=0.01 * step), where
+            assert at_once.std().item() == pytest.approx(spread, rel=0.03, abs=0.01 * step), where
 
 
 @pytest.mark.parametrize(("name", "noise"), [("exponential", 0), ("power", 0), ("soft-bounds", 1), ("own", 1)])
 def test_a_train_in_one_step_has_the_moments_of_pulse_by_pulse(name, noise, tmp_path):
-    """250 and 1200 states, 7 and 31 coincidences; spreads of 40,000 draws differ by 0.5 % in either."""
+    """250 and 1200 states, 7 and 31 coincidences."""
     for states in (250, 1200):
         for slots in (7, 31):
             check(device(RESPONSES[name], states, tmp_path, **NOISES[noise]), slots)
@@ -92,9 +117,16 @@ def test_a_train_on_a_device_has_the_moments_of_pulse_by_pulse(name):
     check(Device.named(name), 31)
 
 
+def test_devices_of_large_or_noisy_steps_are_taken_pulse_by_pulse():
+    """The others have small affine steps, or steps of which 31 make less than an eighth of the range, with noise below a step."""
+    assert [name for name in catalogue() if aggregates(array_of(Device.named(name), 31, "auto"))] == AGGREGATING
+
+
 @pytest.mark.slow  # for the compilation of as many kernels
 @pytest.mark.parametrize("name", catalogue())
 def test_a_train_on_any_device_of_the_catalogue_has_the_moments_of_pulse_by_pulse(name):
+    if name not in AGGREGATING:
+        pytest.skip("its trains are taken pulse by pulse in any mode")
     check(Device.named(name), 31)
 
 

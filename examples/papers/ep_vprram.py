@@ -3,7 +3,7 @@
 64-32-10 on digits, end-to-end analog (Kendall 2020, arXiv 2006.01981): both crossbars stand in vertical arrays of 16 layers (circuit of
 Park, IEDM 2012; Deng, IEDM 2013). Trained without wires, its conductances are programmed into arrays whose pillars have a resistance;
 or it is trained there from the start, from the same first conductances in the same order, each device by the voltage across itself.
-Assumed: cells of .1 to 100 uS that take any change exactly, transistors of 1 kOhm, lines of 10 Ohm per pitch.
+Assumed: cells of 0.1 to 100 uS that take any change exactly, transistors of 1 kOhm, lines of 10 Ohm per pitch.
 
 Usage: python ep_vprram.py [--quick] [--redraw] [--out FOLDER]      (12 min; writes ep-vprram.png and ep-vprram.json)
 """

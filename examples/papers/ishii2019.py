@@ -53,7 +53,7 @@ def run(chosen: argparse.Namespace) -> dict:
             f"refresh {row['refresh_every']}: {100 * row['training_accuracy'][-1]:.0f} %, best {100 * max(row['training_accuracy']):.0f} %,"
         )
         print(f"  hidden pixels wrong {row['occluded_error']:.3f}, completed {row['completed_error']:.3f},")
-        print(f"  both devices above .75 of the range in {100 * row['both_near_full']:.0f} % of pairs of inputs in use")
+        print(f"  both devices above 0.75 of the range in {100 * row['both_near_full']:.0f} % of pairs of inputs in use")
     return {"published": PUBLISHED, "rows": rows, "digits": (task.train_x[:SHOWN] > 0.5).int().tolist()}
 
 

@@ -1,7 +1,7 @@
 """Noise of the weights in place of random-walk circuits (Kang 2021, Semicond. Sci. Technol. 36, 124001): accuracy over s, and energy.
 
 Each use of a weight multiplies it by N(1, s^2); membranes have no noise, and neurons rest where they fire at half their largest rate.
-Bias units fire at every step, so that nothing else is random. Beside it the machine with random walks. Published: best at s = .01-.05.
+Bias units fire at every step, so that nothing else is random. Beside it the machine with random walks. Published: best at s = 0.01-0.05.
 Noise of each device of a pair is larger relative to their difference, the weight: by sqrt(g+^2 + g-^2)/|g+ - g-|.
 On the embedded digits, 200 hidden units, 2 passes; read out by free energy and by the spikes of label units.
 
@@ -26,7 +26,7 @@ PUBLISHED_BEST = (0.01, 0.05)
 START = (5.0, 1.06)  # mean and spread of each device of a pair: public code of a demonstration on the chip
 DT = 2e-4
 REASON = "spikes arrive at random: variance sum w^2 nu tau/2; noise of weights adds s^2 times that, and counts from s near 1"
-ASSUMED = "8.95 pJ per synaptic operation; .1 pJ per step of a random walk, one each 10 us and neuron; noise of weights costs nothing"
+ASSUMED = "8.95 pJ per synaptic operation; 0.1 pJ per step of a random walk, one each 10 us and neuron; noise of weights costs nothing"
 
 
 def run(neuron: dict, task: tasks.Task, epochs: int, seeds: int) -> dict:

@@ -2,8 +2,8 @@
 
 784-256-128-10 on MNIST; the fast array is of the oxide-transistor cell (775 min of retention) or of the CMOS capacitor (1 s), the slow one
 of the same device without leak. Drawn against the seconds that a sample takes: test error with the symmetry point as reference, with
-the resting point, and with none (AGAD). Assumed, since one cell was measured: cells differ by .1 in step, .06 between up and down, and
-rest .1 half ranges (standard deviation) around the middle of the range.
+the resting point, and with none (AGAD). Assumed, since one cell was measured: cells differ by 0.1 in step, 0.06 between up and down, and
+rest 0.1 half ranges (standard deviation) around the middle of the range.
 
 Usage: python leak_and_reference.py --data-dir FOLDER [--quick] [--out FOLDER]      (10 min; writes leak-and-reference.png and .json)
 """

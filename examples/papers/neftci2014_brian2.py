@@ -2,7 +2,7 @@
 
 824 visible and 500 hidden neurons of Neftci 2014 (Front. Neurosci. 7:272), five samples of 100 ms clamped and 100 ms free, from the same
 weights. With the same step written out in Brian2 both must agree; with the method of Euler and Maruyama, which is Brian2's own for noise,
-they must as the step shrinks: in steps of .1 ms its noise is 5 % larger than that of a leaky membrane.
+they must as the step shrinks: in steps of 0.1 ms its noise is 5 % larger than that of a leaky membrane.
 
 Usage: python neftci2014_brian2.py --peer PYTHON [--quick] [--out FOLDER]      (3 min; writes neftci2014-brian2.json)
        PYTHON is the interpreter of an environment with brian2, which `make brian2` makes

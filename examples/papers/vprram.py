@@ -27,7 +27,7 @@ INPUTS, HIDDEN = 196, 64
 
 
 def products(layers: int, pillar: float) -> dict[str, float]:
-    """Gain, errors and settling of 16 x 16 pillars with cells of .1 to 10 uS."""
+    """Gain, errors and settling of 16 x 16 pillars with cells of 0.1 to 10 uS."""
     draws = np.random.default_rng(layers)
     g, v = draws.uniform(1e-7, 1e-5, (layers, 16, 16)), torch.from_numpy(draws.uniform(-0.3, 0.3, (8, layers * 16)))
     array = VerticalArray(torch.from_numpy(g), Vertical(layers=layers, rows=16, columns=16, pillar_ohm=pillar))

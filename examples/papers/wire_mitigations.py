@@ -3,7 +3,7 @@
 Left: 128 x 128 cells of 0 to 100 uS with resistive lines: what a product is off after the best gain, as programmed, cut over smaller
 arrays, and with the conductances that make the effective matrix the one wanted, within the range of the devices. Middle: the gain that
 compensation leaves. Right: the margin of reading the farthest cell of 16 x 16 pillars, all others on, against layers (circuit of Park,
-IEDM 2012; Deng, IEDM 2013; cells of 10 and .1 uS, .1 V, all values assumed).
+IEDM 2012; Deng, IEDM 2013; cells of 10 and 0.1 uS, 0.1 V, all values assumed).
 
 Usage: python wire_mitigations.py [--quick] [--redraw] [--out FOLDER]      (1 min; writes wire-mitigations.png and .json)
 """

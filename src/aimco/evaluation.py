@@ -278,7 +278,7 @@ def _train(
         curves["test_accuracy"].append(reached.numpy())
         phases.end("infer")
         if clock is not None:
-            clock.skip()  # the simulator looks at the network: on the chip its training goes on at once
+            clock.skip()  # no simulated time passes during evaluation: on the chip, training would continue at once
         checkpoint.save(curves)
         if on_epoch:
             on_epoch(epoch + 1, training.epochs, float(curves["test_accuracy"][-1].mean()))

@@ -3,15 +3,15 @@
 Published (the program): hidden weights in rows 0, 2 and columns 0, 2, 4, output weights in rows 1, 3, 4 of column 1, nine cells in
 all; biases are digital and never learn; samples 00, 01, 10, 11 in turn. A weight is the difference of two currents read one after the
 other, on a 10-bit converter, less a digital reference of its cell, 200 counts to the unit; the initial weight is an offset in that
-reference. Inputs are slots of time, 2000 at most. A cell gets ceil(100 |dw|) pulses, 300 at most, alone. An error below .1 is driven
+reference. Inputs are slots of time, 2000 at most. A cell gets ceil(100 |dw|) pulses, 300 at most, alone. An error below 0.1 is driven
 backward tenfold. The program also drives 0 and full scale backward, and reads all rows after each update, for its digital copy of the
 weights. Before, zeroing; what the program then measures of the ends of each window is left out.
 
 As meant, and not as written there: the sign of the error reaches the hidden layer, and the weights of the second input learn.
 
 Chosen here:
-- Width of a pulse. The measured cell steps .44 counts in 100 ns in the middle of its window, and 2.1 times that in 200 ns. A pulse of
-  1 us is taken as ten of these, 4.4 counts or .022 of a weight, so that 100 pulses for dw = 1 are a learning rate of 2.2. Where dw is
+- Width of a pulse. The measured cell steps 0.44 counts in 100 ns in the middle of its window, and 2.1 times that in 200 ns. A pulse of
+  1 us is taken as ten of these, 4.4 counts or 0.022 of a weight, so that 100 pulses for dw = 1 are a learning rate of 2.2. Where dw is
   to be met exactly, 100 pulses ask for 2 counts each; nearly these, with four portions of 100 ns, stand beside. Pulses of zero width
   last what a processor needs between two writes: one portion. The noise of a portion is that of the catalogue, independent from
   portion to portion.

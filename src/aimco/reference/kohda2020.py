@@ -19,7 +19,7 @@ def design(rule: str = "sgd", epochs: int = _EPOCHS) -> Design:
     """The network on the trench capacitors of the catalogue (Li 2018), 400 states and a second of retention.
 
     Published: sizes, all multiplications and updates in the arrays. Chosen here: sigmoid, softmax, one image at a time, learning rate
-    .02, half of it after each quarter of the epochs, weights up to 1, 7-bit DAC and 9-bit ADC as in the specification of Gokmen & Vlasov
+    0.02, half of it after each quarter of the epochs, weights up to 1, 7-bit DAC and 9-bit ADC as in the specification of Gokmen & Vlasov
     2016; a sample takes the time that the cost model gives it, in which the charges leak.
     """
     return Design.of(

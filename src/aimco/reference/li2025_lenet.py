@@ -26,11 +26,11 @@ _QUICK_IMAGES, _QUICK_EPOCHS = 1000, 1
 
 
 def design(rule: dict[str, Any], epochs: int = _EPOCHS) -> Design:
-    """LeNet of 16 and 32 kernels of 5 x 5 and 512-128-10, its matrices in devices of 10 states that differ by .1, c2c .1.
+    """LeNet of 16 and 32 kernels of 5 x 5 and 512-128-10, its matrices in devices of 10 states that differ by 0.1, c2c 0.1.
 
     Published: network, number of states, rules. Chosen here: tanh, batch 8, a digital scale by fan-in, digital biases, a tenth of the
     learning rate for the last third of the epochs, ideal converters; 10,000 images 6 times, since each image is 640 vectors on the
-    arrays of the convolutions. Learning rates are in weights of the arrays, before that scale (software, which has none: .05), and like
+    arrays of the convolutions. Learning rates are in weights of the arrays, before that scale (software, which has none: 0.05), and like
     gamma those of a few that learn most from 4,000 images.
     """
     device = {

@@ -161,7 +161,7 @@ def _forward(network: Arrays | Floats, x: torch.Tensor) -> tuple[torch.Tensor, t
 
 
 def learn(network: Arrays | Floats, x: torch.Tensor, y: torch.Tensor) -> None:
-    """One image, (E, 1, 400) and one-hot (1, 1, 10): descent on sum (y - out)^2 with learning rates .4 and .2."""
+    """One image, (E, 1, 400) and one-hot (1, 1, 10): descent on sum (y - out)^2 with learning rates 0.4 and 0.2."""
     hidden, _, out = _forward(network, x)
     d = 2 * out * (1 - out) * (y - out)
     back = hidden * (1 - hidden) * network.read_t(1, d)

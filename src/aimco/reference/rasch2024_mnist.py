@@ -22,11 +22,11 @@ _EPOCHS, _DECAY_EVERY, _QUICK_EPOCHS = 36, 12, 3
 
 
 def design(rule: str, offset: float, epochs: int, decay_every: int) -> Design:
-    """Soft bounds with 20 states; all spreads, of step, asymmetry, bounds and from cycle to cycle, are .3, on both arrays.
+    """Soft bounds with 20 states; all spreads, of step, asymmetry, bounds and from cycle to cycle, are 0.3, on both arrays.
 
-    Chosen where the main text is silent: tanh, batch 10, weights within +-.4, one learned digital scale for each matrix; a read every
-    2 samples, trains of 5 slots, lr_fast .1 of a full train, gamma_0 2000 n, learning rate .1 and a tenth of it after each third; the
-    sign of a row of A changes after a read with probability .25, which takes the offsets out of AGAD sooner than .1.
+    Chosen where the main text is silent: tanh, batch 10, weights within +-0.4, one learned digital scale for each matrix; a read every
+    2 samples, trains of 5 slots, lr_fast 0.1 of a full train, gamma_0 2000 n, learning rate 0.1 and a tenth of it after each third; the
+    sign of a row of A changes after a read with probability 0.25, which takes the offsets out of AGAD sooner than 0.1.
     """
     step = 2.0 / 20
     device = {"name": "soft bounds, 20 states", "g_min": 2.0, "g_max": 4.0, "spread_law": "lognormal", "cycle_noise_additive": 0.3}

@@ -64,7 +64,7 @@ def update_ns(made: Design) -> float:
 
 
 def run(settings: Settings) -> list[Row]:
-    """Every rule, within .1 ns."""
+    """Every rule, within 0.1 ns."""
     rows = []
     for k, (name, (published, rule, slots)) in enumerate(CASES.items()):
         if settings.on_step:

@@ -30,8 +30,8 @@ _INPUTS, _BATCH = 100_000, 5
 def design(kind: str, tau: float, asymmetry: float = _WEAK) -> Design:
     """400 states; steps fall to zero at four half ranges from the middle; a sample takes 1 s, so that tau is in samples.
 
-    Only A leaks. Resting points have a spread of .1 half ranges, steps of .1 (and .1 between up and down, or for A `asymmetry`),
-    bounds none, noise from cycle to cycle .3. lambda .1, n_s 5, gamma_0 200, trains of 5 slots that are full for the mean of the
+    Only A leaks. Resting points have a spread of 0.1 half ranges, steps of 0.1 (and 0.1 between up and down, or for A `asymmetry`),
+    bounds none, noise from cycle to cycle 0.3. lambda 0.1, n_s 5, gamma_0 200, trains of 5 slots that are full for the mean of the
     largest gradients.
     """
     step = 2.0 / 400

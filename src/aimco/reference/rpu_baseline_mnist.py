@@ -16,8 +16,8 @@ _LIMIT = "the paper accepts a device up to 2.3 %, 0.3 points above its software"
 def design(rule: str = "sgd", epochs: int = 30) -> Design:
     """The network, schedule, device and periphery of the paper.
 
-    Sigmoid and softmax, mini-batch 1, learning rate .01, halved after each third of the epochs; trains of 10 slots at fixed
-    probabilities; weights within +-.6, dw_min .001; noise .06 and range 12 of an output whose inputs are at most 1;
+    Sigmoid and softmax, mini-batch 1, learning rate 0.01, halved after each third of the epochs; trains of 10 slots at fixed
+    probabilities; weights within +-0.6, dw_min 0.001; noise 0.06 and range 12 of an output whose inputs are at most 1;
     7-bit DAC, 9-bit ADC, scaled by the largest value of each vector and read again where it saturates.
     """
     device = Device.named("rpu")

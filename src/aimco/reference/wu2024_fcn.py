@@ -26,9 +26,9 @@ _RULES: dict[str, dict[str, Any]] = {
 def design(tau: float, rule: str, epochs: int = 80) -> Design:
     """The network, schedule, device and periphery of the authors' program, which settles what the text leaves open.
 
-    Sigmoid and softmax, batch 10, learning rate .05, a tenth of it after 35/80 and again after 70/80 of the epochs; biases and
-    one scale for each matrix are digital and learn along; dw_min .001 (spread .3), bounds +-tau (.3), up/down .01, cycle-to-cycle
-    .3 of a step; arrays of 512 x 512; 7-bit DAC, 9-bit ADC of range 12, noise .06; Tiki-Taka moves one row per batch.
+    Sigmoid and softmax, batch 10, learning rate 0.05, a tenth of it after 35/80 and again after 70/80 of the epochs; biases and
+    one scale for each matrix are digital and learn along; dw_min 0.001 (spread 0.3), bounds +-tau (0.3), up/down 0.01, cycle-to-cycle
+    0.3 of a step; arrays of 512 x 512; 7-bit DAC, 9-bit ADC of range 12, noise 0.06; Tiki-Taka moves one row per batch.
     """
     one = _HALF_RANGE * _READ_VOLTAGE / tau  # A: current of one weight of 1 driven by an input of 1
     step = 0.001 / tau * _HALF_RANGE

@@ -24,9 +24,9 @@ def design(rule: str, offset: float, epochs: int = _EPOCHS) -> Design:
     """The array of RRAM-HfO2 of the catalogue (Gong & Rasch 2022) for both arrays, 784-256-128-10.
 
     Published: device, offsets. Chosen where the abstracts and tables at hand are silent, once for all rules: tanh, batch 10, a
-    digital scale of each matrix by fan-in, ideal converters, trains of 5 slots, a read every 2 samples, learning rate .1 and a tenth of
-    it after 2/5 and again after 4/5 of the epochs; lr_fast .03 of a full train, gamma_0 60, so that W of few states moves seldom; a share
-    of .02 of A in the weights of E-RIDER. AGAD has no reference devices; here it reads A against the same offset ones, which its p_ref
+    digital scale of each matrix by fan-in, ideal converters, trains of 5 slots, a read every 2 samples, learning rate 0.1 and a tenth of
+    it after 2/5 and again after 4/5 of the epochs; lr_fast 0.03 of a full train, gamma_0 60, so that W of few states moves seldom; a share
+    of 0.02 of A in the weights of E-RIDER. AGAD has no reference devices; here it reads A against the same offset ones, which its p_ref
     takes away.
     """
     own: dict[str, Any] = {"kind": rule, "lr": 0.1, "lr_fast": 0.03, "transfer_every": 2, "granularity": 60.0, "most_pulses": 1}

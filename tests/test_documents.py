@@ -1,0 +1,70 @@
+"""Figures that README quotes are those of the files that commands wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+CHAIN, SPARSE = "784-256-128-10/batch10", "soft-bounds/trains5/784-256-128-10/batch10"
+SPEED = {  # how a row of the table of speeds begins -> benchmark, and its cases in the order of the figures
+    "SGD of 784-256-128-10": ("train", [f"sgd/soft-bounds/{CHAIN}"]),
+    "the same in your own torch loop": ("train", [f"sgd-torch-loop/soft-bounds/{CHAIN}"]),
+    "the same on pairs of phase-change devices": ("train", [f"sgd/pcm-pair/{CHAIN}"]),
+    "Tiki-Taka v2, AGAD": ("train", [f"tiki-taka-v2/{SPARSE}", f"agad/{SPARSE}"]),
+    "16 variants of each": ("train", [f"tiki-taka-v2-ensemble16/{SPARSE}", f"agad-ensemble16/{SPARSE}"]),
+    "64 variants of 64-32-10": ("train", ["ensemble64/soft-bounds/64-32-10/batch10"]),
+    "1,000 variants of a device": ("variants", ["sgd/1000-devices/64-16-10/batch5/packs-of-50"]),
+    "operating point of 1568-100-20": ("circuit", ["operating-point/shockley/1568-100-20/batch64/float64"]),
+    "equilibrium propagation": (
+        "circuit",
+        [
+            "equilibrium-propagation/shockley/1568-100-20/batch64/float64",
+            "equilibrium-propagation/ideal/1568-100-10/batch32/float64",
+            "equilibrium-propagation/ideal/1568-1024-10/batch32/float64",
+        ],
+    ),
+    "read of a 256 x 256 array": ("wires", ["read/256x256/1-Ohm/batch1"]),
+    "pulsed update of 512 x 512": ("pulse", ["dense/soft-bounds/512x512/batch16"]),
+}
+
+
+def speeds() -> list[list[str]]:
+    """Cells of the rows of the table of speeds."""
+    text = (ROOT / "README.md").read_text()
+    table = text[text.index("Speed on two cores") :].split("\n\n")[1]
+    return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in table.splitlines()[2:]]
+
+
+def agrees(quoted: str, value: float) -> bool:
+    """Whether a figure is the value, rounded to the digits that are quoted (zeros before the point may be rounding)."""
+    plain = quoted.replace(",", "")
+    whole = plain.rstrip("0") if "." not in plain else plain
+    unit = 10.0 ** -len(plain.split(".")[1]) if "." in plain else 10.0 ** (len(plain) - len(whole))
+    return abs(float(plain) - value) <= 0.5000001 * unit
+
+
+def test_a_figure_agrees_with_what_rounds_to_it():
+    assert agrees("14,800", 14838.5) and agrees("0.10", 0.10394) and agrees("320", 323.46) and agrees("18", 18.13)
+    assert not agrees("8,500", 14838.5) and not agrees("0.10", 0.0940) and not agrees("320", 326.0) and not agrees("18", 14.5)
+
+
+def test_every_row_of_speeds_in_readme_has_its_benchmark():
+    assert [next((key for key in SPEED if case.startswith(key)), case) for case, *_ in speeds()] == list(SPEED)
+
+
+@pytest.mark.parametrize("key", SPEED)
+def test_speeds_in_readme_are_those_of_the_benchmarks(key):
+    name, cases = SPEED[key]
+    rows = json.loads((ROOT / f"benchmarks/{name}.json").read_text())["rows"]
+    found = [next(row for row in rows if row["case"] == case) for case in cases]
+    _, ours, beside = next(cells for cells in speeds() if cells[0].startswith(key))
+    for cell, what in ((ours, "value"), (beside.split("x ")[0], "ratio")):
+        quoted = re.findall(r"\d[\d,]*(?:\.\d+)?", cell.replace(", ", " "))
+        assert len(quoted) == len(cases), cell
+        for figure, row in zip(quoted, found, strict=True):
+            assert agrees(figure, row[what]), f"{figure} is quoted, {row[what]:.5g} was measured: {row['case']}"
