@@ -22,6 +22,7 @@ from aimco.ledger import Counts
 from aimco.networks.build import build
 from aimco.networks.layers import analog_layers
 from aimco.optim import descent_of
+from aimco.phases import Phases, bill
 from aimco.tasks import load
 
 RULES = ["sgd", "tiki-taka", "tiki-taka-v2", "residual", "mixed-precision"]
@@ -160,6 +161,50 @@ def test_the_users_time_of_a_sample_drives_the_leak_and_is_told():
     assert result.latency_s["train"] < 1e-3
     assert any("training.sample_s = 0.001 s" in note for note in result.notes)
     assert not any("sample_s" in note for note in ai.evaluate(leaking(), limit=50).notes)
+
+
+GROUPS = {"groups": 2, "name": "one"}
+
+
+def test_groups_are_priced_and_clocked_as_the_layers_that_they_are():
+    """A convolution of two groups beside two of half the channels each: the same work and devices, in the time of one."""
+    made, x = leaking(device="rpu"), torch.rand(3, 4, 6, 6)
+    grouped = ai.nn.Conv2d(4, 6, 3, design=made, seed=1, **GROUPS)
+    halves = nn.ModuleList(ai.nn.Conv2d(2, 3, 3, design=made, seed=k) for k in range(2))
+    clocks = Clock(grouped, [made]), Clock(halves, [made])
+    for done in (grouped(x), halves[0](x[:, :2]), halves[1](x[:, 2:])):
+        done.sum().backward()
+    took = [clock.step() for clock in clocks]
+    assert took[0].shape == (1,) and took[0][0] == pytest.approx(took[1][0] / 2, rel=1e-12)
+    prices = []
+    for model in (grouped, halves):
+        parts = analog_layers(model).items()
+        read = {n: {a: {k: v for k, v in c.member(0).items() if k[:5] != "progr"} for a, c in p.counts.items()} for n, p in parts}
+        prices.append(price(made, read, shapes={n: p.shapes for n, p in parts}))
+    assert prices[0].energy_J["total"] == pytest.approx(prices[1].energy_J["total"], rel=1e-12) and prices[0].energy_J["adc"] > 0
+    assert prices[0].area_m2 == pytest.approx(prices[1].area_m2, rel=1e-12)
+    assert prices[0].cells == prices[1].cells == 2 * 19 * 3 and prices[0].places == prices[1].places
+    assert prices[0].latency_s == pytest.approx(prices[1].latency_s / 2, rel=1e-12)
+
+
+def test_each_member_of_a_convolution_with_groups_has_a_ledger_and_a_time():
+    designs = [leaking(periphery=NOISY).replace("periphery.read_s", t) for t in (80e-9, 240e-9)]
+    layer = ai.nn.Conv2d(4, 6, 3, design=designs[0], seeds=(1, 2), **GROUPS)
+    phases, clock = Phases(layer), Clock(layer, designs)
+    phases.end("write")
+    layer(torch.rand(2, 3, 4, 6, 6))
+    phases.end("infer")
+    energy = []
+    for e, made in enumerate(designs):
+        assert phases.member("infer", e)[""]["W"]["mvm"] >= 2 * 3 * 16
+        energy.append(bill(made, phases, e, {"train": 0, "infer": 3})[0]["infer"])
+    assert energy[0] > 0
+    with pytest.raises(IndexError):
+        phases.member("infer", 2)
+    took = clock.step()
+    assert took.shape == (2,) and took[1] > 2 * took[0]
+    held = layer.matrices["W"].counts["hold_s"]
+    np.testing.assert_allclose(held, np.repeat(took, 2), rtol=1e-12)
 
 
 # phases

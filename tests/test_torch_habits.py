@@ -455,7 +455,7 @@ def test_rates_of_members_that_are_none_are_refused():
             optimizer(torch.tensor(bad)[:, None, None])
     with pytest.raises(ai.InputError, match=r"or a tensor \(members, 1, 1\), got a tensor \(2,\)"):
         optimizer(torch.tensor([0.1, 0.2]))
-    with pytest.raises(ai.InputError, match="2 for the layer Linear.*, got 3"):
+    with pytest.raises(ai.InputError, match=r"2 for the layer Linear.*, got 3"):
         optimizer(torch.full((3, 1, 1), 0.1))
     with pytest.raises(ai.InputError, match=r"5 for a parameter of shape \(5, 3\), got 2"):
         optimizer(torch.full((2, 1, 1), 0.1), nn.Linear(3, 5))

@@ -17,7 +17,7 @@ from aimco.ledger import Counts, Work
 from aimco.record import InputError, Record
 
 Ledgers = Mapping[str, Mapping[str, Counts]]
-Shapes = Mapping[str, Mapping[str, tuple[int, int]]]
+Shapes = Mapping[str, Mapping[str, tuple[int, ...]]]
 ASSUMED = "assumed: as measured on MNIST with the device rpu"
 _FREE: dict[str, Any] = {"ge": 0, "allow_inf_nan": False}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil, inf
+from math import ceil, inf, prod
 from typing import Any, Literal
 
 import numpy as np
@@ -169,8 +169,9 @@ def price(
 
     Args:
         design: device, periphery and technology. counts: layer -> array -> ledger of one ensemble member.
-        samples: samples counted. shapes: layer -> array -> (rows, columns) of the whole matrix, for the area and the
-            lengths of lines; without one, an array has neither area nor line energy nor programming time.
+        samples: samples counted. shapes: layer -> array -> (rows, columns) of the whole matrix, and the groups of a layer that has a
+            matrix for each, which work at once; for the area and the lengths of lines: without one, an array has neither area nor line
+            energy nor programming time.
         pipelined: whether converters work while the array reads on. both_sides: whether there are converters for transposed reads.
 
     Returns:
@@ -190,11 +191,11 @@ def price(
     arrays: dict[str, int] = {}
     for layer, ledgers in counts.items():
         for name, ledger in ledgers.items():
-            rows, columns = (shapes or {}).get(layer, {}).get(name, (0, 0))
-            one = _Matrix(design, technology, layer, _numbers(ledger), Cut.of(design, rows, columns), pace, both_sides)
+            shape = (shapes or {}).get(layer, {}).get(name, (0, 0))
+            one = _Matrix(design, technology, layer, _numbers(ledger), Cut.of(design, *shape), pace, both_sides)
             items += [*one.energies(), *one.times(), *one.areas()]
             arrays[layer] = arrays.get(layer, 0) + one.cut.arrays
-            cells, places = cells + rows * columns, places + one.cut.arrays * design.array.rows * design.array.cols
+            cells, places = cells + prod(shape), places + one.cut.arrays * design.array.rows * design.array.cols
     seconds = sum((item.latency_s for item in items), 0.0)
     static = [Item(layer, "hold", "leakage", "static", n * technology.array_static_W * seconds) for layer, n in arrays.items()]
     items += static

@@ -10,11 +10,13 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from aimco import rng
 from aimco.ensemble import per_member
+from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
 from aimco.networks.handle import AnalogParameter, Role
 from aimco.networks.layers import Arrays
@@ -104,6 +106,31 @@ class WeightsInArrays(Arrays):
             return None
         top = per_member(design.cell.weight_max, self.members)
         return nn.Parameter(torch.from_numpy(limit / (_FILL * top)).float()[:, None, None], requires_grad=False)
+
+    # ledgers: those of the matrices of all groups are one, for each member
+
+    @property
+    def counts(self):
+        return {name: Counts(self._of_members(own)) for name, own in super().counts.items()}
+
+    @property
+    def timed(self):
+        return {name: self._of_members(own) for name, own in super().timed.items()}
+
+    @property
+    def shapes(self):
+        groups = self.layout.groups
+        return {name: shape if groups == 1 else (*shape, groups) for name, shape in super().shapes.items()}
+
+    def hold(self, seconds):
+        super().hold(np.repeat(seconds, self.layout.groups) if np.ndim(seconds) and self.layout.groups > 1 else seconds)
+
+    def _of_members(self, counts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Amounts of each ensemble member, of those of each matrix (E groups,), or of all matrices alike."""
+        groups = self.layout.groups
+        if groups == 1:
+            return counts
+        return {n: np.reshape(v, (-1, groups)).sum(1) if np.ndim(v) else v * groups for n, v in counts.items()}
 
     # shapes: matrices are (E groups, rows, columns), torch's weights (E, outputs, inputs, kernel), without E for one member
 
