@@ -183,6 +183,12 @@ def test_an_embedding_on_request_equals_torch():
     torch.testing.assert_close(ours.weight.grad.T + 0, twin.weight.grad)
 
 
+def test_embeddings_of_one_seed_are_not_alike():
+    """As all layers: without a name, one seed gives each its own devices and weights."""
+    first, second = (ai.nn.Embedding(7, 3, one_hot=True, design=IDEAL, seed=1) for _ in range(2))
+    assert first.name != second.name and not torch.equal(first.weight + 0, second.weight + 0)
+
+
 @pytest.mark.parametrize("name", ["Linear", "Conv1d", "Conv2d", "Conv3d", "RNN", "LSTM", "GRU", "MultiheadAttention"])
 def test_signatures_are_in_the_order_of_torch(name):
     import inspect

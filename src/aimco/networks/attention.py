@@ -188,7 +188,8 @@ class Embedding(Linear):
         if one_hot is not True:
             raise InputError("one_hot must be True for an embedding in an array, every row read by a vector; or take torch.nn.Embedding")
         self.num_embeddings, self.embedding_dim = whole("num_embeddings", num_embeddings), whole("embedding_dim", embedding_dim)
-        super().__init__(num_embeddings, embedding_dim, False, design=design, name=name or "embedding", seed=seed)
+        name, seeds = place("embedding", name, seed, None)
+        super().__init__(self.num_embeddings, self.embedding_dim, False, design=design, name=name, seeds=seeds)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.is_floating_point() or x.is_complex() or (x.numel() and not 0 <= int(x.min()) <= int(x.max()) < self.inputs):
