@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import aimco as ai
+from aimco.arrays.doors import NotFinite
 from aimco.cost.price import price
+from aimco.divergence import Diverged
+from aimco.tasks import load
 
 LIMIT, LEARNED = 300, 0.5  # samples with which the design is far above the tenth that is chance
 
@@ -244,6 +248,42 @@ def test_a_member_that_diverges_leaves_the_others_their_results_and_is_told_of()
     assert diverged.notes[-1] == "training diverged in epoch 1: the loss must be finite, got nan"
     assert diverged.curves == {"test_accuracy": [0.1, 0.1], "train_loss": [pytest.approx(math.log(10))] * 2}
     assert_sound(diverged)
+
+
+def test_what_a_sample_of_a_diverged_run_takes_is_of_those_that_ran():
+    """One sample of the second epoch's 100 makes the loss nan: nothing after its batch of 10 was read."""
+    made, task = small(), load("digits", limit=100)
+    broken = task.train_x.clone()
+    broken[57, 3] = math.nan
+    (row,) = ai.evaluate_many([made], replace(task, train_x=broken), seeds=[0])
+    read = row.counts_by_phase["train"]["mvm"] / 2  # in two layers
+    assert read < 100 and read % made.training.batch == 0
+    assert row.energy_J["training_sample"] == pytest.approx(row.energy_J["train"] / read)
+    assert row.latency_s["training_sample"] == pytest.approx(row.latency_s["train"] / read)
+    assert row.energy_J["infer"] == row.energy_J["inference_sample"] == 0
+    assert_sound(row)
+
+
+def test_outputs_of_test_samples_that_are_no_numbers_are_divergence():
+    """The largest of outputs that are nan is some class, which says nothing."""
+    made, task = small(), load("digits", limit=100)
+    broken = task.test_x.clone()
+    broken[7, 3] = math.nan
+    with pytest.raises(ai.InputError, match=r"^training diverged in epoch 1: the outputs of test samples must be finite, got nan; lower"):
+        ai.evaluate(made, replace(task, test_x=broken))
+    (row,) = ai.evaluate_many([made], replace(task, test_x=broken), seeds=[0])
+    sound = ai.evaluate(made.replace("training.epochs", 1), task)
+    for name in ("training_sample", "inference_sample", "train", "infer"):
+        assert row.energy_J[name] == pytest.approx(sound.energy_J[name])
+
+
+def test_the_reason_of_a_divergence_is_never_empty():
+    for told, reason in (
+        ("training: the loss must be finite, got nan", "the loss must be finite, got nan"),
+        ("the layer Linear(4, 3) named 'a' has NaN or infinite inputs", "the layer Linear(4, 3) named 'a' has NaN or infinite inputs"),
+        ("the layer Linear(4, 3) named 'a: b' has NaN inputs", "the layer Linear(4, 3) named 'a: b' has NaN inputs"),
+    ):
+        assert Diverged(2, NotFinite(told), small(), "train", 10).note == f"training diverged in epoch 2: {reason}"
 
 
 def test_a_price_that_is_no_number_is_refused_with_its_part():

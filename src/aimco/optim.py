@@ -272,7 +272,7 @@ class ByItself:
 
     def step(self, x: torch.Tensor, y: torch.Tensor, lr: Any) -> torch.Tensor:
         """Learn from one batch; see `Descent.step`."""
-        return self.network.learn_from(x[0], y[0], float(lr))[None]
+        return finite("training", "the loss", self.network.learn_from(x[0], y[0], float(lr))[None])
 
 
 def descent_of(model: nn.Sequential, loss: Loss) -> Descent | DescentByTorch | ByItself:
