@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 import aimco as ai
 from aimco.arrays.doors import NotFinite
 from aimco.cost.price import price
+from aimco.device.device import Device
 from aimco.divergence import Diverged
 from aimco.tasks import load
 
@@ -207,11 +209,26 @@ def test_time_passes_for_a_slow_array_that_alone_leaks():
     assert ai.evaluate(design, "digits", limit=100).counts["hold_s"] == 2 * 2 * 100  # two arrays in each of two layers
 
 
-def small(**fields: float) -> ai.Design:
+def small(**fields: Any) -> ai.Design:
     made = design(network={"hidden": [6]}, training={"epochs": 2, "batch": 5})
     for path, value in fields.items():
         made = made.replace(path.replace("__", "."), value)
     return made
+
+
+def test_notes_are_about_all_devices_of_the_cells_and_of_the_arrays_of_a_rule():
+    """The pair of a 3T-1C + 2 PCM cell, and the gradient arrays of a rule that has them of a device of their own."""
+    pcm = Device.named("pcm").replace("half_select", 0.1)
+    quiet = small(cell={"kind": "capacitor-pcm", "pcm": pcm.as_dict()})
+    assert quiet.device.half_select is None
+    ran = ai.evaluate(quiet.replace("training.epochs", 1), limit=20)
+    assert any("half-selected devices move by their mean steps" in note for note in ran.notes)
+    assert not any("one-sided" in note for note in ran.notes)  # pulses of updates raise and lower the capacitor
+    alone = ai.evaluate(small().replace("device", pcm.as_dict()).replace("training.epochs", 1), limit=20)
+    assert any("one-sided" in note for note in alone.notes)
+    rule = {"kind": "tiki-taka-v2", "slow_device": small().device.replace("half_select", 0.1).as_dict()}
+    slow = ai.evaluate(small().replace("rule", rule).replace("training.epochs", 1), limit=20)
+    assert any("half-selected devices" in note for note in slow.notes)
 
 
 def numbers(value, name: str = "") -> Iterator[tuple[str, float]]:

@@ -275,17 +275,18 @@ class WeightsInArrays(Arrays):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         if not self.matrices:
             destination.pop(f"{prefix}_extra_state")
-        for role, parameter in self._in_arrays().items():
+        for role, parameter in self.in_arrays().items():
             destination[prefix + role] = parameter if keep_vars else parameter.values()
 
-    def _in_arrays(self) -> dict[str, AnalogParameter]:
+    def in_arrays(self) -> dict[str, AnalogParameter]:
+        """Weight and bias, so far as they are in arrays."""
         return {n: p for n, p in self._parameters.items() if isinstance(p, AnalogParameter)}
 
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Any], prefix: str, local_metadata: Any, strict: bool, missing: Any, unexpected: Any, errors: Any
     ) -> None:
         """Arrays go on where they were saved; weights and biases of a digital layer are written into them."""
-        extra, roles = f"{prefix}_extra_state", self._in_arrays()
+        extra, roles = f"{prefix}_extra_state", self.in_arrays()
         rest = {k: v for k, v in state_dict.items() if k.removeprefix(prefix) not in roles}
         lacking: list[str] = []
         super()._load_from_state_dict(rest, prefix, local_metadata, strict, lacking, unexpected, errors)
