@@ -16,8 +16,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from aimco.design import Design
+from aimco.errors import did_you_mean
 from aimco.evaluation import evaluate_many
-from aimco.record import InputError, _meant
+from aimco.record import InputError
 from aimco.tasks import Task, load
 
 OnStep = Callable[[str, float], None]
@@ -146,7 +147,7 @@ def module(name: str) -> Any:
         InputError: no reference of this name.
     """
     if name not in names():
-        raise InputError(f"reference {name!r} is unknown{_meant(name, names())}; the references are {', '.join(names())}")
+        raise InputError(f"reference {name!r} is unknown{did_you_mean(name, names())}; the references are {', '.join(names())}")
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aimco.design import Design
+from aimco.errors import did_you_mean
 from aimco.learning import Rule
 from aimco.learning.tiki_taka_v2 import TikiTakaV2
-from aimco.record import InputError, _meant
+from aimco.record import InputError
 
 STEP, BOUND = 0.001, 0.6  # of a weight: the near-ideal device has 2 BOUND / STEP = 1200 states
 _HALF_RANGE, _READ_VOLTAGE = 1e-6, 0.2  # S, V: their size has no effect on accuracy
@@ -105,7 +106,7 @@ def bench(task: str) -> Bench:
     """The bench of a task. Raises InputError for a task that has none."""
     known = {made.task: made for made in BENCHES}
     if task not in known:
-        raise InputError(f"task {task!r} has no requirements{_meant(task, list(known))}; the tasks that do are {', '.join(known)}")
+        raise InputError(f"task {task!r} has no requirements{did_you_mean(task, list(known))}; the tasks that do are {', '.join(known)}")
     return known[task]
 
 

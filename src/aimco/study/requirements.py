@@ -16,9 +16,10 @@ import aimco
 from aimco import tasks
 from aimco.cost import Network, training
 from aimco.design import Design
+from aimco.errors import did_you_mean
 from aimco.evaluation import evaluate_many
 from aimco.learning.tiki_taka_v2 import TikiTakaV2
-from aimco.record import InputError, _meant, write_atomic
+from aimco.record import InputError, write_atomic
 from aimco.study.lines import BOUND, FAST_RULE, RESTING, STEP, Bench, Point, Sweep, bench, design, ideal, known_rule, sweeps, waits
 from aimco.study.specification import Answer, Derived, Finding, Joint
 from aimco.study.threshold import closer, penalty, threshold
@@ -114,7 +115,7 @@ class Question:
         known = {line.key for rule in self.rules for line in sweeps(known_rule(rule))}
         for key in (*self.only, *(key for key, _ in self.near)):
             if key not in known:
-                raise InputError(f"line must be one of {', '.join(sorted(known))}, got {key!r}{_meant(key, list(known))}")
+                raise InputError(f"line must be one of {', '.join(sorted(known))}, got {key!r}{did_you_mean(key, list(known))}")
         for key, value in self.near:
             if not 0 < value <= 1e12:
                 raise InputError(f"near {key} must be above 0 and at most 1e12, got {value:g}; leave it out for the ideal value")
