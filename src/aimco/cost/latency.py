@@ -134,7 +134,7 @@ def partial_sums(cut: Cut, counts: Mapping[str, Any], pulses: Any) -> Any:
     share = back / _larger(forward + back, _TINY)
     added = (1 - share) * (cut.down - 1) / cut.down + share * (cut.across - 1) / cut.across
     most = counts.get("adc", 0) / pulses * (2 * (pulses - 1) + added)
-    return -_larger(-most, -counts.get("digital_ops", 0))  # the smaller
+    return _smaller(most, counts.get("digital_ops", 0))
 
 
 def moved(cut: Cut, counts: Mapping[str, Any]) -> Any:
@@ -148,3 +148,8 @@ def moved(cut: Cut, counts: Mapping[str, Any]) -> Any:
 def _larger(a: Any, b: Any) -> Any:
     """The larger of two numbers, or of each pair."""
     return np.maximum(a, b) if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else max(a, b)
+
+
+def _smaller(a: Any, b: Any) -> Any:
+    """The smaller of two numbers, or of each pair."""
+    return np.minimum(a, b) if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else min(a, b)

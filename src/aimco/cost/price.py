@@ -159,7 +159,7 @@ def price(
     is half-selected; where pulses coincide nothing is, and none is where transistors select a cell (`Cell.transistors`, or select_V of the
     technology). A device that is programmed or reset half-selects the rest of its row and column (the V/2 scheme, device by device).
     Matrices work one after the other; the pieces of one matrix cut over several arrays work at once. Time, s:
-        reads of arrays for mvm + mvm_t and adc conversions, at once or not (`converters.vector_s`) + slots pulse_s
+        reads of arrays for mvm + mvm_t and adc conversions, at once or not (`latency.Pace`) + slots pulse_s
             + program_rounds rows (pulse_s + read_s) + digital_ops / digital_per_s + moved / moved_per_s + settle_s + spiking_s
     as `latency.Pace.seconds` has them.
     A read of a single row is a vector like any other, already among mvm. Where a technology has an adder behind each ADC

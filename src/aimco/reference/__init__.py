@@ -46,7 +46,8 @@ class Row:
         why: Why a row has a limit, why a published figure has no verdict, or why it is not reproduced.
 
     Raises:
-        ValueError: A row has a verdict without one figure to compare with, or a limit or a missing verdict without a reason.
+        ValueError: A tolerance is negative; or a row has a verdict without one figure to compare with, or a limit or a missing verdict
+            without a reason.
     """
 
     row: str
@@ -61,6 +62,8 @@ class Row:
     def __post_init__(self) -> None:
         if self.published is not None and self.expected is not None:
             raise ValueError(f"{self.row}: a figure is published or expected, not both")
+        if self.tolerance is not None and not self.tolerance >= 0:
+            raise ValueError(f"{self.row}: a tolerance is at least 0, got {self.tolerance}")
         if self.tolerance is not None and self._wanted is None:
             raise ValueError(f"{self.row}: a tolerance needs a published or an expected figure")
         if self.limit and (self.tolerance is None or not self.why):

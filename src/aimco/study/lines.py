@@ -74,6 +74,9 @@ SWEEPS = (
 _FAST = Sweep("fast_retention", "retention of gradients", "samples", _NEVER, (3e4, 1e4, 3e3, 1e3, 300.0, 100.0, 30.0), quantity="retention")
 
 
+RESPONSES = ("linear-step", "constant-step", "soft-bounds")  # of near-ideal devices
+
+
 @dataclass(frozen=True)
 class Bench:
     """Network and schedule that a task is judged on.
@@ -81,8 +84,8 @@ class Bench:
     Args:
         hidden: sizes of the hidden layers. epochs, batch: schedule. lr: learning rate. last: epochs at the end whose mean accuracy counts.
         penalty: allowed, points, where none is given. seeds: where no number is given.
-        response: of the near-ideal device, the same for all rules: steps that fall by a tenth from mid-range to either bound, so that steps
-            of different size balance at a state.
+        response: one of RESPONSES, of the near-ideal device, the same for all rules. The first has steps that fall by a tenth from
+            mid-range to either bound, so that steps of different size balance at a state.
     """
 
     task: str
@@ -93,7 +96,11 @@ class Bench:
     last: int
     penalty: float
     seeds: int
-    response: str = "linear-step"
+    response: str = RESPONSES[0]
+
+    def __post_init__(self) -> None:
+        if self.response not in RESPONSES:
+            raise InputError(f"response must be one of {', '.join(RESPONSES)}, got {self.response!r}")
 
 
 BENCHES = (
