@@ -14,7 +14,7 @@ from torch import nn
 import aimco as ai
 from aimco.arrays.crossbar import Crossbar
 from aimco.clock import Clock
-from aimco.cost import Network, inference, price
+from aimco.cost import Network, Technology, inference, price
 from aimco.cost.latency import TIMED
 from aimco.device.device import Device
 from aimco.kernels.trains import half_selects
@@ -65,6 +65,42 @@ def test_the_wait_for_slow_conversions_passes_too():
     result = ai.evaluate(made, limit=40, on_trained=models.append)
     assert held_s(models[0]) == pytest.approx(result.latency_s["train"], rel=1e-9)
     assert result.latency_s["training_sample"] > 3 * 4 / 1e7  # three reads of four conversions
+
+
+def test_a_training_step_takes_the_time_of_its_operations_by_hand():
+    """Of one layer of 30 x 20, cut over arrays of 16 x 16 that work at once, with converters slower than reads."""
+    held = {"adc": {"bits": 8.0, "range_A": 1e-5, "lines": 4, "rate_Hz": 2e7}, "pulses": {"update_bl_management": False}}
+    made = leaking(periphery=held | {"read_s": 80e-9, "pulse_s": 5e-9}, array={"rows": 16, "cols": 16}, network={"bias": "none"})
+    rate = Technology.named(made.technology).digital_per_s
+    layer, x = ai.nn.Linear(30, 20, design=made, seed=1), torch.rand(7, 30, requires_grad=True)
+    clock, optimizer = Clock(layer, [made]), ai.optim.InMemory(layer.parameters(), lr=0.1)
+    before = layer.counts["W"]
+    layer(x).sum().backward()
+    optimizer.step()
+    vector = max(80e-9, 4 / 2e7)  # four columns share an ADC, and rows are converted the same way back
+    reads = 2 * 7 * vector
+    slots = 7 * 2 * made.periphery.pulses.length * 5e-9  # every train has all its slots, of both polarities
+    added = 7 * 20 + 7 * 30  # of two arrays over each other forward, and beside each other back
+    scaled = 7 * 4 * (15 + 10)  # update management looks for the largest value on both sides of each array
+    assert clock.step()[0] == pytest.approx(reads + slots + (added + scaled) / rate, rel=1e-12)
+    done = (layer.counts["W"] - before).member(0)
+    assert (done["mvm"], done["mvm_t"], done["updates"]) == (28, 28, 28)
+    priced = price(made, {"layer": {"W": done}}, shapes={"layer": {"W": (30, 20)}})
+    assert priced.by("layer", "latency_s")["layer"] == pytest.approx(reads + slots + (added + scaled) / rate, rel=1e-12)
+
+
+def test_writing_takes_every_row_of_an_array_in_every_round():
+    made = leaking(periphery={"read_s": 80e-9, "pulse_s": 5e-9}, array={"rows": 16, "cols": 16})
+    layer = ai.nn.Linear(29, 20, design=made, seed=1)  # and a row for the bias
+    clock = Clock(layer, [made])
+    rounds = [int(tile.counts["program_rounds"][0]) for line in layer.matrices["W"].tiles for tile in line]
+    layer.set_weights(torch.full((20, 29), 0.3))
+    more = [int(tile.counts["program_rounds"][0]) for line in layer.matrices["W"].tiles for tile in line]
+    each = [b - a for a, b in zip(rounds, more, strict=True)]
+    assert min(each) > 0
+    assert clock.step()[0] == pytest.approx(sum(each) / 4 * 15 * (5e-9 + 80e-9), rel=1e-12)
+    priced = price(made, {"layer": {"W": Counts(program_rounds=12)}}, shapes={"layer": {"W": (30, 20)}})
+    assert priced.latency_s == pytest.approx(12 / 4 * 15 * (5e-9 + 80e-9), rel=1e-12)
 
 
 class Gated(nn.Module):
