@@ -14,6 +14,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 
 from aimco.arrays.doors import NotFinite, finite
 from aimco.networks.analog import AnalogLayer
+from aimco.networks.arguments import shown
 from aimco.networks.descent import ERRORS, SLOPE, Descent, Loss
 from aimco.networks.end_to_end import EndToEnd
 from aimco.networks.handle import AnalogParameter, OuterProducts
@@ -221,7 +222,7 @@ def _checked_rate(lr: Any) -> Any:
     numbers = lr.flatten().tolist() if isinstance(lr, torch.Tensor) else [lr]
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, float | int) or not 0 <= number < math.inf:
-            raise InputError(f"lr must be a number of at least 0, got {number!r}")
+            raise InputError(f"lr must be a number of at least 0, got {shown(number)}")
     return lr
 
 

@@ -18,6 +18,7 @@ from aimco import rng
 from aimco.ensemble import per_member
 from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
+from aimco.networks.arguments import flag
 from aimco.networks.handle import AnalogParameter, Role
 from aimco.networks.layers import Arrays
 from aimco.networks.layout import Layout
@@ -39,10 +40,12 @@ class WeightsInArrays(Arrays):
         super().__init__()
         if not all(hasattr(design, part) for part in (*_PARTS, "network")):
             raise InputError(f"design must be an aimco.Design, got {type(design).__name__}")
+        if design.rule.network is not None:
+            raise InputError(f"rule.kind must be a rule of layers, got {design.rule.kind}, which teaches a {design.rule.network} network")
         self.layout, self.rule, self.name, self.seeds = layout, design.rule, name, tuple(seeds)
         self.members, self.arrays = len(self.seeds), len(self.seeds) * layout.groups  # ensemble members; matrices beside each other
         self.inputs, self.outputs = layout.inputs, layout.outputs
-        bias = bool(bias) and design.network.bias != "none"
+        bias = flag("bias", bias) and design.network.bias != "none"
         self.learns_scale = design.network.output_scale == "learned"
         self.bias_row = bias and design.network.bias == "array" and bool(self.rule.arrays())
         limit = 1 / math.sqrt(layout.inputs) if layout.limit is None else layout.limit
