@@ -14,7 +14,7 @@ from torch import nn
 import aimco as ai
 from aimco.arrays.crossbar import Crossbar
 from aimco.clock import Clock
-from aimco.cost import Network, inference, price
+from aimco.cost import Network, Technology, inference, price
 from aimco.cost.latency import TIMED
 from aimco.device.device import Device
 from aimco.kernels.trains import half_selects
@@ -22,6 +22,7 @@ from aimco.ledger import Counts
 from aimco.networks.build import build
 from aimco.networks.layers import analog_layers
 from aimco.optim import descent_of
+from aimco.phases import Phases, bill
 from aimco.tasks import load
 
 RULES = ["sgd", "tiki-taka", "tiki-taka-v2", "residual", "mixed-precision"]
@@ -64,6 +65,42 @@ def test_the_wait_for_slow_conversions_passes_too():
     result = ai.evaluate(made, limit=40, on_trained=models.append)
     assert held_s(models[0]) == pytest.approx(result.latency_s["train"], rel=1e-9)
     assert result.latency_s["training_sample"] > 3 * 4 / 1e7  # three reads of four conversions
+
+
+def test_a_training_step_takes_the_time_of_its_operations_by_hand():
+    """Of one layer of 30 x 20, cut over arrays of 16 x 16 that work at once, with converters slower than reads."""
+    held = {"adc": {"bits": 8.0, "range_A": 1e-5, "lines": 4, "rate_Hz": 2e7}, "pulses": {"update_bl_management": False}}
+    made = leaking(periphery=held | {"read_s": 80e-9, "pulse_s": 5e-9}, array={"rows": 16, "cols": 16}, network={"bias": "none"})
+    rate = Technology.named(made.technology).digital_per_s
+    layer, x = ai.nn.Linear(30, 20, design=made, seed=1), torch.rand(7, 30, requires_grad=True)
+    clock, optimizer = Clock(layer, [made]), ai.optim.InMemory(layer.parameters(), lr=0.1)
+    before = layer.counts["W"]
+    layer(x).sum().backward()
+    optimizer.step()
+    vector = max(80e-9, 4 / 2e7)  # four columns share an ADC, and rows are converted the same way back
+    reads = 2 * 7 * vector
+    slots = 7 * 2 * made.periphery.pulses.length * 5e-9  # every train has all its slots, of both polarities
+    added = 7 * 20 + 7 * 30  # of two arrays over each other forward, and beside each other back
+    scaled = 7 * 4 * (15 + 10)  # update management looks for the largest value on both sides of each array
+    assert clock.step()[0] == pytest.approx(reads + slots + (added + scaled) / rate, rel=1e-12)
+    done = (layer.counts["W"] - before).member(0)
+    assert (done["mvm"], done["mvm_t"], done["updates"]) == (28, 28, 28)
+    priced = price(made, {"layer": {"W": done}}, shapes={"layer": {"W": (30, 20)}})
+    assert priced.by("layer", "latency_s")["layer"] == pytest.approx(reads + slots + (added + scaled) / rate, rel=1e-12)
+
+
+def test_writing_takes_every_row_of_an_array_in_every_round():
+    made = leaking(periphery={"read_s": 80e-9, "pulse_s": 5e-9}, array={"rows": 16, "cols": 16})
+    layer = ai.nn.Linear(29, 20, design=made, seed=1)  # and a row for the bias
+    clock = Clock(layer, [made])
+    rounds = [int(tile.counts["program_rounds"][0]) for line in layer.matrices["W"].tiles for tile in line]
+    layer.set_weights(torch.full((20, 29), 0.3))
+    more = [int(tile.counts["program_rounds"][0]) for line in layer.matrices["W"].tiles for tile in line]
+    each = [b - a for a, b in zip(rounds, more, strict=True)]
+    assert min(each) > 0
+    assert clock.step()[0] == pytest.approx(sum(each) / 4 * 15 * (5e-9 + 80e-9), rel=1e-12)
+    priced = price(made, {"layer": {"W": Counts(program_rounds=12)}}, shapes={"layer": {"W": (30, 20)}})
+    assert priced.latency_s == pytest.approx(12 / 4 * 15 * (5e-9 + 80e-9), rel=1e-12)
 
 
 class Gated(nn.Module):
@@ -161,6 +198,50 @@ def test_the_users_time_of_a_sample_drives_the_leak_and_is_told():
     assert result.latency_s["train"] < 1e-3
     assert any("training.sample_s = 0.001 s" in note for note in result.notes)
     assert not any("sample_s" in note for note in ai.evaluate(leaking(), limit=50).notes)
+
+
+GROUPS = {"groups": 2, "name": "one"}
+
+
+def test_groups_are_priced_and_clocked_as_the_layers_that_they_are():
+    """A convolution of two groups beside two of half the channels each: the same work and devices, in the time of one."""
+    made, x = leaking(device="rpu"), torch.rand(3, 4, 6, 6)
+    grouped = ai.nn.Conv2d(4, 6, 3, design=made, seed=1, **GROUPS)
+    halves = nn.ModuleList(ai.nn.Conv2d(2, 3, 3, design=made, seed=k) for k in range(2))
+    clocks = Clock(grouped, [made]), Clock(halves, [made])
+    for done in (grouped(x), halves[0](x[:, :2]), halves[1](x[:, 2:])):
+        done.sum().backward()
+    took = [clock.step() for clock in clocks]
+    assert took[0].shape == (1,) and took[0][0] == pytest.approx(took[1][0] / 2, rel=1e-12)
+    prices = []
+    for model in (grouped, halves):
+        parts = analog_layers(model).items()
+        read = {n: {a: {k: v for k, v in c.member(0).items() if k[:5] != "progr"} for a, c in p.counts.items()} for n, p in parts}
+        prices.append(price(made, read, shapes={n: p.shapes for n, p in parts}))
+    assert prices[0].energy_J["total"] == pytest.approx(prices[1].energy_J["total"], rel=1e-12) and prices[0].energy_J["adc"] > 0
+    assert prices[0].area_m2 == pytest.approx(prices[1].area_m2, rel=1e-12)
+    assert prices[0].cells == prices[1].cells == 2 * 19 * 3 and prices[0].places == prices[1].places
+    assert prices[0].latency_s == pytest.approx(prices[1].latency_s / 2, rel=1e-12)
+
+
+def test_each_member_of_a_convolution_with_groups_has_a_ledger_and_a_time():
+    designs = [leaking(periphery=NOISY).replace("periphery.read_s", t) for t in (80e-9, 240e-9)]
+    layer = ai.nn.Conv2d(4, 6, 3, design=designs[0], seeds=(1, 2), **GROUPS)
+    phases, clock = Phases(layer), Clock(layer, designs)
+    phases.end("write")
+    layer(torch.rand(2, 3, 4, 6, 6))
+    phases.end("infer")
+    energy = []
+    for e, made in enumerate(designs):
+        assert phases.member("infer", e)[""]["W"]["mvm"] >= 2 * 3 * 16
+        energy.append(bill(made, phases, e, {"train": 0, "infer": 3})[0]["infer"])
+    assert energy[0] > 0
+    with pytest.raises(IndexError):
+        phases.member("infer", 2)
+    took = clock.step()
+    assert took.shape == (2,) and took[1] > 2 * took[0]
+    held = layer.matrices["W"].counts["hold_s"]
+    np.testing.assert_allclose(held, np.repeat(took, 2), rtol=1e-12)
 
 
 # phases

@@ -12,16 +12,28 @@ from hypothesis import strategies as st
 import aimco
 from aimco.cli import main
 from aimco.cost import Network, Price, Technology, inference, price, table, training
-from aimco.cost.converters import adc, comparisons, dac, regression, steps, vector_s
+from aimco.cost.converters import adc, comparisons, conversion_s, dac, regression, steps
 from aimco.design import Design
 from aimco.ledger import Counts
 from aimco.networks.build import build
 from aimco.networks.layers import analog_layers
+from aimco.periphery import Periphery
 from aimco.record import InputError
 from aimco.tasks import load
 
 DESIGN = Design.of({"device": "rpu"})
 AMOUNTS = st.integers(0, 10**12)
+
+
+def vector_s(periphery: Periphery, technology: Technology, *, pipelined: bool = True) -> float:
+    """Closed form of the time of one vector: every input cycle reads the array and ends in a conversion of every line.
+
+    The lines of an ADC take turns: the array is read again for each, or, where there is a rate, read once and held.
+    """
+    cycles = periphery.dac.lines * periphery.dac.pulses
+    read = cycles * (1 if periphery.adc.rate_Hz else periphery.adc.lines) * periphery.read_s
+    convert = cycles * periphery.adc.lines * conversion_s(periphery, technology)
+    return max(read, convert) if pipelined else read + convert
 
 
 def of(counts: Counts, design: Design = DESIGN):

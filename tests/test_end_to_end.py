@@ -161,6 +161,19 @@ def test_energy_is_the_power_of_the_operating_points_times_their_time():
     assert slow.area_m2 > 0
 
 
+@pytest.mark.parametrize("parts", [{"device": "rpu"}, {"rule": {"kind": "equilibrium", "moves": "ideal"}}])
+def test_looking_at_the_ledger_changes_no_price(parts):
+    """The circuit of a trained network is another than that of the first samples, whoever looked at it when."""
+    made, (x, y) = design(**parts), digits()
+    watched, alone = EndToEnd(made, 64, 10), EndToEnd(made, 64, 10)
+    for k in range(0, 30, 10):
+        for network in (watched, alone):
+            network.learn_from(x[k : k + 10], y[k : k + 10], 3000.0)
+        assert watched.counts["circuit"]["settle_s"] == watched.timed["circuit"]["settle_s"] > 0
+    assert watched.settle_s != pytest.approx(EndToEnd(made, 64, 10).settle_s, rel=1e-5)
+    assert watched.counts == alone.counts
+
+
 def test_the_slowest_mode_is_that_of_the_matrices():
     """Against the eigenvalues of a dense Jacobian."""
     network = EndToEnd(design(network={"kind": "resistive", "hidden": [6, 5]}), 4, 2)

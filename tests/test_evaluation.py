@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import aimco as ai
+from aimco.arrays.doors import NotFinite
 from aimco.cost.price import price
+from aimco.device.device import Device
+from aimco.divergence import Diverged
+from aimco.tasks import load
 
 LIMIT, LEARNED = 300, 0.5  # samples with which the design is far above the tenth that is chance
 
@@ -203,11 +209,26 @@ def test_time_passes_for_a_slow_array_that_alone_leaks():
     assert ai.evaluate(design, "digits", limit=100).counts["hold_s"] == 2 * 2 * 100  # two arrays in each of two layers
 
 
-def small(**fields: float) -> ai.Design:
+def small(**fields: Any) -> ai.Design:
     made = design(network={"hidden": [6]}, training={"epochs": 2, "batch": 5})
     for path, value in fields.items():
         made = made.replace(path.replace("__", "."), value)
     return made
+
+
+def test_notes_are_about_all_devices_of_the_cells_and_of_the_arrays_of_a_rule():
+    """The pair of a 3T-1C + 2 PCM cell, and the gradient arrays of a rule that has them of a device of their own."""
+    pcm = Device.named("pcm").replace("half_select", 0.1)
+    quiet = small(cell={"kind": "capacitor-pcm", "pcm": pcm.as_dict()})
+    assert quiet.device.half_select is None
+    ran = ai.evaluate(quiet.replace("training.epochs", 1), limit=20)
+    assert any("half-selected devices move by their mean steps" in note for note in ran.notes)
+    assert not any("one-sided" in note for note in ran.notes)  # pulses of updates raise and lower the capacitor
+    alone = ai.evaluate(small().replace("device", pcm.as_dict()).replace("training.epochs", 1), limit=20)
+    assert any("one-sided" in note for note in alone.notes)
+    rule = {"kind": "tiki-taka-v2", "slow_device": small().device.replace("half_select", 0.1).as_dict()}
+    slow = ai.evaluate(small().replace("rule", rule).replace("training.epochs", 1), limit=20)
+    assert any("half-selected devices" in note for note in slow.notes)
 
 
 def numbers(value, name: str = "") -> Iterator[tuple[str, float]]:
@@ -244,6 +265,42 @@ def test_a_member_that_diverges_leaves_the_others_their_results_and_is_told_of()
     assert diverged.notes[-1] == "training diverged in epoch 1: the loss must be finite, got nan"
     assert diverged.curves == {"test_accuracy": [0.1, 0.1], "train_loss": [pytest.approx(math.log(10))] * 2}
     assert_sound(diverged)
+
+
+def test_what_a_sample_of_a_diverged_run_takes_is_of_those_that_ran():
+    """One sample of the second epoch's 100 makes the loss nan: nothing after its batch of 10 was read."""
+    made, task = small(), load("digits", limit=100)
+    broken = task.train_x.clone()
+    broken[57, 3] = math.nan
+    (row,) = ai.evaluate_many([made], replace(task, train_x=broken), seeds=[0])
+    read = row.counts_by_phase["train"]["mvm"] / 2  # in two layers
+    assert read < 100 and read % made.training.batch == 0
+    assert row.energy_J["training_sample"] == pytest.approx(row.energy_J["train"] / read)
+    assert row.latency_s["training_sample"] == pytest.approx(row.latency_s["train"] / read)
+    assert row.energy_J["infer"] == row.energy_J["inference_sample"] == 0
+    assert_sound(row)
+
+
+def test_outputs_of_test_samples_that_are_no_numbers_are_divergence():
+    """The largest of outputs that are nan is some class, which says nothing."""
+    made, task = small(), load("digits", limit=100)
+    broken = task.test_x.clone()
+    broken[7, 3] = math.nan
+    with pytest.raises(ai.InputError, match=r"^training diverged in epoch 1: the outputs of test samples must be finite, got nan; lower"):
+        ai.evaluate(made, replace(task, test_x=broken))
+    (row,) = ai.evaluate_many([made], replace(task, test_x=broken), seeds=[0])
+    sound = ai.evaluate(made.replace("training.epochs", 1), task)
+    for name in ("training_sample", "inference_sample", "train", "infer"):
+        assert row.energy_J[name] == pytest.approx(sound.energy_J[name])
+
+
+def test_the_reason_of_a_divergence_is_never_empty():
+    for told, reason in (
+        ("training: the loss must be finite, got nan", "the loss must be finite, got nan"),
+        ("the layer Linear(4, 3) named 'a' has NaN or infinite inputs", "the layer Linear(4, 3) named 'a' has NaN or infinite inputs"),
+        ("the layer Linear(4, 3) named 'a: b' has NaN inputs", "the layer Linear(4, 3) named 'a: b' has NaN inputs"),
+    ):
+        assert Diverged(2, NotFinite(told), small(), "train", 10).note == f"training diverged in epoch 2: {reason}"
 
 
 def test_a_price_that_is_no_number_is_refused_with_its_part():

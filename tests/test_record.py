@@ -17,7 +17,8 @@ import aimco as ai
 from aimco.design import Design
 from aimco.device.device import Device
 from aimco.ensemble import stack
-from aimco.record import InputError, Record, limits
+from aimco.errors import limits
+from aimco.record import InputError, Record
 
 
 def test_a_design_survives_toml(tmp_path):

@@ -50,10 +50,12 @@ def test_a_row_without_a_tolerance_has_no_verdict():
         {"published": 1.0, "tolerance": 0.1, "limit": "at most"},
         {"published": 1.0, "tolerance": None, "limit": "at most", "why": "no tolerance"},
         {"published": 1.0, "tolerance": None},
+        {"published": 1.0, "tolerance": -0.1},
+        {"published": None, "expected": -1.0, "tolerance": float("nan")},
     ],
 )
 def test_a_row_that_could_pass_for_no_reason_is_refused(fields):
-    with pytest.raises(ValueError, match=r"a figure is|a tolerance needs|needs a"):
+    with pytest.raises(ValueError, match=r"a figure is|a tolerance needs|needs a|a tolerance is at least 0"):
         Row(row="error", ours=1.0, unit="%", **fields)
 
 

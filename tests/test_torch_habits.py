@@ -415,6 +415,70 @@ def test_the_learning_rate_is_that_of_the_optimizer_or_where_absent_of_the_rule(
             ai.optim.InMemory(network().parameters(), lr=bad)
 
 
+def test_parameters_of_a_group_may_come_from_a_generator():
+    listed, given = network(), network()
+    wanted = train(listed, ai.optim.InMemory([{"params": list(listed.parameters())}]))
+    optimizer = ai.optim.InMemory([{"params": (p for p in given.parameters())}])
+    assert torch.equal(train(given, optimizer), wanted) and not torch.equal(wanted, weights(network()))
+    later = network()
+    optimizer = ai.optim.InMemory([later[0].weight], lr=0.0)
+    optimizer.add_param_group({"params": (p for p in later[2].parameters()), "lr": 0.1})
+    assert len(optimizer.param_groups[1]["params"]) == 2
+    with pytest.raises(TypeError, match="ordered collections"):
+        ai.optim.InMemory([{"params": set(network().parameters())}])
+
+
+@pytest.mark.parametrize("bias", ["array", "digital"])
+def test_each_member_learns_at_its_own_rate(bias):
+    made = IDEAL.replace("network.bias", bias)
+    rates, x = (0.1, 0.4), torch.randn(8, 6)
+
+    def learned(seeds: tuple[int, ...], lr) -> list[torch.Tensor]:
+        layer = ai.nn.Linear(6, 5, design=made, name="one", seeds=seeds)
+        optimizer = ai.optim.InMemory(layer.parameters(), lr=lr)
+        layer(x.expand(2, *x.shape) if len(seeds) > 1 else x).square().sum().backward()
+        optimizer.step()
+        return [layer.weight.detach() + 0, layer.bias.detach() + 0]
+
+    together = learned((1, 1), torch.tensor(rates)[:, None, None])
+    for e, rate in enumerate(rates):
+        for both, alone in zip(together, learned((1,), rate), strict=True):
+            torch.testing.assert_close(both[e], alone)
+
+
+def test_rates_of_members_that_are_none_are_refused():
+    def optimizer(lr, model=None, **options):
+        return ai.optim.InMemory((model or ai.nn.Linear(6, 5, design=IDEAL, seeds=(1, 2))).parameters(), lr=lr, **options)
+
+    for bad in ([0.1, -0.1], [0.1, math.nan], [math.inf, 0.1], [-0.1]):
+        with pytest.raises(ai.InputError, match="lr must be a number of at least 0"):
+            optimizer(torch.tensor(bad)[:, None, None])
+    with pytest.raises(ai.InputError, match=r"or a tensor \(members, 1, 1\), got a tensor \(2,\)"):
+        optimizer(torch.tensor([0.1, 0.2]))
+    with pytest.raises(ai.InputError, match=r"2 for the layer Linear.*, got 3"):
+        optimizer(torch.full((3, 1, 1), 0.1))
+    with pytest.raises(ai.InputError, match=r"5 for a parameter of shape \(5, 3\), got 2"):
+        optimizer(torch.full((2, 1, 1), 0.1), nn.Linear(3, 5))
+    with pytest.raises(ai.InputError, match="lr must be one number for the digital optimizer"):
+        optimizer(torch.full((2, 1, 1), 0.1), nn.BatchNorm1d(2), digital=torch.optim.SGD)
+    set_later = optimizer(0.1)
+    set_later.param_groups[0]["lr"] = -0.1
+    with pytest.raises(ai.InputError, match=r"lr must be a number of at least 0, got -0\.1"):
+        set_later.step()
+
+
+def test_a_rate_of_no_axes_is_a_number_also_where_a_convolution_has_groups():
+    changed = []
+    for lr in (0.1, torch.tensor(0.1), torch.full((1, 1, 1), 0.1)):
+        conv = ai.nn.Conv2d(4, 6, 2, groups=2, design=IDEAL, name="one", seed=1)
+        optimizer = ai.optim.InMemory(conv.parameters(), lr=lr)
+        conv(torch.ones(3, 4, 5, 5)).square().sum().backward()
+        optimizer.step()
+        changed.append(conv.weight.detach() + 0)
+    torch.testing.assert_close(changed[1], changed[0])
+    torch.testing.assert_close(changed[2], changed[0])
+
+
 # names and seeds
 
 
@@ -566,6 +630,13 @@ def test_a_summary_lists_matrices_cells_and_pulses():
     optimizer.step()
     assert all(b.pulses > a.pulses for a, b in zip(first.rows, ai.nn.summary(model).rows, strict=True))
     assert "53 cells in arrays, 8 digital parameters" in str(first)
+
+
+def test_lines_that_are_left_over_have_a_converter_of_their_own():
+    shared = {"adc": {"lines": 4}, "dac": {"lines": 4}}
+    for cols, converters in ((4096, "3 exact DACs, 2 exact ADCs"), (4, "6 exact DACs, 2 exact ADCs"), (8, "3 exact DACs, 2 exact ADCs")):
+        made = IDEAL.replace("periphery", shared).replace("array.cols", cols)
+        assert ai.nn.summary(ai.nn.Linear(8, 7, design=made)).rows[0].converters == converters
 
 
 # NaN, and penalties

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import math
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -183,16 +187,36 @@ def test_an_embedding_on_request_equals_torch():
     torch.testing.assert_close(ours.weight.grad.T + 0, twin.weight.grad)
 
 
+def test_embeddings_of_one_seed_are_not_alike():
+    """As all layers: without a name, one seed gives each its own devices and weights."""
+    first, second = (ai.nn.Embedding(7, 3, one_hot=True, design=IDEAL, seed=1) for _ in range(2))
+    assert first.name != second.name and not torch.equal(first.weight + 0, second.weight + 0)
+
+
+def arguments_of(name: str) -> list[str]:
+    """Arguments of a constructor of ours in their order, those that it passes on included."""
+    own = list(inspect.signature(getattr(ai.nn, name).__init__).parameters)[1:]
+    if "args" in own:  # of RNN, whose first four come before those of all recurrent layers that are left
+        own[own.index("args") :] = list(inspect.signature(ai.nn.LSTM.__init__).parameters)[4:]
+    return own
+
+
 @pytest.mark.parametrize("name", ["Linear", "Conv1d", "Conv2d", "Conv3d", "RNN", "LSTM", "GRU", "MultiheadAttention"])
 def test_signatures_are_in_the_order_of_torch(name):
-    import inspect
+    theirs = list(inspect.signature(getattr(nn, name).__init__).parameters)[1:]
+    if "args" in theirs:  # torch hides those of recurrent layers behind their base, and inserts one of RNN
+        theirs = list(inspect.signature(nn.RNNBase.__init__).parameters)[2:]
+        theirs[3:3] = ["nonlinearity"] if name == "RNN" else []
+    assert arguments_of(name)[: len(theirs)] == theirs
 
-    ours, theirs = (list(inspect.signature(getattr(m, name).__init__).parameters) for m in (ai.nn, nn))
-    if "args" in theirs:  # torch hides those of recurrent layers: they are documented
-        theirs = ["self", "input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional", "proj_size"]
-        theirs[4:4] = ["nonlinearity"] if name == "RNN" else []
-        ours = [n for n in ours if n not in ("device", "dtype")]
-    assert ours[: len(theirs)] == theirs or ours[:5] == theirs[:5]
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+def test_arguments_by_position_mean_what_they_mean_in_torch(name):
+    values = [4, 3, 2, *(["relu"] if name == "RNN" else []), False, True, 0.25, True]
+    ours, twin = getattr(ai.nn, name)(*values, design=IDEAL), getattr(nn, name)(*values)
+    attributes = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
+    for attribute in (*attributes, *(["nonlinearity"] if name == "RNN" else [])):
+        assert getattr(ours, attribute) == getattr(twin, attribute), attribute
 
 
 LAYERS = {
@@ -204,37 +228,72 @@ LAYERS = {
     "LSTM": (4, 3),
     "GRU": (4, 3),
     "MultiheadAttention": (4, 2),
+    "Embedding": (4, 3),
 }
+NEVER = (1j, object(), int, b"a", slice(1), -(2**70), math.nan, math.inf, [None], (), {}, {1: 2}, torch.ones(3, 3), np.ones((3, 3)), [1.5])
+NO_NUMBER = (True, False, "x", "", 1.5, torch.tensor(1.5), torch.tensor([1.0]), np.float32(1.5))
+NO_COUNT = (*NO_NUMBER, -1, 2**25)
+BAD = {
+    "bias": (None, "x", 2, -1, 1.5),
+    "dropout": (None, True, "x", 1.5, -0.1),
+    "padding": (None, "full", -1, 1.5, (1, 1, 1, 1)),
+    "padding_mode": (None, "wrap", 1, True),
+    "nonlinearity": (None, "sigmoid", 1, True),
+    "proj_size": (None, 2, "x", 1.5),
+    "device": ("cuda", 0, 1.5),
+    "dtype": (torch.float64, "float32", 1),
+    "name": ("", 1, 1.5, True),
+    "seed": (*NO_NUMBER, 2**64),
+    "seeds": ("12", 3, {1, 2}, [True], torch.tensor(1), [2**64]),
+    "one_hot": (None, False, 1, "x"),
+    "design": (None, "ideal", 1, "rpu"),
+    "num_heads": (*NO_COUNT, None, 0, 3),
+    "kdim": (*NO_COUNT, 0),
+    "vdim": (*NO_COUNT, 0),
+    "groups": (*NO_COUNT, None, 0, 2),
+}
+BAD |= dict.fromkeys(("batch_first", "bidirectional", "add_bias_kv", "add_zero_attn"), BAD["bias"])
+SIZES = (*NO_COUNT, None, 0)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_bad_arguments_are_refused_in_one_sentence(name):
+    """Every argument of every constructor in turn, and what it cannot be: one InputError, which names it."""
+    known = arguments_of(name)
+    usual = dict(zip(known, LAYERS[name], strict=False)) | {"design": IDEAL} | ({"one_hot": True} if name == "Embedding" else {})
+    getattr(ai.nn, name)(**usual)
+    for argument in known:
+        for value in (*BAD.get(argument, SIZES), *NEVER):
+            with pytest.raises(ai.InputError) as refused:
+                getattr(ai.nn, name)(**usual | {argument: value})
+            said = str(refused.value)
+            assert argument in said, (argument, value, said)
+            assert "\n" not in said and len(said) < 300
 
 
 @pytest.mark.parametrize("name", LAYERS)
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_bad_arguments_are_refused_in_one_sentence(name, data):
-    """Any argument replaced by anything: the layer is built, or an InputError of one sentence says why not."""
-    import inspect
+def test_a_bad_argument_is_refused_whatever_another_is(name, data):
+    """Two arguments replaced by anything, of which one is bad: no error but ours, whatever the other is."""
+    known, pick = arguments_of(name), data.draw
+    usual = dict(zip(known, LAYERS[name], strict=False)) | {"design": IDEAL} | ({"one_hot": True} if name == "Embedding" else {})
+    odd = st.one_of(st.none(), st.booleans(), st.integers(-3, 5), st.floats(), st.text(max_size=3), st.sampled_from(NEVER))
+    bad, other = pick(st.sampled_from(known)), pick(st.sampled_from(known))
+    wrong = {other: pick(odd), bad: pick(st.sampled_from((*BAD.get(bad, SIZES), *NEVER)))}
+    with pytest.raises(ai.InputError) as refused:
+        getattr(ai.nn, name)(**usual | wrong)
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 300
 
-    known = [n for n in inspect.signature(getattr(ai.nn, name).__init__).parameters if n not in ("self", "args", "options", "design")]
-    odd = st.one_of(
-        st.none(),
-        st.booleans(),
-        st.integers(-3, 5),
-        st.floats(),
-        st.text(max_size=3),
-        st.just(()),
-        st.just((1, 2)),
-        st.just(1j),
-        st.just({}),
-    )
-    wrong = data.draw(st.dictionaries(st.sampled_from(known), odd, min_size=1, max_size=2))
-    arguments = dict(zip([n for n in known if n not in ("name", "seed", "seeds")], LAYERS[name], strict=False)) | wrong
-    try:
-        getattr(ai.nn, name)(**arguments, design=IDEAL)
-    except ai.InputError as error:
-        assert len(str(error)) < 300
-        assert "\n" not in str(error)
+
+def test_seeds_may_come_from_a_generator():
+    layer = ai.nn.Linear(4, 3, design=IDEAL, name="one", seeds=(seed for seed in (1, 2)))
+    assert layer.seeds == (1, 2) and layer.weight.shape == (2, 3, 4)
 
 
 def test_a_design_of_another_type_is_refused():
     with pytest.raises(ai.InputError, match=r"design must be an aimco\.Design"):
         ai.nn.Linear(4, 3, design="ideal")
+    whole = ai.Design.of({"device": "ideal", "network": {"kind": "resistive"}, "rule": {"kind": "equilibrium"}})
+    with pytest.raises(ai.InputError, match=r"rule\.kind must be a rule of layers, got equilibrium, which teaches a resistive network"):
+        ai.nn.Linear(4, 3, design=whole)

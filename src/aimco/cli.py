@@ -224,9 +224,9 @@ def cost(
     for change in itertools.chain.from_iterable(set):
         chosen = chosen.replace(*_assignment(change))
     layers = Network.of_design(chosen, *SAMPLES[task]) if network is None else Network.named(network)
-    busy = None if activity is None else load(activity)
+    busy = busyness(chosen, layers, None if activity is None else load(activity))
     prices = inference(chosen, layers), training(chosen, layers, activity=busy)
-    costs = report.Costs(chosen, layers, *prices, busyness(chosen, layers, busy), activity or ASSUMED)
+    costs = report.Costs(chosen, layers, *prices, busy, activity or ASSUMED)
     if out is not None:
         _keep_costs(out, costs)
     if json:
@@ -295,6 +295,7 @@ def reference(
     from rich.console import Console
 
     from aimco import reference as references
+    from aimco.report.reference import table
 
     found = {name: references.module(name) for name in (names if action == "run" else references.names())}
     if not found:
@@ -310,7 +311,7 @@ def reference(
         if out is not None:
             keep(out, f"{name}-quick" if quick else name, reports[-1])
         if not json:
-            Console().print(_reference_table(reports[-1]))
+            Console().print(table(reports[-1]))
     if json:
         print_json(reports[0] if len(reports) == 1 else reports)
 
@@ -321,25 +322,6 @@ def _run_reference(name: str, settings: Any) -> dict[str, Any]:
 
     with steps(name) as on_step:
         return references.run(name, replace(settings, on_step=on_step))
-
-
-def _reference_table(report: dict[str, Any]) -> Any:
-    from rich.table import Table
-
-    shown = Table(title=f"{report['reference']}: {report['source']}")
-    for column in ("row", "published", "expected", "ours", "tolerance", "unit", "verdict"):
-        shown.add_column(column)
-    for row in report["rows"]:
-        numbers = ["-" if row[n] is None else f"{row[n]:.4g}" for n in ("published", "expected", "ours", "tolerance")]
-        limit = f" ({row['limit']})" if row["limit"] else ""
-        shown.add_row(row["row"] + limit, *numbers, row["unit"], row["status"])
-    counts, wanting = report["tally"], [row for row in report["rows"] if row["status"] == "not reproduced"]
-    said = f"{counts['reproduced']} of {counts['published']} published figures reproduced, {counts['not reproduced']} not reproduced"
-    if checked := counts["met"] + counts["missed"]:
-        said += f"; {counts['met']} of {checked} expected figures met"
-    reasons = dict.fromkeys(row["why"] for row in wanting if row["why"])
-    shown.caption = ". ".join([said, *(f"Not reproduced: {why}" for why in reasons)])
-    return shown
 
 
 def _assignment(change: str) -> tuple[str, Any]:

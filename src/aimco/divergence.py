@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import math
 
+from aimco.arrays.doors import NotFinite
 from aimco.design import Design
 from aimco.record import InputError
 from aimco.tasks import Task
 
 
 class Diverged(InputError):
-    """The loss of a run, or what it does to arrays, is not finite any more.
+    """The loss of a run, its outputs, or what it does to arrays is not finite any more.
 
     Args:
-        epoch: from 1. what: the sentence that says what is not finite.
-        design: of the run, for the fields that it may come from.
+        epoch: From 1.
+        error: Of the operation that found it.
+        design: Of the run, for the fields that it may come from.
+        phase: In which it was found, of `aimco.phases`.
+        samples: Of this phase in this epoch up to then.
     """
 
-    def __init__(self, epoch: int, what: str, design: Design) -> None:
-        self.note = f"training diverged in epoch {epoch}: {what}"
+    def __init__(self, epoch: int, error: NotFinite, design: Design, phase: str, samples: int) -> None:
+        self.note = f"training diverged in epoch {epoch}: {_what(error)}"
         super().__init__(f"{self.note}; lower {' or '.join(_suspects(design))}")
-        self.epoch = epoch
+        self.epoch, self.phase, self.samples = epoch, phase, samples
+
+
+def _what(error: NotFinite) -> str:
+    """What is not finite, without the operation that found it, which is one word before a colon, if it is told at all."""
+    where, colon, what = str(error).partition(": ")
+    return what if colon and " " not in where else str(error)
 
 
 def _suspects(design: Design) -> list[str]:

@@ -105,11 +105,8 @@ def evaluate_many(
     several = len(designs) > 1
     if not several or designs[0].network.kind not in WHOLE:
         options = shared | {"on_progress": on_progress, "checkpoint": checkpoint, "go_on": go_on}
-        try:
+        with contextlib.suppress(Diverged):  # of one of several
             return _together(designs, task, seeds, data_dir, limit, refuse=several, options=options)
-        except Diverged:
-            if not several:
-                raise
     results = _one_by_one(designs, task, seeds, on_progress, checkpoint, shared | {"data_dir": data_dir, "limit": limit})
     for epoch in range(1, designs[0].training.epochs if go_on else 1):
         assert go_on is not None
@@ -143,26 +140,32 @@ def _together(
             if refuse:
                 raise
             diverged = error
-            phases.end("train")
+            phases.end(error.phase)
     wall = time.perf_counter() - started
     if options.get("on_trained"):
         options["on_trained"](model)
     if diverged is not None:
-        row = _diverged(model, phases, designs[0], loaded, seeds[0], kept.curves, diverged)
-        return [replace(row, wall_s=wall)]
-    rows = [_result(model, phases, d, loaded, s, e, curves) for e, (d, s) in enumerate(zip(designs, seeds, strict=True))]
-    return [replace(row, wall_s=wall / len(designs)) for row in rows]
+        return [_diverged(phases, designs[0], loaded, seeds[0], kept.curves, diverged, wall)]
+    samples, each = _samples(loaded, len(curves["train_loss"])), wall / len(designs)
+    return [_result(phases, d, loaded, s, e, curves, samples, each) for e, (d, s) in enumerate(zip(designs, seeds, strict=True))]
 
 
 def _diverged(
-    model: nn.Sequential, phases: Phases, design: Design, task: Task, seed: int, curves: dict[str, list[np.ndarray]], error: Diverged
+    phases: Phases, design: Design, task: Task, seed: int, curves: dict[str, list[np.ndarray]], error: Diverged, wall_s: float
 ) -> Result:
     """The row of a run that diverged: chance from that epoch on, priced for what it did."""
     left = design.training.epochs - error.epoch + 1
     told = zip(("test_accuracy", "train_loss"), chance(task), strict=True)
     whole = {n: np.stack([*curves[n][: error.epoch - 1], *[np.array([v])] * left]) for n, v in told}
-    row = _result(model, phases, design, task, seed, 0, whole, done=error.epoch)
+    before = _samples(task, error.epoch - 1)
+    begun = {"train": len(task.train_x) if error.phase == "infer" else 0, "infer": 0} | {error.phase: error.samples}
+    row = _result(phases, design, task, seed, 0, whole, {phase: n + begun[phase] for phase, n in before.items()}, wall_s)
     return replace(row, notes=[*row.notes, error.note])
+
+
+def _samples(task: Task, epochs: int) -> dict[str, int]:
+    """Samples of the phases of so many epochs."""
+    return {"train": len(task.train_x) * epochs, "infer": len(task.test_x) * epochs if task.kind == "classify" else 0}
 
 
 def _one_by_one(
@@ -269,11 +272,10 @@ def _train(
             break
         lr = across([d.rule.lr * d.training.lr_factor(epoch) for d in designs], members)
         model.train()
-        with _told_of_divergence(designs, epoch):
-            total = _epoch(descent, designs, task, seeds, epoch, lr, meter, clock)
-            phases.end("train")
+        total = _epoch(descent, designs, task, seeds, epoch, lr, meter, clock)
+        phases.end("train")
+        with _told_of_divergence(designs[0], epoch, "infer", _samples(task, 1)["infer"]):
             reached = accuracy(model, task, members)
-            finite("training", "the accuracy", reached)
         curves["train_loss"].append((total / len(task.train_x)).numpy())
         curves["test_accuracy"].append(reached.numpy())
         phases.end("infer")
@@ -293,19 +295,20 @@ def _epoch(
     for k, index in enumerate(tasks.ensemble_batches(task, training.batch, epoch, seeds)):
         meter.tell((epoch + k * training.batch / len(task.train_x)) / training.epochs)
         picked = torch.from_numpy(index)
-        total += descent.step(task.train_x[picked], task.train_y[picked], lr) * index.shape[1]
-        if clock is not None:
-            _pass_time(clock, designs, index.shape[1])
-    return finite("training", "the loss", total)
+        with _told_of_divergence(designs[0], epoch, "train", k * training.batch + index.shape[1]):
+            total += descent.step(task.train_x[picked], task.train_y[picked], lr) * index.shape[1]
+            if clock is not None:
+                _pass_time(clock, designs, index.shape[1])
+    return total
 
 
 @contextlib.contextmanager
-def _told_of_divergence(designs: Sequence[Design], epoch: int) -> Iterator[None]:
-    """In which epoch, and with which fields, numbers stopped being finite."""
+def _told_of_divergence(design: Design, epoch: int, phase: str, samples: int) -> Iterator[None]:
+    """When, and with which fields, numbers stopped being finite; samples of the phase in this epoch, those at work included."""
     try:
         yield
     except NotFinite as error:
-        raise Diverged(epoch + 1, str(error).partition(": ")[2], designs[0]) from None
+        raise Diverged(epoch + 1, error, design, phase, samples) from None
 
 
 def _pass_time(clock: Clock, designs: Sequence[Design], samples: int) -> None:
@@ -318,35 +321,40 @@ def _pass_time(clock: Clock, designs: Sequence[Design], samples: int) -> None:
 
 @torch.no_grad()
 def accuracy(model: nn.Sequential, task: Task, members: int = 1, batch: int = 1000) -> torch.Tensor:
-    """Fraction of test samples classified right by each member, (E,); for `program` minus eps_w = std(W - target)."""
+    """Fraction of test samples classified right by each member, (E,); for `program` minus eps_w = std(W - target).
+
+    Raises:
+        NotFinite: An output, or a weight of `program`, is no finite number.
+    """
     model.eval()
     if task.kind == "program":
         layer = model[0]
         assert isinstance(layer, AnalogLayer)
         assert task.target is not None
-        return -(layer.stored - task.target).flatten(1).std(1)
-    right = torch.zeros(members)
+        return finite("training", "the weight error", -(layer.stored - task.target).flatten(1).std(1))
+    right, sums = torch.zeros(members), []
     for x, y in zip(task.test_x.split(batch), task.test_y.split(batch), strict=True):
         seen = x.expand(members, *x.shape) if members > 1 else x
-        right += (model(seen).argmax(-1) == y).reshape(members, -1).float().sum(1)
+        out = model(seen)
+        sums.append(out.sum(dtype=torch.float64))  # argmax makes a class of anything
+        right += (out.argmax(-1) == y).reshape(members, -1).float().sum(1)
+    finite("training", "the outputs of test samples", torch.stack(sums))
     return right / len(task.test_x)
 
 
 def _result(
-    model: nn.Sequential,
     phases: Phases,
     design: Design,
     task: Task,
     seed: int,
     e: int,
     curves: dict[str, np.ndarray],
-    done: int | None = None,
+    samples: dict[str, int],
+    wall_s: float,
 ) -> Result:
-    epochs = done or len(curves["train_loss"])
-    samples = {"train": len(task.train_x) * epochs, "infer": len(task.test_x) * epochs if task.kind == "classify" else 0}
     energy, latency, area = bill(design, phases, e, samples)
-    operations = by_operation(phases, e)
-    vectors = {name: m.vectors for name, m in model.named_modules() if isinstance(m, AnalogLayer)}
+    operations, layers = by_operation(phases, e), analog_layers(phases.model)
+    vectors = {name: layer.vectors for name, layer in layers.items() if isinstance(layer, AnalogLayer)}
     busy = measured(design, phases.member("train", e), phases.shapes, {n: v * samples["train"] for n, v in vectors.items()})
     return Result(
         accuracy=float(curves["test_accuracy"][-1, e]),
@@ -361,7 +369,7 @@ def _result(
         design_hash=design.hash(),
         task=task.name,
         seed=seed,
-        wall_s=0.0,
+        wall_s=wall_s,
         versions={"aimco": aimco.__version__, "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
-        notes=notes(design, analog_layers(model), e, len(task.train_x), latency["training_sample"]),
+        notes=notes(design, layers, e, len(task.train_x), latency["training_sample"]),
     )

@@ -103,6 +103,9 @@ class Counts(dict[str, Any]):
         return sum_
 
 
+Ledgers = Mapping[str, Mapping[str, Counts]]  # layer -> array -> counts
+
+
 def tensors_of(counts: Counts) -> dict[str, torch.Tensor]:
     """Counts as tensors, for checkpoints."""
     return {name: torch.as_tensor(np.array(amount)) for name, amount in counts.items()}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aimco.cost.technology import Technology
 from aimco.design import Design
+from aimco.device.device import Device
 from aimco.networks.build import WHOLE
 from aimco.networks.layers import Arrays
 
@@ -25,8 +26,23 @@ def notes(design: Design, layers: Mapping[str, Arrays], member: int, samples: in
 
 def leaks(design: Design) -> bool:
     """Whether time changes any device of the arrays that the rule asks for."""
-    made_of = [needs.device or design.device for needs in design.rule.arrays().values()]
-    return any(device.leaks for made in made_of for device in design.cell.devices(made))
+    return any(device.leaks for device in _devices(design))
+
+
+def _devices(design: Design) -> list[Device]:
+    """Every device of the arrays that the rule asks for, at each place of their cells."""
+    return [device for made in _made_of(design) for device in design.cell.devices(made)]
+
+
+def _made_of(design: Design) -> list[Device]:
+    """What each array that the rule asks for is made of."""
+    return [needs.device or design.device for needs in design.rule.arrays().values()]
+
+
+def _only_rise(design: Design) -> bool:
+    """Whether updates would lower a device that pulses can only raise."""
+    lowered = {place for _, _, taking in design.cell.route(0, 1) for place, take in taking if not take}
+    return any(devices[place].response.one_sided for devices in map(design.cell.devices, _made_of(design)) for place in lowered)
 
 
 def _training_notes(design: Design, samples: int) -> list[str]:
@@ -51,17 +67,17 @@ def _approximations(design: Design, layers: Mapping[str, Arrays], member: int) -
     """Approximations in force."""
     found, parts, wires = list(design.rule.notes()), list(layers.values()), design.array.wires
     found += [note for part in parts for note in part.notes(member)]
-    if any(part.matrices for part in parts):
-        found += design.device.notes()
+    devices = _devices(design) if any(part.matrices for part in parts) else []
+    found += dict.fromkeys(note for device in devices for note in device.notes())
     if design.network.kind == "spiking-rbm" and Technology.named(design.technology).synapse_J is None:
         found.append(f"technology {design.technology} has no energies of spikes, which are not priced; take spiking-90nm or spiking-28nm")
-    if any(part.matrices for part in parts) and design.device.response.one_sided and not design.cell.rises_only:
+    if devices and _only_rise(design):
         found.append("the device is one-sided: weights can only rise; a cell of two, as cell.kind = 'pair', would let them fall")
     if parts and design.cell.transfers and not design.rule.transfers:
         found.append("the pairs of the cells keep the first weights: rule.kind = 'weight-transfer' would move to them what is learned")
     if design.network.kind not in WHOLE and any(m.arrays > 1 for part in parts for m in part.matrices.values()):
         found.append("matrices larger than the array are cut; partial sums are added digitally")
-    if parts and design.device.half_select is not None:
+    if any(device.half_select is not None for device in devices):
         found.append("half-selected devices move by their mean steps, after each batch or write")
     if parts and wires is not None and not wires.ideal:
         found.append("wires drop voltage in reads; pulses and write-and-verify reach each device at full voltage")

@@ -14,6 +14,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 
 from aimco.arrays.doors import NotFinite, finite
 from aimco.networks.analog import AnalogLayer
+from aimco.networks.arguments import shown
 from aimco.networks.descent import ERRORS, SLOPE, Descent, Loss
 from aimco.networks.end_to_end import EndToEnd
 from aimco.networks.handle import AnalogParameter, OuterProducts
@@ -59,11 +60,14 @@ class InMemory(torch.optim.Optimizer):
             )
         self._lr, self._make, self.digital, self.skip_non_finite = lr, digital, None, skip_non_finite
         groups = list(params)
+        for group in groups:
+            if isinstance(group, dict):
+                _list_parameters(group)
         super().__init__(groups, {"lr": self._rate(groups) if lr is None else lr})
 
     def _rate(self, groups: list[Any]) -> Any:
         """The learning rate of the rules, a number or (E, 1, 1)."""
-        flat = (p for g in groups for p in (_members(g["params"]) if isinstance(g, dict) else [g[1] if isinstance(g, tuple) else g]))
+        flat = (_unnamed(p) for g in groups for p in (g["params"] if isinstance(g, dict) else [g]))
         rates = {p.layer.rule.lr for p in flat if isinstance(p, AnalogParameter)}
         if len(rates) > 1:
             raise InputError(f"lr must be given, since the rules of the layers have several: {', '.join(str(r) for r in rates)}")
@@ -72,10 +76,11 @@ class InMemory(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; see `torch.optim.Optimizer.add_param_group`."""
-        lr = param_group.get("lr", self.defaults["lr"])
-        if not isinstance(lr, torch.Tensor) and (isinstance(lr, bool) or not isinstance(lr, float | int) or not 0 <= lr < math.inf):
-            raise InputError(f"lr must be a number of at least 0, got {lr!r}")
-        names = _members(param_group["params"])
+        _list_parameters(param_group)
+        names = param_group["params"]
+        lr = _checked_rate(param_group.get("lr", self.defaults["lr"]))
+        for parameter in map(_unnamed, names):
+            _rate_for(lr, parameter)
         analog = [p for p in names if isinstance(_unnamed(p), AnalogParameter)]
         for name in param_group.keys() - {"params", "lr", "param_names", "initial_lr", "analog"}:
             if analog and param_group[name]:
@@ -98,7 +103,12 @@ class InMemory(torch.optim.Optimizer):
             return
         own = {**group, "params": others}
         if "lr" not in own and "lr" not in getattr(self._make, "keywords", {}):
-            own["lr"] = self.defaults["lr"]
+            own["lr"] = _checked_rate(self.defaults["lr"])
+        if isinstance(own.get("lr"), torch.Tensor):
+            raise InputError(
+                "lr must be one number for the digital optimizer, got one for each ensemble member; give it its own: "
+                "digital=partial(torch.optim.SGD, lr=...)"
+            )
         if self.digital is None:
             assert self._make is not None
             self.digital = self._make([own])
@@ -139,13 +149,13 @@ class InMemory(torch.optim.Optimizer):
         due: dict[AnalogLayer, dict[Any, tuple[Any, Any]]] = {}
         others: list[tuple[torch.Tensor, torch.Tensor, Any]] = []
         for group in self.param_groups:
-            lr = group["lr"]
+            lr = _checked_rate(group["lr"])
             for parameter in group["params"]:
                 gradient = parameter.grad
                 if gradient is None:
                     continue
                 if type(parameter) is AnalogParameter:
-                    due.setdefault(parameter.layer, {})[parameter.role] = gradient, lr
+                    due.setdefault(parameter.layer, {})[parameter.role] = gradient, _rate_for(lr, parameter)
                 else:
                     others.append((parameter, gradient, lr))
         for layer, gradients in due.items():
@@ -155,9 +165,10 @@ class InMemory(torch.optim.Optimizer):
             layer.learn(gradients)
         if self.digital is not None:
             self.digital.step()
-        elif self._make is None:
+        else:
             for parameter, gradient, lr in others:  # plain SGD
-                parameter.sub_(gradient * lr) if isinstance(lr, torch.Tensor) else parameter.add_(gradient, alpha=-lr)
+                rate = _rate_for(lr, parameter)
+                parameter.sub_(gradient * rate) if isinstance(rate, torch.Tensor) else parameter.add_(gradient, alpha=-rate)
         return loss
 
     def _may_learn(self, layer: AnalogLayer, gradients: dict[Any, tuple[Any, Any]]) -> bool:
@@ -194,8 +205,37 @@ class InMemory(torch.optim.Optimizer):
             self.digital.param_groups = [g for g in self.param_groups if not isinstance(g["params"][0], AnalogParameter)]
 
 
-def _members(params: Any) -> list[Any]:
-    return [params] if isinstance(params, torch.Tensor) else list(params)
+def _list_parameters(group: dict[str, Any]) -> None:
+    """Make a list of the parameters of a group, as torch does, which a generator gives only once; a set is left for torch to refuse."""
+    params = group["params"]
+    if not isinstance(params, set):
+        group["params"] = [params] if isinstance(params, torch.Tensor) else list(params)
+
+
+def _checked_rate(lr: Any) -> Any:
+    """A learning rate as a number, or as a tensor (E, 1, 1) where there is one for each ensemble member."""
+    if isinstance(lr, torch.Tensor):
+        if lr.numel() == 1:
+            lr = lr.item()
+        elif lr.ndim != 3 or lr.shape[1:] != (1, 1):
+            raise InputError(f"lr must be a number or a tensor (members, 1, 1), got a tensor {tuple(lr.shape)}")
+    numbers = lr.flatten().tolist() if isinstance(lr, torch.Tensor) else [lr]
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, float | int) or not 0 <= number < math.inf:
+            raise InputError(f"lr must be a number of at least 0, got {shown(number)}")
+    return lr
+
+
+def _rate_for(lr: Any, parameter: torch.Tensor) -> Any:
+    """A learning rate in the axes that a parameter is multiplied in: the members of an ensemble are its first axis."""
+    if not isinstance(lr, torch.Tensor):
+        return lr
+    analog = isinstance(parameter, AnalogParameter)
+    members = parameter.layer.members if analog else parameter.shape[0] if parameter.ndim else 1
+    if members != len(lr):
+        whose = parameter.layer.title if analog else f"a parameter of shape {tuple(parameter.shape)}"
+        raise InputError(f"lr must be a number, or one for each of the ensemble members, {members} for {whose}, got {len(lr)}")
+    return lr if analog else lr.reshape(-1, *[1] * (parameter.ndim - 1))
 
 
 def _unnamed(parameter: Any) -> Any:
@@ -233,7 +273,7 @@ class ByItself:
 
     def step(self, x: torch.Tensor, y: torch.Tensor, lr: Any) -> torch.Tensor:
         """Learn from one batch; see `Descent.step`."""
-        return self.network.learn_from(x[0], y[0], float(lr))[None]
+        return finite("training", "the loss", self.network.learn_from(x[0], y[0], float(lr))[None])
 
 
 def descent_of(model: nn.Sequential, loss: Loss) -> Descent | DescentByTorch | ByItself:

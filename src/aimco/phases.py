@@ -9,7 +9,7 @@ from torch import nn
 
 from aimco.cost.price import PARTS, Price, price
 from aimco.design import Design
-from aimco.ledger import Counts, counts_of, tensors_of
+from aimco.ledger import Counts, Ledgers, counts_of, tensors_of
 from aimco.networks.layers import analog_layers, counts
 
 PHASES = {
@@ -17,7 +17,6 @@ PHASES = {
     "train": "training samples: reads, transposed reads, updates, and what the rule does between them",
     "infer": "test samples",
 }
-Ledgers = Mapping[str, Mapping[str, Counts]]  # layer -> array -> counts
 
 
 class Phases:

@@ -8,7 +8,6 @@ ensemble axis.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import importlib
@@ -20,21 +19,18 @@ import os
 import sys
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
 
+from aimco.errors import InputError, PathError, at, did_you_mean, first_problem
+from aimco.errors import did_you_mean as _meant  # noqa: F401  # modules of devices import these two from here
+from aimco.errors import limits as limits
 from aimco.units import Unit
-
-
-class InputError(ValueError):
-    """The user's input is wrong: one sentence that names the field, the rule, the value and the fix."""
 
 
 def quantity(unit: Unit, default: Any = ..., *, doc: str = "", level: bool = False, **constraints: Any) -> Any:
@@ -168,7 +164,7 @@ class Listed(Record):
         if name.endswith(".toml"):
             return cls.load(name)
         if name not in cls.names():
-            known = f"{_meant(name, cls.names())}; there are {', '.join(cls.names())}, or give a FILE.toml"
+            known = f"{did_you_mean(name, cls.names())}; there are {', '.join(cls.names())}, or give a FILE.toml"
             raise InputError(f"{cls.__name__.lower()} {name!r} is unknown{known}")
         return cls.load(cls.listed_in / f"{name}.toml")
 
@@ -209,7 +205,7 @@ class Kinded(Record):
             return getattr(_module_at(path), name, None) or _refuse(f"kind {kind}: {path} has no class {name}")
         if kind not in cls.kinds():
             raise InputError(
-                f"kind {kind!r} is unknown{_meant(kind, cls.kinds())}; the kinds are {', '.join(cls.kinds())}, or FILE.py:CLASS"
+                f"kind {kind!r} is unknown{did_you_mean(kind, cls.kinds())}; the kinds are {', '.join(cls.kinds())}, or FILE.py:CLASS"
             )
         module = importlib.import_module(f"{cls.kinds_in}.{kind.replace('-', '_')}")
         return getattr(module, "".join(part.capitalize() for part in kind.split("-")))
@@ -242,94 +238,15 @@ class Kinded(Record):
         return own + super().code()
 
 
-def at(path: str, problem: str) -> PydanticCustomError:
-    """What a validator raises when a field below the validated one is wrong: `raise at("g_max", "must be ...")`."""
-    return PydanticCustomError("nested", "{path}\x00{problem}", {"path": path, "problem": problem})
-
-
-class PathError(InputError):
-    """An InputError that still knows which field of the record it is about."""
-
-    def __init__(self, path: str, problem: str) -> None:
-        super().__init__(f"{path} {problem}".strip())
-        self.path, self.problem = path, problem
-
-
-def first_problem(error: ValidationError, cls: type[BaseModel]) -> tuple[str, str]:
-    """(dotted field, what is wrong with it) of the first error in a failed validation."""
-    details = error.errors(include_url=False)[0]
-    path = [str(part) for part in details["loc"] if not str(part).startswith(("function-", "is-instance"))]
-    kind, got = details["type"], details["input"]
-    if kind == "nested":
-        inner, _, problem = details["msg"].partition("\x00")
-        return ".".join(filter(None, [*path, inner])), problem
-    dotted = ".".join(path)
-    owner = _owner(cls, path[:-1])
-    if kind == "extra_forbidden":
-        fields = sorted(owner.model_fields) if owner else []
-        return dotted, f"is not a field{_meant(path[-1], fields)}; the fields are {', '.join(fields)}"
-    if kind == "missing":
-        return dotted, "is missing and has no default; give it a value"
-    field = owner.model_fields.get(path[-1]) if owner and path else None
-    if field is not None and kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
-        return dotted, f"must be {_range(field)}, got {got!r}"
-    cause = details.get("ctx", {}).get("error")
-    if isinstance(cause, PathError):
-        return ".".join(filter(None, [dotted, cause.path])), cause.problem
-    if kind == "value_error":
-        return dotted, str(cause)
-    rule = {
-        "float_type": "must be a number",
-        "int_type": "must be a whole number",
-        "int_from_float": "must be a whole number",
-        "bool_type": "must be true or false",
-        "string_type": "must be a text",
-        "finite_number": "must be finite",
-    }.get(kind)
-    rule = rule or details["msg"].replace("Input should be", "must be").replace(" or ", " or ")
-    return dotted, f"{rule}, got {got if isinstance(got, str | int | float | bool) else type(got).__name__!s}"
-
-
-def limits(field: FieldInfo) -> dict[str, float]:
-    """The limits of a field by their kind: gt, ge, lt, le."""
-    return {k: getattr(m, k) for m in field.metadata for k in ("gt", "ge", "lt", "le") if getattr(m, k, None) is not None}
-
-
-def _range(field: FieldInfo) -> str:
-    limit = limits(field)
-    unit = (field.json_schema_extra or {}).get("unit", "") if isinstance(field.json_schema_extra, dict) else ""
-    low, high = limit.get("ge", limit.get("gt")), limit.get("le", limit.get("lt"))
-    if low is not None and high is not None:
-        if "ge" in limit and "le" in limit:
-            return f"in {low:g}..{high:g} {unit}".rstrip()
-        left, right = "[" if "ge" in limit else "(", "]" if "le" in limit else ")"
-        return f"in {left}{low:g}, {high:g}{right} {unit}".rstrip()
-    sign = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
-    return " and ".join(f"{sign[k]} {v:g} {unit}".rstrip() for k, v in limit.items())
-
-
 def _floats(value: Any) -> list[float]:
     """The numbers in nested tuples, or in a table."""
     parts = value.values() if isinstance(value, Mapping) else value
     return [number for part in parts for number in (_floats(part) if isinstance(part, tuple) else (part,))]
 
 
-def _owner(cls: type[BaseModel] | None, path: Sequence[str]) -> type[BaseModel] | None:
-    for name in path:
-        field = cls.model_fields.get(name) if cls else None
-        options = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
-        cls = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
-    return cls
-
-
 def _unknown(path: str, name: str, record: Any) -> str:
     fields = sorted(type(record).model_fields) if isinstance(record, Record) else []
-    return f"{path} is not a field{_meant(name, fields)}; the fields there are {', '.join(fields) or 'none'}"
-
-
-def _meant(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f" (did you mean {close[0]}?)" if close else ""
+    return f"{path} is not a field{did_you_mean(name, fields)}; the fields there are {', '.join(fields) or 'none'}"
 
 
 def _refuse(sentence: str) -> Any:

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from aimco import rng
-from aimco.record import InputError, _meant
+from aimco.errors import did_you_mean
+from aimco.record import InputError
 
 LIMIT = 60_000
 FILES = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
@@ -93,7 +94,7 @@ def load(name: str, *, data_dir: str | os.PathLike[str] | None = None, seed: int
         (1, 8, 8)
     """
     if name not in names():
-        raise InputError(f"task {str(name)!r} is unknown{_meant(str(name), names())}; the tasks are {', '.join(names())}")
+        raise InputError(f"task {str(name)!r} is unknown{did_you_mean(str(name), names())}; the tasks are {', '.join(names())}")
     if not _is_whole(seed):
         raise InputError(f"seed must be a whole number, got {seed!r}; give for example 0")
     if limit is not None and not (_is_whole(limit) and 1 <= limit <= LIMIT):

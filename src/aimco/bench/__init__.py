@@ -16,7 +16,8 @@ from aimco.bench.costs import cost
 from aimco.bench.spikes import rbm
 from aimco.bench.timing import OnCase
 from aimco.bench.training import train, variants
-from aimco.record import InputError, _meant
+from aimco.errors import did_you_mean
+from aimco.record import InputError
 
 NAMES: dict[str, Callable[[OnCase], list[dict[str, Any]]]] = {
     "pulse": pulse,
@@ -41,7 +42,7 @@ def run(name: str, on_case: OnCase | None = None, *, peer: str | None = None) ->
         InputError: no benchmark of this name, or no peer of it in an environment of its own.
     """
     if name not in NAMES:
-        raise InputError(f"benchmark {name!r} is unknown{_meant(name, list(NAMES))}; the benchmarks are {', '.join(NAMES)}")
+        raise InputError(f"benchmark {name!r} is unknown{did_you_mean(name, list(NAMES))}; the benchmarks are {', '.join(NAMES)}")
     if peer is not None and name != "rbm":
         raise InputError(f"peer must be left out for {name}, got {peer}; rbm alone has one in an environment of its own")
     work = NAMES[name] if peer is None else functools.partial(rbm, peer=peer)

@@ -13,11 +13,10 @@ from pydantic import Field
 from aimco.arrays.pulses import Pulses
 from aimco.cost.latency import Cut
 from aimco.design import Design
-from aimco.ledger import Counts, Work
+from aimco.ledger import Ledgers, Work
 from aimco.record import InputError, Record
 
-Ledgers = Mapping[str, Mapping[str, Counts]]
-Shapes = Mapping[str, Mapping[str, tuple[int, int]]]
+Shapes = Mapping[str, Mapping[str, tuple[int, ...]]]
 ASSUMED = "assumed: as measured on MNIST with the device rpu"
 _FREE: dict[str, Any] = {"ge": 0, "allow_inf_nan": False}
 

@@ -122,18 +122,3 @@ def conversion_s(periphery: Periphery, technology: Technology) -> float:
             technology.need("clock_Hz", f"an ADC of kind {periphery.adc.kind} without rate_Hz")
         return 0.0
     return steps(periphery.adc.kind, periphery.adc.bits) / technology.clock_Hz
-
-
-def vector_s(periphery: Periphery, technology: Technology, *, pipelined: bool = True) -> float:
-    """Time in which an array multiplies one vector, s.
-
-    Every input cycle reads the array and ends in a conversion of every line. The k lines of an ADC take turns: the array is read again
-    for each, or, where adc.rate_Hz is given, read once and held.
-        read = cycles read_s, convert = input cycles k conversion_s.
-
-    Args:
-        pipelined: converters work while the array reads the next: the longer of the two; their sum where not.
-    """
-    read = array_reads(periphery) * periphery.read_s
-    convert = input_cycles(periphery) * periphery.adc.lines * conversion_s(periphery, technology)
-    return max(read, convert) if pipelined else read + convert

@@ -23,21 +23,23 @@ _TINY = 1e-300  # what nothing is divided by
 
 @dataclass(frozen=True)
 class Cut:
-    """A matrix over down x across arrays, each of rows x columns (on average)."""
+    """A matrix over down x across arrays, each of rows x columns (on average); or several such matrices that work at once."""
 
     rows: float
     columns: float
     down: int
     across: int
+    groups: int = 1
 
     @functools.cached_property
     def arrays(self) -> int:
-        return self.down * self.across
+        return self.down * self.across * self.groups
 
     @classmethod
-    def of(cls, design: Design, rows: int, columns: int) -> Cut:
+    def of(cls, design: Design, rows: int, columns: int, groups: int = 1) -> Cut:
+        """Of one matrix of a layer, or of those of its groups, which are alike."""
         down, across = (max(ceil(n / most), 1) for n, most in ((rows, design.array.rows), (columns, design.array.cols)))
-        return cls(rows / down, columns / across, down, across)
+        return cls(rows / down, columns / across, down, across, groups)
 
 
 @dataclass(frozen=True)
@@ -132,17 +134,22 @@ def partial_sums(cut: Cut, counts: Mapping[str, Any], pulses: Any) -> Any:
     share = back / _larger(forward + back, _TINY)
     added = (1 - share) * (cut.down - 1) / cut.down + share * (cut.across - 1) / cut.across
     most = counts.get("adc", 0) / pulses * (2 * (pulses - 1) + added)
-    return -_larger(-most, -counts.get("digital_ops", 0))  # the smaller
+    return _smaller(most, counts.get("digital_ops", 0))
 
 
 def moved(cut: Cut, counts: Mapping[str, Any]) -> Any:
     """Values that come from a buffer, once for all arrays that take them, or go to one: those of every vector where not counted."""
     if "moved" in counts:
         return counts["moved"]
-    vectors = (counts.get("mvm", 0) + counts.get("mvm_t", 0)) / cut.arrays
+    vectors = (counts.get("mvm", 0) + counts.get("mvm_t", 0)) / (cut.down * cut.across)
     return vectors * (cut.rows * cut.down + cut.columns * cut.across)
 
 
 def _larger(a: Any, b: Any) -> Any:
     """The larger of two numbers, or of each pair."""
     return np.maximum(a, b) if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else max(a, b)
+
+
+def _smaller(a: Any, b: Any) -> Any:
+    """The smaller of two numbers, or of each pair."""
+    return np.minimum(a, b) if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else min(a, b)

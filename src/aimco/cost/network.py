@@ -203,7 +203,8 @@ def _read(design: Design, s: Shape, vectors: float, driven: int, converted: int)
 
 def _updated(design: Design, s: Shape, work: Work, busy: Activity) -> Counts:
     """Updates and transfers of one sample. A transfer is of one row, and so of the arrays side by side that hold it."""
-    cut, pulses, one_row = Cut.of(design, s.rows, s.columns), design.periphery.pulses, Cut.of(design, s.rows, s.columns).across
+    cut, pulses = Cut.of(design, s.rows, s.columns), design.periphery.pulses
+    one_row = cut.across
     trains = (work.updates + work.row_updates) * cut.arrays
     updates = trains + work.rows_pulsed * one_row + work.all_pulsed * cut.arrays
     scaled = trains * (cut.rows + cut.columns) if pulses.update_management or pulses.update_bl_management else 0

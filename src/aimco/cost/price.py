@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil, inf
+from math import ceil, inf, prod
 from typing import Any, Literal
 
 import numpy as np
@@ -159,7 +159,7 @@ def price(
     is half-selected; where pulses coincide nothing is, and none is where transistors select a cell (`Cell.transistors`, or select_V of the
     technology). A device that is programmed or reset half-selects the rest of its row and column (the V/2 scheme, device by device).
     Matrices work one after the other; the pieces of one matrix cut over several arrays work at once. Time, s:
-        reads of arrays for mvm + mvm_t and adc conversions, at once or not (`converters.vector_s`) + slots pulse_s
+        reads of arrays for mvm + mvm_t and adc conversions, at once or not (`latency.Pace`) + slots pulse_s
             + program_rounds rows (pulse_s + read_s) + digital_ops / digital_per_s + moved / moved_per_s + settle_s + spiking_s
     as `latency.Pace.seconds` has them.
     A read of a single row is a vector like any other, already among mvm. Where a technology has an adder behind each ADC
@@ -169,8 +169,9 @@ def price(
 
     Args:
         design: device, periphery and technology. counts: layer -> array -> ledger of one ensemble member.
-        samples: samples counted. shapes: layer -> array -> (rows, columns) of the whole matrix, for the area and the
-            lengths of lines; without one, an array has neither area nor line energy nor programming time.
+        samples: samples counted. shapes: layer -> array -> (rows, columns) of the whole matrix, and the groups of a layer that has a
+            matrix for each, which work at once; for the area and the lengths of lines: without one, an array has neither area nor line
+            energy nor programming time.
         pipelined: whether converters work while the array reads on. both_sides: whether there are converters for transposed reads.
 
     Returns:
@@ -190,11 +191,11 @@ def price(
     arrays: dict[str, int] = {}
     for layer, ledgers in counts.items():
         for name, ledger in ledgers.items():
-            rows, columns = (shapes or {}).get(layer, {}).get(name, (0, 0))
-            one = _Matrix(design, technology, layer, _numbers(ledger), Cut.of(design, rows, columns), pace, both_sides)
+            shape = (shapes or {}).get(layer, {}).get(name, (0, 0))
+            one = _Matrix(design, technology, layer, _numbers(ledger), Cut.of(design, *shape), pace, both_sides)
             items += [*one.energies(), *one.times(), *one.areas()]
             arrays[layer] = arrays.get(layer, 0) + one.cut.arrays
-            cells, places = cells + rows * columns, places + one.cut.arrays * design.array.rows * design.array.cols
+            cells, places = cells + prod(shape), places + one.cut.arrays * design.array.rows * design.array.cols
     seconds = sum((item.latency_s for item in items), 0.0)
     static = [Item(layer, "hold", "leakage", "static", n * technology.array_static_W * seconds) for layer, n in arrays.items()]
     items += static

@@ -73,7 +73,6 @@ class Rule(Kinded):
 
     def mvm(self, arrays: Mapping[str, AnalogMatrix], state: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         """Outputs of the layer, y = x W, with W the sum of the shares."""
-
         parts = []
         for name, share in self.shares().items():
             signs = self.signs(state, name)
@@ -82,7 +81,6 @@ class Rule(Kinded):
 
     def mvm_t(self, arrays: Mapping[str, AnalogMatrix], state: Mapping[str, torch.Tensor], d: torch.Tensor) -> torch.Tensor:
         """Errors at the inputs of the layer, z = d W^T."""
-
         parts = []
         for name, share in self.shares().items():
             signs, z = self.signs(state, name), arrays[name].read("mvm_t", d)
@@ -91,7 +89,6 @@ class Rule(Kinded):
 
     def stored(self, arrays: Mapping[str, AnalogMatrix], state: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The weights of the layer, (E, rows, columns), the sum of the shares: for tests and plots."""
-
         parts = []
         for name, share in self.shares().items():
             signs, weights = self.signs(state, name), arrays[name].weights

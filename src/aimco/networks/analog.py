@@ -98,12 +98,7 @@ class AnalogLayer(WeightsInArrays):
     def read_t(self, d: torch.Tensor) -> torch.Tensor:
         """Errors at the inputs (E, B, inputs) of errors at the outputs."""
         d = d if self.scale is None else d * self.scale
-        z = (
-            self.rule.mvm_t(self.matrices, self.rule_state, d)
-            if self.matrices
-            else torch.bmm(d, self.layout.as_matrix(self.weight).transpose(1, 2))
-        )
-        return z[..., : self.inputs]
+        return self.read_back(d) if self.matrices else torch.bmm(d, self.layout.as_matrix(self.weight).transpose(1, 2))
 
     # updates
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from aimco.networks.arguments import on_cpu, share, whole
+from aimco.networks.arguments import flag, on_cpu, share, whole
 from aimco.networks.layout import place
 from aimco.networks.linear import Linear
 from aimco.record import InputError
@@ -62,18 +62,23 @@ class MultiheadAttention(nn.Module):
         on_cpu(device, dtype)
         self.embed_dim, self.num_heads = whole("embed_dim", embed_dim), whole("num_heads", num_heads)
         if self.embed_dim % self.num_heads:
-            raise InputError(f"num_heads must divide embed_dim, got {num_heads} for {embed_dim}")
-        self.dropout, self.add_zero_attn, self.batch_first = share("dropout", dropout), bool(add_zero_attn), bool(batch_first)
-        self.kdim, self.vdim = (embed_dim if size is None else whole(n, size) for n, size in (("kdim", kdim), ("vdim", vdim)))
+            raise InputError(f"num_heads must divide embed_dim, got {self.num_heads} for {self.embed_dim}")
+        self.dropout, self.add_zero_attn, self.batch_first = (
+            share("dropout", dropout),
+            flag("add_zero_attn", add_zero_attn),
+            flag("batch_first", batch_first),
+        )
+        self.kdim, self.vdim = (self.embed_dim if size is None else whole(n, size) for n, size in (("kdim", kdim), ("vdim", vdim)))
         name, seeds = place("attention", name, seed, None)
 
         def projection(what: str, inputs: int) -> Linear:
-            return Linear(inputs, embed_dim, bias, design=design, name=f"{name} {what}", seeds=seeds)
+            return Linear(inputs, self.embed_dim, bias, design=design, name=f"{name} {what}", seeds=seeds)
 
-        self.q_proj, self.k_proj = projection("q", embed_dim), projection("k", self.kdim)
-        self.v_proj, self.out_proj = projection("v", self.vdim), projection("out", embed_dim)
+        self.q_proj, self.k_proj = projection("q", self.embed_dim), projection("k", self.kdim)
+        self.v_proj, self.out_proj = projection("v", self.vdim), projection("out", self.embed_dim)
+        learned = flag("add_bias_kv", add_bias_kv)
         self.bias_k, self.bias_v = (
-            nn.Parameter(nn.init.xavier_normal_(torch.empty(1, 1, embed_dim))) if add_bias_kv else None for _ in range(2)
+            nn.Parameter(nn.init.xavier_normal_(torch.empty(1, 1, self.embed_dim))) if learned else None for _ in range(2)
         )
 
     def forward(
@@ -188,7 +193,8 @@ class Embedding(Linear):
         if one_hot is not True:
             raise InputError("one_hot must be True for an embedding in an array, every row read by a vector; or take torch.nn.Embedding")
         self.num_embeddings, self.embedding_dim = whole("num_embeddings", num_embeddings), whole("embedding_dim", embedding_dim)
-        super().__init__(num_embeddings, embedding_dim, False, design=design, name=name or "embedding", seed=seed)
+        name, seeds = place("embedding", name, seed, None)
+        super().__init__(self.num_embeddings, self.embedding_dim, False, design=design, name=name, seeds=seeds)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.is_floating_point() or x.is_complex() or (x.numel() and not 0 <= int(x.min()) <= int(x.max()) < self.inputs):

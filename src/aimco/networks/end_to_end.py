@@ -24,7 +24,7 @@ from aimco.record import PathError
 _SETTLED = math.log(1000)  # time constants until .1 % of the way is left
 _POWER_STEPS = 30  # of the iteration for the slowest mode
 _COUNTED = ("settles", "source_drives", "dissipated_W")
-_TIMING = ("settle_s", "timed", "point_s", "found_at")  # seconds so far, of so many operating points; time of one, found after so many
+_TIMING = ("settle_s", "point_s", "found_at")  # seconds so far; time of one operating point, found when there were so many
 _FIND_EVERY = 1000  # operating points between two looks at the slowest mode
 _LEAST_G = 1e-6  # of the largest conductance, that ideal moves leave
 
@@ -131,6 +131,7 @@ class EndToEnd(Resistive):
         return volts + sigma * z.to(volts.dtype)
 
     def relax(self, driven, fixed, injected=None, start=None):
+        self._look()
         settled = super().relax(driven, fixed, injected, start)
         phases = len(settled.outputs) // len(driven)
         if settled.power is None:
@@ -143,16 +144,24 @@ class EndToEnd(Resistive):
 
     @torch.no_grad()
     def learn_at_once(self, x, target, beta, steps, *, centred=True):
+        self._look()
         phases, of_sources = 2 + centred, self.of_sources(x)
         learned = super().learn_at_once(x, target, beta, steps, centred=centred)
         self._settled(phases * len(x), learned.power + phases * of_sources)
         return learned
 
     def _settled(self, points: int, power: float) -> None:
-        """Into the ledger: operating points, and their power, W."""
-        drives = points * self.conductances[0].shape[0]
-        for name, amount in zip(_COUNTED, (points, drives, power), strict=True):
+        """Into the ledger: operating points, their power, W, and their time as the circuit last had it."""
+        drives, seconds = points * self.conductances[0].shape[0], points * self._ledger["point_s"]
+        for name, amount in zip((*_COUNTED, "settle_s"), (points, drives, power, seconds), strict=True):
             self._ledger[name] += amount
+
+    def _look(self) -> None:
+        """Find the time of an operating point of the circuit as it is; it moves little while conductances do, and holds for a while."""
+        ledger = self._ledger
+        if not ledger["point_s"] or float(ledger["settles"] - ledger["found_at"]) >= _FIND_EVERY:
+            ledger["point_s"].fill_(self.settle_s)
+            ledger["found_at"].copy_(ledger["settles"])
 
     @torch.no_grad()
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -199,29 +208,14 @@ class EndToEnd(Resistive):
 
     @property
     def counts(self):
-        settles, drives, watts = (float(self._ledger[name]) for name in _COUNTED)
-        circuit = Counts(settles=int(settles), source_drives=int(drives), dissipated_W=watts, settle_s=self._settling())
+        settles, drives, watts, seconds = (float(self._ledger[name]) for name in (*_COUNTED, "settle_s"))
+        circuit = Counts(settles=int(settles), source_drives=int(drives), dissipated_W=watts, settle_s=seconds)
         circuit.add(amplified=int(settles) * sum(g.shape[1] for g in self.conductances[:-1]))
         return {name: Counts() for name in self.shapes} | super().counts | {"circuit": circuit}
 
     @property
     def timed(self):
-        return super().timed | {"circuit": {"settle_s": self._settling()}}
-
-    def _settling(self) -> float:
-        """Seconds of all operating points so far: those since it was last asked take as long as the circuit then does.
-
-        The slowest mode moves little while conductances do, and is found anew after `_FIND_EVERY` operating points.
-        """
-        ledger = self._ledger
-        settles, new = float(ledger["settles"]), float(ledger["settles"] - ledger["timed"])
-        if new:
-            if not ledger["point_s"] or settles - float(ledger["found_at"]) >= _FIND_EVERY:
-                ledger["point_s"].fill_(self.settle_s)
-                ledger["found_at"].fill_(settles)
-            ledger["settle_s"] += new * ledger["point_s"]
-            ledger["timed"].fill_(settles)
-        return float(ledger["settle_s"])
+        return super().timed | {"circuit": {"settle_s": float(self._ledger["settle_s"])}}
 
     @property
     def settle_s(self) -> float:
@@ -244,8 +238,8 @@ class EndToEnd(Resistive):
 
     def set_extra_state(self, state):
         super().set_extra_state(state)
-        for name, tensor in state["ledger"].items():
-            self._ledger[name].copy_(tensor)
+        for name, own in self._ledger.items():
+            own.copy_(state["ledger"][name])
         if self.matrices:
             self._take()
 

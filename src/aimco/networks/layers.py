@@ -30,8 +30,8 @@ class Arrays(nn.Module):
         return {name: matrix.counts for name, matrix in self.matrices.items()}
 
     @property
-    def shapes(self) -> dict[str, tuple[int, int]]:
-        """Rows and columns of each array."""
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Rows and columns of each array, and its groups where it is a matrix for each of several."""
         return {name: matrix.shape[1:] for name, matrix in self.matrices.items()}
 
     @property

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import collections
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from aimco.networks.arguments import index, shown
 from aimco.record import InputError
 
 _built: collections.Counter[tuple[Any, ...]] = collections.Counter()  # layers without a name so far, by kind and seeds
@@ -56,6 +57,24 @@ class Layout:
         return shaped[0] if shaped.shape[0] == 1 else shaped
 
 
+def _seeds(seeds: Any) -> tuple[int, ...]:
+    """Seeds of the members of an ensemble, at least one."""
+    try:
+        given = () if isinstance(seeds, str | bytes | Mapping | Set) else tuple(seeds)
+    except TypeError:
+        given = ()
+    if not given:
+        raise InputError(f"seeds must be whole numbers, one for each ensemble member, got {shown(seeds)}")
+    return tuple(map(_seed, given))
+
+
+def _seed(seed: Any) -> int:
+    number = index(seed)
+    if number is None or not -(2**63) <= number < 2**64:
+        raise InputError(f"seeds must be whole numbers of at most 64 bits, got {shown(seed)}")
+    return number
+
+
 def place(kind: str, name: str | None, seed: int | None, seeds: Sequence[int] | None) -> tuple[str, tuple[int, ...]]:
     """Name and seeds of a layer that is being built: what its devices, first weights and noise follow from.
 
@@ -64,15 +83,11 @@ def place(kind: str, name: str | None, seed: int | None, seeds: Sequence[int] | 
     """
     if seed is not None and seeds is not None:
         raise InputError("seed and seeds must not be given together: seeds has one for each ensemble member")
-    if seeds is not None and (isinstance(seeds, str) or not isinstance(seeds, Iterable) or not len(tuple(seeds))):
-        raise InputError(f"seeds must be whole numbers, one for each ensemble member, got {seeds!r}")
+    if name is not None and (not isinstance(name, str) or not name):
+        raise InputError(f"name must be a text of at least one letter, got {shown(name)}")
     if seed is None and seeds is None:
         return name or kind, (int(torch.randint(2**62, ())),)
-    given = [seed] if seeds is None else list(seeds)
-    for one in given:
-        if isinstance(one, bool) or not hasattr(one, "__index__") or not -(2**63) <= int(one) < 2**64:  # pyright: ignore[reportArgumentType]
-            raise InputError(f"seeds must be whole numbers of at most 64 bits, got {one!r}")
-    made = tuple(int(one) for one in given)  # pyright: ignore[reportArgumentType]
+    made = (_seed(seed),) if seeds is None else _seeds(seeds)
     if name is None:
         name = f"{kind} {_built[kind, made]}"
         _built[kind, made] += 1

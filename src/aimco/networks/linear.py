@@ -49,7 +49,7 @@ class Linear(AnalogLayer):
     ) -> None:
         on_cpu(device, dtype)
         self.in_features, self.out_features = whole("in_features", in_features), whole("out_features", out_features)
-        super().__init__(Layout(in_features, out_features), bias, design, *place("linear", name, seed, seeds))
+        super().__init__(Layout(self.in_features, self.out_features), bias, design, *place("linear", name, seed, seeds))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.ndim == 0 or x.shape[-1] != self.inputs or (self.members > 1 and (x.ndim < 2 or x.shape[0] != self.members)):

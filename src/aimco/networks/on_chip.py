@@ -157,12 +157,16 @@ class OnChip(Arrays):
         visible, hidden = (int(n) for n in self.machine.events[0])
         units = self.machine.visible + self.hidden
         ran = Counts(blif_spikes=visible, lif_spikes=hidden, synaptic_ops=visible * self.hidden + hidden * self.machine.visible)
-        ran.add(walk_steps=self.machine.steps * self.machine.over.clocks * units, spiking_s=self.machine.steps * self.record.dt_s)
+        ran.add(walk_steps=self.machine.steps * self.machine.over.clocks * units, spiking_s=self._spiking_s)
         return {"W": Counts()} | super().counts | {"neurons": ran}
 
     @property
     def timed(self):
-        return super().timed | {"neurons": {"spiking_s": self.machine.steps * self.record.dt_s}}
+        return super().timed | {"neurons": {"spiking_s": self._spiking_s}}
+
+    @property
+    def _spiking_s(self) -> float:
+        return self.machine.steps * self.record.dt_s
 
     def notes(self, member=0):
         return [
@@ -171,14 +175,17 @@ class OnChip(Arrays):
         ]
 
     def get_extra_state(self):
-        machine = self.machine
-        own = {"tiles": machine.tiles, "threshold": machine.threshold, "events": machine.events, **machine.state}
-        saved = {name: torch.from_numpy(array.copy()) for name, array in own.items()} | {"steps": torch.tensor(machine.steps)}
+        saved = {name: torch.from_numpy(array.copy()) for name, array in self._held().items()} | {"steps": torch.tensor(self.machine.steps)}
         return super().get_extra_state() | {"machine": saved, "rule": {n: t.clone() for n, t in self.rule_state.items()}}
 
     def set_extra_state(self, state):
         super().set_extra_state(state)
-        machine, saved = self.machine, state["machine"]
-        machine.steps = int(saved["steps"])
-        for name, array in {"tiles": machine.tiles, "threshold": machine.threshold, "events": machine.events, **machine.state}.items():
+        saved = state["machine"]
+        self.machine.steps = int(saved["steps"])
+        for name, array in self._held().items():
             array[:] = saved[name].numpy()
+
+    def _held(self) -> dict[str, np.ndarray]:
+        """Everything that the machine holds and changes."""
+        machine = self.machine
+        return {"tiles": machine.tiles, "threshold": machine.threshold, "events": machine.events, **machine.state}

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from aimco.networks.analog import AnalogLayer
-from aimco.networks.arguments import on_cpu, one_of, share, whole
+from aimco.networks.arguments import flag, on_cpu, one_of, share, whole
 from aimco.networks.layout import Layout, place
 from aimco.record import InputError
 
@@ -73,17 +73,18 @@ class Recurrent(nn.Module):
     ) -> None:
         super().__init__()
         on_cpu(device, dtype)
-        if proj_size:
+        if whole("proj_size", proj_size, 0):
             raise InputError("proj_size must be 0: projected states are not held in arrays; put an aimco.nn.Linear after the layer")
         self.input_size, self.hidden_size = whole("input_size", input_size), whole("hidden_size", hidden_size)
-        self.num_layers, self.batch_first, self.bidirectional = whole("num_layers", num_layers), bool(batch_first), bool(bidirectional)
-        self.dropout, self.bias = share("dropout", dropout), bool(bias)
+        self.num_layers, self.dropout = whole("num_layers", num_layers), share("dropout", dropout)
+        self.bias, self.batch_first = flag("bias", bias), flag("batch_first", batch_first)
+        self.bidirectional = flag("bidirectional", bidirectional)
         self.name, self.seeds = place(type(self).__name__.lower(), name, seed, seeds)
         for layer in range(self.num_layers):
-            inputs = input_size if layer == 0 else hidden_size * self.directions
+            inputs = self.input_size if layer == 0 else self.hidden_size * self.directions
             for end in self._ends(layer):
-                for what, size in (("ih", inputs), ("hh", hidden_size)) if self.parted else (("", inputs + hidden_size),):
-                    layout = Layout(size, self.gates * hidden_size, limit=1 / math.sqrt(hidden_size))
+                for what, size in (("ih", inputs), ("hh", self.hidden_size)) if self.parted else (("", inputs + self.hidden_size),):
+                    layout = Layout(size, self.gates * self.hidden_size, limit=1 / math.sqrt(self.hidden_size))
                     place_ = f"{what}_{end}".lstrip("_")
                     self.add_module(place_, Matrix(layout, bias, design, f"{self.name} {place_}", self.seeds))
 

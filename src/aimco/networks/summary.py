@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -82,7 +84,7 @@ def summary(model: nn.Module) -> Summary:
         [15]
     """
     rows = [_row(name or "(itself)", layer, n, m) for name, layer in analog_layers(model).items() for n, m in layer.matrices.items()]
-    held = {id(p) for m in model.modules() if isinstance(m, AnalogLayer) for p in m._in_arrays().values()}
+    held = {id(p) for m in model.modules() if isinstance(m, AnalogLayer) for p in m.in_arrays().values()}
     return Summary(rows, sum(p.numel() for p in model.parameters() if id(p) not in held))
 
 
@@ -91,9 +93,8 @@ def _row(name: str, layer: Arrays, what: str, matrix: AnalogMatrix) -> Row:
     counts, tile = matrix.counts, matrix.tiles[0][0]
     periphery, device = tile.periphery, tile.crossbar.device
     pulses = sum(float(np.sum(np.asarray(counts.get(n, 0)) * np.ones(members))) for n in ("coincidences", "program_pulses"))
-    lines = sum(r.stop - r.start for r in matrix.row_spans), sum(c.stop - c.start for c in matrix.column_spans)
-    dacs = lines[0] * len(matrix.column_spans) // periphery.dac.lines
-    adcs = lines[1] * len(matrix.row_spans) // periphery.adc.lines
+    dacs = _shared(matrix.row_spans, periphery.dac.lines) * len(matrix.column_spans)
+    adcs = _shared(matrix.column_spans, periphery.adc.lines) * len(matrix.row_spans)
     return Row(
         layer=name,
         kind=type(layer).__name__,
@@ -107,6 +108,11 @@ def _row(name: str, layer: Arrays, what: str, matrix: AnalogMatrix) -> Row:
         pulses=pulses / (members * rows * columns * len(tile.crossbars)),
         converters=f"{dacs} {_bits(periphery.dac)} DACs, {adcs} {_bits(periphery.adc)} ADCs",
     )
+
+
+def _shared(spans: Sequence[slice], lines: int) -> int:
+    """Converters on one side of arrays over these spans, where so many lines of an array share one."""
+    return sum(ceil((span.stop - span.start) / lines) for span in spans)
 
 
 def _bits(converter: Any) -> str:

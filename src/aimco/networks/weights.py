@@ -10,12 +10,15 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from aimco import rng
 from aimco.ensemble import per_member
+from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
+from aimco.networks.arguments import flag
 from aimco.networks.handle import AnalogParameter, Role
 from aimco.networks.layers import Arrays
 from aimco.networks.layout import Layout
@@ -37,10 +40,12 @@ class WeightsInArrays(Arrays):
         super().__init__()
         if not all(hasattr(design, part) for part in (*_PARTS, "network")):
             raise InputError(f"design must be an aimco.Design, got {type(design).__name__}")
+        if design.rule.network is not None:
+            raise InputError(f"rule.kind must be a rule of layers, got {design.rule.kind}, which teaches a {design.rule.network} network")
         self.layout, self.rule, self.name, self.seeds = layout, design.rule, name, tuple(seeds)
         self.members, self.arrays = len(self.seeds), len(self.seeds) * layout.groups  # ensemble members; matrices beside each other
         self.inputs, self.outputs = layout.inputs, layout.outputs
-        bias = bool(bias) and design.network.bias != "none"
+        bias = flag("bias", bias) and design.network.bias != "none"
         self.learns_scale = design.network.output_scale == "learned"
         self.bias_row = bias and design.network.bias == "array" and bool(self.rule.arrays())
         limit = 1 / math.sqrt(layout.inputs) if layout.limit is None else layout.limit
@@ -104,6 +109,31 @@ class WeightsInArrays(Arrays):
             return None
         top = per_member(design.cell.weight_max, self.members)
         return nn.Parameter(torch.from_numpy(limit / (_FILL * top)).float()[:, None, None], requires_grad=False)
+
+    # ledgers: those of the matrices of all groups are one, for each member
+
+    @property
+    def counts(self):
+        return {name: Counts(self._of_members(own)) for name, own in super().counts.items()}
+
+    @property
+    def timed(self):
+        return {name: self._of_members(own) for name, own in super().timed.items()}
+
+    @property
+    def shapes(self):
+        groups = self.layout.groups
+        return {name: shape if groups == 1 else (*shape, groups) for name, shape in super().shapes.items()}
+
+    def hold(self, seconds):
+        super().hold(np.repeat(seconds, self.layout.groups) if np.ndim(seconds) and self.layout.groups > 1 else seconds)
+
+    def _of_members(self, counts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Amounts of each ensemble member, of those of each matrix (E groups,), or of all matrices alike."""
+        groups = self.layout.groups
+        if groups == 1:
+            return counts
+        return {n: np.reshape(v, (-1, groups)).sum(1) if np.ndim(v) else v * groups for n, v in counts.items()}
 
     # shapes: matrices are (E groups, rows, columns), torch's weights (E, outputs, inputs, kernel), without E for one member
 
@@ -248,17 +278,18 @@ class WeightsInArrays(Arrays):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         if not self.matrices:
             destination.pop(f"{prefix}_extra_state")
-        for role, parameter in self._in_arrays().items():
+        for role, parameter in self.in_arrays().items():
             destination[prefix + role] = parameter if keep_vars else parameter.values()
 
-    def _in_arrays(self) -> dict[str, AnalogParameter]:
+    def in_arrays(self) -> dict[str, AnalogParameter]:
+        """Weight and bias, so far as they are in arrays."""
         return {n: p for n, p in self._parameters.items() if isinstance(p, AnalogParameter)}
 
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Any], prefix: str, local_metadata: Any, strict: bool, missing: Any, unexpected: Any, errors: Any
     ) -> None:
         """Arrays go on where they were saved; weights and biases of a digital layer are written into them."""
-        extra, roles = f"{prefix}_extra_state", self._in_arrays()
+        extra, roles = f"{prefix}_extra_state", self.in_arrays()
         rest = {k: v for k, v in state_dict.items() if k.removeprefix(prefix) not in roles}
         lacking: list[str] = []
         super()._load_from_state_dict(rest, prefix, local_metadata, strict, lacking, unexpected, errors)

@@ -16,8 +16,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from aimco.design import Design
+from aimco.errors import did_you_mean
 from aimco.evaluation import evaluate_many
-from aimco.record import InputError, _meant
+from aimco.record import InputError
 from aimco.tasks import Task, load
 
 OnStep = Callable[[str, float], None]
@@ -45,7 +46,8 @@ class Row:
         why: Why a row has a limit, why a published figure has no verdict, or why it is not reproduced.
 
     Raises:
-        ValueError: A row has a verdict without one figure to compare with, or a limit or a missing verdict without a reason.
+        ValueError: A tolerance is negative; or a row has a verdict without one figure to compare with, or a limit or a missing verdict
+            without a reason.
     """
 
     row: str
@@ -60,6 +62,8 @@ class Row:
     def __post_init__(self) -> None:
         if self.published is not None and self.expected is not None:
             raise ValueError(f"{self.row}: a figure is published or expected, not both")
+        if self.tolerance is not None and not self.tolerance >= 0:
+            raise ValueError(f"{self.row}: a tolerance is at least 0, got {self.tolerance}")
         if self.tolerance is not None and self._wanted is None:
             raise ValueError(f"{self.row}: a tolerance needs a published or an expected figure")
         if self.limit and (self.tolerance is None or not self.why):
@@ -146,7 +150,7 @@ def module(name: str) -> Any:
         InputError: no reference of this name.
     """
     if name not in names():
-        raise InputError(f"reference {name!r} is unknown{_meant(name, names())}; the references are {', '.join(names())}")
+        raise InputError(f"reference {name!r} is unknown{did_you_mean(name, names())}; the references are {', '.join(names())}")
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
 

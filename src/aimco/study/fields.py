@@ -8,7 +8,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from aimco.design import Design
-from aimco.record import InputError, Kinded, Listed, _meant
+from aimco.errors import did_you_mean
+from aimco.record import InputError, Kinded, Listed
 
 
 def annotation(data: Mapping[str, Any], path: str) -> Any:
@@ -34,7 +35,7 @@ def _type(owner: Any, node: Any, name: str, path: str) -> Any:
             return owner.model_fields[name].annotation
         fields = sorted(owner.model_fields)
         where = f" of {node['kind']}" if isinstance(node, Mapping) and "kind" in node else ""
-        raise InputError(f"{path} is not a field{where}{_meant(name, fields)}; the fields there are {', '.join(fields)}")
+        raise InputError(f"{path} is not a field{where}{did_you_mean(name, fields)}; the fields there are {', '.join(fields)}")
     if getattr(owner, "__origin__", None) is dict:
         return get_args(owner)[1]
     raise InputError(f"{path} is not a field; {path.rpartition('.')[0]} holds no fields")

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aimco.design import Design
+from aimco.errors import did_you_mean
 from aimco.learning import Rule
 from aimco.learning.tiki_taka_v2 import TikiTakaV2
-from aimco.record import InputError, _meant
+from aimco.record import InputError
 
 STEP, BOUND = 0.001, 0.6  # of a weight: the near-ideal device has 2 BOUND / STEP = 1200 states
 _HALF_RANGE, _READ_VOLTAGE = 1e-6, 0.2  # S, V: their size has no effect on accuracy
@@ -73,6 +74,9 @@ SWEEPS = (
 _FAST = Sweep("fast_retention", "retention of gradients", "samples", _NEVER, (3e4, 1e4, 3e3, 1e3, 300.0, 100.0, 30.0), quantity="retention")
 
 
+RESPONSES = ("linear-step", "constant-step", "soft-bounds")  # of near-ideal devices
+
+
 @dataclass(frozen=True)
 class Bench:
     """Network and schedule that a task is judged on.
@@ -80,8 +84,8 @@ class Bench:
     Args:
         hidden: sizes of the hidden layers. epochs, batch: schedule. lr: learning rate. last: epochs at the end whose mean accuracy counts.
         penalty: allowed, points, where none is given. seeds: where no number is given.
-        response: of the near-ideal device, the same for all rules: steps that fall by a tenth from mid-range to either bound, so that steps
-            of different size balance at a state.
+        response: one of RESPONSES, of the near-ideal device, the same for all rules. The first has steps that fall by a tenth from
+            mid-range to either bound, so that steps of different size balance at a state.
     """
 
     task: str
@@ -92,7 +96,11 @@ class Bench:
     last: int
     penalty: float
     seeds: int
-    response: str = "linear-step"
+    response: str = RESPONSES[0]
+
+    def __post_init__(self) -> None:
+        if self.response not in RESPONSES:
+            raise InputError(f"response must be one of {', '.join(RESPONSES)}, got {self.response!r}")
 
 
 BENCHES = (
@@ -105,7 +113,7 @@ def bench(task: str) -> Bench:
     """The bench of a task. Raises InputError for a task that has none."""
     known = {made.task: made for made in BENCHES}
     if task not in known:
-        raise InputError(f"task {task!r} has no requirements{_meant(task, list(known))}; the tasks that do are {', '.join(known)}")
+        raise InputError(f"task {task!r} has no requirements{did_you_mean(task, list(known))}; the tasks that do are {', '.join(known)}")
     return known[task]
 
 

@@ -16,9 +16,10 @@ import aimco
 from aimco import tasks
 from aimco.cost import Network, training
 from aimco.design import Design
+from aimco.errors import did_you_mean
 from aimco.evaluation import evaluate_many
 from aimco.learning.tiki_taka_v2 import TikiTakaV2
-from aimco.record import InputError, _meant, write_atomic
+from aimco.record import InputError, write_atomic
 from aimco.study.lines import BOUND, FAST_RULE, RESTING, STEP, Bench, Point, Sweep, bench, design, ideal, known_rule, sweeps, waits
 from aimco.study.specification import Answer, Derived, Finding, Joint
 from aimco.study.threshold import closer, penalty, threshold
@@ -69,9 +70,6 @@ class Runs:
         return found
 
 
-RESPONSES = ("linear-step", "constant-step", "soft-bounds")
-
-
 @dataclass(frozen=True)
 class Question:
     """What is asked.
@@ -81,8 +79,7 @@ class Question:
             the bench's when absent. data_dir: folder of the task's files. limit: use only the first training samples.
         seeds: of every point; the bench's when absent. only: keys of the lines, all when absent. near: keys and values, of lines not
             swept, of a near-ideal device that is not ideal there. out: folder that keeps finished sweeps.
-        bench: network and schedule; the task's when absent. response: of the near-ideal device of every rule, one of RESPONSES; the
-            bench's when absent.
+        bench: network and schedule; the task's when absent. response: of the near-ideal device of every rule; the bench's when absent.
     """
 
     rules: tuple[str, ...]
@@ -97,24 +94,27 @@ class Question:
     bench: Bench | None = None
     response: str | None = None
 
+    @property
+    def judged_on(self) -> Bench:
+        """The bench, with the response that is asked for. Raises InputError for a task without a bench or another response."""
+        made = self.bench or bench(self.task)
+        return made if self.response is None else replace(made, response=self.response)
+
     def check(self) -> None:
         """Refuse what cannot be asked: raises InputError."""
         if not self.rules:
             raise InputError("rule must name at least one learning rule, got none; give for example --rule sgd")
         for rule in self.rules:
             known_rule(rule)
-        if self.bench is None:
-            bench(self.task)
+        _ = self.judged_on
         if self.penalty is not None and not 0 < self.penalty <= 50:
             raise InputError(f"penalty must be in points of accuracy above 0 and at most 50, got {self.penalty:g}; give for example 0.3")
         if self.seeds is not None and not 1 <= self.seeds <= 100:
             raise InputError(f"seeds must be in 1..100, got {self.seeds}; 5 or more give useful intervals")
-        if self.response not in (None, *RESPONSES):
-            raise InputError(f"response must be one of {', '.join(RESPONSES)}, got {self.response!r}")
         known = {line.key for rule in self.rules for line in sweeps(known_rule(rule))}
         for key in (*self.only, *(key for key, _ in self.near)):
             if key not in known:
-                raise InputError(f"line must be one of {', '.join(sorted(known))}, got {key!r}{_meant(key, list(known))}")
+                raise InputError(f"line must be one of {', '.join(sorted(known))}, got {key!r}{did_you_mean(key, list(known))}")
         for key, value in self.near:
             if not 0 < value <= 1e12:
                 raise InputError(f"near {key} must be above 0 and at most 1e12, got {value:g}; leave it out for the ideal value")
@@ -130,8 +130,7 @@ def derive(question: Question, on_step: OnStep | None = None) -> Answer:
         question: what is asked. on_step: called with (what is running, fraction of all that is done).
     """
     question.check()
-    made = question.bench or bench(question.task)
-    made = made if question.response is None else replace(made, response=question.response)
+    made = question.judged_on
     task = tasks.load(question.task, data_dir=question.data_dir, limit=question.limit)
     near = dict(question.near)
     swept = {rule: [line for line in sweeps(known_rule(rule)) if line.key not in near] for rule in question.rules}

@@ -15,7 +15,8 @@ from pydantic import Field, field_validator, model_validator
 
 from aimco import tasks
 from aimco.design import Design
-from aimco.record import InputError, Record, _meant, at, read_toml
+from aimco.errors import did_you_mean
+from aimco.record import InputError, Record, at, read_toml
 from aimco.study import fields
 from aimco.study.axis import Axis, applies, flattened
 from aimco.study.checks import check_space, ordered
@@ -37,7 +38,7 @@ class Objective(Record):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in METRICS:
-            raise ValueError(f"must be a metric{_meant(name, list(METRICS))}, got {name!r}; the metrics are {', '.join(METRICS)}")
+            raise ValueError(f"must be a metric{did_you_mean(name, list(METRICS))}, got {name!r}; the metrics are {', '.join(METRICS)}")
         return name
 
     @property
@@ -134,13 +135,13 @@ class Study(Record):
     def _sound(self) -> Self:
         known = tasks.names()
         if self.task not in known:
-            raise at("task", f"must be a task{_meant(self.task, known)}, got {self.task!r}; the tasks are {', '.join(known)}")
+            raise at("task", f"must be a task{did_you_mean(self.task, known)}, got {self.task!r}; the tasks are {', '.join(known)}")
         for field, values in (("seeds", self.seeds), ("objectives", [o.name for o in self.objectives])):
             if len(set(values)) < len(values):
                 raise at(field, f"must differ from each other, got {list(values)}")
         for name in self.constraints:
             if name not in METRICS:
-                raise at(f"constraints.{name}", f"is not a metric{_meant(name, list(METRICS))}; the metrics are {', '.join(METRICS)}")
+                raise at(f"constraints.{name}", f"is not a metric{did_you_mean(name, list(METRICS))}; the metrics are {', '.join(METRICS)}")
         if self.pruning is not None:
             self._check_pruning()
         if not self.space:
