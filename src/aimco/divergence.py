@@ -22,15 +22,9 @@ class Diverged(InputError):
     """
 
     def __init__(self, epoch: int, error: NotFinite, design: Design, phase: str, samples: int) -> None:
-        self.note = f"training diverged in epoch {epoch}: {_what(error)}"
+        self.note = f"training diverged in epoch {epoch}: {error.what}"
         super().__init__(f"{self.note}; lower {' or '.join(_suspects(design))}")
         self.epoch, self.phase, self.samples = epoch, phase, samples
-
-
-def _what(error: NotFinite) -> str:
-    """What is not finite, without the operation that found it, which is one word before a colon, if it is told at all."""
-    where, colon, what = str(error).partition(": ")
-    return what if colon and " " not in where else str(error)
 
 
 def _suspects(design: Design) -> list[str]:

@@ -184,8 +184,9 @@ class InMemory(torch.optim.Optimizer):
                 if self.skip_non_finite:
                     return False
                 raise NotFinite(
+                    "InMemory.step",
                     f"{layer.title} has NaN or infinite inputs or gradients; nothing was pulsed; "
-                    "InMemory(..., skip_non_finite=True) skips such steps"
+                    "InMemory(..., skip_non_finite=True) skips such steps",
                 )
             seen = gradient
         return True

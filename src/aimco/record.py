@@ -28,8 +28,6 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from aimco.errors import InputError, PathError, at, did_you_mean, first_problem
-from aimco.errors import did_you_mean as _meant  # noqa: F401  # modules of devices import these two from here
-from aimco.errors import limits as limits
 from aimco.units import Unit
 
 

@@ -304,9 +304,9 @@ class Crossbar:
             Whether any device was off.
         """
         members, rows, _ = self.shape
-        given = self._blank().int() if self._disturbed is not None else torch.empty((members, rows, 0), dtype=torch.int32)
-        limits = np.ascontiguousarray(np.broadcast_to(limit.float().numpy().reshape(-1), members)), self.step.astype(np.float32)
-        sent, needed = self.sender.write(target, only, limits, rounds, most, self.done["applied"], self._laid(given).numpy())
+        given = torch.zeros(self.shape if self._disturbed is not None else (members, rows, 0), dtype=torch.int32)
+        accepted = np.ascontiguousarray(np.broadcast_to(limit.float().numpy().reshape(-1), members))
+        sent, needed = self.sender.write(target, only, accepted, (rounds, most), self.done["applied"], given)
         if self._disturbed is not None:
             self._disturbed.lines(self.state, given, np.arange(rows))
         self.note(program_pulses=sent, program_rounds=needed)

@@ -25,7 +25,19 @@ _PLACE = {"rows": 1, "columns": 2}
 
 
 class NotFinite(InputError):
-    """An argument holds a number that is not finite."""
+    """An argument holds a number that is not finite.
+
+    Args:
+        where: The operation.
+        what: The argument, what it must be and what it is.
+    """
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(where, what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}: {self.what}"
 
 
 def vectors(where: str, name: str, t: Any, shape: Shape, lines: Lines, batch: int | None = None) -> torch.Tensor:
@@ -109,7 +121,7 @@ def writes(where: str, target: Any, only: Any, shape: Shape) -> tuple[torch.Tens
 def finite(where: str, name: str, t: torch.Tensor) -> torch.Tensor:
     """A tensor of finite numbers; the sum tells, but for sums that are beyond the range themselves."""
     if not math.isfinite(t.sum().item()) and not bool(torch.isfinite(t).all()):
-        raise NotFinite(f"{where}: {name} must be finite, got {_first(t.detach().double().numpy(), np.isfinite)}")
+        raise NotFinite(where, f"{name} must be finite, got {_first(t.detach().double().numpy(), np.isfinite)}")
     return t
 
 
@@ -306,8 +318,8 @@ def alike(where: str, own: Mapping[str, torch.Tensor], saved: Mapping[str, torch
 def _at_least_zero(where: str, name: str, given: np.ndarray, unit: str = "") -> None:
     right = np.isfinite(given) & (given >= 0)
     if not right.all():
-        kind = InputError if np.isfinite(given).all() else NotFinite
-        raise kind(f"{where}: {name} must be finite and at least 0{unit}, got {given[~right].flat[0]:g}{unit}")
+        problem = f"{name} must be finite and at least 0{unit}, got {given[~right].flat[0]:g}{unit}"
+        raise InputError(f"{where}: {problem}") if np.isfinite(given).all() else NotFinite(where, problem)
 
 
 def _numbers(where: str, name: str, value: Any) -> np.ndarray:

@@ -138,20 +138,19 @@ class Sender:
         self.kernel.apply(*self.arrays, laid.numpy(), pulses.numpy(), self.keys["apply"], number)
 
     def write(
-        self,
-        target: torch.Tensor,
-        only: torch.Tensor,
-        limits: tuple[np.ndarray, np.ndarray],
-        rounds: int,
-        most: int,
-        number: int,
-        given: Any,
+        self, target: torch.Tensor, only: torch.Tensor, limit: np.ndarray, rounds: tuple[int, int], number: int, given: torch.Tensor
     ) -> tuple[np.ndarray, np.ndarray]:
-        """See `Crossbar.approach`; limits: errors that are accepted and mean steps, (E,). Pulses sent, and rounds that were needed, (E,)."""
+        """See `Crossbar.approach`: pulses sent, and rounds that were needed, (E,).
+
+        Args:
+            limit: (E,) float32. rounds: how many, and most pulses in one. number: of the first.
+            given: pulses that each device got are added to it, (E, rows, columns) int32, if it is not empty.
+        """
         self.settle()
         sent, needed = (np.zeros(self.arrays[0].shape[:2], np.int64) for _ in range(2))
-        asked = (self._laid(t).numpy() for t in (target, only))
-        self.kernel.write(*self.arrays, *asked, *limits, rounds, most, self.keys["apply"], number, sent, needed, given)
+        (target, only, given), step = (self._laid(t) for t in (target, only, given)), self.step.astype(np.float32)
+        asked = (target.numpy(), only.numpy(), limit, step, *rounds)
+        self.kernel.write(*self.arrays, *asked, self.keys["apply"], number, sent, needed, given.numpy())
         return sent.sum(1), needed.max(1)
 
     def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor, number: int) -> None:

@@ -20,7 +20,8 @@ from aimco.device.programming import Programming
 from aimco.device.response import AFFINE_TRAIN, STIRRED, Kernels, Response, scalar_functions
 from aimco.device.retention import Drift
 from aimco.ensemble import per_member
-from aimco.record import Listed, _meant, at, quantity
+from aimco.errors import at, did_you_mean
+from aimco.record import Listed, quantity
 from aimco.units import S, s
 
 _REST = ("resting_g", "retention_s")  # what only time needs to know, kept as deviations: no parameters of pulses
@@ -118,7 +119,9 @@ class Device(Listed):
         known = ["step", "asymmetry", "g_min", "g_max", "resting_g", "retention_s", *self._response_numbers()]
         for name in self.spread:
             if name not in known:
-                raise at(f"spread.{name}", f"is not a parameter of this device{_meant(name, known)}; the parameters are {', '.join(known)}")
+                raise at(
+                    f"spread.{name}", f"is not a parameter of this device{did_you_mean(name, known)}; the parameters are {', '.join(known)}"
+                )
         return self
 
     def _response_numbers(self) -> list[str]:

@@ -14,8 +14,8 @@ from scipy import optimize
 from aimco.device.fit.increments import Increments
 from aimco.device.measurement import Trace
 from aimco.device.response import Response
+from aimco.errors import limits
 from aimco.kernels.build import mean_step
-from aimco.record import limits
 
 STEPS = ("step_up", "step_down")
 BOUNDS = ("g_max", "g_min")
