@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from pydantic import Field, field_validator, model_validator
 
-from aimco import rng
+from aimco import rng, user_code
 from aimco.device.noise import Flicker, Telegraph
 from aimco.device.programming import Programming
 from aimco.device.response import AFFINE_TRAIN, STIRRED, Kernels, Response, scalar_functions
 from aimco.device.retention import Drift
 from aimco.ensemble import per_member
-from aimco.record import Listed, _meant, at, quantity
+from aimco.record import InputError, Listed, _meant, at, quantity
 from aimco.units import S, s
 
 _REST = ("resting_g", "retention_s")  # what only time needs to know, kept as deviations: no parameters of pulses
@@ -120,6 +120,17 @@ class Device(Listed):
                 raise at(f"spread.{name}", f"is not a parameter of this device{_meant(name, known)}; the parameters are {', '.join(known)}")
         return self
 
+    @model_validator(mode="after")
+    def _own_response_works(self) -> Self:
+        if user_code.is_own(type(self.response)):
+            from aimco.device.response_trial import check_response
+
+            try:
+                check_response(self)
+            except InputError as error:
+                raise at("response", str(error)) from None
+        return self
+
     def _response_numbers(self) -> list[str]:
         return [n for n, f in type(self.response).model_fields.items() if f.annotation is float]
 
@@ -165,12 +176,16 @@ class Device(Listed):
         return np.where(spread > 0, np.vectorize(math.erfc)(away / sqrt(2)) / 2, 0.0)
 
     def notes(self) -> list[str]:
-        """What of its datasheet does not hold in the devices that are drawn."""
-        share = float(np.max(self.cut))
+        """What of its datasheet does not hold in the devices that are drawn, and what is odd about a user's own response."""
+        share, odd = float(np.max(self.cut)), []
+        if user_code.is_own(type(self.response)):
+            from aimco.device.response_trial import response_notes
+
+            odd = response_notes(self)
         if share <= _CUT:
-            return []
+            return odd
         said = f"{share:.0%} of the devices have their lower bound at 0 S: spread.g_min would take it below"
-        return [f"{said}, and its mean and spread are less"]
+        return [f"{said}, and its mean and spread are less", *odd]
 
     @property
     def leaks(self) -> bool:
