@@ -65,8 +65,9 @@ def _module(file: Path, content: bytes) -> ModuleType:
     return module
 
 
+@functools.cache
 def source(cls: type) -> tuple[str, bytes] | None:
-    """Path and content of the file of a user's class; None where it has no file."""
+    """Path and content of the file of a user's class, of a script as it is at the first call; None where it has no file."""
     try:
         path = inspect.getsourcefile(cls)
     except TypeError:
@@ -78,9 +79,9 @@ def source(cls: type) -> tuple[str, bytes] | None:
 
 
 def code(cls: type) -> str:
-    """Text that a user's class is made of: the whole file where it was loaded from one, as it may read names beside the class."""
-    content = getattr(sys.modules.get(cls.__module__), _CONTENT, None)
-    return inspect.getsource(cls) if content is None else content.decode(errors="replace")
+    """Text that a user's class is made of: its whole file, as it may read names beside the class."""
+    held = source(cls)
+    return inspect.getsource(cls) if held is None else held[1].decode(errors="replace")
 
 
 def where(thing: Any) -> str:
