@@ -194,13 +194,13 @@ def test_right_ones_pass_and_cost_little(tmp_path):
     device_of(tmp_path / "device.py", spread={"g_max": 0.3, "width": 0.1})
     design_of(tmp_path / "mine.py")
     (tmp_path / "mine.py").write_text(GOOD_RULE + "# changed\n")
-    started = time.perf_counter()
+    started = time.process_time()
     made = design_of(tmp_path / "mine.py")
-    first = time.perf_counter() - started
+    first = time.process_time() - started
     assert first < 0.3
-    started = time.perf_counter()
+    started = time.process_time()
     made.replace("rule.lr", 0.03)
-    assert time.perf_counter() - started < first / 2
+    assert time.process_time() - started < first / 2
 
 
 def test_a_rule_is_not_refused_by_chance_or_for_standing_still(tmp_path):
@@ -375,7 +375,7 @@ def test_what_is_beside_a_class_is_part_of_the_hash(folder):
 def test_runs_and_studies_carry_the_files(folder, tmp_path, capsys):
     """From the command line, each into a folder that is then moved, with the original gone."""
     assert main(["run", str(folder / "design.toml"), "--limit", "50", "--out", "run"]) == 0
-    space = "space = {'rule.kind' = {choices = ['rule.py:Mine', 'sgd']}, 'rule.lr' = {low = 0.1, high = 0.2, step = 0.1}}\n"
+    space = "space = {'rule.kind' = {choices = ['rule.py:Mine', 'sgd']}}\n"
     lines = f"name = 's'\nbase = 'design.toml'\nsampler = 'grid'\nlimit = 50\n{space}"
     (folder / "study.toml").write_text(lines)
     assert main(["study", str(folder / "study.toml"), "--out", "study"]) == 0
@@ -385,7 +385,7 @@ def test_runs_and_studies_carry_the_files(folder, tmp_path, capsys):
     assert re.fullmatch(r"sha256 [0-9a-f]{64}", kept["versions"]["rule.py"])
     assert ai.Design.load(tmp_path / "moved" / "run" / "design.toml").hash() == kept["design_hash"]
     designs = tmp_path / "moved" / "study" / "designs"
-    assert sorted(p.name for p in designs.iterdir()) == ["cosine.py", "rule.py", *(f"trial-{k}.toml" for k in range(4))]
+    assert sorted(p.name for p in designs.iterdir()) == ["cosine.py", "rule.py", *(f"trial-{k}.toml" for k in range(2))]
     kinds = {ai.Design.load(file).rule.kind for file in designs.glob("*.toml")}
     assert kinds == {f"{designs}/rule.py:Mine", "sgd"}
     capsys.readouterr()
