@@ -20,6 +20,7 @@ from aimco import __version__
 from aimco.cli_studies import demo, requirements, study
 from aimco.record import InputError, write_atomic
 from aimco.terminal import keep, print_json, steps
+from aimco.user_code import own_fault
 
 
 def run(
@@ -176,7 +177,8 @@ def fit(
         found = characterise(files, on_progress=on_progress, **options)  # type: ignore[arg-type]
         written = {str(Path(out).with_suffix(end)): picture for end, picture in fit_pictures(found).items()}
         if found.device is not None:
-            written = {out: found.device.dumps()} | written
+            sheet, copies = found.device.packed(Path(out).parent)
+            written = {out: sheet} | {str(Path(out).parent / name): content for name, content in copies.items()} | written
         for path, content in written.items():
             write_atomic(path, content)
         progress.update(bar, completed=1.0, description="done")
@@ -378,7 +380,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; nothing was left half written", file=sys.stderr)
         return 130
-    except Exception:
-        traceback.print_exc()
-        return 1
+    except Exception as error:
+        said = own_fault(error)
+        if said is None:
+            traceback.print_exc()
+            return 1
+        print(said, file=sys.stderr)
+        return 2
     return 0

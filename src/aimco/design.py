@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from aimco import user_code
 from aimco.cell import Cell
 from aimco.cell.reference import Reference
 from aimco.device.device import Device
+from aimco.files import resolved
 from aimco.learning import Rule
 from aimco.learning.sgd import Sgd
 from aimco.mapping import Array
@@ -101,6 +104,7 @@ class Design(Record):
 
     Args:
         device: a `Device`, a catalogue name or a file.toml. technology: name of a technology file or a file.toml.
+            Paths in a TOML file count from its folder.
 
     Example:
         >>> design = Design(device="ideal", rule={"kind": "sgd", "lr": 0.05})
@@ -136,7 +140,7 @@ class Design(Record):
     def _not_empty(cls, technology: str) -> str:
         if not technology:
             raise ValueError("must name a technology, got ''; for example rpu-2016")
-        return technology
+        return str(resolved(technology)) if technology.endswith(".toml") else technology
 
     @model_validator(mode="after")
     def _converters_fit(self) -> Self:
@@ -149,15 +153,34 @@ class Design(Record):
     @model_validator(mode="after")
     def _rule_fits(self) -> Self:
         try:
-            self.rule.check(self)
+            with user_code.located(type(self.rule)):
+                self.rule.check(self)
         except PathError as error:
             raise at(error.path, error.problem) from None
+        except InputError as error:
+            raise at("rule", str(error)) from None
         needed = _TAUGHT_BY.get(self.network.kind)
         if needed and self.rule.network != self.network.kind:
             raise at("rule.kind", f"must be {needed} in a network of kind {self.network.kind}, got {self.rule.kind}")
         if self.network.kind == "resistive" and not self.network.hidden:
             raise at("network.hidden", "must hold at least one layer in a resistive network, got none")
         return self
+
+    @model_validator(mode="after")
+    def _own_rule_works(self) -> Self:
+        if user_code.is_own(type(self.rule)):
+            from aimco.rule_trial import check_rule
+
+            try:
+                check_rule(self)
+            except InputError as error:
+                raise at("rule", str(error)) from None
+        return self
+
+    def files(self) -> dict[str, bytes]:
+        technology = Path(self.technology)
+        named = technology.suffix == ".toml" and technology.is_file()
+        return super().files() | ({self.technology: technology.read_bytes()} if named else {})
 
     @field_validator("cell", "array", "periphery", "network", "rule", "training", mode="before")
     @classmethod

@@ -23,6 +23,7 @@ from aimco.cost.activity import measured
 from aimco.design import Design
 from aimco.divergence import Diverged, chance
 from aimco.ensemble import stack
+from aimco.files import sha256
 from aimco.ledger import Counts
 from aimco.networks.analog import AnalogLayer
 from aimco.networks.build import WHOLE, build
@@ -342,6 +343,12 @@ def accuracy(model: nn.Sequential, task: Task, members: int = 1, batch: int = 10
     return right / len(task.test_x)
 
 
+def _versions(design: Design) -> dict[str, str]:
+    """Of the programs that made a result, and the sha256 of users' files in it."""
+    found = {"aimco": aimco.__version__, "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
+    return found | {os.path.basename(path): f"sha256 {sha256(content)}" for path, content in design.files().items()}
+
+
 def _result(
     phases: Phases,
     design: Design,
@@ -370,6 +377,6 @@ def _result(
         task=task.name,
         seed=seed,
         wall_s=wall_s,
-        versions={"aimco": aimco.__version__, "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        versions=_versions(design),
         notes=notes(design, layers, e, len(task.train_x), latency["training_sample"]),
     )

@@ -9,6 +9,7 @@ from aimco.design import Design
 from aimco.device.device import Device
 from aimco.networks.build import WHOLE
 from aimco.networks.layers import Arrays
+from aimco.rule_trial import rule_notes
 
 
 def notes(design: Design, layers: Mapping[str, Arrays], member: int, samples: int, priced_s: float) -> list[str]:
@@ -47,7 +48,7 @@ def _only_rise(design: Design) -> bool:
 
 def _training_notes(design: Design, samples: int) -> list[str]:
     """Schedules that are hardly meant."""
-    found, batch = [], design.training.batch
+    found, batch = rule_notes(design), design.training.batch
     if getattr(design.rule, "lr", None) == 0:
         found.append("rule.lr is 0: nothing is learned")
     if batch > samples:

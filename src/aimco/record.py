@@ -8,27 +8,26 @@ ensemble axis.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import json
 import math
 import os
-import sys
-import tempfile
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from aimco import user_code
 from aimco.errors import InputError, PathError, at, did_you_mean, first_problem
+from aimco.files import OWN, SHA256, carried, paths_from, read_toml, resolved, signed, write_atomic
+from aimco.files import load_module as load_module
 from aimco.units import Unit
+
+Folder = str | os.PathLike[str]
 
 
 def quantity(unit: Unit, default: Any = ..., *, doc: str = "", level: bool = False, **constraints: Any) -> Any:
@@ -101,10 +100,15 @@ class Record(BaseModel):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read the record from a TOML file. Raises InputError for a missing, unreadable or wrong file."""
+        """Read the record from a TOML file, in which paths count from its own folder.
+
+        Raises:
+            InputError: a missing, unreadable or wrong file.
+        """
         data = read_toml(path)
         try:
-            return cls.of(data)
+            with paths_from(Path(path).parent):
+                return cls.of(data)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
 
@@ -114,12 +118,25 @@ class Record(BaseModel):
         return {n: _NONE if value is None else _plain(value) for n, value, default in fields if value is not None or default is not None}
 
     def dumps(self) -> str:
-        """The record as TOML text."""
-        return tomli_w.dumps(self.as_dict())
+        """The record as TOML text; users' files stay where they are, and their sha256 is beside their names."""
+        return tomli_w.dumps(signed(self.as_dict(), self.files()))
+
+    def packed(self, folder: Folder) -> tuple[str, dict[str, bytes]]:
+        """The record as TOML text for a folder, and the users' files that must lie beside it there, by name."""
+        data, copies = carried(self.as_dict(), self.files(), folder)
+        return tomli_w.dumps(data), copies
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the record as TOML, whole or not at all."""
-        write_atomic(path, self.dumps())
+        """Write the record as TOML, whole or not at all, and a copy of each user's file that it names beside it."""
+        text, copies = self.packed(Path(path).parent)
+        for name, content in copies.items():
+            write_atomic(Path(path).parent / name, content)
+        write_atomic(path, text)
+
+    def files(self) -> dict[str, bytes]:
+        """Content of the users' files that the record names, at any depth, by their paths as they stand in its plain data."""
+        parts = (getattr(self, n) for n in type(self).model_fields)
+        return {path: content for part in parts if isinstance(part, Record) for path, content in part.files().items()}
 
     def hash(self) -> str:
         """Sixteen hexadecimal digits that name this content; the source of a user's own response counts as content."""
@@ -160,7 +177,7 @@ class Listed(Record):
     def named(cls, name: str) -> Self:
         """One that comes with aimco, or of a TOML file when the name ends in .toml. Raises InputError for an unknown name."""
         if name.endswith(".toml"):
-            return cls.load(name)
+            return cls.load(resolved(name))
         if name not in cls.names():
             known = f"{did_you_mean(name, cls.names())}; there are {', '.join(cls.names())}, or give a FILE.toml"
             raise InputError(f"{cls.__name__.lower()} {name!r} is unknown{known}")
@@ -172,7 +189,7 @@ class Kinded(Record):
 
     A kind is the kebab-case name of a module in the package `kinds_in` and of the class in it
     (`soft-bounds` -> `soft_bounds.py`, `SoftBounds`), so a new kind is one new file. A user's own kind
-    is named by its file and class: `kind = "my_device.py:MyDevice"`.
+    is named by its file and class: `kind = "my_device.py:MyDevice"`. In saved TOML `kind_sha256` beside it is that of the file.
     """
 
     kinds_in: ClassVar[str] = ""
@@ -196,11 +213,11 @@ class Kinded(Record):
         return sorted(n.replace("_", "-") for n in names if not n.startswith("_"))
 
     @classmethod
-    def of_kind(cls, kind: str) -> type[Self]:
-        """The class of this kind, from aimco or from a user's file."""
-        if ".py:" in kind:
+    def of_kind(cls, kind: str, saved: Any = None) -> type[Self]:
+        """The class of this kind, from aimco or from a user's file, which must have the sha256 that was saved, if any."""
+        if OWN in kind:
             path, _, name = kind.rpartition(":")
-            return getattr(_module_at(path), name, None) or _refuse(f"kind {kind}: {path} has no class {name}")
+            return _derived(cls, name, vars(user_code.load(path, saved)), path)
         if kind not in cls.kinds():
             raise InputError(
                 f"kind {kind!r} is unknown{did_you_mean(kind, cls.kinds())}; the kinds are {', '.join(cls.kinds())}, or FILE.py:CLASS"
@@ -214,7 +231,7 @@ class Kinded(Record):
         if isinstance(data, cls) or not isinstance(data, Mapping):
             return handler(data)
         rest = dict(data)
-        kind = rest.pop("kind", None)
+        kind, saved = rest.pop("kind", None), rest.pop(SHA256, None)
         if kind is None and "kinds_in" in cls.__dict__ and cls.kinds_in:  # the base of the kinds
             raise at("kind", f"is missing; the kinds are {', '.join(cls.kinds())}")
         if kind is None or kind == cls.kind_name():
@@ -222,7 +239,7 @@ class Kinded(Record):
         if not isinstance(kind, str):
             raise at("kind", f"must be a text, got {kind!r}")
         try:
-            return cls.of_kind(kind).of(rest)
+            return cls.of_kind(kind, saved).of(rest)
         except PathError as error:
             raise at(error.path, error.problem) from None
         except InputError as error:
@@ -232,8 +249,27 @@ class Kinded(Record):
         return {"kind": self.kind} | super().as_dict()
 
     def code(self) -> str:
-        own = "" if type(self).__module__.startswith("aimco.") else inspect.getsource(type(self))
-        return own + super().code()
+        return (user_code.code(type(self)) if user_code.is_own(type(self)) else "") + super().code()
+
+    def files(self) -> dict[str, bytes]:
+        found = user_code.source(type(self)) if user_code.is_own(type(self)) else None
+        return super().files() | ({} if found is None else dict([found]))
+
+
+def _derived(cls: type[Kinded], name: str, names: Mapping[str, Any], path: str) -> Any:
+    """The class of this name in a user's module, which must be a kind."""
+    found = names.get(name)
+    if found is None:
+        kinds = [n for n, v in names.items() if isinstance(v, type) and issubclass(v, cls) and user_code.is_own(v)]
+        there = f"; its classes of this sort are {', '.join(kinds)}" if kinds else f"; it has no subclass of {cls.__name__}"
+        raise InputError(f"kind {path}:{name}: there is no class {name} in the file{did_you_mean(name, kinds)}{there}")
+    if not isinstance(found, type) or not issubclass(found, cls) or found is cls:
+        derived = isinstance(found, type) and found.__module__ == names["__name__"]
+        got = f"one of {', '.join(c.__name__ for c in found.__bases__)}" if derived else repr(found)[:60]
+        raise InputError(
+            f"{user_code.where(found) if derived else names['__file__']}: {name} must be a subclass of {cls.__name__}, got {got}"
+        )
+    return found
 
 
 def _floats(value: Any) -> list[float]:
@@ -247,10 +283,6 @@ def _unknown(path: str, name: str, record: Any) -> str:
     return f"{path} is not a field{did_you_mean(name, fields)}; the fields there are {', '.join(fields) or 'none'}"
 
 
-def _refuse(sentence: str) -> Any:
-    raise InputError(sentence)
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, Record):
         return value.as_dict()
@@ -262,63 +294,11 @@ def _plain(value: Any) -> Any:
 
 
 def _placeless(data: Any) -> Any:
-    """The data with each user's file named without its folder, so that a hash does not depend on the machine."""
+    """The data with each user's file named without its folder and a class without its file, so that a hash depends on neither."""
     if isinstance(data, dict):
-        return {k: v.rpartition("/")[2] if k == "kind" else _placeless(v) for k, v in data.items()}
+        kind = data.get("kind")
+        named = {"kind": kind.rpartition(":")[2]} if isinstance(kind, str) and OWN in kind else {}
+        return {k: _placeless(v) for k, v in data.items()} | named
+    if isinstance(data, str) and data.endswith(".toml"):
+        return data.rpartition("/")[2]
     return [_placeless(v) for v in data] if isinstance(data, list) else data
-
-
-def _module_at(path: str) -> Any:
-    file = Path(path).resolve()
-    if not file.is_file():
-        raise InputError(f"kind {path}: there is no such file; give the path from where you run")
-    return _load_module(file, file.stat().st_mtime_ns)
-
-
-@functools.cache
-def _load_module(file: Path, changed_ns: int) -> Any:
-    return load_module(file, f"_user_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}")
-
-
-def load_module(file: Path, name: str) -> ModuleType:
-    """Import a file under a name of its own; Numba and `inspect` find the module again by that name."""
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Plain data of a TOML file; InputError when it is missing, not text or not TOML."""
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; check the path") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder; name a TOML file in it") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not UTF-8 text; save the file as UTF-8") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: is not valid TOML: {error}; mend that line") from None
-
-
-def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Write a file whole or not at all: into a temporary file beside it, then renamed over it."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

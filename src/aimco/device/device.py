@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from pydantic import Field, field_validator, model_validator
 
-from aimco import rng
+from aimco import rng, user_code
 from aimco.device.noise import Flicker, Telegraph
 from aimco.device.programming import Programming
 from aimco.device.response import AFFINE_TRAIN, STIRRED, Kernels, Response, scalar_functions
 from aimco.device.retention import Drift
 from aimco.ensemble import per_member
-from aimco.errors import at, did_you_mean
+from aimco.errors import InputError, at, did_you_mean
 from aimco.record import Listed, quantity
 from aimco.units import S, s
 
@@ -124,6 +124,17 @@ class Device(Listed):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _own_response_works(self) -> Self:
+        if user_code.is_own(type(self.response)):
+            from aimco.device.response_trial import check_response
+
+            try:
+                check_response(self)
+            except InputError as error:
+                raise at("response", str(error)) from None
+        return self
+
     def _response_numbers(self) -> list[str]:
         return [n for n, f in type(self.response).model_fields.items() if f.annotation is float]
 
@@ -169,12 +180,16 @@ class Device(Listed):
         return np.where(spread > 0, np.vectorize(math.erfc)(away / sqrt(2)) / 2, 0.0)
 
     def notes(self) -> list[str]:
-        """What of its datasheet does not hold in the devices that are drawn."""
-        share = float(np.max(self.cut))
+        """What of its datasheet does not hold in the devices that are drawn, and what is odd about a user's own response."""
+        share, odd = float(np.max(self.cut)), []
+        if user_code.is_own(type(self.response)):
+            from aimco.device.response_trial import response_notes
+
+            odd = response_notes(self)
         if share <= _CUT:
-            return []
+            return odd
         said = f"{share:.0%} of the devices have their lower bound at 0 S: spread.g_min would take it below"
-        return [f"{said}, and its mean and spread are less"]
+        return [f"{said}, and its mean and spread are less", *odd]
 
     @property
     def leaks(self) -> bool:

@@ -7,6 +7,7 @@ back to it: `update(arrays, state, x, d, lr)` reads like the paper's pseudo-code
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from aimco import rng
 from aimco.arrays.crossbar import ReferencePolicy
 from aimco.device.device import Device
 from aimco.ledger import Work
@@ -183,6 +185,30 @@ def _sum(parts: list[tuple[Any, torch.Tensor]]) -> torch.Tensor:
         return parts[0][1]
     scaled = [part if isinstance(share, float) and share == 1 else part * across(share, part.shape[0]) for share, part in parts]
     return scaled[0] if len(scaled) == 1 else torch.stack(scaled).sum(0)
+
+
+def uniform(matrix: AnalogMatrix, what: str, step: int, shape: tuple[int, ...]) -> torch.Tensor:
+    """Random numbers of a rule, uniform in (0, 1).
+
+    They are a function of the arguments alone and not of what was drawn before: a rule that counts its steps in its digital state draws
+    the same after a checkpoint, in an ensemble and on any number of threads.
+
+    Args:
+        matrix: One of the rule's arrays: its seeds and its name choose the stream.
+        what: Name of the stream, such as "flips".
+        step: Number of the draw in the stream, >= 0.
+        shape: Of the draw of one member.
+
+    Returns:
+        Float32, (E, *shape).
+    """
+    draws = rng.uniform(rng.stream_keys(matrix.seeds, *matrix.names, "rule", what), step, math.prod(shape))
+    return torch.from_numpy(draws).float().reshape(len(matrix.seeds), *shape)
+
+
+def normal(matrix: AnalogMatrix, what: str, step: int, shape: tuple[int, ...]) -> torch.Tensor:
+    """Random numbers of a rule, of mean 0 and variance 1; see `uniform`."""
+    return rng.normal(rng.stream_keys(matrix.seeds, *matrix.names, "rule", what), step, shape)
 
 
 def clock() -> dict[str, torch.Tensor]:

@@ -25,16 +25,17 @@ if TYPE_CHECKING:
 
 
 def write(result: Result, folder: str, command: str, pictures: Mapping[str, Figure]) -> Path:
-    """report.html, design.toml and each picture as PNG in a folder; returns the page.
+    """report.html, design.toml with the users' files that it names, and each picture as PNG in a folder; returns the page.
 
     Args:
         command: that makes the run again. pictures: figures by their title.
     """
-    at, design = Path(folder), result.design.dumps()
+    at = Path(folder)
+    design, copies = result.design.packed(at)
     images = {"learning curve": png(result.figure())} | {title: png(figure) for title, figure in pictures.items()}
-    for title, data in images.items():
-        write_atomic(at / f"{title.replace(' ', '-')}.png", data)
-    write_atomic(at / "design.toml", design)
+    files = {f"{title.replace(' ', '-')}.png": data for title, data in images.items()} | copies | {"design.toml": design}
+    for name, content in files.items():
+        write_atomic(at / name, content)
     head = f"{result.design.device.name}, {result.design.rule.kind} on {result.task}: {100 * result.accuracy:.1f} %"
     costs = [{"part": part, "energy": text(result.energy_J[part], "J")} for part in (*PARTS, "total") if result.energy_J[part]]
     said = f"time {text(result.latency_s['total'], 's')}, area {text(result.area_m2, 'm^2')}, seed {result.seed}"

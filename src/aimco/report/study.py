@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aimco.record import write_atomic
+from aimco.design import Design
+from aimco.errors import InputError
+from aimco.files import names_files, write_atomic
 from aimco.report import markup
 from aimco.report.device import device_figure
 from aimco.report.parallel import parallel_coordinates
@@ -59,10 +62,22 @@ def write(trials: Sequence[Trial], folder: str | Path, about: About, *, name: st
     files: dict[str, str | bytes] = {name: _page(view, pictures), "trials.csv": csv_text(view)}
     files |= {"trials.parquet": parquet_bytes(view)} if has_parquet() else {}
     files |= {f"pictures/{file}": data for file, data in pictures.files().items()}
-    files |= {markup.file_of(view, t): t.design for t in _shown(view) if t.design}
+    for trial in _shown(view):
+        files |= _design_files(markup.file_of(view, trial), trial.design, Path(folder))
     for file, content in files.items():
         write_atomic(Path(folder) / file, content)
     return [] if has_parquet() else [NO_PARQUET]
+
+
+def _design_files(file: str, text: str, folder: Path) -> dict[str, str | bytes]:
+    """The design of a point, and the users' files that it names, beside it; as it is where they cannot be read any more."""
+    if not text:
+        return {}
+    try:
+        design, copies = Design.of(tomllib.loads(text)).packed((folder / file).parent) if names_files(text) else (text, {})
+    except InputError:
+        return {file: text}
+    return {str(Path(file).parent / name): content for name, content in copies.items()} | {file: design}
 
 
 def draw(view: View) -> Pictures:

@@ -7,8 +7,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from aimco.files import anchored
 from aimco.record import Record, at
 from aimco.study import fields
 
@@ -28,6 +29,11 @@ class Axis(Record):
     step: float | None = None
     choices: tuple[Any, ...] | None = Field(default=None, strict=False)
     when: dict[str, list[Any]] = Field(default={}, description="other field -> its values under which this axis is searched")
+
+    @field_validator("choices", "when", mode="before")
+    @classmethod
+    def _in_place(cls, values: Any) -> Any:
+        return {field: anchored(choices) for field, choices in values.items()} if isinstance(values, Mapping) else anchored(values)
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -16,6 +16,7 @@ from aimco.record import InputError, Record
 from aimco.study.metrics import METRICS
 from aimco.study.pruning import Watch
 from aimco.tasks import Task
+from aimco.user_code import own_fault
 
 Outcome = dict[str, Any]  # plain data, as it is kept
 
@@ -63,7 +64,7 @@ def evaluate_pack(pack: Pack) -> list[Outcome]:
         return _together(pack, pack.designs)
     except Exception as error:
         if len(pack.designs) == 1:
-            return [failed(str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")]
+            return [failed(str(error) if isinstance(error, InputError) else own_fault(error) or f"{type(error).__name__}: {error}")]
     return [evaluate_pack(replace(pack, designs=[design]))[0] for design in pack.designs]
 
 

@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from aimco import tasks
 from aimco.design import Design
 from aimco.errors import did_you_mean
+from aimco.files import paths_from, resolved
 from aimco.record import InputError, Record, at, read_toml
 from aimco.study import fields
 from aimco.study.axis import Axis, applies, flattened
@@ -103,13 +104,11 @@ class Study(Record):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a study; the path of its base counts from the study's folder."""
+        """Read a study; paths in it count from its own folder."""
         data = read_toml(path)
-        base = data.get("base")
-        if isinstance(base, str):
-            data["base"] = str(Path(path).parent / base)
         try:
-            return cls.of(data)
+            with paths_from(Path(path).parent):
+                return cls.of(data)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
 
@@ -117,7 +116,7 @@ class Study(Record):
     @classmethod
     def _design(cls, base: Any) -> Any:
         try:
-            return Design.load(base) if isinstance(base, str) else base
+            return Design.load(resolved(base)) if isinstance(base, str) else base
         except InputError as error:
             raise at("", str(error)) from None
 

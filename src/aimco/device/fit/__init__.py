@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from aimco import user_code
 from aimco.device.device import Device
 from aimco.device.fit import datasheet
 from aimco.device.fit.datasheet import Estimate, Population
@@ -19,6 +20,7 @@ from aimco.device.fit.least_squares import BOUNDS, Solution, criterion, fit_fami
 from aimco.device.fit.noise import Noise, Readings, expected, find
 from aimco.device.measurement import Measurement
 from aimco.device.response import Response
+from aimco.device.response_trial import check_family
 from aimco.record import InputError
 
 _AT_ONCE = 20  # devices that are fitted together
@@ -101,6 +103,8 @@ def fit(
 
 def _fit(measured: Measurement, family: str | None, name: str, span_S: tuple[float, float], extra: dict[str, Any], tell: OnProgress) -> Fit:
     tell("changes per pulse", 0.0)
+    if family is not None and user_code.is_own(Response.of_kind(family)):
+        check_family(Response.of_kind(family))
     data = increments(measured)
     criteria = _candidates(data, family, tell)
     chosen = family or _simplest(criteria)

@@ -1,0 +1,172 @@
+"""Files on disk: TOML read with errors in one sentence, content written whole, and files that travel with the TOML that names them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from aimco.errors import InputError
+
+OWN = ".py:"  # in a kind, between a user's file and the class in it
+SHA256 = "kind_sha256"  # beside such a kind in saved TOML: the content that the file had
+_folder: ContextVar[Path | None] = ContextVar(
+    "folder", default=None
+)  # of the TOML file being read: what pydantic hands on ends at a record
+
+
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Plain data of a TOML file; InputError when it is missing, not text or not TOML."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; check the path") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; name a TOML file in it") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8 text; save the file as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: is not valid TOML: {error}; mend that line") from None
+    except ValueError as error:
+        raise InputError(f"{str(path)!r}: cannot be read ({error}); check the path") from None
+
+
+def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write a file whole or not at all: into a temporary file beside it, then renamed over it."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def load_module(file: Path, name: str) -> ModuleType:
+    """Import a file under a name of its own; Numba and `inspect` find the module again by that name."""
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def sha256(content: bytes) -> str:
+    """Sixty-four hexadecimal digits that name a content."""
+    return hashlib.sha256(content).hexdigest()
+
+
+@contextlib.contextmanager
+def paths_from(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Paths in what is read here count from a folder: that of the TOML file that names them."""
+    token = _folder.set(Path(folder))
+    try:
+        yield
+    finally:
+        _folder.reset(token)
+
+
+def resolved(path: str) -> Path:
+    """A path as it counts here: from the folder of the TOML file that is being read, else from the current folder."""
+    folder = _folder.get()
+    return Path(path) if folder is None else Path(os.path.abspath(folder / path))
+
+
+def counted_from() -> str:
+    """From where paths count here, in words."""
+    folder = _folder.get()
+    return "the current folder" if folder is None else f"the folder of the TOML file that names them, {folder}"
+
+
+def anchored(value: Any) -> Any:
+    """Values of fields with the files that they name, FILE.py:CLASS or FILE.toml, as `resolved` paths."""
+    if isinstance(value, str):
+        return str(resolved(value)) if OWN in value or value.endswith(".toml") else value
+    if isinstance(value, list | tuple):
+        return [anchored(v) for v in value]
+    if isinstance(value, Mapping):
+        return {k: anchored(v) if k == "kind" or isinstance(v, Mapping) else v for k, v in value.items()}
+    return value
+
+
+def names_files(text: str) -> bool:
+    """Whether the TOML text of a design may name users' files."""
+    return OWN in text or '.toml"' in text
+
+
+def signed(data: Any, files: Mapping[str, bytes]) -> Any:
+    """Plain data in which each kind of a user's file has the sha256 of that file beside it.
+
+    Args:
+        data: Of a record.
+        files: Content of the files that it names, by their paths as they are named there.
+    """
+    if isinstance(data, list):
+        return [signed(v, files) for v in data]
+    if not isinstance(data, Mapping):
+        return data
+    out = {}
+    for name, value in data.items():
+        out[name] = signed(value, files)
+        path = value.rpartition(":")[0] if name == "kind" and isinstance(value, str) else ""
+        if path in files:
+            out[SHA256] = sha256(files[path])
+    return out
+
+
+def carried(data: Any, files: Mapping[str, bytes], folder: str | os.PathLike[str]) -> tuple[Any, dict[str, bytes]]:
+    """Plain data for a TOML file in a folder, and the files that must lie beside it there.
+
+    Args:
+        data: Of a record.
+        files: As of `signed`.
+        folder: Where both will be written. A file of the same name and another content there is left alone: the copy then has the first
+            digits of its sha256 in its name.
+
+    Returns:
+        Data that names the copies, with their sha256; the content of each copy by its name, of those that are not there yet.
+    """
+    names: dict[str, str] = {}
+    taken: dict[str, bytes] = {}
+    for path, content in files.items():
+        name = Path(path).name
+        if taken.get(name, content) != content or _content(Path(folder) / name) not in (None, content):
+            name = f"{Path(path).stem}-{sha256(content)[:8]}{Path(path).suffix}"
+        names[path], taken[name] = name, content
+    copies = {name: content for name, content in taken.items() if _content(Path(folder) / name) != content}
+    return _renamed(signed(data, files), names), copies
+
+
+def _content(file: Path) -> bytes | None:
+    return file.read_bytes() if file.is_file() else None
+
+
+def _renamed(data: Any, names: Mapping[str, str]) -> Any:
+    """Plain data with files under other names, whether a class in them is named or they are named whole."""
+    if isinstance(data, Mapping):
+        return {k: _renamed(v, names) for k, v in data.items()}
+    if isinstance(data, list):
+        return [_renamed(v, names) for v in data]
+    if not isinstance(data, str):
+        return data
+    path, colon, name = data.rpartition(":")
+    return names[path] + colon + name if path in names else names.get(data, data)

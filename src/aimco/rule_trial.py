@@ -1,0 +1,195 @@
+"""A trial of a user's own rule when its design is read: it updates a small array of ideal devices from random vectors."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from aimco import user_code
+from aimco.device.device import Device
+from aimco.device.families.constant_step import ConstantStep
+from aimco.errors import InputError
+from aimco.learning import Rule
+from aimco.mapping import AnalogMatrix, Array
+from aimco.periphery import Periphery
+
+if TYPE_CHECKING:
+    from aimco.design import Design
+
+ROWS, COLUMNS, BATCH, BATCHES = 12, 10, 10, 60
+_AGAIN = 20  # batches after which two trials are compared
+_LEAST_LR, _MOST_LR = 0.01, 0.05
+_SIGMAS = 5.0  # of a correlation by chance, beyond which weights move along the gradient and not by chance
+_STEPS = 1000  # of an ideal device in half its range
+STILL = f"the rule did not move any weight in the trial, of {BATCH * BATCHES} random samples: whether its sign is right was not seen"
+_passed: dict[tuple[type[Rule], str], list[str]] = {}  # notes of what was tried in this process, by class and what a trial depends on
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What a rule did in a trial.
+
+    Args:
+        change: Of the weights, (rows, columns).
+        descent: Sum of x d^T over the samples, minus the gradient, (rows, columns).
+        early: Weights and digital state after the first batches, by name.
+    """
+
+    change: torch.Tensor
+    descent: torch.Tensor
+    early: dict[str, torch.Tensor]
+
+    @property
+    def still(self) -> bool:
+        """Whether no weight moved."""
+        return not bool(self.change.any())
+
+    @property
+    def sigmas(self) -> float:
+        """Correlation of the change with minus the gradient, in standard deviations of what chance gives; 0 where nothing moved."""
+        a, b = (t.double().flatten() - t.double().mean() for t in (self.change, self.descent))
+        size = float(a.norm() * b.norm())
+        return 0.0 if size == 0 else float(a @ b) / size * math.sqrt(a.numel())
+
+
+def check_rule(design: Design) -> None:
+    """Try the rule of a design on ideal devices.
+
+    Raises:
+        InputError: a method that is missing, misspelt or of other arguments; an error in the user's file; weights that are not finite, that
+            move along the gradient, or that differ between two trials of the same seed. One sentence, with file and line.
+    """
+    rule_notes(design)
+
+
+def rule_notes(design: Design) -> list[str]:
+    """What a trial of a user's rule could not see; nothing of aimco's own rules. Raises as `check_rule`.
+
+    Numbers with a point leave alone what a trial can see, so that the points of a study share one.
+    """
+    if not user_code.is_own(type(design.rule)):
+        return []
+    options = {n: v for n, v in design.rule if not isinstance(v, float)}
+    key = type(design.rule), repr((options, design.cell.kind))
+    if key not in _passed:
+        _passed[key] = _tried(design)
+    return _passed[key]
+
+
+def _tried(design: Design) -> list[str]:
+    """Notes of a rule that passes."""
+    rule, kind = design.rule, type(design.rule)
+    user_code.check_methods(kind, Rule, {"update": "update(self, arrays, state, x, d, lr)"}, {})
+    with user_code.located(kind):
+        if rule.network is not None or not rule.arrays():  # one that teaches no arrays of layers
+            return []
+        rule.notes()
+        rule.work(ROWS, COLUMNS, 1, BATCH)
+    try:
+        with _generators_kept(), user_code.located(kind):
+            first, again = try_rule(design), try_rule(design, _AGAIN)
+    except InputError:
+        raise
+    except Exception as error:  # not in the user's file: the run will tell, or has no such trouble
+        return [f"the trial of the rule could not be run ({type(error).__name__}: {error})"]
+    return _judged(kind, first, again)
+
+
+def _judged(kind: type[Rule], first: Moved, again: Moved) -> list[str]:
+    """Notes on two trials, of which the second is shorter."""
+    place = f"{user_code.where_is(kind, 'update')}: {kind.__name__}.update"
+    for name, value in again.early.items():
+        if not torch.equal(value.nan_to_num(), first.early[name].nan_to_num()):
+            drawn = "it draws random numbers from outside; take those of aimco.learning.uniform or normal"
+            raise InputError(f"{place} leaves other {name} when it is run again with the same seed: {drawn}")
+    if not bool(torch.isfinite(first.change).all()):
+        raise InputError(f"{place} leaves weights that are not finite after {BATCH * BATCHES} random samples")
+    if first.sigmas < -_SIGMAS:
+        size = f"their correlation with minus the gradient is {first.sigmas / math.sqrt(ROWS * COLUMNS):.2f}"
+        raise InputError(f"{place} moves the weights of ideal devices up the gradient ({size}); d is minus the gradient: w += lr x d^T")
+    return [STILL] if first.still else []
+
+
+@torch.no_grad()
+def try_rule(design: Design, batches: int = BATCHES) -> Moved:
+    """Update ideal devices by the rule of a design, from samples of a linear target, of which the mean gradient is large."""
+    rule, arrays = design.rule, _arrays(design)
+    state, draws = rule.start(arrays), torch.Generator().manual_seed(0)
+    _check_state(rule, state)
+    top = float(np.min(design.cell.weight_max))
+    arrays[rule.weights_on].program(0.2 * top * (2 * torch.rand(1, ROWS, COLUMNS, generator=draws) - 1))
+    before, descent, early = rule.stored(arrays, state).clone(), torch.zeros(ROWS, COLUMNS), {}
+    target = torch.randn(1, ROWS, COLUMNS, generator=draws) / math.sqrt(ROWS)
+    for k in range(batches):
+        x = 2 * torch.rand(1, BATCH, ROWS, generator=draws) - 1
+        d = x @ target + 0.1 * torch.randn(1, BATCH, COLUMNS, generator=draws)
+        lr = _LEAST_LR + (_MOST_LR - _LEAST_LR) * float(torch.rand((), generator=draws))
+        if k == 0:
+            _check_products(rule, arrays, state, x, d)
+        descent += (x.transpose(1, 2) @ d)[0]
+        rule.update(arrays, state, x, d, lr)
+        if k + 1 == _AGAIN:
+            early = {"weights": rule.stored(arrays, state).clone()} | {f"state[{n!r}]": v.clone() for n, v in state.items()}
+    return Moved((rule.stored(arrays, state) - before)[0], descent, early)
+
+
+def _arrays(design: Design) -> dict[str, AnalogMatrix]:
+    """The arrays that the rule asks for, of ideal devices."""
+    rule, ideal = design.rule, ideal_device(design.device)
+    needed, kind = rule.arrays(), type(rule)
+    for name in rule.shares():
+        if name not in needed:
+            place = f"{user_code.where_is(kind, 'shares')}: {kind.__name__}.shares"
+            raise InputError(f"{place} must name arrays that {kind.__name__}.arrays asks for, {', '.join(needed)}, got {name!r}")
+    parts = (design.cell, Array(), Periphery(), ROWS, COLUMNS)
+    return {
+        name: AnalogMatrix(needs.device or ideal, *parts, names=("trial", name), reference=needs.reference, reference_error=needs.error)
+        for name, needs in needed.items()
+    }
+
+
+def _check_state(rule: Rule, state: Any) -> None:
+    place = f"{user_code.where_is(type(rule), 'start')}: {type(rule).__name__}.start"
+    if not isinstance(state, dict):
+        raise InputError(f"{place} must return tensors by name, got {type(state).__name__}")
+    for name, value in state.items():
+        if not isinstance(value, torch.Tensor):
+            raise InputError(f"{place} must return tensors by name, got {type(value).__name__} for {name!r}; checkpoints keep tensors")
+
+
+def _check_products(rule: Rule, arrays: Any, state: Any, x: torch.Tensor, d: torch.Tensor) -> None:
+    """The layer's outputs and its errors at the inputs have their shapes."""
+    for name, given, wanted in (("mvm", x, d.shape), ("mvm_t", d, x.shape)):
+        out = getattr(rule, name)(arrays, state, given.clone())
+        if not isinstance(out, torch.Tensor) or out.shape != wanted:
+            got = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+            place = user_code.where_is(type(rule), name)
+            raise InputError(f"{place}: {type(rule).__name__}.{name} must return a tensor {tuple(wanted)}, got {got}")
+
+
+def ideal_device(device: Device) -> Device:
+    """A device of the same range, retention and writes with equal steps, without noise and without spread."""
+    step = float(np.min(device.half_range)) / _STEPS
+    noise = dict.fromkeys(("cycle_noise", "cycle_noise_additive", "cycle_noise_range", "read_noise", "reset_noise"), 0.0)
+    absent = dict.fromkeys(("flicker", "telegraph", "drift", "half_select"))
+    response = ConstantStep(step_up=step, step_down=step)
+    return device.model_copy(update={"response": response, "spread": {}, **noise, **absent})
+
+
+@contextlib.contextmanager
+def _generators_kept() -> Iterator[None]:
+    """Leave the global generators where they were, whatever a rule draws of them."""
+    of_torch, of_numpy, of_python = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(of_torch)
+        np.random.set_state(of_numpy)
+        random.setstate(of_python)
