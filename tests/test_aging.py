@@ -85,3 +85,19 @@ def test_a_restored_array_relaxes_as_the_one_that_was_kept():
     for array in (kept, other):
         array.hold(30.0)
     assert torch.equal(kept.state, other.state)
+
+
+@pytest.mark.parametrize("options", [{"spread": {"retention_s": 1.0}}, {"half_select": 0.3, "spread": {"step": 0.5}}], ids=str)
+def test_an_array_of_other_devices_ages_as_the_one_of_its_checkpoint(options):
+    """What it worked out from the devices that it was made with is forgotten with them."""
+    device, pulses = Device.of(SOFT | {"retention_s": 100.0} | options), torch.zeros(1, 6, 5, dtype=torch.int32)
+    pulses[0, 0, 0] = 20
+    kept, other = (written(device, seeds=(seed,)) for seed in (0, 1))
+    for array in (kept, other):
+        array.hold(1.0)
+        array.apply(pulses)
+    other.restore(kept.checkpoint())
+    for array in (kept, other):
+        array.hold(30.0)
+        array.apply(pulses)
+    assert torch.equal(kept.state, other.state)

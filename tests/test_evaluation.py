@@ -298,8 +298,10 @@ def test_outputs_of_test_samples_that_are_no_numbers_are_divergence():
 def test_the_reason_of_a_divergence_is_told_without_the_operation_that_found_it():
     error = NotFinite("Crossbar.pulse", "x must be finite, got nan")
     assert str(error) == "Crossbar.pulse: x must be finite, got nan"
-    assert Diverged(2, error, small(), "train", 10).note == "training diverged in epoch 2: x must be finite, got nan"
-    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    diverged = Diverged(2, error, small(), "train", 10)
+    assert diverged.note == "training diverged in epoch 2: x must be finite, got nan"
+    assert [str(pickle.loads(pickle.dumps(e))) for e in (error, diverged)] == [str(error), str(diverged)]
+    assert str(diverged).startswith(f"{diverged.note}; lower rule.lr")
 
 
 def test_a_price_that_is_no_number_is_refused_with_its_part():

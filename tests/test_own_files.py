@@ -102,6 +102,7 @@ RESPONSES = {
     "a list": (step("return p.step_up * TABLE[0] if up else -p.step_down", "TABLE = [1.0]\n"), ("mine.py:7:", "step reads TABLE, a list")),
     "not compiled": (step("return p.step_up + 0 * sum(x for x in (g,)) if up else -p.step_down"), ("mine.py:6:", "cannot be compiled")),
     "endless": (step("while up: g = g\n        return -p.step_down"), ("mine.py:7:", "has not returned after 1000000 lines")),
+    "endless at some states": (step("while g > 0.5: pass\n        return -p.step_down"), ("mine.py:7:", "has not returned", "g = 0.55")),
     "syntax": ("from aimco import Response\nclass Mine(Response:\n", ("mine.py:2: SyntaxError: ",)),
     "import": ("import nothing_of_that_name\n", ("mine.py:1: ModuleNotFoundError: No module named 'nothing_of_that_name'",)),
     "exit": ("raise SystemExit(0)\n", ("mine.py:1: SystemExit: 0",)),
@@ -271,6 +272,9 @@ def test_random_numbers_of_a_rule_are_those_of_their_seed_alone():
     others = [both[0], learning.uniform(array(2, name="A"), "a", 5, (3, 4))[0]]
     others += [learning.uniform(array(2), *of, (3, 4))[0] for of in (("b", 5), ("a", 6))]
     assert not any(torch.equal(solo[0], other) for other in others)
+    for draw in (learning.uniform, learning.normal):
+        assert all(torch.equal(draw(array(2), "a", n, (3, 4)), draw(array(2), "a", 5, (3, 4))) for n in (torch.tensor(5), np.int64(5)))
+        said(lambda draw=draw: draw(array(2), "a", -1, (3, 4)), f"{draw.__name__}: step must be in 0..")
     many = learning.uniform(array(0), "a", 0, (100, 100)).double()
     assert many.mean().item() == pytest.approx(0.5, abs=4 * 12**-0.5 / 100)
     assert many.var().item() == pytest.approx(1 / 12, rel=0.05)
@@ -364,6 +368,18 @@ def test_saving_overwrites_no_file_of_other_content(folder, tmp_path):
     assert again.hash() == made.hash()
     made.save(folder / "again.toml")
     assert sorted(p.name for p in folder.iterdir()) == ["again.toml", "cosine.py", "design.toml", "parts", "rule.py"]
+
+
+def test_a_design_is_not_written_over_the_technology_that_it_names(folder, tmp_path):
+    """Saved under the name of its technology file, the copy of which then has another."""
+    shutil.copy(Path(ai.cost.__file__).parent / "technology" / "rpu-2016.toml", folder / "mine.toml")
+    made = ai.Design.of({"device": "ideal", "technology": str(folder / "mine.toml")})
+    for path in (tmp_path / "saved" / "mine.toml", folder / "mine.toml"):
+        made.save(path)
+        named = Path(ai.Design.load(path).technology)
+        assert named.parent == path.parent
+        assert re.fullmatch(r"mine-[0-9a-f]{8}\.toml", named.name)
+        assert "clock_Hz" in named.read_text()
 
 
 def test_what_is_beside_a_class_is_part_of_the_hash(folder):

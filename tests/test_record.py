@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import math
+import pickle
 import pkgutil
 
 import pytest
@@ -19,6 +20,14 @@ from aimco.device.device import Device
 from aimco.ensemble import stack
 from aimco.errors import limits
 from aimco.record import InputError, Record
+
+
+def test_an_error_of_a_field_reaches_another_process():
+    """As multiprocessing sends it: a pool whose answers cannot be unpickled waits for ever."""
+    with pytest.raises(InputError) as caught:
+        Design.of({"device": "ideal", "rule": {"kind": "sgd", "lr": "fast"}})
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), str(again), again.path) == (type(caught.value), str(caught.value), "rule.lr")
 
 
 def test_a_design_survives_toml(tmp_path):

@@ -177,7 +177,7 @@ def fit(
         found = characterise(files, on_progress=on_progress, **options)  # type: ignore[arg-type]
         written = {str(Path(out).with_suffix(end)): picture for end, picture in fit_pictures(found).items()}
         if found.device is not None:
-            sheet, copies = found.device.packed(Path(out).parent)
+            sheet, copies = found.device.packed(out)
             written = {out: sheet} | {str(Path(out).parent / name): content for name, content in copies.items()} | written
         for path, content in written.items():
             write_atomic(path, content)

@@ -22,9 +22,12 @@ class Diverged(InputError):
     """
 
     def __init__(self, epoch: int, error: NotFinite, design: Design, phase: str, samples: int) -> None:
+        super().__init__(epoch, error, design, phase, samples)
         self.note = f"training diverged in epoch {epoch}: {error.what}"
-        super().__init__(f"{self.note}; lower {' or '.join(_suspects(design))}")
-        self.epoch, self.phase, self.samples = epoch, phase, samples
+        self.epoch, self.design, self.phase, self.samples = epoch, design, phase, samples
+
+    def __str__(self) -> str:
+        return f"{self.note}; lower {' or '.join(_suspects(self.design))}"
 
 
 def _suspects(design: Design) -> list[str]:

@@ -23,8 +23,11 @@ class PathError(InputError):
     """An InputError that still knows which field of the record it is about."""
 
     def __init__(self, path: str, problem: str) -> None:
-        super().__init__(f"{path} {problem}".strip())
+        super().__init__(path, problem)
         self.path, self.problem = path, problem
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.problem}".strip()
 
 
 def first_problem(error: ValidationError, cls: type[BaseModel]) -> tuple[str, str]:
@@ -58,7 +61,7 @@ def first_problem(error: ValidationError, cls: type[BaseModel]) -> tuple[str, st
         "string_type": "must be a text",
         "finite_number": "must be finite",
     }.get(kind)
-    rule = rule or details["msg"].replace("Input should be", "must be").replace(" or ", " or ")
+    rule = rule or details["msg"].replace("Input should be", "must be")
     return dotted, f"{rule}, got {got if isinstance(got, str | int | float | bool) else type(got).__name__!s}"
 
 

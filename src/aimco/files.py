@@ -133,26 +133,26 @@ def signed(data: Any, files: Mapping[str, bytes]) -> Any:
     return out
 
 
-def carried(data: Any, files: Mapping[str, bytes], folder: str | os.PathLike[str]) -> tuple[Any, dict[str, bytes]]:
-    """Plain data for a TOML file in a folder, and the files that must lie beside it there.
+def carried(data: Any, files: Mapping[str, bytes], toml: str | os.PathLike[str]) -> tuple[Any, dict[str, bytes]]:
+    """Plain data for a TOML file, and the files that must lie beside it.
 
     Args:
         data: Of a record.
         files: As of `signed`.
-        folder: Where both will be written. A file of the same name and another content there is left alone: the copy then has the first
-            digits of its sha256 in its name.
+        toml: Where the data will be written. A copy that would have its name, or that of a file there with another content, has the
+            first digits of its sha256 in its name.
 
     Returns:
         Data that names the copies, with their sha256; the content of each copy by its name, of those that are not there yet.
     """
-    names: dict[str, str] = {}
+    folder, names = Path(toml).parent, {}
     taken: dict[str, bytes] = {}
     for path, content in files.items():
         name = Path(path).name
-        if taken.get(name, content) != content or _content(Path(folder) / name) not in (None, content):
+        if name == Path(toml).name or taken.get(name, content) != content or _content(folder / name) not in (None, content):
             name = f"{Path(path).stem}-{sha256(content)[:8]}{Path(path).suffix}"
         names[path], taken[name] = name, content
-    copies = {name: content for name, content in taken.items() if _content(Path(folder) / name) != content}
+    copies = {name: content for name, content in taken.items() if _content(folder / name) != content}
     return _renamed(signed(data, files), names), copies
 
 

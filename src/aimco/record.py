@@ -27,8 +27,6 @@ from aimco.files import OWN, SHA256, carried, paths_from, read_toml, resolved, s
 from aimco.files import load_module as load_module
 from aimco.units import Unit
 
-Folder = str | os.PathLike[str]
-
 
 def quantity(unit: Unit, default: Any = ..., *, doc: str = "", level: bool = False, **constraints: Any) -> Any:
     """A number with a unit and a range: `g_max: float = quantity(S, gt=0, doc="largest conductance")`.
@@ -121,14 +119,14 @@ class Record(BaseModel):
         """The record as TOML text; users' files stay where they are, and their sha256 is beside their names."""
         return tomli_w.dumps(signed(self.as_dict(), self.files()))
 
-    def packed(self, folder: Folder) -> tuple[str, dict[str, bytes]]:
-        """The record as TOML text for a folder, and the users' files that must lie beside it there, by name."""
-        data, copies = carried(self.as_dict(), self.files(), folder)
+    def packed(self, path: str | os.PathLike[str]) -> tuple[str, dict[str, bytes]]:
+        """The record as the text of a TOML file, and the users' files that must lie beside it there, by name."""
+        data, copies = carried(self.as_dict(), self.files(), path)
         return tomli_w.dumps(data), copies
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the record as TOML, whole or not at all, and a copy of each user's file that it names beside it."""
-        text, copies = self.packed(Path(path).parent)
+        text, copies = self.packed(path)
         for name, content in copies.items():
             write_atomic(Path(path).parent / name, content)
         write_atomic(path, text)

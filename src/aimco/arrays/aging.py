@@ -40,13 +40,9 @@ class Aging:
             self.drifting = Drifting(device.drift, rng.normal(rng.stream_keys(seeds, *names, "drift"), 0, (rows, columns)))
             slowest = _STEEPEST / device.drift.t_0
         self.noise = Fluctuations.of(device, seeds, names, rows * columns)
-        apart = sampled.values.get("retention_s")
-        self._rates = np.ones((members, 1, 1)) if apart is None else np.ascontiguousarray(self._laid(torch.exp(-apart)).numpy())
-        self._per_s = 1 / per_member(device.retention_s, members)  # relaxation times in a second
-        self._fastest = self._per_s * self._rates.reshape(members, -1).max(1) + slowest
+        self._slowest, self._per_s = slowest, 1 / per_member(device.retention_s, members)  # relaxation times in a second
         self._carry: torch.Tensor | None = None
-        self._rest: torch.Tensor | None = None
-        self._left: tuple[np.ndarray, np.ndarray] | None = None  # of the last times, since steps of training may take equal times
+        self.restored()
 
     def elapse(self, seconds: Any) -> None:
         """Let time pass, s or (E,); it acts by `apply`, at once where devices fluctuate."""
@@ -116,8 +112,12 @@ class Aging:
             seen.copy_(torch.where(seen == self.flat(before), self.flat(after), seen))
 
     def restored(self) -> None:
-        """The states, what they are measured against and the devices are those of a checkpoint."""
-        self._rest = None
+        """The states, what they are measured against and the devices are those of a checkpoint, or new."""
+        members, apart = len(self.pending), self.sampled.values.get("retention_s")
+        self._rates = np.ones((members, 1, 1)) if apart is None else np.ascontiguousarray(self._laid(torch.exp(-apart)).numpy())
+        self._fastest = self._per_s * self._rates.reshape(members, -1).max(1) + self._slowest
+        self._rest: torch.Tensor | None = None
+        self._left: tuple[np.ndarray, np.ndarray] | None = None  # of the last times, since steps of training may take equal times
 
     def _laid(self, t: torch.Tensor) -> torch.Tensor:
         return t.transpose(1, 2) if self.on_its_side else t

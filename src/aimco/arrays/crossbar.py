@@ -485,8 +485,10 @@ class Crossbar:
         doors.alike("Crossbar.restore", own, saved["tensors"])
         for name, tensor in saved["tensors"].items():
             own[name].copy_(tensor)
-        if self._aging is not None:
-            self._aging.restored()
+        self.sampled.restored()
+        for part in (self._aging, self._disturbed):
+            if part is not None:
+                part.restored()
         self.done = dict(saved["done"])
         self._counts = counts_of(saved["counts"])
         self._sender = None

@@ -33,6 +33,10 @@ class HalfSelect:
         self.sampled, self.origin, self._parameters = sampled, origin, None
         self.part = torch.from_numpy(per_member(sampled.device.half_select, sampled.shape[0]).astype(np.float32))[:, None, None]
 
+    def restored(self) -> None:
+        """The devices are those of a checkpoint."""
+        self._parameters = None
+
     def trains(self, state: torch.Tensor, trains: Any, batch: int, take: int, on_its_side: bool) -> None:
         """After a batch of pulse trains, as `aimco.kernels.trains.encode` made them; state (E, R, C) is changed in place."""
         from aimco.kernels.trains import half_selects

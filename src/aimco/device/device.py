@@ -344,6 +344,10 @@ class Sampled:
         low, high = (self.values[n] for n in ("g_min", "g_max"))
         return self._shaped(low), self._shaped(high)
 
+    def restored(self) -> None:
+        """The deviations are those of a checkpoint."""
+        self.__dict__.pop("reverses", None)
+
     def _mean_step(self) -> tuple[Any, tuple[str, ...]]:
         """The compiled mean step of the response in double precision, and the names of the parameters that it reads."""
         from aimco.kernels.build import mean_step

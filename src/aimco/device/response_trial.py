@@ -148,7 +148,7 @@ def _check_names(scalar: _Scalar, p: Any) -> None:
 
 def _check_returns(scalar: _Scalar, p: Any) -> None:
     """Refuse a function that runs on and on, as it would in compiled code, where nothing could stop it."""
-    before, lines = sys.gettrace(), 0
+    before, lines = sys.gettrace(), 0  # of all states together
 
     def count(frame: Any, event: str, arg: Any) -> Any:
         nonlocal lines
@@ -159,8 +159,9 @@ def _check_returns(scalar: _Scalar, p: Any) -> None:
 
     sys.settrace(count)
     try:
-        for up in (True, False):
-            scalar.change(0.0, up, p)
+        for g in _STATES:
+            for up in (True, False):
+                scalar.change(g, up, p)
     finally:
         sys.settrace(before)
 

@@ -17,6 +17,7 @@ import torch
 from pydantic import Field
 
 from aimco import rng
+from aimco.arrays import doors
 from aimco.arrays.crossbar import ReferencePolicy
 from aimco.device.device import Device
 from aimco.ledger import Work
@@ -187,7 +188,7 @@ def _sum(parts: list[tuple[Any, torch.Tensor]]) -> torch.Tensor:
     return scaled[0] if len(scaled) == 1 else torch.stack(scaled).sum(0)
 
 
-def uniform(matrix: AnalogMatrix, what: str, step: int, shape: tuple[int, ...]) -> torch.Tensor:
+def uniform(matrix: AnalogMatrix, what: str, step: int | torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """Random numbers of a rule, uniform in (0, 1).
 
     They are a function of the arguments alone and not of what was drawn before: a rule that counts its steps in its digital state draws
@@ -196,19 +197,24 @@ def uniform(matrix: AnalogMatrix, what: str, step: int, shape: tuple[int, ...]) 
     Args:
         matrix: One of the rule's arrays: its seeds and its name choose the stream.
         what: Name of the stream, such as "flips".
-        step: Number of the draw in the stream, >= 0.
+        step: Number of the draw in the stream, >= 0; a tensor of one whole number, as digital state is, counts as that number.
         shape: Of the draw of one member.
 
     Returns:
         Float32, (E, *shape).
     """
-    draws = rng.uniform(rng.stream_keys(matrix.seeds, *matrix.names, "rule", what), step, math.prod(shape))
+    draws = rng.uniform(rng.stream_keys(matrix.seeds, *matrix.names, "rule", what), _draw("uniform", step), math.prod(shape))
     return torch.from_numpy(draws).float().reshape(len(matrix.seeds), *shape)
 
 
-def normal(matrix: AnalogMatrix, what: str, step: int, shape: tuple[int, ...]) -> torch.Tensor:
+def normal(matrix: AnalogMatrix, what: str, step: int | torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """Random numbers of a rule, of mean 0 and variance 1; see `uniform`."""
-    return rng.normal(rng.stream_keys(matrix.seeds, *matrix.names, "rule", what), step, shape)
+    return rng.normal(rng.stream_keys(matrix.seeds, *matrix.names, "rule", what), _draw("normal", step), shape)
+
+
+def _draw(where: str, step: Any) -> int:
+    """Number of a draw as int: hashes of tensors and of numpy's integers would be others."""
+    return doors.whole(where, "step", step.item() if isinstance(step, torch.Tensor) and step.numel() == 1 else step, 0, 2**63 - 1)
 
 
 def clock() -> dict[str, torch.Tensor]:

@@ -31,7 +31,7 @@ def write(result: Result, folder: str, command: str, pictures: Mapping[str, Figu
         command: that makes the run again. pictures: figures by their title.
     """
     at = Path(folder)
-    design, copies = result.design.packed(at)
+    design, copies = result.design.packed(at / "design.toml")
     images = {"learning curve": png(result.figure())} | {title: png(figure) for title, figure in pictures.items()}
     files = {f"{title.replace(' ', '-')}.png": data for title, data in images.items()} | copies | {"design.toml": design}
     for name, content in files.items():

@@ -74,7 +74,7 @@ def _design_files(file: str, text: str, folder: Path) -> dict[str, str | bytes]:
     if not text:
         return {}
     try:
-        design, copies = Design.of(tomllib.loads(text)).packed((folder / file).parent) if names_files(text) else (text, {})
+        design, copies = Design.of(tomllib.loads(text)).packed(folder / file) if names_files(text) else (text, {})
     except InputError:
         return {file: text}
     return {str(Path(file).parent / name): content for name, content in copies.items()} | {file: design}
