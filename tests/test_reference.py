@@ -79,7 +79,7 @@ NOT_REPRODUCED = {
     "neurosim-mlp": ["rram-alox-hfo2"],
     "osana2026": ["1569-100-20, 50 epochs, one run"],
     "rpu-tile": ["power of the busy tile, by 84,000 GOp/s/W"],
-    "wu2024-fcn": ["SGD, tau 0.70"],
+    "wu2024-fcn": ["SGD, tau 0.70", "tau below which SGD collapses"],
     "xiao2026-fcn": ["tiki-taka-v2, offset 1"],
 }
 _MISSED = {"xiao2026-fcn": [f"{pair}, offset {s}" for s in (0.05, 1) for pair in ("e-rider over agad", "agad over tiki-taka-v2")]}
@@ -140,9 +140,10 @@ def test_what_needs_no_data_is_reproduced(name):
 def test_the_edge_of_collapse_is_found_or_said_to_be_nowhere():
     from aimco.reference.wu2024_fcn import edge
 
-    assert edge({0.7: 11.35, 0.72: 90.0, 0.76: 11.35, 0.8: 97.0}) == pytest.approx(0.78)
-    assert edge({0.7: 90.0, 0.8: 97.0}) == 0
-    assert edge({0.7: 90.0, 0.8: 11.35}) == float("inf")
+    assert edge({0.7: 11.35, 0.72: 11.35, 0.76: 90.0, 0.8: 97.0}) == pytest.approx(0.74)
+    assert edge({0.7: 11.35, 0.72: 90.0, 0.76: 11.35, 0.8: 97.0}) == pytest.approx(0.71)
+    assert edge({0.7: 90.0, 0.72: 11.35, 0.8: 97.0}) == 0
+    assert edge({0.7: 11.35, 0.8: 11.35}) == float("inf")
 
 
 @pytest.mark.parametrize(("words", "message"), [(["rpu-baseline"], "did you mean rpu-baseline-mnist"), ([], "needs a NAME")])

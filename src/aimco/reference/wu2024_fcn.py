@@ -74,8 +74,6 @@ def run(settings: Settings) -> list[Row]:
 
 
 def edge(accuracy: Mapping[float, float]) -> float:
-    """Half way from the highest tau at which nothing was learned to the next one; 0 when all learned, inf when the last did not."""
-    highest = max((tau for tau, a in accuracy.items() if a < _COLLAPSED), default=None)
-    if highest is None:
-        return 0.0
-    return (highest + min((tau for tau in accuracy if tau > highest), default=float("inf"))) / 2
+    """Half way from the last tau of those that all collapsed to the first that learned; 0 when the smallest learned, inf when none did."""
+    learned = min((tau for tau, a in accuracy.items() if a >= _COLLAPSED), default=float("inf"))
+    return (learned + max(below)) / 2 if (below := [tau for tau in accuracy if tau < learned]) else 0.0
