@@ -370,6 +370,16 @@ def test_saving_overwrites_no_file_of_other_content(folder, tmp_path):
     assert sorted(p.name for p in folder.iterdir()) == ["again.toml", "cosine.py", "design.toml", "parts", "rule.py"]
 
 
+def test_what_a_technology_file_holds_is_part_of_the_hash(folder):
+    """And its folder is not: two files of one name are one technology only where their content is the same."""
+    text = (Path(ai.cost.__file__).parent / "technology" / "rpu-2016.toml").read_text()
+    for name, content in {"a": text, "b": text, "c": text.replace("clock_Hz = 1", "clock_Hz = 2", 1)}.items():
+        (folder / name).mkdir()
+        (folder / name / "mine.toml").write_text(content)
+    a, b, c = (ai.Design.of({"device": "ideal", "technology": str(folder / name / "mine.toml")}).hash() for name in "abc")
+    assert a == b != c
+
+
 def test_a_design_is_not_written_over_the_technology_that_it_names(folder, tmp_path):
     """Saved under the name of its technology file, the copy of which then has another."""
     shutil.copy(Path(ai.cost.__file__).parent / "technology" / "rpu-2016.toml", folder / "mine.toml")

@@ -178,9 +178,15 @@ class Design(Record):
         return self
 
     def files(self) -> dict[str, bytes]:
-        technology = Path(self.technology)
-        named = technology.suffix == ".toml" and technology.is_file()
-        return super().files() | ({self.technology: technology.read_bytes()} if named else {})
+        return super().files() | self._technology_file()
+
+    def code(self) -> str:
+        return super().code() + "".join(content.decode(errors="replace") for content in self._technology_file().values())
+
+    def _technology_file(self) -> dict[str, bytes]:
+        """Content of the technology by its path, where it is a user's file."""
+        file = Path(self.technology)
+        return {self.technology: file.read_bytes()} if file.suffix == ".toml" and file.is_file() else {}
 
     @field_validator("cell", "array", "periphery", "network", "rule", "training", mode="before")
     @classmethod
