@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from aimco import user_code
 from aimco.cell import Cell
@@ -122,6 +122,7 @@ class Design(Record):
     rule: Rule = Sgd()
     training: Training = Training()
     technology: str = "rpu-2016"
+    _technology_file: bytes | None = PrivateAttr(default=None)  # content of a user's, as it was when the design was made
 
     @field_validator("device", mode="before")
     @classmethod
@@ -177,16 +178,17 @@ class Design(Record):
                 raise at("rule", str(error)) from None
         return self
 
+    @model_validator(mode="after")
+    def _hold_technology(self) -> Self:
+        file = Path(self.technology)
+        self._technology_file = file.read_bytes() if file.suffix == ".toml" and file.is_file() else None
+        return self
+
     def files(self) -> dict[str, bytes]:
-        return super().files() | self._technology_file()
+        return super().files() | ({} if self._technology_file is None else {self.technology: self._technology_file})
 
     def code(self) -> str:
-        return super().code() + "".join(content.decode(errors="replace") for content in self._technology_file().values())
-
-    def _technology_file(self) -> dict[str, bytes]:
-        """Content of the technology by its path, where it is a user's file."""
-        file = Path(self.technology)
-        return {self.technology: file.read_bytes()} if file.suffix == ".toml" and file.is_file() else {}
+        return super().code() + (self._technology_file or b"").decode(errors="replace")
 
     @field_validator("cell", "array", "periphery", "network", "rule", "training", mode="before")
     @classmethod
