@@ -102,7 +102,7 @@ class Crossbar:
 
     def _let_pass(self) -> None:
         """Let accumulated time act where it would show; pulses that wait came before it."""
-        if self._aging is not None and (due := self._aging.due()).any():
+        if self._aging is not None and self._aging.waits and (due := self._aging.due()).any():
             self._act(due)
 
     def _act(self, due: np.ndarray) -> None:
