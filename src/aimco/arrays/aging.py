@@ -33,7 +33,7 @@ class Aging:
     def __init__(self, sampled: Sampled, seeds: tuple[int, ...], names: tuple[str, ...], on_its_side: bool, origin: torch.Tensor) -> None:
         device, (members, rows, columns) = sampled.device, sampled.shape
         self.sampled, self.on_its_side, self.origin = sampled, on_its_side, origin
-        self.pending = np.zeros(members)
+        self.pending, self.waits = np.zeros(members), False  # s, and whether there are any
         self._advances = torch.zeros(1, dtype=torch.int64)
         self.drifting, slowest = None, 0.0
         if device.drift is not None:
@@ -46,7 +46,7 @@ class Aging:
 
     def elapse(self, seconds: Any) -> None:
         """Let time pass, s or (E,); it acts by `apply`, at once where devices fluctuate."""
-        self.pending = self.pending + per_member(seconds, len(self.pending))
+        self.pending, self.waits = self.pending + per_member(seconds, len(self.pending)), True
 
     def due(self) -> np.ndarray:
         """Members in which the accumulated time would show, (E,)."""
@@ -56,6 +56,7 @@ class Aging:
         """Let the accumulated time of some members act on the states (E, R, C), in place."""
         seconds = np.where(due, self.pending, 0.0)
         self.pending = np.where(due, 0.0, self.pending)
+        self.waits = bool(self.pending.any())
         if self.noise is not None:
             self.noise.find_programmed(self.flat(state))
         if self.drifting is not None:
@@ -118,6 +119,7 @@ class Aging:
         self._fastest = self._per_s * self._rates.reshape(members, -1).max(1) + self._slowest
         self._rest: torch.Tensor | None = None
         self._left: tuple[np.ndarray, np.ndarray] | None = None  # of the last times, since steps of training may take equal times
+        self.waits = bool(self.pending.any())
 
     def _laid(self, t: torch.Tensor) -> torch.Tensor:
         return t.transpose(1, 2) if self.on_its_side else t

@@ -102,7 +102,7 @@ class Crossbar:
 
     def _let_pass(self) -> None:
         """Let accumulated time act where it would show; pulses that wait came before it."""
-        if self._aging is not None and (due := self._aging.due()).any():
+        if self._aging is not None and self._aging.waits and (due := self._aging.due()).any():
             self._act(due)
 
     def _act(self, due: np.ndarray) -> None:
@@ -284,33 +284,22 @@ class Crossbar:
         """
         self.sender.apply(places, pulses, self.done["applied"])
         self.done["applied"] += 1
-        if self._disturbed is not None:
+        if self.disturbs:
             count = torch.zeros(self.shape, dtype=torch.int32)
             count[tuple(places)] = pulses
-            self._disturbed.lines(self.state, count, np.arange(self.shape[1]))
+            self.disturb(count)
         sent = np.bincount(places[0].numpy(), pulses.abs().numpy(), self.shape[0])
         self._counts.add(program_pulses=sent.astype(np.int64))
 
-    def approach(self, target: torch.Tensor, only: torch.Tensor, limit: torch.Tensor, rounds: int, most: int) -> bool:
-        """Pulse devices up or down by what they are off their targets, read, repeat, until none is off by more than `limit`.
+    @property
+    def disturbs(self) -> bool:
+        """Whether pulses reach devices that they are not meant for."""
+        return self._disturbed is not None
 
-        Trusts its arguments.
-
-        Args:
-            target: (E, R, C) float32. only: devices to write, (E, R, C) bool. limit: (E, 1, 1), or one for all.
-            rounds: Before giving up. most: Pulses on one device in one round.
-
-        Returns:
-            Whether any device was off.
-        """
-        members, rows, _ = self.shape
-        given = torch.zeros(self.shape if self._disturbed is not None else (members, rows, 0), dtype=torch.int32)
-        accepted = np.ascontiguousarray(np.broadcast_to(limit.float().numpy().reshape(-1), members))
-        sent, needed = self.sender.write(target, only, accepted, (rounds, most), self.done["applied"], given)
+    def disturb(self, pulses: torch.Tensor) -> None:
+        """What pulses that were just given to devices one by one, (E, R, C) int32, do to the others on their lines."""
         if self._disturbed is not None:
-            self._disturbed.lines(self.state, given, np.arange(rows))
-        self.note(program_pulses=sent, program_rounds=needed)
-        return bool(needed.any())
+            self._disturbed.lines(self.state, pulses, np.arange(self.shape[1]))
 
     def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
         """Give each device of rows[t] its own number of pulses, (E, T, C) int32, positive up, one row after the other.

@@ -73,9 +73,11 @@ def update(where: str, x: Any, d: Any, lr: Any, shape: Shape) -> tuple[torch.Ten
 
 
 def shaped_update(where: str, x: Any, d: Any, lr: Any, shape: Shape) -> tuple[torch.Tensor, torch.Tensor, Any]:
-    """`update` with `shaped`."""
+    """`update` with `shaped`; learning rates of each sample, (E, B), may be any numbers too."""
     x = shaped(where, "x", x, shape, "rows")
-    return x, shaped(where, "d", d, shape, "columns", x.shape[1]), rates(where, lr, shape[0], x.shape[1])
+    d = shaped(where, "d", d, shape, "columns", x.shape[1])
+    known = isinstance(lr, np.ndarray) and lr.dtype == np.float64 and lr.shape == x.shape[:2]
+    return x, d, lr if known else rates(where, lr, shape[0], x.shape[1])
 
 
 def reads(where: str, name: str, t: Any, shape: Shape, lines: Lines, again: Any) -> tuple[torch.Tensor, np.ndarray | None]:

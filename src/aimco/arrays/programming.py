@@ -6,7 +6,7 @@ member of an ensemble has the draws of its solo run however many rounds the othe
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +18,9 @@ from aimco.ensemble import per_member
 
 if TYPE_CHECKING:
     from aimco.arrays.crossbar import Crossbar
+    from aimco.arrays.sender import Sender
 
-MOST = 1000  # pulses on a device between two verify reads
+_MOST = 1000  # pulses on a device between two verify reads
 _CAUTION = 10  # a one-sided device is taken to step this much more than at mid-range until it was seen to step less
 
 
@@ -84,11 +85,13 @@ def _count_cited(array: Crossbar, only: torch.Tensor) -> None:
 
 
 def both_ways(array: Crossbar, target: torch.Tensor, only: torch.Tensor, limit: torch.Tensor, rounds: int) -> None:
-    """Pulse every device up or down by its error, read, repeat; one round for all at a time where pulses disturb other devices."""
-    first, at_once = array.done["applied"], 1 if array.device.half_select is not None else max(rounds, 1)
-    for number in range(0, rounds, at_once):
-        array.done["applied"] = first + number
-        if not array.approach(target, only, limit, at_once, MOST):
+    """Pulse every device up or down by its error, read, repeat."""
+    sender, first, step = array.sender, array.done["applied"], array.step.astype(np.float32)
+    asked = (sender.laid(target), sender.laid(only), _of_members(limit, array), step)
+    for some in _rounds(rounds, array):
+        tally, given = _tally(sender), _given(array, sender)
+        sender.kernel.write(sender.taken(first), *asked, some, _MOST, tally, given)
+        if _told(array, some, tally, given):
             break
     array.done["applied"] = first + rounds
 
@@ -106,135 +109,91 @@ def pair_both_ways(plus: Crossbar, minus: Crossbar, difference: torch.Tensor, on
 
 
 def upwards(array: Crossbar, target: torch.Tensor, only: torch.Tensor, limit: torch.Tensor, rounds: int, retry: bool) -> None:
-    """SET one-sided devices towards their targets, read, repeat; with `retry` those that overshoot are RESET and tried again.
-
-    In the last round, after which none is tried again, those are RESET that this brings nearer.
-    """
-    left, count = _Places(array, only), _Rounds(rounds, array)
-    caution, limit = left.of(_CAUTION * _step(array)), left.of(limit)
-    short_of, rate = left.of(target - array.sampled.reset_point() + array.origin), caution
-    target = left.of(target)
-    for number in count:
-        error, last = target - left.of(array.state), number + 1 == rounds
-        short = error > torch.minimum(limit, rate / 2)
-        beyond = error < (torch.minimum(-limit, -short_of) if last else -limit) if retry else torch.zeros_like(short)
-        if not count.needed(left, short | beyond):
+    """SET one-sided devices towards their targets, read, repeat; with `retry` those that overshoot are RESET and tried again."""
+    sender, back, caution = array.sender, _Back(array), _caution(array)
+    asked = (sender.laid(target), sender.laid(only), _of_members(limit, array), caution, _spread(caution, sender))
+    for some in _rounds(rounds, array):
+        tally, given = _tally(sender), _given(array, sender)
+        options = (some, rounds, _MOST, retry, array.on_its_side)
+        sender.kernel.raise_one(sender.taken(back.applied), back.arrays, *asked, *options, tally, given)
+        if _told(array, some, tally, given):
             break
-        left, caution, limit, short_of, rate, target, error, short, beyond = left.those(
-            left.still(short | beyond), caution, limit, short_of, rate, target, error, short, beyond
-        )
-        if beyond.any():
-            array.reset(left.mask(beyond))
-            rate = torch.where(beyond, caution, rate)
-        if not (last and retry):
-            rate = _set(array, left, error, short, rate)
+    back.done(rounds)
 
 
 def pair_upwards(plus: Crossbar, minus: Crossbar, difference: torch.Tensor, only: torch.Tensor) -> None:
     """RESET two one-sided devices, and SET the one that the sign of the error asks for, read, repeat."""
-    pair, total = (plus, minus), plus.device.writes.rounds
+    pair, rounds = (plus, minus), plus.device.writes.rounds
     for array in pair:
         array.reset(only)
-    left, count = _Places(plus, only), _Rounds(total, plus, minus)
-    limit, difference = left.of(window(plus)), left.of(difference)
-    cautions = [left.of(_CAUTION * _step(array)) for array in pair]
-    tops, rates = [left.of(array.limits()[1]) - 1e-6 for array in pair], list(cautions)
-    raised = [torch.zeros_like(limit, dtype=torch.bool) for _ in pair]
-    for number in count:
-        states = [left.of(array.state) for array in pair]
-        error = difference - (states[0] - states[1])
-        up = error > 0
-        off = error.abs() > torch.minimum(limit, torch.where(up, *rates) / 2)
-        full = off & torch.where(up, states[0] >= tops[0], states[1] >= tops[1])
-        again = full & torch.where(up, raised[1], raised[0]) if 2 * number < total else torch.zeros_like(full)
-        off = off & ~full
-        if not count.needed(left, off | again):
+    senders, backs = [array.sender for array in pair], [_Back(array) for array in pair]
+    sender, cautions = senders[0], np.stack([_caution(array) for array in pair])
+    rates = np.stack([_spread(caution, sender) for caution in cautions])
+    asked = (sender.laid(difference), sender.laid(only), _of_members(window(plus), plus), cautions, rates, np.zeros(rates.shape, np.bool_))
+    for some in _rounds(rounds, *pair):
+        tallies, given = np.stack([_tally(sender)] * 2), np.stack([_given(array, sender) for array in pair])
+        taken = (own.taken(back.applied) for own, back in zip(senders, backs, strict=True))
+        options = (some, rounds, _MOST, plus.on_its_side)
+        sender.kernel.raise_pair(*taken, tuple(back.arrays for back in backs), *asked, *options, tallies, given)
+        if all([_told(array, some, tally, own) for array, tally, own in zip(pair, tallies, given, strict=True)]):
             break
-        known = (off, again, up, error, limit, difference, *cautions, *tops, *rates, *raised)
-        left, off, again, up, error, limit, difference, *rest = left.those(left.still(off | again), *known)
-        cautions, tops, rates, raised = (rest[k : k + 2] for k in range(0, 8, 2))
-        if again.any():
-            for k, array in enumerate(pair):
-                array.reset(left.mask(again))
-                rates[k], raised[k] = torch.where(again, cautions[k], rates[k]), raised[k] & ~again
-        for k, (array, side) in enumerate(zip(pair, (off & up, off & ~up), strict=True)):
-            rates[k], raised[k] = _set(array, left, error.abs(), side, rates[k]), raised[k] | side
+    for back in backs:
+        back.done(rounds)
 
 
-def _step(array: Crossbar) -> torch.Tensor:
-    """Mean step at mid-range, (E, 1, 1)."""
-    return torch.from_numpy(array.step.astype(np.float32))[:, None, None]
+def _of_members(value: torch.Tensor, array: Crossbar) -> np.ndarray:
+    """A number, or one for each member (E, 1, 1), as (E,) float32."""
+    return np.ascontiguousarray(np.broadcast_to(value.numpy().reshape(-1), array.shape[0]), np.float32)
 
 
-def _set(array: Crossbar, left: _Places, error: torch.Tensor, mask: torch.Tensor, rate: torch.Tensor) -> torch.Tensor:
-    """SET pulses for an error, given that steps are at most `rate` on average; what the next are taken to be.
-
-    No step after it is larger on average, as steps fall with conductance; one train that hardly moved does not make the next long.
-    """
-    some, wanted, most = left.those(mask, error, rate)
-    pulses = torch.floor(wanted / most).clamp(1, MOST)
-    before = some.of(array.state)
-    array.apply_at(some.places, pulses.int())
-    moved = (some.of(array.state) - before) / pulses
-    rate = rate.clone()
-    rate[mask] = torch.minimum(torch.maximum(moved, most / 2), most)
-    return rate
+def _caution(array: Crossbar) -> np.ndarray:
+    """What a step is taken to be at most before it was seen, (E,) float32."""
+    return (_CAUTION * array.step).astype(np.float32)
 
 
-class _Places:
-    """The devices that are still to be written: those of a mask (E, R, C), and fewer from round to round.
-
-    A device that is written is not looked at again, so that the rounds that a few need cost what a few cost.
-    """
-
-    def __init__(self, array: Crossbar, only: torch.Tensor) -> None:
-        self.shape, self.places = array.shape, only.nonzero().T.contiguous()
-        self.disturbed = array.device.half_select is not None
-
-    def still(self, off: torch.Tensor) -> torch.Tensor:
-        """Which to look at again, (N,): those that are off, and where pulses on some disturb others, all."""
-        return torch.ones_like(off) if self.disturbed else off
-
-    def of(self, values: torch.Tensor) -> torch.Tensor:
-        """Their values of a tensor that expands to (E, R, C), (N,)."""
-        return values.expand(self.shape)[tuple(self.places)]
-
-    def those(self, some: torch.Tensor, *values: torch.Tensor) -> tuple[Any, ...]:
-        """Those of a mask (N,), and their values."""
-        fewer = copy.copy(self)
-        fewer.places = self.places[:, some].contiguous()
-        return fewer, *(v[some] for v in values)
-
-    def mask(self, some: torch.Tensor) -> torch.Tensor:
-        """Those of a mask (N,) as a mask (E, R, C)."""
-        found = torch.zeros(self.shape, dtype=torch.bool)
-        found[tuple(self.places[:, some])] = True
-        return found
+def _spread(each: np.ndarray, sender: Sender) -> np.ndarray:
+    """A number of each member (E,) for all its devices, as they lie in memory."""
+    return np.ascontiguousarray(np.broadcast_to(each[:, None, None], sender.arrays[0].shape))
 
 
-class _Rounds:
-    """Rounds of programming: number the draws by the round, and count for each member the rounds that it needed."""
+def _rounds(rounds: int, *arrays: Crossbar) -> Iterator[tuple[int, int]]:
+    """Rounds that are done without a look at other devices: all, or where pulses disturb other devices, one after the other."""
+    at_once = 1 if any(array.disturbs for array in arrays) else max(rounds, 1)
+    for first in range(0, rounds, at_once):
+        yield first, first + at_once
 
-    def __init__(self, total: int, *arrays: Any) -> None:
-        self.total, self.arrays = total, arrays
-        self.first = [(array.done["applied"], array.done["resets"]) for array in arrays]
 
-    def __iter__(self):
-        for number in range(self.total):
-            self._number(number)
-            yield number
-        self._number(self.total)
+def _tally(sender: Sender) -> np.ndarray:
+    """Pulses, rounds and RESETs by row, (3, E, lines)."""
+    return np.zeros((3, *sender.hits.shape), np.int64)
 
-    def _number(self, number: int) -> None:
-        for array, (applied, resets) in zip(self.arrays, self.first, strict=True):
-            array.done["applied"] = applied + number
-            if np.any(array.device.reset_noise):  # else a RESET draws nothing
-                array.done["resets"] = resets + number
 
-    def needed(self, left: _Places, off: torch.Tensor) -> bool:
-        """Whether any device is still off; the round is counted for its members, and the numbers set to the end where none is."""
-        active = np.bincount(left.places[0, off].numpy(), minlength=left.shape[0]) > 0
-        self.arrays[0].note(program_rounds=active.astype(np.int64))
-        if not active.any():
-            self._number(self.total)
-        return bool(active.any())
+def _given(array: Crossbar, sender: Sender) -> np.ndarray:
+    """Room for the pulses that each device gets, where somebody asks."""
+    return np.zeros(sender.arrays[0].shape if array.disturbs else (array.shape[0], 0, 0), np.int32)
+
+
+def _told(array: Crossbar, rounds: tuple[int, int], tally: np.ndarray, given: np.ndarray) -> bool:
+    """Put what a kernel did into the ledger; whether no device is off any more."""
+    if array.disturbs:
+        pulses = torch.from_numpy(given)
+        array.disturb(pulses.transpose(1, 2) if array.on_its_side else pulses)
+    sent, needed, resets = tally[0].sum(1), np.maximum(tally[1].max(1) - rounds[0], 0), tally[2].sum(1)
+    array.note(program_pulses=sent, program_rounds=needed, **({"resets": resets} if resets.any() else {}))
+    return not needed.any()
+
+
+class _Back:
+    """What a RESET leaves, as kernels take it, and the numbers of the draws of the rounds."""
+
+    def __init__(self, array: Crossbar) -> None:
+        self.array, self.applied, self.noisy = array, array.done["applied"], bool(np.any(array.device.reset_noise))
+        states = (array.sender.laid(t) for t in (array.sampled.reset_point() - array.origin, *array.limits()))
+        sigma = per_member(np.asarray(array.device.reset_noise) / array.device.half_range, array.shape[0])
+        self.arrays = (array.keys["resets"], array.done["resets"], *states, sigma.astype(np.float32))
+
+    def done(self, rounds: int) -> None:
+        """The rounds are over: later draws are numbered from here."""
+        self.array.done["applied"] = self.applied + rounds
+        if self.noisy:  # else a RESET draws nothing
+            self.array.done["resets"] = self.arrays[1] + rounds

@@ -137,21 +137,15 @@ class Sender:
         laid = places[[0, 2, 1]] if self.on_its_side else places
         self.kernel.apply(*self.arrays, laid.numpy(), pulses.numpy(), self.keys["apply"], number)
 
-    def write(
-        self, target: torch.Tensor, only: torch.Tensor, limit: np.ndarray, rounds: tuple[int, int], number: int, given: torch.Tensor
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """See `Crossbar.approach`: pulses sent, and rounds that were needed, (E,).
-
-        Args:
-            limit: (E,) float32. rounds: how many, and most pulses in one. number: of the first.
-            given: pulses that each device got are added to it, (E, rows, columns) int32, if it is not empty.
-        """
+    def taken(self, number: int) -> tuple[Any, ...]:
+        """The devices as kernels that write take them; number: of the draws of the first round."""
         self.settle()
-        sent, needed = (np.zeros(self.arrays[0].shape[:2], np.int64) for _ in range(2))
-        (target, only, given), step = (self._laid(t) for t in (target, only, given)), self.step.astype(np.float32)
-        asked = (target.numpy(), only.numpy(), limit, step, *rounds)
-        self.kernel.write(*self.arrays, *asked, self.keys["apply"], number, sent, needed, given.numpy())
-        return sent.sum(1), needed.max(1)
+        state, origin, a, m = self.arrays
+        return state, origin, a, m, self.keys["apply"], number
+
+    def laid(self, t: torch.Tensor) -> np.ndarray:
+        """A tensor (E, rows, columns), or one that expands to it, as kernels that write take it, (E, lines, width)."""
+        return self._laid(t.expand(len(self.hits), *t.shape[1:])).contiguous().numpy()
 
     def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor, number: int) -> None:
         """See `Crossbar.pulse_lines`."""

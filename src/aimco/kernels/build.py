@@ -247,6 +247,8 @@ def _module(part: str, file_name: str = "pulse_template.py") -> ModuleType:
     template = (_HERE / file_name).read_text()
     head, rest = template.split("# <response>\n")
     text = head + part + rest.split("# </response>\n")[1]
+    if file_name == "pulse_template.py":
+        text += "\n\n" + (_HERE / "write_template.py").read_text().split("# <writes>\n")[1]
     used = [(_HERE / name).read_text() for name in ("lanes.py", "trains.py", "smooth.py")]
     name = "pulse_" + hashlib.sha256("\n".join((text, *used, numba.__version__, np.__version__)).encode()).hexdigest()[:16]
     file = cache_folder() / f"{name}.py"

@@ -2,10 +2,11 @@
 
 This file is both a working kernel (for a device with constant steps) and the text from which
 `kernels/build.py` makes the kernel of any other response: the part between the markers is replaced by
-the response's own scalar functions, and the device fields by the parameters it reads. The made text is kept in a
-cache folder, so that a second process compiles nothing.
+the response's own scalar functions, and the device fields by the parameters it reads; `write_template.py` goes on from it. The made text is
+kept in a cache folder, so that a second process compiles nothing.
 """
 
+import math  # noqa: F401
 from base64 import b64decode  # noqa: F401
 from collections import namedtuple
 
@@ -383,108 +384,3 @@ def update(count, keys, first, state, origin, a, m, trains, hits, take):
         for block in nb.prange(blocks):
             low = block * BLOCK
             _rows(e, low, min(low + BLOCK, height), keys, first, state, origin, a, m, trains, pulses, hits, take)
-
-
-@nb.njit(parallel=True, **_flags)
-def apply(state, origin, a, m, places, pulses, keys, step):
-    """Give devices their own number of pulses, one after the other.
-
-    Args:
-        places: member, row and column of each device, (3, N) int64, none twice. pulses: of each, (N,) int32, positive up.
-    """
-    for t in nb.prange(pulses.size):
-        e, i, j = places[0, t], places[1, t], places[2, t]
-        key = hash_add(hash_add(base(keys[e], step), np.uint32(np.uint32(i) * _ROW)), np.uint32(j))
-        n, w, o = pulses[t], state[e, i, j], origin[e, i if REFERENCED else 0, j]
-        for k in range(abs(n)):
-            w = _after(w, o, n > 0, device(a, m, e, i, j), _noise(hash_add(key, np.uint32(k))))
-        state[e, i, j] = w
-
-
-@nb.njit(parallel=True, **_flags)
-def write(state, origin, a, m, target, only, limit, dw, rounds, most, keys, first, sent, needed, given):
-    """Pulse devices up or down by what they are off their targets, look, repeat, until they are off by no more than a limit.
-
-    Args:
-        target: (E, R, C) float32. only: devices that are written, (E, R, C) bool.
-        limit: error that is accepted. dw: mean step, (E,) float32. rounds, most: pulses of one round on one device.
-        first: number of the first round, as the step of `apply`.
-        sent: pulses, by row. needed: rounds that a device of the row took, (E, R) int64.
-        given: pulses that each device got are added to it, (E, R, C) int32; (E, R, 0) where nobody asks.
-    """
-    members, rows, columns = state.shape
-    for r in nb.prange(members * rows):
-        e, i = r // rows, r % rows
-        for j in range(columns):
-            if not only[e, i, j]:
-                continue
-            w, o = state[e, i, j], origin[e, i if REFERENCED else 0, j]
-            for k in range(rounds):
-                error = target[e, i, j] - w
-                if abs(error) <= limit[e]:
-                    break
-                needed[e, i] = max(needed[e, i], k + 1)
-                whole = np.rint(error / dw[e] + (np.float32(1e-3) if error > 0 else np.float32(-1e-3)))
-                n = np.int32(min(max(whole, np.float32(-most)), np.float32(most)))
-                key = hash_add(hash_add(base(keys[e], first + k), np.uint32(np.uint32(i) * _ROW)), np.uint32(j))
-                for s in range(abs(n)):
-                    w = _after(w, o, n > 0, device(a, m, e, i, j), _noise(hash_add(key, np.uint32(s))))
-                sent[e, i] += abs(n)
-                if given.size:
-                    given[e, i, j] += n
-            state[e, i, j] = w
-
-
-@nb.njit(**_flags)
-def _lines(e, state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hits):
-    """Give each device of one row after the other its own number of pulses, in one member."""
-    for t in range(rows.size):
-        k, slots, sent = rows[t], 0, 0
-        key = hash_add(base(keys[e], first + t), np.uint32(np.uint32(k) * _ROW))
-        for j in range(pulses.shape[2]):
-            n = pulses[e, t, j]
-            if n == 0:
-                continue
-            row, column = (j, k) if on_its_side else (k, j)
-            device_key = hash_add(key, np.uint32(j))
-            w, o = state[e, row, column], origin[e, row if REFERENCED else 0, column]
-            for s in range(abs(n)):
-                w = _after(w, o, n > 0, device(a, m, e, row, column), _noise(hash_add(device_key, np.uint32(s))))
-            state[e, row, column] = w
-            slots, sent = max(slots, abs(n)), sent + abs(n)
-        tally[e, 0] += 2 * slots
-        tally[e, 2 if on_its_side else 1] += slots
-        tally[e, 1 if on_its_side else 2] += sent
-        hits[e, 0] += sent
-
-
-@nb.njit(**_flags)
-def lines(state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hits):
-    """Give each device of one row after the other its own number of pulses, (E, T, C) int32, positive up, all columns at once.
-
-    rows: (T,), of the array as it is wired: columns of one that lies on its side. tally, hits: as in `trains.encode`, `update`.
-    """
-    for e in range(state.shape[0]):
-        _lines(e, state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hits)
-
-
-@nb.njit(parallel=True, **_flags)
-def lines_members(state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hits):
-    """`lines` with the members of an ensemble shared out among the threads."""
-    for e in nb.prange(state.shape[0]):
-        _lines(e, state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hits)
-
-
-@nb.njit(parallel=True, **_flags)
-def alternate(state, origin, a, m, pulses, up, keys, step):
-    """Pulses up and down in turn on all devices at once, the first up or down."""
-    members, rows, columns = state.shape
-    for r in nb.prange(members * rows):
-        e, i = r // rows, r % rows
-        key = hash_add(base(keys[e], step), np.uint32(np.uint32(i) * _ROW))
-        for j in range(columns):
-            device_key = hash_add(key, np.uint32(j))
-            w, o = state[e, i, j], origin[e, i if REFERENCED else 0, j]
-            for t in range(pulses):
-                w = _after(w, o, (t % 2 == 0) == up, device(a, m, e, i, j), _noise(hash_add(device_key, np.uint32(t))))
-            state[e, i, j] = w
