@@ -19,6 +19,7 @@ from aimco.cli import main
 from aimco.device.response import Response
 from aimco.device.response_trial import response_notes
 from aimco.learning import Rule
+from aimco.study.space import Study
 from designs import LAYER_RULES, design
 from test_contracts import DEVICES
 
@@ -434,6 +435,19 @@ def test_an_error_during_a_run_keeps_its_message_and_names_the_line(tmp_path, ca
     (tmp_path / "study.toml").write_text(lines)
     main(["study", str(tmp_path / "study.toml"), "--out", str(tmp_path / "out")])
     assert "mine.py:9: ValueError: too far" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "choices", ["rule = {choices = [{kind = 'rule.py:Mine'}, {kind = 'sgd'}]}", "device = {choices = ['mine.toml', 'rpu']}"]
+)
+def test_a_study_is_not_gone_on_with_after_a_file_in_its_space_changed(folder, choices):
+    (folder / "mine.toml").write_text(ai.Device.named("ideal").dumps())
+    (folder / "study.toml").write_text(f"name = 's'\nbase = 'design.toml'\nsampler = 'grid'\nspace = {{{choices}}}\n")
+    before = [Study.load(folder / "study.toml").identity() for _ in range(2)]
+    assert before[0] == before[1]
+    changed = folder / ("rule.py" if "rule.py" in choices else "mine.toml")
+    changed.write_text(changed.read_text() + "\n# changed\n")
+    assert Study.load(folder / "study.toml").identity() != before[0]
 
 
 def test_a_fitted_device_carries_its_family(tmp_path, capsys):

@@ -108,6 +108,16 @@ def anchored(value: Any) -> Any:
     return value
 
 
+def contents(data: Any) -> dict[str, str]:
+    """The sha256 of each file that plain data names at any depth, FILE.py:CLASS or FILE.toml, by its path; without those that are gone."""
+    if isinstance(data, Mapping | list | tuple):
+        parts = data.values() if isinstance(data, Mapping) else data
+        return {path: digits for part in parts for path, digits in contents(part).items()}
+    path = data.rpartition(":")[0] if isinstance(data, str) and OWN in data else data
+    content = _content(Path(path)) if isinstance(path, str) and path.endswith((".py", ".toml")) else None
+    return {} if content is None else {path: sha256(content)}
+
+
 def names_files(text: str) -> bool:
     """Whether the TOML text of a design may name users' files."""
     return OWN in text or '.toml"' in text

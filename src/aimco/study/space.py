@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from aimco import tasks
 from aimco.design import Design
 from aimco.errors import did_you_mean
-from aimco.files import paths_from, resolved
+from aimco.files import contents, paths_from, resolved
 from aimco.record import InputError, Record, at, read_toml
 from aimco.study import fields
 from aimco.study.axis import Axis, applies, flattened
@@ -173,9 +173,9 @@ class Study(Record):
         return int(min(grid, self.trials or math.inf))
 
     def identity(self) -> str:
-        """Names what a storage may be gone on with: everything but the number of trials, which may grow."""
+        """Names what a storage may be resumed by: everything but the number of trials, which may grow; users' files by content."""
         data = {k: v for k, v in self.as_dict().items() if k != "trials"}
-        text = json.dumps({"data": data, "base": self.base.hash()}, sort_keys=True)
+        text = json.dumps({"data": data, "base": self.base.hash()} | contents(data["space"]), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def draw(self, choose: Choose) -> Point:
