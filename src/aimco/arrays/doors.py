@@ -18,7 +18,7 @@ from aimco.record import InputError
 Shape = tuple[int, int, int]  # of an array: members, rows, columns
 Lines = Literal["rows", "columns"]
 ReferencePolicy = Literal["mid-range", "symmetry-point", "resting-point", "measured"]
-_LARGEST = float(torch.finfo(torch.float32).max)
+_LARGEST = float(np.finfo(np.float32).max)
 MOST_PULSES = 2**31 - 1  # what a 32-bit counter holds
 _AXES = ("members", "rows", "columns")
 _PLACE = {"rows": 1, "columns": 2}

@@ -132,7 +132,7 @@ class Sender:
             update(count, self.keys["pulse"], self.first, *self.arrays, self.trains, self.hits, 0)
 
     def apply(self, places: torch.Tensor, pulses: torch.Tensor, number: int) -> None:
-        """See `Crossbar.apply_at`; places (3, N) int64, pulses (N,) int32."""
+        """See `Crossbar.apply`; places (3, N) int64, pulses (N,) int32."""
         self.settle()
         laid = places[[0, 2, 1]] if self.on_its_side else places
         self.kernel.apply(*self.arrays, laid.numpy(), pulses.numpy(), self.keys["apply"], number)
