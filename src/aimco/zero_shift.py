@@ -42,7 +42,8 @@ def zero_shift(
 
     Args:
         matrix: made with the reference policy "measured". pulses: the most that are sent, an even number.
-        tolerance: stop once what is left of the way, as two checks tell, is below this (weight units), or no longer falls.
+        tolerance: stop once what is left of the way, as two checks tell, is below this (weight units), or no longer falls, in the member
+            of an ensemble that moves most: members stop together.
         check_every: pulses between two checks; a twentieth of all by default.
         pulse_s: time of one pulse, s, in which devices leak: what is then found is where pulses and leak balance.
 

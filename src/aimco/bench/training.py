@@ -14,6 +14,7 @@ from torch import nn
 from aimco.bench.timing import OnCase, median, row, rpu_like
 from aimco.design import Design
 from aimco.evaluation import evaluate, evaluate_many
+from aimco.networks.conv import Conv2d
 from aimco.networks.descent import Descent
 from aimco.networks.linear import Linear
 from aimco.optim import InMemory
@@ -46,13 +47,47 @@ def train(on_case: OnCase) -> list[dict[str, Any]]:
         case = f"{name}/784-256-128-10/batch10"
         on_case(case)
         speeds = [(len(x) / median(work, runs=1, warm=k == 0), len(x) / median(peer, runs=1, warm=k == 0)) for k in range(7)]
-        value, other = (statistics.median(s) for s in zip(*speeds, strict=True))
-        rows.append(row(case, value, "samples/s", "torch SGD", other))
+        rows.append(row(case, *_of_speeds(speeds)))
     for kind, made in transfers.items():
         case = f"{kind}-ensemble16/soft-bounds/trains5/784-256-128-10/batch{batch}"
         rows.append(_members(on_case, case, functools.partial(analog, made), 16, x[:400], y[:400]))
+    rows += [*_lenets(on_case, {"sgd": short, **transfers}, batch), _build(on_case, design)]
     small = functools.partial(analog, sizes=[64, 32, 10])
     return [*rows, _members(on_case, f"ensemble64/soft-bounds/64-32-10/batch{batch}", small, 64, *_images(1000, 64))]
+
+
+def _lenets(on_case: OnCase, designs: dict[str, Design], batch: int) -> list[dict[str, Any]]:
+    """A convolutional network in the torch loop, by rule."""
+    x, y = _images(200, 784)
+
+    def lenet(conv: Callable[..., nn.Module], linear: Callable[..., nn.Module]) -> nn.Sequential:
+        first, second = ([conv(*shape), nn.Tanh(), nn.MaxPool2d(2)] for shape in ((1, 16, 5), (16, 32, 5)))
+        return nn.Sequential(nn.Unflatten(1, (1, 28, 28)), *first, *second, nn.Flatten(), linear(512, 128), nn.Tanh(), linear(128, 10))
+
+    plain, rows = lenet(nn.Conv2d, nn.Linear), []
+    peer = _loop(plain, torch.optim.SGD(plain.parameters(), lr=_LR), x, y, batch)
+    for kind, design in designs.items():
+        case = f"lenet-{kind}/soft-bounds/trains5/28x28-16-32-128-10/batch{batch}"
+        on_case(case)
+        model = lenet(functools.partial(Conv2d, design=design), functools.partial(Linear, design=design))
+        work = _loop(model, InMemory(model.parameters(), lr=_LR), x, y, batch)
+        speeds = [(len(x) / median(work, runs=1, warm=k == 0), len(x) / median(peer, runs=1, warm=k == 0)) for k in range(5)]
+        rows.append(row(case, *_of_speeds(speeds)))
+    return rows
+
+
+def _of_speeds(speeds: list[tuple[float, float]]) -> tuple[float, str, str, float]:
+    """Medians of a speed and of its peer's, as `row` takes them."""
+    value, other = (statistics.median(s) for s in zip(*speeds, strict=True))
+    return value, "samples/s", "torch SGD", other
+
+
+def _build(on_case: OnCase, design: Design) -> dict[str, Any]:
+    """A layer with its devices drawn and its first weights written and verified, beside one of torch."""
+    case = "build/soft-bounds/2048x2048"
+    on_case(case)
+    times = [1e3 * median(lambda made=made: made(2048, 2048), runs=3) for made in (functools.partial(Linear, design=design), nn.Linear)]
+    return row(case, times[0], "ms", "torch.nn.Linear", times[1])
 
 
 def _members(
