@@ -127,7 +127,7 @@ def test_members_of_an_lstm_equal_their_solo_runs(bias):
 
 @pytest.mark.parametrize("rule", ["tiki-taka", "tiki-taka-v2", "residual", "mixed-precision"])
 def test_a_rule_paced_by_batches_takes_one_turn_however_many_patches(rule):
-    made = design(rule=rule).replace("rule.per_batch", True).replace("rule.transfer_every", 1)
+    made = design(rule=rule).replace("rule.transfer_unit", "batch").replace("rule.transfer_every", 1)
     layer = ai.nn.Conv2d(1, 4, 2, design=made)
     optimizer = ai.optim.InMemory(layer.parameters(), lr=0.1)
     for k in range(7):
