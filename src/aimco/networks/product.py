@@ -39,7 +39,9 @@ class Product(torch.autograd.Function):
             z = Transposed.apply(gradient, *layer.held(), layer, ctx.shape) if in_loss else layer.read_back(errors).reshape(ctx.shape)
         if learns_weight or learns_bias:
             errors = errors.detach() if in_loss else errors
-            weight, bias = layer.gradients((learns_weight, learns_bias), Pass(ctx.saved_tensors[0], errors, (ctx.sum, errors.sum()), ctx.vectors))
+            weight, bias = layer.gradients(
+                (learns_weight, learns_bias), Pass(ctx.saved_tensors[0], errors, (ctx.sum, errors.sum()), ctx.vectors)
+            )
         return z, weight, bias, None, None
 
 
