@@ -201,7 +201,7 @@ def test_the_old_name_of_a_count_of_batches_is_told_and_taken():
     for given, unit in ((True, "batch"), (False, "sample")):
         with pytest.warns(DeprecationWarning, match="transfer_unit"):
             made = ai.Design.of({"device": "ideal", "rule": {"kind": "agad", "per_batch": given}})
-        assert made.rule.transfer_unit == unit
+        assert made.rule.as_dict()["transfer_unit"] == unit
 
 
 @pytest.mark.parametrize("rule", ["tiki-taka", "tiki-taka-v2", "residual", "mixed-precision"])
@@ -214,3 +214,24 @@ def test_a_rule_paced_by_batches_takes_one_turn_however_many_patches(rule):
         layer(torch.rand(3, 1, 5, 5)).sum().backward()
         optimizer.step()
         assert int(layer.rule_state["reads"]) == k + 1
+
+
+@pytest.mark.parametrize("rule", ["tiki-taka-v2", "agad"])
+def test_a_convolution_learns_by_the_numbers_that_a_rule_has_by_itself(rule):
+    """Digits by two convolutions, three epochs: 93.3 % in software, 95 % here; 61 % where transfers come once a batch."""
+    network = {"kind": "lenet", "channels": [8, 16], "kernel_size": 3, "pool": 1}
+    made = ai.Design.of({"device": "soft-bounds", "rule": {"kind": rule}, "network": network, "training": {"epochs": 3, "batch": 10}})
+    assert ai.evaluate(made, "digits").accuracy > 0.92
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["tiki-taka-v2", "agad"])
+def test_large_images_are_learned_by_the_same_numbers(rule, mnist_dir):
+    """LeNet, 1000 images of 784 pixels, six epochs: within 3 % of software, and 5 % above what transfers counted in vectors leave."""
+    made = ai.Design.of(
+        {"device": "soft-bounds", "rule": {"kind": rule}, "network": {"kind": "lenet"}, "training": {"epochs": 6, "batch": 10}}
+    )
+    own = made, made.replace("rule", {"kind": "digital"}), made.replace("rule.transfer_unit", "vector")
+    ours, software, often = (ai.evaluate(d, "mnist", data_dir=str(mnist_dir), limit=1000).accuracy for d in own)
+    assert ours > software - 0.03
+    assert ours > often + 0.05
