@@ -4,7 +4,7 @@ MLP, LeNet, residual network with BatchNorm, bidirectional GRU and transformer l
 loop. The layers come from `torch.nn` or from `aimco.nn`, the optimizer is `torch.optim.SGD` or `aimco.optim.InMemory`; nothing else
 differs: learning rates, schedule, order of samples and number of epochs are those of torch.
 
-Usage: python torch_models.py [--seeds N] [--quick] [--out FOLDER]      (30 min for 3 seeds; writes torch-models.json after each seed)
+Usage: python torch_models.py [--seeds N] [--quick] [--out FOLDER]      (half an hour; writes torch-models.json after each seed)
 """
 
 from __future__ import annotations
