@@ -56,8 +56,8 @@ brian2: install  ## spiking neurons beside Brian2, in an environment of its own 
 	$(BIN)/python examples/papers/neftci2014_brian2.py --peer build/brian2/bin/python --out docs/results
 	$(BIN)/aimco bench rbm --peer build/brian2/bin/python --out benchmarks
 
-torch-models: install  ## five usual torch models on analog layers beside plain torch (half an hour); kept in docs/results
-	$(BIN)/python examples/torch_models.py --out docs/results
+torch-models: install  ## five usual torch models on analog layers beside plain torch (10 min); kept in docs/results
+	$(BIN)/python examples/torch_models.py --seeds 1 --out docs/results
 
 references: install  ## reproduce published figures on MNIST (some hours; DATA=folder of the files); kept in docs/results
 	$(BIN)/aimco reference run rpu-baseline-mnist wu2024-fcn burr2014 neurosim-mlp ambrogio2018 kohda2020 xiao2026-fcn li2025-lenet kendall2020 osana2026 scellier2024 --data-dir $(DATA) --out docs/results

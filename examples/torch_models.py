@@ -4,7 +4,7 @@ MLP, LeNet, residual network with BatchNorm, bidirectional GRU and transformer l
 loop. The layers come from `torch.nn` or from `aimco.nn`, the optimizer is `torch.optim.SGD` or `aimco.optim.InMemory`; nothing else
 differs: learning rates, schedule, order of samples and number of epochs are those of torch.
 
-Usage: python torch_models.py [--seeds N] [--quick] [--out FOLDER]      (half an hour; writes torch-models.json after each seed)
+Usage: python torch_models.py [--seeds N] [--quick] [--out FOLDER]      (10 min a seed; writes torch-models.json after each seed)
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def train(name: str, rule: str | None, task: Task, epochs: int, seed: int) -> fl
     model, lr = MODELS[name](layers(design)), RATES.get(name, 0.1)
     optimizer = torch.optim.SGD(model.parameters(), lr=lr) if design is None else ai.optim.InMemory(model.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-    x, test_x = (images.reshape(-1, *task.image) for images in (task.train_x, task.test_x))  # pyright: ignore[reportGeneralTypeIssues]
+    x, test_x = (images.reshape(-1, 1, 8, 8) for images in (task.train_x, task.test_x))
     for epoch in range(epochs):
         for index in batches(task, BATCH, epoch, seed):
             optimizer.zero_grad()
