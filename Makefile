@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 AIMCO_DATA ?= $(abspath $(DATA))
 export AIMCO_DATA
 
-.PHONY: help install demo test oracles slow bench brian2 references clean
+.PHONY: help install demo test oracles slow bench brian2 torch-models references clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ brian2: install  ## spiking neurons beside Brian2, in an environment of its own 
 	@sh tools/brian2.sh build/brian2 $(PYTHON)
 	$(BIN)/python examples/papers/neftci2014_brian2.py --peer build/brian2/bin/python --out docs/results
 	$(BIN)/aimco bench rbm --peer build/brian2/bin/python --out benchmarks
+
+torch-models: install  ## five usual torch models on analog layers beside plain torch (10 min); kept in docs/results
+	$(BIN)/python examples/torch_models.py --seeds 1 --out docs/results
 
 references: install  ## reproduce published figures on MNIST (some hours; DATA=folder of the files); kept in docs/results
 	$(BIN)/aimco reference run rpu-baseline-mnist wu2024-fcn burr2014 neurosim-mlp ambrogio2018 kohda2020 xiao2026-fcn li2025-lenet kendall2020 osana2026 scellier2024 --data-dir $(DATA) --out docs/results

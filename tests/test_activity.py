@@ -74,6 +74,19 @@ def test_with_the_activity_of_a_run_every_part_is_that_of_the_run(kind, parts):
         assert joules == pytest.approx(theirs[operation] / 400, rel=0.01), operation
 
 
+@pytest.mark.parametrize("unit", ["sample", "vector", "batch"])
+@pytest.mark.parametrize("kind", ["agad", "residual"])
+def test_transfers_of_a_convolution_are_predicted_in_every_unit(kind, unit):
+    """36 and 16 patches an image: 36 times as many transfers counted in vectors. 1 %, as above; 100 samples are 10 batches."""
+    own = {"kind": kind, "transfer_unit": unit, "transfer_every": 2} | ({"slower": 1} if kind == "residual" else {})
+    made = design(rule=own, network={"kind": "lenet", "channels": [2, 3], "kernel_size": 3, "pool": 1, "hidden": []})
+    spent, told = trained(made, 100), training(made, network(made), activity=measured(made, 100))
+    ours, theirs = told.by("operation"), spent.by("operation")
+    assert ours.keys() == theirs.keys()
+    for operation, joules in ours.items():
+        assert joules == pytest.approx(theirs[operation] / 100, rel=0.01), operation
+
+
 @pytest.mark.parametrize("kind", ["sgd", "tiki-taka-v2"])
 def test_with_the_activity_that_is_assumed_nothing_but_pulses_differs(kind):
     """And these by as much as the activities do: their energy is linear in it."""

@@ -38,7 +38,7 @@ BRISK = {
     ("residual", "linear"): {"transfer_every": 1, "slower": 1},
     ("residual", "conv2d"): {"transfer_every": 20},
     ("mixed-precision", "conv2d"): {"transfer_every": 1},
-    ("tiki-taka", "conv2d"): {"per_batch": True, "lr_fast": 0.1},
+    ("tiki-taka", "conv2d"): {"transfer_unit": "batch", "lr_fast": 0.1},
 }
 
 

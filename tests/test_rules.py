@@ -117,11 +117,11 @@ def test_a_turn_may_be_counted_in_batches():
     """Every second batch, at its end, whatever its size; one without samples is none."""
     state = clock()
     sizes = (5, 1, 0, 7, 3, 2)
-    runs = [list(reads_between(2, state, n, 3, per_batch=True)) for n in sizes]
+    runs = [list(reads_between(2, state, n, 3, unit="batch")) for n in sizes]
     assert [[after.tolist() for _, after, _, _ in run] for run in runs] == [[[]], [[0]], [[]], [[]], [[2]], [[]]]
     again = clock()
     x = [torch.zeros(1, n, 1) for n in sizes]
-    assert [[read for read, *_ in turns(2, again, part, part, per_batch=True)] for part in x] == [[None], [0], [], [None], [1], [None]]
+    assert [[read for read, *_ in turns(2, again, part, part, unit="batch")] for part in x] == [[None], [0], [], [None], [1], [None]]
     assert state == again
 
 

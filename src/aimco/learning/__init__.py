@@ -8,13 +8,14 @@ back to it: `update(arrays, state, x, d, lr)` reads like the paper's pseudo-code
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from aimco import rng
 from aimco.arrays import doors
@@ -54,6 +55,15 @@ class Rule(Kinded):
     network: ClassVar[str | None] = None  # kind of the one network that it teaches, by states of that network; none for rules of layers
 
     lr: float = Field(default=0.1, ge=0, le=1000, description="learning rate")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unit_by_its_old_name(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or "per_batch" not in data or "transfer_unit" not in cls.model_fields:
+            return data
+        warnings.warn("rule.per_batch is rule.transfer_unit = 'batch', and will be refused", DeprecationWarning, stacklevel=2)
+        given = {n: v for n, v in data.items() if n != "per_batch"}
+        return given | ({"transfer_unit": "batch"} if data["per_batch"] else {})
 
     def arrays(self) -> dict[str, Needs]:
         """Arrays that a layer needs; none for a digital rule."""
@@ -217,31 +227,41 @@ def _draw(where: str, step: Any) -> int:
     return doors.whole(where, "step", step.item() if isinstance(step, torch.Tensor) and step.numel() == 1 else step, 0, 2**63 - 1)
 
 
+Unit = Literal["sample", "vector", "batch"]
+"""What a rule counts to its next transfer.
+
+"sample": a sample of the network, whatever it puts on the rows: a patch at each place of an image, a vector at each time step. A layer
+then transfers as seldom, and reads as long a sum of the gradient, whatever the size of its images. "vector": each vector on the rows, as
+some papers count; in a large image many transfers then fall within one sample, and say more of it than of the batch. "batch": updates.
+"""
+
+
 def clock() -> dict[str, torch.Tensor]:
-    """State of a rule that does something every so often: samples or batches since the last time, and how many times."""
-    return {name: torch.zeros((), dtype=torch.int64) for name in ("since", "reads")}
+    """State of a rule that does something every so often: vectors or batches since the last time, how many times, vectors of a sample."""
+    return {name: torch.full((), first, dtype=torch.int64) for name, first in (("since", 0), ("reads", 0), ("vectors", 1))}
 
 
-def _ends(every: int, per_batch: bool, state: Mapping[str, torch.Tensor], samples: int) -> np.ndarray:
-    """The samples of a batch after which something is done, one at each multiple of `every` samples, or batches."""
-    since, passed = int(state["since"]), min(samples, 1) if per_batch else samples
-    ends = np.arange(every - since - 1, passed, every)
-    state["since"].fill_((since + passed) % every)
+def _ends(every: int, unit: Unit, state: Mapping[str, torch.Tensor], vectors: int) -> np.ndarray:
+    """The vectors of a batch after which something is done, one at each multiple of `every` units."""
+    since, passed = int(state["since"]), min(vectors, 1) if unit == "batch" else vectors
+    every *= int(state["vectors"]) if unit == "sample" else 1
+    ends = np.arange(max(every - since, 1) - 1, passed, every)  # at once where samples have become smaller meanwhile
+    state["since"].fill_(passed - 1 - int(ends[-1]) if len(ends) else since + passed)
     state["reads"].add_(len(ends))
-    return ends + samples - 1 if per_batch else ends
+    return ends + vectors - 1 if unit == "batch" else ends
 
 
-def per_sample(every: int, vectors: int, batch: int, *, per_batch: bool = False) -> float:
-    """How often a sample reaches a multiple of `every` vectors, or batches."""
-    return 1 / (every * batch) if per_batch else vectors / every
+def per_sample(every: int, vectors: int, batch: int, *, unit: Unit = "sample") -> float:
+    """How often a sample of so many vectors reaches a multiple of `every` units."""
+    return {"sample": 1.0, "vector": vectors, "batch": 1 / batch}[unit] / every
 
 
 def turns(
-    every: int, state: Mapping[str, torch.Tensor], x: torch.Tensor, d: torch.Tensor, *, per_batch: bool = False
+    every: int, state: Mapping[str, torch.Tensor], x: torch.Tensor, d: torch.Tensor, *, unit: Unit = "sample"
 ) -> Iterator[tuple[int | None, torch.Tensor, torch.Tensor]]:
-    """Samples of a batch up to each multiple of `every`, and how many times it was reached before; None where the batch ends before it."""
+    """Vectors of a batch up to each multiple of `every`, and how many times it was reached before; None where the batch ends before it."""
     reads, first, batch = int(state["reads"]), 0, x.shape[1]
-    for end in (_ends(every, per_batch, state, batch) + 1).tolist():
+    for end in (_ends(every, unit, state, batch) + 1).tolist():
         yield reads, *((x, d) if end - first == batch else (x[:, first:end], d[:, first:end]))
         first, reads = end, reads + 1
     if first < batch:
@@ -249,18 +269,18 @@ def turns(
 
 
 def reads_between(
-    every: int, state: Mapping[str, torch.Tensor], samples: int, rows: int, *, per_batch: bool = False
+    every: int, state: Mapping[str, torch.Tensor], vectors: int, rows: int, *, unit: Unit = "sample"
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
-    """A batch in runs in which no row is read twice, with the reads between their samples, one after each multiple of `every`.
+    """A batch in runs in which no row is read twice, with the reads between their vectors, one after each multiple of `every`.
 
     Yields:
-        Samples of the run; after which of them there is a read (T,), which row it reads (T,), and how many came before it (T,).
+        Vectors of the run; after which of them there is a read (T,), which row it reads (T,), and how many came before it (T,).
     """
     first, done = int(state["reads"]), 0
-    ends = _ends(every, per_batch, state, samples)
+    ends = _ends(every, unit, state, vectors)
     for start in range(0, len(ends) or 1, rows):
         after = ends[start : start + rows]
-        last = samples if start + rows >= len(ends) else int(after[-1]) + 1
+        last = vectors if start + rows >= len(ends) else int(after[-1]) + 1
         reads = first + start + np.arange(len(after))
         yield slice(done, last), after - done, reads % rows, reads
         done = last

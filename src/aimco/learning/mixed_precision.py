@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 
 from aimco.arrays.doors import finite
-from aimco.learning import Rule, clock, per_sample, turns
+from aimco.learning import Rule, Unit, clock, per_sample, turns
 from aimco.ledger import Work
 from aimco.periphery import across
 
@@ -25,23 +25,23 @@ class MixedPrecision(Rule):
 
     Args:
         transfer_every: samples between two writes of W.
-        per_batch: whether transfer_every counts batches, whatever their vectors: in a convolution each patch is one.
+        transfer_unit: what transfer_every counts, see `Unit`.
     """
 
     transfer_every: int = Field(default=100, ge=1, le=1_000_000, description="samples between writes of W")
-    per_batch: bool = False
+    transfer_unit: Unit = "sample"
 
     def start(self, arrays):
         return clock() | {"chi": torch.zeros(arrays["W"].shape)}
 
     def work(self, rows, columns, vectors, batch):
-        writes = per_sample(self.transfer_every, vectors, batch, per_batch=self.per_batch)
+        writes = per_sample(self.transfer_every, vectors, batch, unit=self.transfer_unit)
         return {"W": Work(all_pulsed=writes, digital=vectors * (2 * rows + 1) * columns)}
 
     def update(self, arrays, state, x, d, lr):
         w, chi = arrays["W"], state["chi"]
         step = across(w.step, w.shape[0])
-        for time, xs, ds in turns(self.transfer_every, state, x, d, per_batch=self.per_batch):
+        for time, xs, ds in turns(self.transfer_every, state, x, d, unit=self.transfer_unit):
             chi.baddbmm_(xs.transpose(1, 2), ds * lr)
             w.digital(xs.shape[1] * (2 * w.shape[1] + 1) * w.shape[2])
             if time is not None:

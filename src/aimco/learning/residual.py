@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from aimco.learning import Needs, Referenced, clock, per_sample, turns
+from aimco.learning import Needs, Referenced, Unit, clock, per_sample, turns
 from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
 from aimco.periphery import across
@@ -29,7 +29,7 @@ class Residual(Referenced):
 
     Args:
         arrays_used: number of arrays, N + 1. gamma: significance of an array over that of the next coarser one.
-        per_batch: whether transfer_every counts batches, whatever their vectors: in a convolution each patch is one.
+        transfer_unit: what transfer_every counts, see `Unit`.
         transfer_every: samples between two reads of the finest array. slower: that of each coarser one over that of the next finer.
         transfer_lr: share of what the finer array holds that is carried over at once.
         most_pulses: on one weight by one transfer.
@@ -38,7 +38,7 @@ class Residual(Referenced):
     arrays_used: int = Field(default=3, ge=2, le=16, description="number of arrays")
     gamma: float = Field(default=0.3, gt=0, le=1, description="significance of an array over that of the next coarser")
     transfer_every: int = Field(default=2, ge=1, le=1_000_000, description="samples between reads of the finest array")
-    per_batch: bool = False
+    transfer_unit: Unit = "sample"
     slower: int = Field(default=3, ge=1, le=1_000_000, description="transfers of an array for one of the next coarser")
     transfer_lr: float = Field(default=1.0, gt=0, le=1e6, description="share of what the finer array holds that is carried over")
     most_pulses: int = Field(default=31, ge=1, le=1000, description="most pulses on a weight by one transfer")
@@ -55,7 +55,7 @@ class Residual(Referenced):
         return clock()
 
     def work(self, rows, columns, vectors, batch):
-        each = per_sample(self.transfer_every, vectors, batch, per_batch=self.per_batch)
+        each = per_sample(self.transfer_every, vectors, batch, unit=self.transfer_unit)
         read = [each / self.slower**k for k in range(self.arrays_used - 1)][::-1]  # of the arrays finer than W, coarse to fine
         names = list(self.arrays())
         passed = {
@@ -65,7 +65,7 @@ class Residual(Referenced):
 
     def update(self, arrays, state, x, d, lr):
         coarse_to_fine = list(arrays.values())
-        for read, xs, ds in turns(self.transfer_every, state, x, d, per_batch=self.per_batch):
+        for read, xs, ds in turns(self.transfer_every, state, x, d, unit=self.transfer_unit):
             coarse_to_fine[-1].send(xs, ds, lr)
             if read is None:
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from aimco.learning import Needs, Referenced, clock, one_hot, per_sample, turns
+from aimco.learning import Needs, Referenced, Unit, clock, one_hot, per_sample, turns
 from aimco.ledger import Work
 from aimco.periphery import across
 
@@ -25,14 +25,14 @@ class TikiTaka(Referenced):
         lr_fast: learning rate of A. lr: learning rate of C, times transfer_lr.
         gamma: share of A in the weights. transfer_every: updates of A between two reads of it (samples).
         transfer_lr: factor on lr for the transfer.
-        per_batch: whether transfer_every counts batches, whatever their vectors: in a convolution each patch is one.
+        transfer_unit: what transfer_every counts, see `Unit`.
     """
 
     lr_fast: float = Field(default=0.01, gt=0, le=1000, description="learning rate of A")
     gamma: float = Field(default=0.0, ge=0, le=100, description="share of A in the weights")
     transfer_every: int = Field(default=1, ge=1, le=1_000_000, description="updates between transfers")
     transfer_lr: float = Field(default=1.0, ge=0, le=1000, description="factor on lr for transfers")
-    per_batch: bool = False
+    transfer_unit: Unit = "sample"
 
     def arrays(self):
         return {"A": self.against, "C": Needs()}
@@ -45,13 +45,13 @@ class TikiTaka(Referenced):
         return {"C": 1.0} | ({"A": self.gamma} if np.any(self.gamma) else {})
 
     def work(self, rows, columns, vectors, batch):
-        transfers = per_sample(self.transfer_every, vectors, batch, per_batch=self.per_batch)
+        transfers = per_sample(self.transfer_every, vectors, batch, unit=self.transfer_unit)
         return {"A": Work(updates=vectors, rows_read=transfers), "C": Work(row_updates=transfers)}
 
     def update(self, arrays, state, x, d, lr):
         a, c = arrays["A"], arrays["C"]
         transfer_lr = lr * across(self.transfer_lr, x.shape[0])
-        for read, xs, ds in turns(self.transfer_every, state, x, d, per_batch=self.per_batch):
+        for read, xs, ds in turns(self.transfer_every, state, x, d, unit=self.transfer_unit):
             a.send(xs, ds, self.lr_fast)
             if read is not None:
                 t = read % a.rows

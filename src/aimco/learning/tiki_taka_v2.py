@@ -12,11 +12,11 @@ from pydantic import Field
 from aimco.device.device import Device
 from aimco.ensemble import per_member
 from aimco.kernels import filters
-from aimco.learning import Needs, Referenced, clock, per_sample, reads_between
+from aimco.learning import Needs, Referenced, Unit, clock, per_sample, reads_between
 from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
 
-_MEMORY = 0.99  # of the running means, per sample
+_MEMORY = 0.99  # of the running means, per vector
 _SMALLEST = 1e-30
 
 
@@ -33,7 +33,7 @@ class TikiTakaV2(Referenced):
 
     Args:
         lr_fast: learning rate lambda_A of A. lr: lambda. transfer_every: n_s, samples between two reads of A.
-        per_batch: whether transfer_every counts batches, whatever their vectors: in a convolution each patch is one.
+        transfer_unit: what transfer_every counts, see `Unit`.
         granularity: gamma_0, how many steps of W the filter gathers before it sends one.
         scale_fast: whether lr_fast is in units of l_max dw_min / (mu_x mu_d), with the longest train l_max and running means of
             max |x| and max |d|, so that trains stay as long whatever the size of the gradient.
@@ -45,7 +45,7 @@ class TikiTakaV2(Referenced):
 
     lr_fast: float = Field(default=0.1, gt=0, le=1000, description="learning rate of A")
     transfer_every: int = Field(default=2, ge=1, le=1_000_000, description="samples between transfers")
-    per_batch: bool = False
+    transfer_unit: Unit = "sample"
     granularity: float = Field(default=200.0, gt=0, le=1e9, description="steps of W that the filter gathers")
     scale_fast: bool = True
     most_pulses: int = Field(default=10, ge=1, le=1000, description="most pulses on a weight by one transfer")
@@ -61,7 +61,7 @@ class TikiTakaV2(Referenced):
         return state | ({"mean_tops": torch.zeros(members, 2, dtype=torch.float64)} if self.scale_fast else {})
 
     def work(self, rows, columns, vectors, batch):
-        transfers = per_sample(self.transfer_every, vectors, batch, per_batch=self.per_batch)
+        transfers = per_sample(self.transfer_every, vectors, batch, unit=self.transfer_unit)
         return {
             "A": Work(updates=vectors, rows_read=transfers),
             "W": Work(rows_pulsed=transfers, digital=(2 + self.digital_per_read) * columns * transfers),
@@ -69,7 +69,7 @@ class TikiTakaV2(Referenced):
 
     def update(self, arrays, state, x, d, lr):
         a, w = arrays["A"], arrays["W"]
-        for samples, after, rows, reads in reads_between(self.transfer_every, state, x.shape[1], w.rows, per_batch=self.per_batch):
+        for samples, after, rows, reads in reads_between(self.transfer_every, state, x.shape[1], w.rows, unit=self.transfer_unit):
             xs, ds = x[:, samples].contiguous(), d[:, samples].contiguous()
             rates = self.fast_rates(state, a, xs, ds, after)
             xs, signs, flips = self.chopped(state, a, xs, after, rows, reads)

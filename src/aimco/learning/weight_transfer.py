@@ -40,7 +40,7 @@ class WeightTransfer(Rule):
 
     def update(self, arrays, state, x, d, lr):
         w = arrays["W"]
-        for time, xs, ds in turns(self.transfer_every, state, x, d):
+        for time, xs, ds in turns(self.transfer_every, state, x, d, unit="vector"):
             w.send(xs, ds, lr)
             if time is not None:
                 w.transfer(self.invert)

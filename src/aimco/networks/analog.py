@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ class AnalogLayer(WeightsInArrays):
     """A matrix of weights held in arrays and taught by a rule: what the layers share; see `WeightsInArrays`."""
 
     vectors = 1  # that one sample is on the rows
+    passes = 1  # in which one sample goes through the layer: its time steps
 
     def affine(self, x: torch.Tensor) -> torch.Tensor:
         """Outputs of vectors, (E groups, ..., inputs), the first axis left out where it is 1; in the dtype of the input."""
@@ -68,6 +70,10 @@ class AnalogLayer(WeightsInArrays):
     def _across(self, values: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Numbers of the matrices in the axes of outputs."""
         return values.reshape(self.arrays, *[1] * (y.ndim - 2), -1)
+
+    def vectors_of(self, shape: Sequence[int]) -> int:
+        """Vectors that one sample gives in all passes, of inputs (E groups, batch, ..., inputs), the first axis left out where it is 1."""
+        return self.passes * math.prod(shape[1 + (self.arrays > 1) : -1])
 
     def as_rows(self, x: torch.Tensor, constant: float = 1.0) -> torch.Tensor:
         """Inputs as vectors on the rows, (E groups, B, rows), the constant of the bias row included."""
@@ -155,6 +161,8 @@ class AnalogLayer(WeightsInArrays):
     def _update(self, rows: torch.Tensor, one: Pass, scale: float, lr: Any) -> None:
         if isinstance(lr, torch.Tensor) and self.layout.groups > 1:
             lr = lr.repeat_interleave(self.layout.groups, 0)
+        if "vectors" in self.rule_state:
+            self.rule_state["vectors"].fill_(one.vectors)
         self.rule.update(self.matrices, self.rule_state, rows, one.errors.neg() if scale == 1 else one.errors * -scale, lr)
 
 

@@ -134,12 +134,13 @@ class Conv(AnalogLayer):
         )
 
     def _vectors(self, patches: torch.Tensor) -> torch.Tensor:
-        """Patches as vectors (E groups, B places, inputs), the first axis left out where it is 1."""
+        """Patches as vectors (E groups, B, places, inputs), the first axis left out where it is 1."""
+        places = patches.shape[2]
         if self.groups == 1:
-            vectors = patches.transpose(1, 2).reshape(self.members, -1, self.inputs)
+            vectors = patches.transpose(1, 2).reshape(self.members, -1, places, self.inputs)
         else:
-            parts = patches.reshape(self.members, -1, self.groups, self.inputs, patches.shape[2])
-            vectors = parts.permute(0, 2, 1, 4, 3).reshape(self.arrays, -1, self.inputs)
+            parts = patches.reshape(self.members, -1, self.groups, self.inputs, places)
+            vectors = parts.permute(0, 2, 1, 4, 3).reshape(self.arrays, -1, places, self.inputs)
         return vectors if self.arrays > 1 else vectors[0]
 
     def extra_repr(self) -> str:

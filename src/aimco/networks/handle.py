@@ -33,12 +33,13 @@ class Pass:
         rows: inputs on the rows, the constant of the bias row included, (E, B, rows).
         errors: gradients at the outputs, (E, B, columns).
         sums: of both, taken while they are in the cache: finite unless a number is not, or they are huge.
+        vectors: that one sample gives the layer in all its passes.
     """
 
-    __slots__ = ("errors", "rows", "sums")
+    __slots__ = ("errors", "rows", "sums", "vectors")
 
-    def __init__(self, rows: torch.Tensor, errors: torch.Tensor, sums: tuple[torch.Tensor, torch.Tensor]) -> None:
-        self.rows, self.errors, self.sums = rows, errors, sums
+    def __init__(self, rows: torch.Tensor, errors: torch.Tensor, sums: tuple[torch.Tensor, torch.Tensor], vectors: int = 1) -> None:
+        self.rows, self.errors, self.sums, self.vectors = rows, errors, sums, vectors
 
     @property
     def finite(self) -> bool:

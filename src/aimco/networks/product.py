@@ -26,7 +26,7 @@ class Product(torch.autograd.Function):
         ctx.layer, ctx.shape = layer, x.shape
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
             ctx.save_for_backward(rows)
-            ctx.sum = rows.sum()
+            ctx.sum, ctx.vectors = rows.sum(), layer.vectors_of(x.shape)
         return layer.read(rows).reshape(*x.shape[:-1], layer.outputs)
 
     @staticmethod
@@ -39,7 +39,9 @@ class Product(torch.autograd.Function):
             z = Transposed.apply(gradient, *layer.held(), layer, ctx.shape) if in_loss else layer.read_back(errors).reshape(ctx.shape)
         if learns_weight or learns_bias:
             errors = errors.detach() if in_loss else errors
-            weight, bias = layer.gradients((learns_weight, learns_bias), Pass(ctx.saved_tensors[0], errors, (ctx.sum, errors.sum())))
+            weight, bias = layer.gradients(
+                (learns_weight, learns_bias), Pass(ctx.saved_tensors[0], errors, (ctx.sum, errors.sum()), ctx.vectors)
+            )
         return z, weight, bias, None, None
 
 
@@ -58,5 +60,5 @@ class Transposed(torch.autograd.Function):
         again = Product.apply(gradient, *layer.held(), layer, 0.0) if ctx.needs_input_grad[0] else None
         rows = layer.as_rows(gradient.detach(), 0.0)
         errors = errors.detach().reshape(layer.arrays, -1, layer.outputs)
-        pairs = layer.gradients(ctx.needs_input_grad[1:3], Pass(rows, errors, (rows.sum(), errors.sum())))
+        pairs = layer.gradients(ctx.needs_input_grad[1:3], Pass(rows, errors, (rows.sum(), errors.sum()), layer.vectors_of(gradient.shape)))
         return again, *pairs, None, None

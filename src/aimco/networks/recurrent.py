@@ -158,6 +158,8 @@ class Recurrent(nn.Module):
 
     def _scan(self, end: str, steps: list[torch.Tensor], first: State, backward: bool) -> tuple[list[torch.Tensor], State]:
         """One cell through time; sequences that are shorter than others are left where they end."""
+        for what in ("ih_", "hh_") if self.parted else ("",):
+            getattr(self, f"{what}{end}").passes = len(steps)
         outputs, states = [], first
         for x in reversed(steps) if backward else steps:
             size, whole_batch = x.shape[1], states[0].shape[1]

@@ -11,11 +11,12 @@ from aimco.reference import Row, Settings
 SOURCE = "Li et al., arXiv 2510.02516 (2025): LeNet on MNIST with soft-bounds devices of 10 states"
 NEEDS = "mnist"
 
-_RESIDUAL = {"kind": "residual", "lr": 4.0, "gamma": 0.8, "transfer_every": 100}
-_PACE = {"transfer_every": 1, "per_batch": True}
+_RESIDUAL = {"kind": "residual", "lr": 4.0, "gamma": 0.8, "transfer_every": 100, "transfer_unit": "vector"}
+_PACE = {"transfer_every": 1, "transfer_unit": "batch"}
+_EVERY_10_VECTORS = {"transfer_every": 10, "transfer_unit": "vector"}
 RULES: dict[str, tuple[float, dict[str, Any]]] = {
     "Tiki-Taka": (78.65, {"kind": "tiki-taka", "lr": 1.0, "lr_fast": 10.0} | _PACE),
-    "Tiki-Taka v2": (95.43, {"kind": "tiki-taka-v2", "lr": 0.05, "transfer_every": 10, "most_pulses": 1, "granularity": 2000.0}),
+    "Tiki-Taka v2": (95.43, {"kind": "tiki-taka-v2", "lr": 0.05, "most_pulses": 1, "granularity": 2000.0} | _EVERY_10_VECTORS),
     "mixed precision": (99.13, {"kind": "mixed-precision", "lr": 4.0} | _PACE),
     "residual, 3 arrays": (95.07, _RESIDUAL | {"arrays_used": 3}),
     "residual, 4 arrays": (97.10, _RESIDUAL | {"arrays_used": 4}),
