@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 CHAIN, SPARSE = "784-256-128-10/batch10", "soft-bounds/trains5/784-256-128-10/batch10"
+TRANSFERS = ("tiki-taka-v2", "agad")
 SPEED = {  # how a row of the table of speeds begins -> benchmark, and its cases in the order of the figures
     "SGD of 784-256-128-10": ("train", [f"sgd/soft-bounds/{CHAIN}"]),
     "the same in your own torch loop": ("train", [f"sgd-torch-loop/soft-bounds/{CHAIN}"]),
@@ -18,6 +19,7 @@ SPEED = {  # how a row of the table of speeds begins -> benchmark, and its cases
     "Tiki-Taka v2, AGAD": ("train", [f"tiki-taka-v2/{SPARSE}", f"agad/{SPARSE}"]),
     "16 variants of each": ("train", [f"tiki-taka-v2-ensemble16/{SPARSE}", f"agad-ensemble16/{SPARSE}"]),
     "64 variants of 64-32-10": ("train", ["ensemble64/soft-bounds/64-32-10/batch10"]),
+    "convolutional network": ("train", [f"lenet-{kind}/soft-bounds/trains5/28x28-16-32-128-10/batch10" for kind in ("sgd", *TRANSFERS)]),
     "1,000 variants of a device": ("variants", ["sgd/1000-devices/64-16-10/batch5/packs-of-50"]),
     "operating point of 1568-100-20": ("circuit", ["operating-point/shockley/1568-100-20/batch64/float64"]),
     "equilibrium propagation": (
