@@ -134,7 +134,7 @@ def test_devices_rest_and_leak_each_in_its_own_way():
 
 @pytest.mark.parametrize("steps", ["one", "a thousand", "random"])
 def test_a_capacitor_of_775_minutes_holds_a_share_of_1_over_e(steps):
-    """36.8 +- .1 % after 775 minutes, however the time is cut."""
+    """36.8 +- 0.1 % after 775 minutes, however the time is cut."""
     device = DEVICES["a constant-step device"].replace("retention_s", 775 * 60.0).replace("resting_g", 1.0).replace("spread", {})
     array = Crossbar(device, 4, 4)
     array.state.fill_(0.8)

@@ -55,7 +55,7 @@ def test_conductances_are_those_of_the_devices_and_stay_within_their_range():
 
 
 def test_the_gradient_of_pairs_is_that_of_the_adjoint():
-    """Lines of both signs: both devices of a pair, cosine .99999 and 1 % in length."""
+    """Lines of both signs: both devices of a pair, cosine 0.99999 and 1 % in length."""
     parts = {"device": "pcm", "cell": {"kind": "pair"}, "rule": {"kind": "equilibrium", "moves": "ideal", "beta": 1e-7}}
     network, (x, y) = EndToEnd(design(**parts).replace("network.circuit.tolerance_V", 1e-13), 64, 10), digits()
     target = 0.3 * torch.nn.functional.one_hot(y, 10).double()

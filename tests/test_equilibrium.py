@@ -32,7 +32,7 @@ def adjoint_slopes(network: Resistive, x: torch.Tensor, target: torch.Tensor) ->
 @pytest.mark.parametrize("beta", [1e-8, 1e-7, 1e-6, 1e-5, 1e-4])
 @pytest.mark.parametrize("sizes", [[10, 12, 3], [10, 12, 8, 3]])
 def test_the_centred_gradient_is_that_of_the_adjoint(sizes, beta):
-    """In each layer: cosine at least .99999 and the same length within 1 %. Voltages are settled to 1e-13 V, far below what beta moves."""
+    """In each layer: cosine at least 0.99999 and the same length within 1 %. Voltages are settled to 1e-13 V, far below what beta moves."""
     network, (x, target) = Resistive(sizes, tolerance=1e-13), batch(sizes[0], sizes[-1])
     rule = Equilibrium(beta=beta)
     found = rule.gradients(network.circuit(), rule.settle(network, x, target))
@@ -144,7 +144,7 @@ def test_conductances_that_were_loaded_are_seen(assign):
 
 
 def test_gradients_of_conductances_in_single_precision_are_those_of_double():
-    """784-100-10 at beta 1e-6 S, settled to 1e-6 V: cosine at least .9999 with the adjoint in float64."""
+    """784-100-10 at beta 1e-6 S, settled to 1e-6 V: cosine at least 0.9999 with the adjoint in float64."""
     single, double = (Resistive([784, 100, 10], dtype=dtype, tolerance=t) for dtype, t in ((torch.float32, 1e-6), (torch.float64, 1e-10)))
     x, target = batch(784, 10)
     rule = Equilibrium()

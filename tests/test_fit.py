@@ -56,7 +56,7 @@ def test_a_device_is_found_again(kind, states):
 
 
 def test_a_read_is_told_from_a_write():
-    """Noise of reading of three steps, and of writing of .5 of a step: each within 15 %, and the range within 2 %."""
+    """Noise of reading of three steps, and of writing of 0.5 of a step: each within 15 %, and the range within 2 %."""
     made = device("linear-step", 400, step=0.0, bounds=0.0, cycles=0.5)
     step = float(made.step)
     _, (measured,) = measure(made, [3], devices=4, cycles=6, read_noise=3 * step)

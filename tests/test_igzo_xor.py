@@ -26,7 +26,7 @@ def test_zeroing_leaves_weights_at_zero_within_the_noise_of_reading():
 
 
 def test_zeroing_leaves_cells_at_their_symmetry_points():
-    """Noise c of each pulse, .28 counts, against the pull k back, 3e-4 of the way: c / sqrt(2 k) = 11 counts."""
+    """Noise c of each pulse, 0.28 counts, against the pull k back, 3e-4 of the way: c / sqrt(2 k) = 11 counts."""
     crossbar = zeroed().matrix.tiles[0][0].crossbar
     off = (crossbar.state + crossbar.origin - crossbar.sampled.symmetry_point()) * igzo_xor.WINDOW
     assert 8 < off.std() < 15
@@ -57,7 +57,7 @@ def test_a_pulse_of_a_microsecond_moves_a_weight_by_ten_measured_steps():
 
 
 def test_the_array_reads_weights_forward_and_backward():
-    """Six standard deviations of the noise of five cells and of rounding; errors below .1 are driven tenfold and have a tenth of it."""
+    """Six standard deviations of the noise of five cells and of rounding; errors below 0.1 are driven tenfold and have a tenth of it."""
     chip = zeroed()
     chip.write(torch.linspace(-0.3, 0.3, 25).reshape(5, 5).expand(chip.matrix.shape))
     weights, noise = chip.matrix.weights + chip.start, 6 * READ_NOISE / igzo_xor.COUNTS_PER_WEIGHT

@@ -53,7 +53,7 @@ def test_the_compiled_update_equals_its_definition(family, managed, size, take):
 
 @pytest.mark.parametrize("also", [{}, {"cycle_noise": 0.5, "cycle_noise_additive": 0.2}])
 def test_noise_in_parts_of_the_range_is_alike_up_and_down(also):
-    """.004 of the range is .008 half ranges, beside .5 and .2 of steps of .01 up and .02 down; 4 pulses, 10,000 devices, 3 %."""
+    """0.004 of the range is 0.008 half ranges, beside 0.5 and 0.2 of steps of 0.01 up and 0.02 down; 4 pulses, 10,000 devices, 3 %."""
     response = {"kind": "constant-step", "step_up": 0.01, "step_down": 0.02}
     device = Device.of({"g_min": 0.0, "g_max": 2.0, "cycle_noise_range": 0.004, "response": response} | also)
     for pulses, step in ((4, 0.01), (-4, 0.02)):

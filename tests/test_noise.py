@@ -53,7 +53,7 @@ def reads(array: Crossbar, dt: float, count: int) -> np.ndarray:
 
 
 def test_the_spectrum_falls_as_1_over_f_in_the_band():
-    """Slope -1 +- .05 and S f = amplitude^2 within 5 %, from .3 to 10 Hz in a band of .01 to 100 Hz, by Welch on 200 devices."""
+    """Slope -1 +- 0.05 and S f = amplitude^2 within 5 %, from 0.3 to 10 Hz in a band of 0.01 to 100 Hz, by Welch on 200 devices."""
     dt = 0.005
     trace = reads(Crossbar(device(flicker=ONE_OVER_F), 10, 20), dt, 2**13)
     f, s = signal.welch(trace, 1 / dt, nperseg=2**12, axis=0)
@@ -86,7 +86,7 @@ def test_the_spectrum_ripples_by_less_than_a_percent():
 
 @pytest.mark.parametrize("long", [1e4, 3.0, 0.05])
 def test_the_noise_remembers_as_long_as_its_slow_processes(long):
-    """Correlation sum_k exp(-lambda_k t)/K within .04 (20,000 devices: .007), also where sums are taken apart after a long time."""
+    """Correlation sum_k exp(-lambda_k t)/K within 0.04 (20,000 devices: 0.007), also where sums are taken apart after a long time."""
     law = Flicker.of(ONE_OVER_F)
     array = Crossbar(device(flicker=law.as_dict()), 100, 200)
     array.hold(long)
@@ -145,7 +145,7 @@ def test_a_step_is_its_plain_definition():
 
 
 def test_processes_leave_their_sum_as_if_they_had_never_been_in_it():
-    """After a long time and a short one: unit variances and no correlations, within .05 (20,000 devices: .01, .007)."""
+    """After a long time and a short one: unit variances and no correlations, within 0.05 (20,000 devices: 0.01, 0.007)."""
     array = Crossbar(device(flicker={"amplitude": 0.01, "f_low": 1.0, "f_high": 100.0}), 100, 200)
     for dt in (100.0, 1e-4):
         array.hold(dt)
@@ -196,7 +196,7 @@ def test_the_growth_of_the_noise_of_phase_change_memory_in_closed_form():
 
 
 def test_devices_follow_the_published_noise_of_phase_change_memory():
-    """Standard deviations of 10,000 devices (.7 %) at each of three conductances, within 3 %, from 10 us to 1e6 s."""
+    """Standard deviations of 10,000 devices (0.7 %) at each of three conductances, within 3 %, from 10 us to 1e6 s."""
     array = Crossbar(device(flicker=PCM), 3, 10_000)
     g = torch.tensor([0.4, 1.0, 2.0])
     array.state.copy_((g - 1)[None, :, None].expand(array.shape))
@@ -208,7 +208,7 @@ def test_devices_follow_the_published_noise_of_phase_change_memory():
 
 
 def test_programming_starts_the_noise_again():
-    """Of devices written after 1000 s and of the others, within 4 % (.7 %), from the write on, also written twice at once."""
+    """Of devices written after 1000 s and of the others, within 4 % (0.7 %), from the write on, also written twice at once."""
     array = Crossbar(device(flicker=PCM), 2, 10_000)
     array.hold(1000.0)
     written = torch.tensor([[[1], [0]]], dtype=torch.int32).expand(array.shape)
@@ -248,7 +248,7 @@ def test_writing_with_verify_leaves_no_old_noise():
 
 
 def test_traps_are_filled_for_their_share_of_the_time():
-    """tau_e/(tau_c + tau_e) = 3/4 within .02 (20,000 devices: .003); two levels, whose mean is the programmed conductance."""
+    """tau_e/(tau_c + tau_e) = 3/4 within 0.02 (20,000 devices: 0.003); two levels, whose mean is the programmed conductance."""
     array = Crossbar(device(telegraph=TELEGRAPH), 100, 200)
     for dt in (0.0, 1e-3, 1e4, 0.02):
         array.hold(dt)
@@ -258,7 +258,7 @@ def test_traps_are_filled_for_their_share_of_the_time():
 
 
 def test_a_trap_forgets_at_the_sum_of_its_rates():
-    """Autocorrelation exp(-t (1/tau_c + 1/tau_e)) within .03 (.007), however the time is cut."""
+    """Autocorrelation exp(-t (1/tau_c + 1/tau_e)) within 0.03 (0.007), however the time is cut."""
     array = Crossbar(device(telegraph=TELEGRAPH), 100, 200)
     first, past = noise(array), 0.0
     for dt in (1e-4, 1e-3, 5e-3, 1e-3, 0.01, 0.1):
@@ -280,7 +280,7 @@ def test_the_spectrum_of_a_trap_is_a_lorentzian():
 
 
 def test_some_devices_have_traps_each_with_its_own_times():
-    """A fraction of .3 within .02 (.003); logs of the times spread by .5 within 5 %; three traps make four levels."""
+    """A fraction of 0.3 within 0.02 (0.003); logs of the times spread by 0.5 within 5 %; three traps make four levels."""
     array = Crossbar(device(telegraph=TELEGRAPH | {"fraction": 0.3, "spread": 0.5}), 100, 200)
     rates, share = (fluctuations(array).tensors[n][0, 0].double().numpy() for n in ("trap_rates", "trap_share"))
     assert (rates > 0).mean() == pytest.approx(0.3, abs=0.02)
@@ -298,7 +298,7 @@ def test_some_devices_have_traps_each_with_its_own_times():
 
 
 def test_writing_misses_by_the_programming_noise():
-    """Standard deviation c0 + c1 r + c2 r^2 within 4 % (10,000 devices: .7 %), added once, whatever the verify did before."""
+    """Standard deviation c0 + c1 r + c2 r^2 within 4 % (10,000 devices: 0.7 %), added once, whatever the verify did before."""
     c = (0.02, 0.15, -0.1)
     array = Crossbar(device(programming_noise=c), 4, 10_000)
     r = np.array([0.2, 0.4, 0.5, 0.7])

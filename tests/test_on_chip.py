@@ -52,7 +52,7 @@ def test_a_machine_learns_digits():
 
 
 def test_pulses_make_the_changes_of_a_phase_on_average():
-    """1000 draws of changes of .3, 2 and 20 pulses; the last is cut. 4 standard errors of a draw that is up by one."""
+    """1000 draws of changes of 0.3, 2 and 20 pulses; the last is cut. 4 standard errors of a draw that is up by one."""
     before = np.zeros((1, 1, 4, 4), np.float32)
     after = before.copy()
     after[0, 0, 0, :3] = 0.03, -0.2, 2.0
@@ -153,7 +153,7 @@ def test_inputs_without_a_threshold_are_probabilities():
 
 
 def test_what_is_completed_does_not_depend_on_the_sample_before():
-    """The same digit after a blank and after a full one: rates of .5 s apart by chance alone, 1/sqrt(125) at most, 5 of them."""
+    """The same digit after a blank and after a full one: rates of 0.5 s apart by chance alone, 1/sqrt(125) at most, 5 of them."""
     network, task, known = OnChip(design(), 64, 10), digits(1), torch.arange(64) < 32
     after = [network.completed(torch.cat((torch.full((1, 64), v), task.train_x)), known, 0.5)[1] for v in (0.0, 1.0)]
     assert (after[0] - after[1]).abs().mean() < 5 / 125**0.5 / 2
@@ -195,7 +195,7 @@ def test_a_task_without_labels_is_refused():
 
 @pytest.mark.slow
 def test_mnist_is_learned(mnist_dir):
-    """5000 digits once each at a rate that falls to zero, 10,000 test digits: about 91 %, and .3 % of standard error."""
+    """5000 digits once each at a rate that falls to zero, 10,000 test digits: about 91 %, and 0.3 % of standard error."""
     task = tasks.load("mnist", data_dir=mnist_dir, limit=5000)
     network = {"kind": "spiking-rbm", "spiking": {"dt_s": 4e-4, "phase_s": 0.1, "threshold": "none", "start": 0.03}}
     made = OnChip(Design.of({"device": "ideal", "network": network, "rule": {"kind": "contrastive-divergence"}}), 784, 10)

@@ -109,7 +109,7 @@ def test_the_adjoint_is_the_slope_of_the_cost():
 @pytest.mark.parametrize("paired", [False, True])
 @pytest.mark.parametrize("arrays", ["planar", "vertical"])
 def test_the_rule_of_two_states_is_the_adjoint_inside_the_array(arrays, paired):
-    """Every device by the voltage across itself: cosine at least .99999 in each crossbar; ideal wires would point elsewhere."""
+    """Every device by the voltage across itself: cosine at least 0.99999 in each crossbar; ideal wires would point elsewhere."""
     sizes = [6, 9, 3]
     nodes = [7 if paired else 13, 9, 6]
     made = [PLANAR] * 2 if arrays == "planar" else [STACK.holding(a, b) for a, b in itertools.pairwise(nodes)]

@@ -87,7 +87,7 @@ def test_up_down_pairs_settle_at_the_symmetry_point():
 
 @pytest.mark.parametrize(("states", "published"), [(20, 0.067), (200, 0.021)])
 def test_residual_spread_after_up_down_pairs(states, published):
-    """std = sqrt(d/2) s_c2c around the symmetry point: .067 at 20 states, .021 at 200; within 15 % (finite d at 20 states)."""
+    """std = sqrt(d/2) s_c2c around the symmetry point: 0.067 at 20 states, 0.021 at 200; within 15 % (finite d at 20 states)."""
     array = Crossbar(soft_bounds(states=states, cycle_noise_additive=0.3), 40, 50)
     for _ in range(4 * states):
         array.apply(torch.ones(array.shape, dtype=torch.int32))

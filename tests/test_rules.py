@@ -32,7 +32,7 @@ def design(rule: dict, **parts) -> ai.Design:
 
 @pytest.mark.parametrize("size", [(4, 6), (6, 4)])
 def test_pulses_on_a_row_step_its_devices_alone(size):
-    """n up steps of .01 or down steps of .02, each device its own number; two slots for each of the most pulses."""
+    """n up steps of 0.01 or down steps of 0.02, each device its own number; two slots for each of the most pulses."""
     array = Crossbar(Device.of(STEADY), *size, seeds=(0, 1))
     pulses = torch.zeros(2, size[1], dtype=torch.int32)
     pulses[0, 0], pulses[1, 1] = 3, -2
@@ -126,7 +126,7 @@ def test_a_turn_may_be_counted_in_batches():
 
 
 def test_pulses_up_and_down_in_turn_settle_at_the_symmetry_point():
-    """To e^-5 of the first distance after 5/d pairs, d = 2/states: what is left of .5 is below .004, with no noise."""
+    """To e^-5 of the first distance after 5/d pairs, d = 2/states: what is left of 0.5 is below 0.004, with no noise."""
     array = Crossbar(Device.of(SOFT | {"spread": {"asymmetry": 0.2, "step": 0.1}}), 6, 5)
     array.state.fill_(0.5)
     array.alternate(2 * round(2.5 / 0.02))
@@ -289,7 +289,7 @@ def measured(states: float, **device) -> ai.AnalogMatrix:
 
 
 def test_zero_shifting_stops_when_it_is_there():
-    """With 200 states a hundredth is left after 461 pulses: a tolerance of .001 half ranges stops long before 20,000, within it."""
+    """With 200 states a hundredth is left after 461 pulses: a tolerance of 0.001 half ranges stops long before 20,000, within it."""
     matrix = measured(200)
     crossbar = matrix.tiles[0][0].crossbar
     crossbar.state.fill_(0.6)
@@ -363,7 +363,7 @@ def taught(rule: dict, device: dict, *, samples: int, batch: int, lr: float) -> 
 
 
 def test_each_further_residual_array_makes_the_error_smaller():
-    """Devices of 10 states taught to be a 6 x 6 matrix: a step's rounding is .058; plain descent leaves .18, two arrays .06, three .02."""
+    """Devices of 10 states taught to be a 6 x 6 matrix: rounding is 0.058; plain descent leaves 0.18, two arrays 0.06, three 0.02."""
     response = {"kind": "soft-bounds", "step_up": 0.2, "step_down": 0.2}
     coarse = {"g_min": 0.0, "g_max": 2.0, "response": response, "cycle_noise_additive": 0.1}
     rules = [{"kind": "sgd"}] + [{"kind": "residual", "arrays_used": n, "transfer_every": 5} for n in (2, 3)]
@@ -374,7 +374,7 @@ def test_each_further_residual_array_makes_the_error_smaller():
 
 
 def test_the_reference_of_rider_finds_the_symmetry_points():
-    """Under gradients of mean zero A drifts to its symmetry points, and its slow mean with it: from .2 away to less than .05."""
+    """Under gradients of mean zero A drifts to its symmetry points, and its slow mean with it: from 0.2 away to less than 0.05."""
     device = SOFT | {"spread": {"asymmetry": 0.2}}
     rule = {"kind": "rider", "gamma": 0.0, "memory": 0.004, "transfer_every": 1, "scale_fast": False, "lr_fast": 0.05}
     layer = Linear(4, 6, False, design=design(rule, device=device))
@@ -432,7 +432,7 @@ def test_a_probabilistic_write_moves_by_the_gradient_on_average(wanted):
 
 
 def test_writing_by_chance_learns_where_writing_always_drowns():
-    """A 6 x 6 matrix in devices whose writes are wrong by .05: every weight written every time ends there, by chance far below."""
+    """A 6 x 6 matrix in devices whose writes are wrong by 0.05: every weight written every time ends there, by chance far below."""
     rule = {"kind": "probabilistic-write", "transfer_every": 10}
     chance, always = (taught(rule | {"noise": n}, WRITTEN, samples=2000, batch=10, lr=0.005) for n in (1.0, 1e-3))
     assert chance < 0.6 * always

@@ -58,7 +58,7 @@ def test_after_firing_a_neuron_is_silent_for_the_refractory_time():
 
 @pytest.mark.parametrize("noise", ["white", "random-walk"])
 def test_rates_by_first_passage_are_those_of_simulated_neurons(noise):
-    """2000 neurons for .08 s; 4 standard errors of a count that is at most that of independent spikes."""
+    """2000 neurons for 0.08 s; 4 standard errors of a count that is at most that of independent spikes."""
     neuron, many = Neuron(noise=noise), 2000
     over, fitted = neuron.over(DT), fit(neuron, DT)
     amperes = fitted.rest_A + np.array([-2.0, 0.0, 2.0]) / fitted.beta
@@ -173,7 +173,7 @@ def test_learning_moves_weights_by_the_difference_of_correlations():
 
 
 def test_the_machine_samples_from_the_boltzmann_distribution():
-    """5 x 5 units, weights and biases N(0, .5): the divergence falls with time, to below .12 after 10 s."""
+    """5 x 5 units, weights and biases N(0, 0.5): the divergence falls with time, to below 0.12 after 10 s."""
     found = [divergence(seconds) for seconds in (1.0, 3.0, 10.0)]
     assert found == sorted(found, reverse=True)
     assert found[-1] < 0.12

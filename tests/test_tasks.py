@@ -129,7 +129,7 @@ def test_the_digits_split_is_stable_and_does_not_depend_on_the_seed():
 def test_each_digit_is_in_both_parts_of_the_split_in_fair_share():
     task = tasks.load("digits")
     share = torch.bincount(task.test_y, minlength=10) / torch.bincount(torch.cat([task.train_y, task.test_y]), minlength=10)
-    # 360 / 1797 = .20; a class of about 180 has a standard deviation of .027, so 4 of them are .11
+    # 360 / 1797 = 0.20; a class of about 180 has a standard deviation of 0.027, so 4 of them are 0.11
     assert ((share - 0.2).abs() < 0.11).all()
 
 
@@ -281,7 +281,7 @@ def test_the_target_and_the_inputs_of_a_program_have_the_asked_spread():
     for x in (task.train_x, task.test_x):
         assert abs(x.mean().item()) < 4 / x.numel() ** 0.5
         assert x.std().item() == pytest.approx(1, abs=4 / (2 * x.numel()) ** 0.5)
-    # Uncorrelated inputs: 190 correlations of 20000 samples each, standard error 1 / 20000^.5, 5 of them.
+    # Uncorrelated inputs: 190 correlations of 20000 samples each, standard error 1 / 20000^0.5, 5 of them.
     assert (torch.corrcoef(task.train_x.T) - torch.eye(20)).abs().max() < 5 / 20_000**0.5
 
 

@@ -292,7 +292,7 @@ def test_training_through_wires_recovers_what_a_blind_network_loses():
 
 
 def test_a_tolerance_that_cannot_be_met_is_an_error_that_says_by_how_much():
-    """Lines of 1e9 Ohm per segment against cells of .1 mS: rounding is all that is left."""
+    """Lines of 1e9 Ohm per segment against cells of 0.1 mS: rounding is all that is left."""
     array = Wired(patterns(64)["closed"], Wires(word_ohm=1e9, bit_ohm=1e9, tolerance=1e-13))
     with pytest.raises(RuntimeError, match=r"not solved: currents of vector \d are .* of the largest off after \d+ steps, asked 1e-13"):
         array.mvm(volts(2, 64))

@@ -37,7 +37,7 @@ class Network(Record):
         channels, kernel_size, pool: of lenet: outputs of each convolution, size of its square kernel, size of the squares pooled.
         bias: "array" gives each matrix a row driven by a constant 1; "digital" adds offsets in float; "none" has none.
         output_scale: the outputs of each matrix are multiplied by one digital number, which is "learned" by descent, from 1 on, or
-            makes the initial weights fill .6 of the range of the cells whatever the "fan-in".
+            makes the initial weights fill 0.6 of the range of the cells whatever the "fan-in".
     """
 
     kind: Literal["mlp", "lenet", "resistive", "spiking-rbm"] = "mlp"

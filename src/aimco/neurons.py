@@ -36,7 +36,7 @@ class Neuron(Record):
         weight_noise: relative standard deviation of a weight at each use, for noise = "device".
 
     Source: Neftci 2014 (Front. Neurosci. 7:272), Table 1; sigma as the code of its authors has it, sqrt(2) times the table's. Clock of
-        the walk: public code of a demonstration on the chip of Ishii 2019. weight_noise: Kang 2021, within its best .01-.05.
+        the walk: public code of a demonstration on the chip of Ishii 2019. weight_noise: Kang 2021, within its best 0.01-0.05.
     """
 
     membrane_F: float = quantity(F, 1e-12, gt=0, le=1e-3, doc="membrane capacitance")

@@ -78,7 +78,7 @@ def load(name: str, *, data_dir: str | os.PathLike[str] | None = None, seed: int
 
     Args:
         name: `digits` (8 x 8 images, 1437 + 360 samples, embedded), `mnist` (28 x 28 images, 60000 + 10000 samples, from
-            files) or `program` (a 20 x 20 matrix ~ N(0, .3), 20000 + 1000 samples).
+            files) or `program` (a 20 x 20 matrix ~ N(0, 0.3), 20000 + 1000 samples).
         data_dir: folder of the IDX files, as .gz or unpacked; used by `mnist` only.
         seed: draws the target and the inputs of `program`; data sets and their split do not depend on it.
         limit: use only the first training samples, 1..60000 and no more than there are; None = all.

@@ -20,7 +20,7 @@ from aimco.device.measurement import Measurement, Trace
 
 
 def pulse(on_case: OnCase) -> list[dict[str, Any]]:
-    """Pulsed update of one array, ms per sample. dense: BL = 31 fixed, every p = .5; sparse: update management on."""
+    """Pulsed update of one array, ms per sample. dense: BL = 31 fixed, every p = 0.5; sparse: update management on."""
     rows = []
     draws = np.random.default_rng(0)
     for regime in ("dense", "sparse"):

@@ -16,7 +16,7 @@ from aimco.peers.spikes import brian2
 
 
 def rbm(on_case: OnCase, peer: str | None = None) -> list[dict[str, Any]]:
-    """Spiking machine of 824 by 500 neurons, 100 ms of data and 100 ms of reconstruction in steps of .1 ms, ms of the processor per sample.
+    """Spiking machine of 824 by 500 neurons, 100 ms of data and 100 of reconstruction in steps of 0.1 ms, ms of the processor per sample.
 
     Brian2 tells its time so, too.
     """

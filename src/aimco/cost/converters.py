@@ -24,7 +24,7 @@ def regression(bits: float, rate_Hz: float, node_nm: float) -> Conversion:
 
     FOM = min(213.7807 - 2.871903 ln f, 128.3068 + 3.220514 ceil(b)), SNDR = 6.02 b + 1.76, both dB,
     E / pJ = exp(26.0496216 + 1.8800369 ln node - 2.8291256 ln b - 1.4702022) / (2 10^((FOM - SNDR) / 10)),
-    area / um^2 = exp(1.3461916 + .9932795 ln node + .1807154 ln f + .2991243 ln(E / pJ)).
+    area / um^2 = exp(1.3461916 + 0.9932795 ln node + 0.1807154 ln f + 0.2991243 ln(E / pJ)).
     Below 4 bits the energy is that of 4 times b / 4, as of so many cycles of the same comparator (assumed).
 
     Args:

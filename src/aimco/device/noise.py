@@ -14,7 +14,7 @@ from aimco.ensemble import per_member
 from aimco.record import Record, at, quantity
 from aimco.units import Hz, one, s
 
-_SPACING = 1.2  # of the logarithms of the rates: the spectrum then ripples by 4 exp(-pi^2/1.2) = .1 %
+_SPACING = 1.2  # of the logarithms of the rates: the spectrum then ripples by 4 exp(-pi^2/1.2) = 0.1 %
 
 
 class Flicker(Record):

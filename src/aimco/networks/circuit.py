@@ -94,7 +94,7 @@ class Circuit(Record):
         return self.offset_spread_V * normal(seed, (nodes,), "offset", layer) if self.offset_spread_V else 0.0
 
     def _spread(self, sigma: float, nodes: int, seed: int, *names: str | int) -> Any:
-        """1 + sigma z for each node, at least .05; the number 1 where there is no spread."""
+        """1 + sigma z for each node, at least 0.05; the number 1 where there is no spread."""
         if not sigma:
             return 1.0
         return (1 + sigma * normal(seed, (nodes,), *names)).clamp_(min=LEAST).to(getattr(torch, self.precision))

@@ -21,7 +21,7 @@ from aimco.networks.circuit import LEAST, normal
 from aimco.networks.resistive import START, Resistive
 from aimco.record import PathError
 
-_SETTLED = math.log(1000)  # time constants until .1 % of the way is left
+_SETTLED = math.log(1000)  # time constants until 0.1 % of the way is left
 _POWER_STEPS = 30  # of the iteration for the slowest mode
 _COUNTED = ("settles", "source_drives", "dissipated_W")
 _TIMING = ("settle_s", "point_s", "found_at")  # seconds so far; time of one operating point, found when there were so many
@@ -219,7 +219,7 @@ class EndToEnd(Resistive):
 
     @property
     def settle_s(self) -> float:
-        """Time of one operating point, s: as the circuit says, or until its slowest mode has .1 % of its way left."""
+        """Time of one operating point, s: as the circuit says, or until its slowest mode has 0.1 % of its way left."""
         return self.record.settle_s or _SETTLED * slowest(self.circuit(), self.record.node_F)
 
     def notes(self, member=0):
