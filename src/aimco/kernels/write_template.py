@@ -103,7 +103,7 @@ def _set(w, o, error, rate, most, a, m, e, i, j, key):
     return after, min(max((after - w) / np.float32(n), rate / 2), rate), n
 
 
-@nb.njit(parallel=True, **_flags)
+@nb.njit(**_flags)
 def raise_one(array, back, target, only, limit, caution, rate, rounds, total, most, retry, on_its_side, tally, given):
     """SET one-sided devices towards their targets, read, repeat; with `retry` those that overshoot are RESET and tried again.
 
@@ -118,7 +118,7 @@ def raise_one(array, back, target, only, limit, caution, rate, rounds, total, mo
     """
     state, origin, a, m, keys, first = array
     members, rows, columns = state.shape
-    for r in nb.prange(members * rows):
+    for r in range(members * rows):
         e, i = r // rows, r % rows
         for j in range(columns):
             if not only[e, i, j]:
@@ -173,7 +173,7 @@ def _one_round(pair, backs, aim, limit, cautions, rates, raised, may_reset, most
     return side, _raise(pair[0] if up else pair[1], abs(error), rates[side], most, e, i, j, k)
 
 
-@nb.njit(parallel=True, **_flags)
+@nb.njit(**_flags)
 def raise_pair(plus, minus, backs, difference, only, limit, cautions, rates, raised, rounds, total, most, on_its_side, tallies, given):
     """SET of two one-sided devices the one that the sign of the error asks for, read, repeat, until their difference is right.
 
@@ -184,21 +184,16 @@ def raise_pair(plus, minus, backs, difference, only, limit, cautions, rates, rai
             given (2, E, R, C).
         difference: (E, R, C) float32. raised: whether a device was raised since its RESET, (2, E, R, C) bool.
     """
-    s_0, o_0, a_0, m_0, k_0, f_0 = plus  # loops of threads take no tuples of tuples
-    s_1, o_1, a_1, m_1, k_1, f_1 = minus
-    back_0, back_1 = backs
-    members, rows, columns = s_0.shape
-    for r in nb.prange(members * rows):
+    pair = plus, minus
+    members, rows, columns = plus[0].shape
+    for r in range(members * rows):
         e, i = r // rows, r % rows
-        pair = (s_0, o_0, a_0, m_0, k_0, f_0), (s_1, o_1, a_1, m_1, k_1, f_1)
         for j in range(columns):
             if not only[e, i, j]:
                 continue
             for k in range(rounds[0], rounds[1]):
                 aim, may_reset = difference[e, i, j], 2 * k < total
-                did, n = _one_round(
-                    pair, (back_0, back_1), aim, limit[e], cautions, rates, raised, may_reset, most, on_its_side, e, i, j, k
-                )
+                did, n = _one_round(pair, backs, aim, limit[e], cautions, rates, raised, may_reset, most, on_its_side, e, i, j, k)
                 if did < 0:
                     break
                 tallies[0, 1, e, i] = max(tallies[0, 1, e, i], k + 1)
