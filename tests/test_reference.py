@@ -126,10 +126,20 @@ def test_every_reference_says_its_source(capsys):
     assert all(r["source"] for r in listed)
 
 
-_NO_DATA = ("adc-regression", "igzo-xor", "neurosim-fc", "neurram", "rasch2024-fig4", "rasch2024-update-time", "retention-reference")
+_NO_DATA = (
+    "adc-regression",
+    "igzo-xor",
+    "neurosim-fc",
+    "neurram",
+    "rasch2024-update-time",
+    "retention-reference",
+    "rpu-tile",
+    "zero-shift-cost",
+)
+_WHOLE_FIGURE = pytest.param("rasch2024-fig4", marks=pytest.mark.slow)  # a minute of processor
 
 
-@pytest.mark.parametrize("name", [*_NO_DATA, "rpu-tile", "zero-shift-cost"])
+@pytest.mark.parametrize("name", [*_NO_DATA, _WHOLE_FIGURE])
 def test_what_needs_no_data_is_reproduced(name):
     """The quick run of each reference that needs no files: every verdict is good but those known not to be."""
     report = reference.run(name, reference.Settings(quick=True))
