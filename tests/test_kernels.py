@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -49,6 +50,92 @@ def test_the_compiled_update_equals_its_definition(family, managed, size, take):
         hits += reference.update(scalar, state, parameters, *sent, take, device.response.tables())
     assert hits == array.counts["coincidences"].sum() > 50
     np.testing.assert_allclose(array.state[0].numpy(), state.T if on_side else state, atol=2e-6)
+
+
+MOST, CAUTION, ROUNDS = 1000, 10, 12
+WRITTEN = {"g_min": 0.0, "g_max": 2.0, "cycle_noise": 0.4, "spread": {"step": 0.3, "g_max": 0.2, "g_min": 0.2}}
+SHAPES = [(5, 7), (7, 5)]
+
+
+def written(array: Crossbar, resets: int = 0) -> list[reference.Written]:
+    """The devices of an array as their definition takes them, row after row; resets: number of the first draws of RESETs."""
+    (_, rows, columns), sampled = array.shape, array.sampled
+    values = {n: np.broadcast_to((t if t.ndim == 1 else t[0]).numpy(), (rows, columns)) for n, t in sampled.values.items()}
+    scalar = scalar_functions(array.device.response, fixed=False).pulse
+    keys = [rng.base(int(array.keys["apply"][0]), k) for k in range(ROUNDS)]
+    low, high = (bound[0].numpy() for bound in sampled.bounds())
+    z = [rng.normal(array.keys["resets"], resets + k, (rows, columns))[0].numpy() for k in range(ROUNDS)]
+    sigma, bottom = float(array.device.reset_noise / array.device.half_range), sampled.reset_point()[0].numpy()
+    after = np.clip(bottom + np.float32(sigma) * np.stack(z), low, high)
+    return [
+        reference.Written(
+            scalar,
+            SimpleNamespace(**{n: float(v[i, j]) for n, v in values.items()}),
+            float(array.state[0, i, j]),
+            keys,
+            (j, i) if array.on_its_side else (i, j),
+            after[:, i, j].tolist(),
+        )
+        for i, j in np.ndindex(rows, columns)
+    ]
+
+
+def same_writes(array: Crossbar, devices: list[reference.Written]) -> None:
+    np.testing.assert_allclose(array.state[0].numpy().ravel(), [d.state for d in devices], atol=2e-6)
+    assert array.counts["program_pulses"].item() == sum(d.sent for d in devices) > 50
+
+
+@pytest.mark.parametrize("size", SHAPES)
+def test_compiled_writes_both_ways_equal_their_definition(size):
+    array = Crossbar(Device.of(WRITTEN | {"response": {"kind": "soft-bounds"} | STEPS}), *size, names=("law",))
+    devices, step = written(array), float(array.step[0])
+    target = torch.linspace(-0.6, 0.6, 35).reshape(1, *size)
+    array.program(target, rounds=ROUNDS)
+    low, high = (limit[0].numpy().ravel() for limit in array.limits())
+    for device, wanted in zip(devices, np.clip(target.numpy().ravel(), low, high), strict=True):
+        reference.write(device, float(wanted), step / 2, step, ROUNDS, MOST)
+    same_writes(array, devices)
+    assert array.counts["program_rounds"].item() == max(d.needed for d in devices) > 2
+
+
+ONE_SIDED = WRITTEN | {"reset_noise": 0.02, "response": {"kind": "pcm", "step_up": 0.02}}
+
+
+@pytest.mark.parametrize("retry", [True, False])
+@pytest.mark.parametrize("size", SHAPES)
+def test_compiled_writes_upwards_equal_their_definition(size, retry):
+    array = Crossbar(Device.of(ONE_SIDED), *size, names=("law",))
+    array.state.fill_(0.1)
+    devices, step = written(array), float(array.step[0])
+    target = torch.linspace(-0.6, 0.6, 35).reshape(1, *size)
+    array.program(target, rounds=ROUNDS, retry=retry)
+    low, high = (limit[0].numpy().ravel() for limit in array.limits())
+    for device, wanted in zip(devices, np.clip(target.numpy().ravel(), low, high), strict=True):
+        reference.raise_one(device, float(wanted), step / 2, CAUTION * step, ROUNDS, MOST, retry)
+    same_writes(array, devices)
+    assert array.counts["program_rounds"].item() == max(d.needed for d in devices) > 2
+    assert np.sum(array.counts.get("resets", 0)) == sum(d.returned for d in devices)
+    assert (sum(d.returned for d in devices) > 5) == retry
+
+
+@pytest.mark.parametrize("size", SHAPES)
+def test_compiled_writes_of_pairs_equal_their_definition(size):
+    coarse = {"cycle_noise": 1.5, "response": {"kind": "pcm", "step_up": 0.1}, "programming": {"method": "iterative", "rounds": ROUNDS}}
+    device = Device.of(ONE_SIDED | coarse)
+    pair = [Crossbar(device, *size, names=("law", name)) for name in ("plus", "minus")]
+    step = float(pair[0].step[0])
+    difference = torch.linspace(-1.9, 1.9, 35).reshape(1, *size)
+    devices = [written(array, resets=1) for array in pair]
+    pair[0].program_difference(pair[1], difference)
+    for one, array in zip(devices, pair, strict=True):
+        for plus, after_first in zip(one, written(array), strict=True):
+            plus.state = after_first.resets[0]  # the write RESETs all devices first
+    for plus, minus, wanted in zip(*devices, difference.numpy().ravel(), strict=True):
+        reference.raise_pair(plus, minus, float(wanted), step / 2, CAUTION * step, ROUNDS, MOST)
+    for array, own in zip(pair, devices, strict=True):
+        same_writes(array, own)
+    assert pair[0].counts["program_rounds"].item() == max(d.needed for d in devices[0]) > 2
+    assert sum(d.returned for d in devices[0]) > 0
 
 
 @pytest.mark.parametrize("also", [{}, {"cycle_noise": 0.5, "cycle_noise_additive": 0.2}])

@@ -197,13 +197,6 @@ def test_a_rule_may_count_vectors():
     assert reads_of(model) == {3 * 16 // 2}
 
 
-def test_the_old_name_of_a_count_of_batches_is_told_and_taken():
-    for given, unit in ((True, "batch"), (False, "sample")):
-        with pytest.warns(DeprecationWarning, match="transfer_unit"):
-            made = ai.Design.of({"device": "ideal", "rule": {"kind": "agad", "per_batch": given}})
-        assert made.rule.as_dict()["transfer_unit"] == unit
-
-
 @pytest.mark.parametrize("rule", ["tiki-taka", "tiki-taka-v2", "residual", "mixed-precision"])
 def test_a_rule_paced_by_batches_takes_one_turn_however_many_patches(rule):
     made = design(rule=rule).replace("rule.transfer_unit", "batch").replace("rule.transfer_every", 1)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import aimco as ai
-from aimco import learning, rule_trial
+from aimco import learning, rule_trial, user_code
 from aimco.cli import main
 from aimco.device.response import Response
 from aimco.device.response_trial import response_notes
@@ -257,7 +257,9 @@ def test_every_family_passes_the_trial_as_a_users_own(tmp_path, kind):
     file = tmp_path / f"{kind.replace('-', '_')}_copy.py"
     family = Response.of_kind(kind)
     shutil.copy(inspect.getsourcefile(family), file)
-    device_of(file, response={"kind": f"{file}:{family.__name__}", **SIZES}, spread={"step": 0.3, "g_max": 0.3, "g_min": 0.3})
+    made = device_of(file, response={"kind": f"{file}:{family.__name__}", **SIZES}, spread={"step": 0.3, "g_max": 0.3, "g_min": 0.3})
+    assert user_code.is_own(type(made.response))
+    assert issubclass(type(made.response), Response)
 
 
 def test_random_numbers_of_a_rule_are_those_of_their_seed_alone():

@@ -37,7 +37,7 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: is not valid TOML: {error}; mend that line") from None
+        raise InputError(f"{path}: is not valid TOML: {error}; correct that line") from None
     except ValueError as error:
         raise InputError(f"{str(path)!r}: cannot be read ({error}); check the path") from None
 

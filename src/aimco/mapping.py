@@ -11,7 +11,8 @@ import torch
 from pydantic import Field
 
 from aimco.arrays import doors
-from aimco.arrays.crossbar import Direction, ReferencePolicy
+from aimco.arrays.crossbar import Direction
+from aimco.arrays.doors import ReferencePolicy
 from aimco.arrays.programming import window
 from aimco.arrays.wires import Wires
 from aimco.cell import Cell

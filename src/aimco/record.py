@@ -24,7 +24,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from aimco import user_code
 from aimco.errors import InputError, PathError, at, did_you_mean, first_problem
 from aimco.files import OWN, SHA256, carried, paths_from, read_toml, resolved, signed, write_atomic
-from aimco.files import load_module as load_module
 from aimco.units import Unit
 
 

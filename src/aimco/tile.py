@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from aimco.arrays import doors
-from aimco.arrays.crossbar import Crossbar, Direction, ReferencePolicy
+from aimco.arrays.crossbar import Crossbar, Direction
+from aimco.arrays.doors import ReferencePolicy
 from aimco.arrays.wires import Wires
 from aimco.cell import Cell
 from aimco.conversion import Conversion

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from aimco import rng
-from aimco.device.device import Sampled
 from aimco.device.noise import Fluctuations
 from aimco.device.retention import Drifting
+from aimco.device.sampled import Sampled
 from aimco.ensemble import per_member
 
 _UNSEEN = 2.0**-27  # change of a state, relative to it, that single precision does not show
@@ -108,9 +108,8 @@ class Aging:
         self._rest = None
         if self.drifting is not None:
             self.drifting.left_at = torch.where(self.drifting.left_at == before, after, self.drifting.left_at)
-        if self.noise is not None and "seen" in self.noise.tensors and self.noise.tensors["seen"].numel():
-            seen = self.noise.tensors["seen"]
-            seen.copy_(torch.where(seen == self.flat(before), self.flat(after), seen))
+        if self.noise is not None:
+            self.noise.rebase(self.flat(before), self.flat(after))
 
     def restored(self) -> None:
         """The states, what they are measured against and the devices are those of a checkpoint, or new."""

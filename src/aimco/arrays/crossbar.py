@@ -17,7 +17,6 @@ import torch
 from aimco import rng
 from aimco.arrays import doors, programming
 from aimco.arrays.devices import Devices
-from aimco.arrays.doors import ReferencePolicy as ReferencePolicy
 from aimco.ensemble import per_member
 from aimco.record import InputError
 

@@ -20,7 +20,8 @@ from aimco.arrays.pulses import Pulses
 from aimco.arrays.readout import Readout
 from aimco.arrays.sender import Sender
 from aimco.arrays.wires import Wires
-from aimco.device.device import Device, Sampled
+from aimco.device.device import Device
+from aimco.device.sampled import Sampled
 from aimco.ensemble import per_member
 from aimco.ledger import Counts, counts_of, tensors_of
 

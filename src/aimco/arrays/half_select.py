@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from aimco.device.device import Sampled
+from aimco.device.sampled import Sampled
 from aimco.ensemble import per_member
 
 _FAR = 0.05  # of half the range, that a device moves at most in one go

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from aimco.arrays.pulses import Pulses
-from aimco.device.device import Sampled
+from aimco.device.sampled import Sampled
 from aimco.ensemble import per_member
 
 _AGGREGATE_BELOW = 0.25  # of half the range: trains that move a device further are taken pulse by pulse where its steps are not affine

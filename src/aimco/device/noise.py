@@ -162,6 +162,12 @@ class Fluctuations:
         self.tensors["ages"].masked_fill_(fresh, 0)
         self.tensors["seen"].copy_(state)
 
+    def rebase(self, before: torch.Tensor, after: torch.Tensor) -> None:
+        """States are measured against something else: those that were seen as `before` are now `after`."""
+        if self._programmed:
+            seen = self.tensors["seen"]
+            seen.copy_(torch.where(seen == before, after, seen))
+
     def advance(self, seconds: Any, number: int) -> None:
         """Let time pass, s or (E,); `number` of this step, for its draws."""
         from aimco.kernels.flicker import advance, flip

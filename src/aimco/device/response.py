@@ -115,15 +115,26 @@ def scalar_functions(response: Response, *, relative: bool = True, fixed: bool =
 
 @functools.cache
 def _composed(step: Callable[..., Any], slopes: Callable[..., Any], affine: bool, noises: tuple[bool, bool, bool]) -> Kernels:
-    relative, alone, even, known = float(noises[0]), float(noises[1] or noises[2]), float(noises[2]), float(slopes is not Response.slopes)
-    half, third, fourth, sixth, near = 1 / 2, 2 / 3, 1 / 4, 1 / 6, 1 / 64
-    bent, curved, beyond, stirred, least = 0.6, 0.2, 0.05, 0.05, 0.1
+    relative, alone = float(noises[0]), float(noises[1] or noises[2])
+    free = _free(float(noises[2]))
+    known = float(slopes is not Response.slopes)
+    train = _affine_train(step, free, relative, alone) if affine else _train(step, slopes, free, relative, alone, known)
+    return Kernels(_pulse(step, free, relative, alone), train, step)
 
+
+# The functions that these return are compiled from their text: what they read is a number or another such function.
+
+
+def _free(even: float) -> Callable[..., Any]:
     def free(up, p):
         """Variance of one pulse that does not depend on the state."""
         sigma = p.cycle_noise_additive * (p.step_up if up else p.step_down)
         return sigma * sigma + p.cycle_noise_range * p.cycle_noise_range if even > 0 else sigma * sigma
 
+    return free
+
+
+def _pulse(step: Callable[..., Any], free: Callable[..., Any], relative: float, alone: float) -> Callable[..., Any]:
     def pulse(g, n, up, p, noise):
         f = step(g, up, p)
         if alone == 0:
@@ -132,6 +143,12 @@ def _composed(step: Callable[..., Any], slopes: Callable[..., Any], affine: bool
         if relative > 0:
             each += p.cycle_noise * f * p.cycle_noise * f
         return g + f + noise * sqrt(each)
+
+    return pulse
+
+
+def _affine_train(step: Callable[..., Any], free: Callable[..., Any], relative: float, alone: float) -> Callable[..., Any]:
+    half = 1 / 2
 
     def affine_train(g, n, up, p):
         f = step(g, up, p)
@@ -143,6 +160,15 @@ def _composed(step: Callable[..., Any], slopes: Callable[..., Any], affine: bool
         if relative > 0:
             each += p.cycle_noise * last * p.cycle_noise * last
         return n * middle, sqrt(max(n * each, 0)), True
+
+    return affine_train
+
+
+def _train(
+    step: Callable[..., Any], slopes: Callable[..., Any], free: Callable[..., Any], relative: float, alone: float, known: float
+) -> Callable[..., Any]:
+    half, third, fourth, sixth, near = 1 / 2, 2 / 3, 1 / 4, 1 / 6, 1 / 64
+    bent, curved, beyond, stirred, least = 0.6, 0.2, 0.05, 0.05, 0.1
 
     def train(g, n, up, p):
         t = n - 1
@@ -175,4 +201,4 @@ def _composed(step: Callable[..., Any], slopes: Callable[..., Any], affine: bool
             each += p.cycle_noise * last * p.cycle_noise * last
         return n * change, sqrt(max(n * each, 0)), good
 
-    return Kernels(pulse, affine_train if affine else train, step)
+    return train

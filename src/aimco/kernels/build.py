@@ -23,7 +23,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from aimco.record import InputError, load_module, write_atomic
+from aimco.errors import InputError
+from aimco.files import load_module, write_atomic
 
 _HERE = Path(__file__).parent
 _SMOOTH = ("exp", "log")  # of math, that `aimco.kernels.smooth` has as vector code

@@ -1,11 +1,14 @@
-"""Converters and the pulsed update in plain numpy, pulse by pulse: the definition that the compiled kernels are tested against.
+"""Converters, the pulsed update and writes with verify in plain numpy, pulse by pulse.
+
+The definition that the compiled kernels are tested against.
 
 Slow on purpose: it reads like the text of the method. Arguments are as in `trains.encode` and the made `update`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -117,3 +120,90 @@ def half_selects(x: np.ndarray, d: np.ndarray, rows: np.ndarray, columns: np.nda
         for slot in range(rows.shape[1]):
             found[0 if steps_up or take else 1] += firing[0][:, slot, None] ^ firing[1][None, :, slot]
     return found[0], found[1]
+
+
+@dataclass
+class Written:
+    """One device that is written with verify, noisy pulse by noisy pulse.
+
+    Args:
+        pulse: as of `update`. p: parameters. state: now. keys: start of the draws of its array in each round.
+        place: row and column as the array lies in memory. resets: states that a RESET leaves in each round, for one-sided devices.
+    """
+
+    pulse: Callable[..., Any]
+    p: Any
+    state: float
+    keys: Sequence[int]
+    place: tuple[int, int]
+    resets: Sequence[float] = ()
+    sent: int = 0
+    needed: int = 0
+    returned: int = 0
+
+    def give(self, n: int, number: int) -> float:
+        """So many pulses, positive up, in one round; by how much the device has moved."""
+        before, start = self.state, mixed(mixed(self.keys[number] + self.place[0] * ROW) + self.place[1])
+        for s in range(abs(n)):
+            noise = float(rng.rough_normal(np.array(mixed(start + s), np.uint32)))
+            g = self.pulse(self.state, 1, n > 0, self.p, noise)
+            self.state = float(np.float32(min(max(g, self.p.g_min), self.p.g_max)))
+        self.sent += abs(n)
+        return self.state - before
+
+    def set(self, error: float, rate: float, most: int, number: int) -> float:
+        """SET pulses for an error, given that steps are at most `rate` on average; what they are taken to be at most from now on."""
+        n = min(max(int(error / rate), 1), most)
+        return min(max(self.give(n, number) / n, rate / 2), rate)
+
+    def reset(self, number: int) -> None:
+        """RESET."""
+        self.state = self.resets[number]
+        self.returned += 1
+
+
+def write(device: Written, target: float, limit: float, dw: float, rounds: int, most: int) -> None:
+    """Pulse a device up or down by its error over the mean step, read, repeat until the error is at most `limit`."""
+    for number in range(rounds):
+        error = target - device.state
+        if abs(error) <= limit:
+            return
+        device.needed = number + 1
+        n = round(error / dw + np.copysign(1e-3, error))
+        device.give(min(max(n, -most), most), number)
+
+
+def raise_one(device: Written, target: float, limit: float, caution: float, rounds: int, most: int, retry: bool) -> None:
+    """SET a one-sided device towards its target, read, repeat; RESET it where it overshoots, in the last round only if that helps."""
+    rate = caution
+    for number in range(rounds):
+        error, last = target - device.state, retry and number + 1 == rounds
+        short, beyond = error > min(limit, rate / 2), retry and error < -limit
+        beyond = beyond and not (last and error >= device.resets[number] - target)
+        if not (short or beyond):
+            return
+        device.needed = number + 1
+        if beyond:
+            device.reset(number)
+            rate = caution
+        elif not last:
+            rate = device.set(error, rate, most, number)
+
+
+def raise_pair(plus: Written, minus: Written, difference: float, limit: float, caution: float, rounds: int, most: int) -> None:
+    """SET of two one-sided devices the one that the error asks for; RESET both where it is full and the other was raised as well."""
+    pair, rates, raised = (plus, minus), [caution, caution], [False, False]
+    for number in range(rounds):
+        error = difference - (plus.state - minus.state)
+        side = 0 if error > 0 else 1
+        if abs(error) <= min(limit, rates[side] / 2):
+            return
+        if pair[side].state >= pair[side].p.g_max - 1e-6:
+            if not raised[1 - side] or 2 * number >= rounds:
+                return
+            plus.needed, rates, raised = number + 1, [caution, caution], [False, False]
+            for device in pair:
+                device.reset(number)
+            continue
+        plus.needed, raised[side] = number + 1, True
+        rates[side] = pair[side].set(abs(error), rates[side], most, number)

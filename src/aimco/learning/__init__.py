@@ -8,18 +8,17 @@ back to it: `update(arrays, state, x, d, lr)` reads like the paper's pseudo-code
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from aimco import rng
 from aimco.arrays import doors
-from aimco.arrays.crossbar import ReferencePolicy
+from aimco.arrays.doors import ReferencePolicy
 from aimco.device.device import Device
 from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
@@ -55,15 +54,6 @@ class Rule(Kinded):
     network: ClassVar[str | None] = None  # kind of the one network that it teaches, by states of that network; none for rules of layers
 
     lr: float = Field(default=0.1, ge=0, le=1000, description="learning rate")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _unit_by_its_old_name(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping) or "per_batch" not in data or "transfer_unit" not in cls.model_fields:
-            return data
-        warnings.warn("rule.per_batch is rule.transfer_unit = 'batch', and will be refused", DeprecationWarning, stacklevel=2)
-        given = {n: v for n, v in data.items() if n != "per_batch"}
-        return given | ({"transfer_unit": "batch"} if data["per_batch"] else {})
 
     def arrays(self) -> dict[str, Needs]:
         """Arrays that a layer needs; none for a digital rule."""

@@ -64,7 +64,7 @@ def _check_axis(study: Study, path: str) -> bool:
     if not applied and refused is not None:
         raise at(f"{shown}.when", f"looks at what is not there: {refused}")
     if not applied:
-        raise at(f"{shown}.when", f"never holds: {_impossible(study, path)}; mend the condition or drop the axis")
+        raise at(f"{shown}.when", f"never holds: {_impossible(study, path)}; correct the condition or remove the axis")
     for data in applied:
         try:
             found = fields.annotation(data, path)

@@ -1,0 +1,159 @@
+"""The parameters of the devices of one array, and what follows from them: kernels, mean steps, bounds and points of balance."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from aimco.device.response import AFFINE_TRAIN, STIRRED, Kernels, scalar_functions
+from aimco.ensemble import per_member
+
+if TYPE_CHECKING:
+    from aimco.device.device import Device
+
+REST = ("resting_g", "retention_s")  # what only time needs to know, kept as deviations: no parameters of pulses
+CYCLE_NOISES = ("cycle_noise", "cycle_noise_additive", "cycle_noise_range")
+_SMALL = 1 / 3  # of a step: noise of a standard deviation below it practically never turns a step round
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Parameters of the devices of one array, in the units of the kernels: what fabrication fixed."""
+
+    device: Device
+    values: dict[str, torch.Tensor]
+    shape: tuple[int, int, int]
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Names of the parameters that differ from device to device."""
+        return tuple(sorted(n for n, t in self.values.items() if t.ndim == 3 and n not in REST))
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Names of the parameters that are equal within a member."""
+        return tuple(sorted(n for n, t in self.values.items() if t.ndim == 1))
+
+    @property
+    def noisy(self) -> bool:
+        """Whether a pulse has cycle-to-cycle noise; a user's own `pulse` function is assumed to."""
+        whole = hasattr(type(self.device.response), "pulse")
+        return whole or any(bool(self.values[n].any()) for n in CYCLE_NOISES)
+
+    def packed(self, on_its_side: bool = False) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+        """(a, m) as the kernels take them: a row by row (E, R, K, C) and device by device (E, R, C, K), m (E, M).
+
+        For an array that lies on its side rows and columns change places.
+        """
+        members, rows, columns = self.shape
+        a = torch.stack([self.values[n] for n in self.own], 2) if self.own else torch.zeros(members, rows, 1, columns)
+        a = a.transpose(1, 3) if on_its_side else a
+        m = torch.stack([self.values[n] for n in self.shared], 1) if self.shared else torch.zeros(members, 1)
+        return (a.contiguous().numpy(), a.transpose(2, 3).contiguous().numpy()), m.numpy()
+
+    @property
+    def _functions(self) -> Kernels:
+        """The scalar functions of the response, with the noise that there is."""
+        relative, fixed, even = (bool(self.values[n].any()) for n in CYCLE_NOISES)
+        return scalar_functions(self.device.response, relative=relative, fixed=fixed, even=even)
+
+    @property
+    def _tables(self) -> Any:
+        """The tables of the response, as kernels take them."""
+        tables = self.device.response.tables().items()
+        return tuple((name, np.asarray(v).shape, np.asarray(v, np.float32).tobytes()) for name, v in tables)
+
+    def kernel(self, referenced: bool = False) -> Any:
+        """Compiled kernels of these devices."""
+        from aimco.kernels.build import kernel
+
+        functions, reverses = self._functions, bool(self.reverses.any())
+        given = {"noisy": self.noisy, "affine": self.device.response.affine, "reverses": reverses, "referenced": referenced}
+        given["tables"] = self._tables
+        return kernel(functions.pulse, functions.train, self.own, self.shared, **given)
+
+    @functools.cached_property
+    def reverses(self) -> np.ndarray:
+        """Whether noise may turn a step round, which matters where a device is at a bound: it is not small beside every step; (E,)."""
+        relative, *free = (self._shaped(self.values[n]) for n in CYCLE_NOISES)
+        if not any(bool(t.any()) for t in free):
+            return (relative > _SMALL).flatten(1).any(1).numpy()
+        (low, high), known = self.bounds(), self.step_parameters()
+        smallest = torch.stack([s.abs() for g in (low, (low + high) / 2, high) for s in self.steps(g, known)]).amin(0)
+        up, down = (self._shaped(self.values[n]) for n in ("step_up", "step_down"))
+        largest = torch.maximum(up, down) * free[0] + free[1] + smallest * relative
+        return (largest > _SMALL * smallest).flatten(1).any(1).numpy()
+
+    def trusted(self) -> torch.Tensor:
+        """How many pulses at once are as good as one by one at any state, (E, R, C); infinite where kernels look at the state."""
+        if not self.device.response.affine:
+            return torch.full(self.shape, inf)
+        at, next_to = (self.steps(torch.full(self.shape, g)) for g in (0.0, 1.0))
+        slope = torch.maximum(*((b - a).abs() for a, b in zip(at, next_to, strict=True)))
+        stirred = STIRRED / (slope * self._shaped(self.values["cycle_noise"])).square().clamp(min=1e-30)
+        return 1 + torch.minimum(AFFINE_TRAIN / slope.clamp(min=1e-30), stirred)
+
+    def _shaped(self, t: torch.Tensor) -> torch.Tensor:
+        return (t[:, None, None] if t.ndim == 1 else t).expand(self.shape)
+
+    def bounds(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(lowest, highest) state of each device, (E, R, C)."""
+        low, high = (self.values[n] for n in ("g_min", "g_max"))
+        return self._shaped(low), self._shaped(high)
+
+    def restored(self) -> None:
+        """The deviations are those of a checkpoint."""
+        self.__dict__.pop("reverses", None)
+
+    def _mean_step(self) -> tuple[Any, tuple[str, ...]]:
+        """The compiled mean step of the response in double precision, and the names of the parameters that it reads."""
+        from aimco.kernels.build import mean_step
+
+        functions = self._functions
+        return mean_step(functions.step or functions.pulse, self._tables)
+
+    def step_parameters(self) -> np.ndarray:
+        """The parameters that mean steps read, (devices, K) float64."""
+        return torch.stack([self._shaped(self.values[n]).reshape(-1) for n in self._mean_step()[1]], 1).double().numpy()
+
+    def steps(self, state: torch.Tensor, parameters: np.ndarray | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean change by one up and one down pulse at a state (E, R, C); `parameters`: those of `step_parameters`, where at hand."""
+        module, g = self._mean_step()[0], state.double().reshape(-1).numpy()
+        a = self.step_parameters() if parameters is None else parameters
+        found = []
+        for up in (True, False):
+            out = np.empty(g.size)
+            module.steps(g, np.broadcast_to(up, g.shape), a, out)
+            found.append(torch.from_numpy(out).float().reshape(self.shape))
+        return found[0], found[1]
+
+    def symmetry_point(self) -> torch.Tensor:
+        """State at which an up and a down pulse cancel, (E, R, C), for any response.
+
+        Where they cancel over a part of the range it is the state of that part nearest to mid-range: mid-range itself for a device
+        whose steps are equal everywhere. A device whose steps never balance drifts to a bound, which is then returned.
+        """
+        a = self.step_parameters()
+        out = np.empty(len(a))
+        self._mean_step()[0].balance(a, out)
+        return torch.from_numpy(out).float().reshape(self.shape)
+
+    def resting_point(self) -> torch.Tensor:
+        """State that the device relaxes to when left alone, (E, R, C)."""
+        device = self.device
+        rest = device.mid_range if device.resting_g is None else device.resting_g
+        return self._level(rest, self.values.get("resting_g"))
+
+    def reset_point(self) -> torch.Tensor:
+        """State after a reset, (E, R, C)."""
+        return self.bounds()[0] if self.device.reset_g is None else self._level(self.device.reset_g)
+
+    def _level(self, g: Any, apart: torch.Tensor | None = None) -> torch.Tensor:
+        level = torch.as_tensor(per_member(self.device.normalised(g), self.shape[0]).astype(np.float32))[:, None, None]
+        low, high = self.bounds()
+        return torch.minimum(torch.maximum((level if apart is None else level + apart).expand(self.shape), low), high)
