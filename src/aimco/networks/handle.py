@@ -383,18 +383,17 @@ def _all(kind: type, *nested: Any) -> list[Any]:
     return found
 
 
+_IN_ARRAYS = "train it{where} by aimco.optim.InMemory, with digital=torch.optim.Adam, say, for the rest"
+
+
 def _refuse_gradient(gradient: OuterProducts, func: Any) -> NoReturn:
-    raise InputError(
-        f"{gradient.layer.title} is taught by the vectors behind its gradient, not by {_name(func)} of another optimizer or of parallel "
-        "training; train it in one process by aimco.optim.InMemory, with digital=torch.optim.Adam, say, for the rest"
-    )
+    why = f"is taught by the vectors behind its gradient, not by {_name(func)} of another optimizer or of parallel training"
+    raise InputError(f"{gradient.layer.title} {why}; {_IN_ARRAYS.format(where=' in one process')}")
 
 
 def _refuse_write(parameter: AnalogParameter, func: Any) -> NoReturn:
-    raise InputError(
-        f"{parameter.layer.title} has its weights in arrays, which {_name(func)} cannot change; train it by aimco.optim.InMemory, with "
-        "digital=torch.optim.Adam, say, for the rest, or write weights by its set_weights"
-    )
+    why = f"has its weights in arrays, which {_name(func)} cannot change"
+    raise InputError(f"{parameter.layer.title} {why}; {_IN_ARRAYS.format(where='')}, or write weights by its set_weights")
 
 
 def _name(func: Any) -> str:
