@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from aimco.learning import Rule, clock, turns
+from aimco.learning import Rule, Unit, clock, turns
 from aimco.record import PathError
 
 
@@ -22,13 +22,15 @@ class WeightTransfer(Rule):
     transfer, the writes with verify; memory: none.
 
     Args:
-        transfer_every: samples between transfers; in a convolution or a recurrent layer, vectors that its array learned from.
+        transfer_every: samples between transfers. transfer_unit: what it counts, see `Unit`; by default vectors, since they are
+            what fills the capacitors.
         invert: whether the sign of the capacitors changes with each transfer.
     """
 
     transfers: ClassVar[bool] = True
 
     transfer_every: int = Field(default=8000, ge=1, le=1_000_000_000, description="samples between transfers")
+    transfer_unit: Unit = "vector"
     invert: bool = True
 
     def check(self, design):
@@ -40,7 +42,7 @@ class WeightTransfer(Rule):
 
     def update(self, arrays, state, x, d, lr):
         w = arrays["W"]
-        for time, xs, ds in turns(self.transfer_every, state, x, d, unit="vector"):
+        for time, xs, ds in turns(self.transfer_every, state, x, d, unit=self.transfer_unit):
             w.send(xs, ds, lr)
             if time is not None:
                 w.transfer(self.invert)

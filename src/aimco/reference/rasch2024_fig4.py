@@ -66,8 +66,9 @@ def design(kind: str, states: float, offset: float) -> Design:
     What is left, each cell that is more than 10 % off (published errors have one or two digits; 0.9 % is known to 6 %):
 
     - SGD: 15 % low with 20 states at offsets up to 0.1, 14 % high with 200 states at 0.25. Noise of 0.8 of a step from cycle to cycle
-      and the learning rate 0.8 bring these cells within 5 %, and those with 100 and 200 states at 0.25 and 0.5, which are 7 to 14 % high.
-      But the same noise takes chopped v2 with 20 states from 4.3 to 6.1 %.
+      (`replace("device.cycle_noise_additive", 0.8)`) and the learning rate 0.8 bring the first within 1 %, and those with 100 and 200
+      states at 0.25 and 0.5, 7 to 14 % high, to 4 to 8 %. But the same noise, in both arrays, takes chopped v2 with 20 states from 4.3
+      to 6.3 %.
     - v2: 15 % high with 100 and 200 states and an exact reference, 30 % low with both at 0.1; 23 % low with 100 states at 0.25; 15 % low
       with 20 states at 0.1 and 0.25.
     - Chopped v2 grows with the offset later and faster than published: with 400 states 33, 27 and 21 % high at 0.25, 0.5 and 1; with 200
