@@ -20,6 +20,7 @@ from aimco.kernels.trains import ACTIVE, AGGREGATED, encode, sends, sort_pulses
 NOISY = False
 REVERSES = False
 CHECKED = False
+AFFINE = True
 REFERENCED = False
 Device = namedtuple("Device", "step_up step_down g_max g_min")
 
@@ -160,7 +161,7 @@ def _in_one_go(w, origin, a, m, e, i, x, d, key, take, apart):
         own_key = hash_add(key, np.uint32(np.uint32(rest ^ x) * _SLOT))
         met, left = _all_at_once(w, origin, a[0][e, i], m[e], part, d, own_key, take, reversing, apart)
         hits = add32(hits, met)
-        if left:
+        if CHECKED and left:
             _apart(w, origin, a, m, e, i, part, d, own_key, take, apart)
         rest = np.uint32(rest & ~np.uint32(part & np.uint32(0x7FFFFFFF)))
     return hits
@@ -188,7 +189,7 @@ def _one_by_one(w, origin, a, m, e, i, x, columns, starts, b, key, noise, take):
     return hits
 
 
-@nb.njit(inline="always")
+@nb.njit(**_flags)
 def _one_train(w, origin, x, d, up, p, key, j, trusted, most, reversing):
     """What `_rows` does to one device in a sample."""
     rest = x if coincidences(x, d) <= trusted else np.uint32(0)
@@ -214,7 +215,7 @@ def _trusted(a, e, i, j):
     return np.int32(31)
 
 
-@nb.njit(inline="always")
+@nb.njit(**_flags)
 def _alone(w, origin, p, x, d, up, key, j):
     """The state of one device after the coincidences of one sample, slot after slot."""
     slots = np.uint32(x & d & np.uint32(0x7FFFFFFF))
@@ -282,7 +283,7 @@ def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, 
         if count == 0:
             continue
         w, o, alone = state[e, i], origin[e, i if REFERENCED else 0], 0
-        if steep[e, i] < steep[e, i + 1]:
+        if AFFINE and steep[e, i] < steep[e, i + 1]:
             alone = _steep_alone(e, i, samples[begin : begin + count], keys, first, state, origin, a, m, trains, take, kept)
         for t in range(count):
             number, b = first + np.int64(samples[begin + t]), np.uint64(samples[begin + t])
