@@ -243,15 +243,23 @@ def _fetch_row(state, origin, whole_or_own, e, i, part, parts):
         _fetch(o, o.size * part // parts, o.size * (part + 1) // parts)
 
 
+@nb.njit(inline="always")
+def _most_sent(e, i, samples, x_words, lengths):
+    """Most pulses of a row in one of the samples that are taken in one go."""
+    sent = np.int32(0)
+    for b in samples:
+        if lengths[e, b, AGGREGATED] != 0:
+            sent = max(sent, coincidences(x_words[e, b, i], x_words[e, b, i]))
+    return sent
+
+
 @nb.njit(**_flags)
-def _steep_alone(e, i, samples, keys, first, state, origin, a, m, trains, take, kept):
-    """The steep devices of a row that meet more pulses in a sample than they can be trusted with, after all its samples.
+def _steep_alone(e, i, sent, samples, keys, first, state, origin, a, m, trains, take, kept):
+    """The steep devices of a row that may meet more pulses in a sample, `sent`, than they can be trusted with, after all its samples.
 
     Returns how many of those listed, the least trusted first; their states are kept, for `_rows` to put in place.
     """
-    (x_words, d_words, _, lengths), starts, places, trusted, sent, count = trains, a[4], a[5], a[6], 0, 0
-    for b in samples:
-        sent = max(sent, coincidences(x_words[e, b, i], x_words[e, b, i]))
+    (x_words, d_words, _, lengths), starts, places, trusted, count = trains, a[4], a[5], a[6], 0
     for k in range(starts[e, i], starts[e, i + 1]):
         if trusted[k] >= sent:
             break
@@ -284,7 +292,10 @@ def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, 
             continue
         w, o, alone = state[e, i], origin[e, i if REFERENCED else 0], 0
         if AFFINE and steep[e, i] < steep[e, i + 1]:
-            alone = _steep_alone(e, i, samples[begin : begin + count], keys, first, state, origin, a, m, trains, take, kept)
+            own = samples[begin : begin + count]
+            sent = _most_sent(e, i, own, x_words, lengths)
+            if a[6][steep[e, i]] < sent:
+                alone = _steep_alone(e, i, sent, own, keys, first, state, origin, a, m, trains, take, kept)
         for t in range(count):
             number, b = first + np.int64(samples[begin + t]), np.uint64(samples[begin + t])
             x, aggregated = x_words[e, b, i], lengths[e, b, AGGREGATED] != 0
