@@ -129,7 +129,8 @@ def finite(where: str, name: str, t: torch.Tensor) -> torch.Tensor:
 
 def rates(where: str, lr: Any, members: int, batch: int) -> Any:
     """Learning rates, finite and at least 0: a float, or float64 (E,) or (E, B). A step the other way is one of -d."""
-    if type(lr) is float and 0 <= lr < math.inf:
+    number = lr[0] if isinstance(lr, np.ndarray) and lr.dtype == np.float64 and lr.shape == (members,) == (1,) else lr
+    if isinstance(number, float) and 0 <= number < math.inf:
         return lr
     given = _numbers(where, "lr", lr)
     if given.shape != (members, batch):

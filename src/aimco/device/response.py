@@ -12,8 +12,7 @@ import torch
 from aimco.record import Kinded, quantity
 from aimco.units import S
 
-AFFINE_TRAIN = 0.12  # change of an affine response's step over a train, relative to it, up to which the first terms are enough
-
+AFFINE_TRAIN = 0.3  # change of an affine response's step over a train, relative to it, up to which three terms are enough
 STIRRED = 0.03  # variance of a train's change of the step, by noise, relative to the step squared, up to which deviations add up
 
 
@@ -100,8 +99,8 @@ def scalar_functions(response: Response, *, relative: bool = True, fixed: bool =
     the last term as noise moves a device to where steps are others; what a pulse adds at random, the later ones scale by 1 + r each.
     It is good, within 0.5 % in the mean and 3 % in the deviation, where |t r| < 0.6, the terms of c and the next one, f^2 c^2 t^3/r, are
     small, and noise does not change the steps themselves much, t (p.cycle_noise r)^2 < 0.03. For a response that is
-    affine, where c = 0 and r is the same at all states, the first two terms are taken, and `Sampled.trusted` says beforehand for how many
-    pulses they are good, |t r| < 0.12.
+    affine, where c = 0 and r is the same at all states, the terms up to r^2 are taken, and `Sampled.trusted` says beforehand for how many
+    pulses they are good, |t r| < 0.3.
 
     Args:
         response: the family. relative, fixed, even: whether the first, second and third term of the noise are there.
@@ -118,7 +117,7 @@ def _composed(step: Callable[..., Any], slopes: Callable[..., Any], affine: bool
     relative, alone = float(noises[0]), float(noises[1] or noises[2])
     free = _free(float(noises[2]))
     known = float(slopes is not Response.slopes)
-    train = _affine_train(step, free, relative, alone) if affine else _train(step, slopes, free, relative, alone, known)
+    train = _train(step, slopes, free, relative, alone, known, float(affine))
     return Kernels(_pulse(step, free, relative, alone), train, step)
 
 
@@ -147,41 +146,32 @@ def _pulse(step: Callable[..., Any], free: Callable[..., Any], relative: float, 
     return pulse
 
 
-def _affine_train(step: Callable[..., Any], free: Callable[..., Any], relative: float, alone: float) -> Callable[..., Any]:
-    half = 1 / 2
-
-    def affine_train(g, n, up, p):
-        f = step(g, up, p)
-        middle = step(g + half * (n - 1) * f, up, p)
-        last = 2 * middle - f
-        if alone == 0:
-            return n * middle, p.cycle_noise * last * sqrt(n), True
-        each = free(up, p) * (1 + (n - 1) * (step(1, up, p) - step(0, up, p)))
-        if relative > 0:
-            each += p.cycle_noise * last * p.cycle_noise * last
-        return n * middle, sqrt(max(n * each, 0)), True
-
-    return affine_train
-
-
 def _train(
-    step: Callable[..., Any], slopes: Callable[..., Any], free: Callable[..., Any], relative: float, alone: float, known: float
+    step: Callable[..., Any],
+    slopes: Callable[..., Any],
+    free: Callable[..., Any],
+    relative: float,
+    alone: float,
+    known: float,
+    straight: float,
 ) -> Callable[..., Any]:
     half, third, fourth, sixth, near = 1 / 2, 2 / 3, 1 / 4, 1 / 6, 1 / 64
-    bent, curved, beyond, stirred, least = 0.6, 0.2, 0.05, 0.05, 0.1
+    bent, curved, beyond, stirred, least = AFFINE_TRAIN if straight else 0.6, 0.2, 0.05, 0.05, 0.1
 
     def train(g, n, up, p):
         t = n - 1
         if known > 0:
             f, r, c = slopes(g, up, p)
+        elif straight > 0:
+            f, r, c = step(g, up, p), step(1, up, p) - step(0, up, p), 0.0
         else:
             f = step(g, up, p)
             way = max(half * t * abs(f), near)
             above, below = step(g + way, up, p), step(g - way, up, p)
             r, c = half * (above - below) / way, (above - 2 * f + below) / (way * way)
         u, curve = t * r, t * f * c
-        square = u * r * (t - 1)
-        cube = square * r * (t - 2)
+        square = u * (u - r)
+        cube = 0.0 if straight > 0 else square * (u - 2 * r)
         change = f * (1 + half * u + sixth * square + fourth * sixth * cube + half * sixth * curve * (2 * n - 1))
         last = f * (1 + u + half * square + sixth * cube + half * curve * t)
         good = (abs(u) < bent) & (abs(curve * t) < curved) & (abs(curve * t * c * t * f) <= beyond * abs(r))

@@ -189,7 +189,7 @@ def kernel(
     names = sorted(needed)
     whole = [f"a[1][e, i, j, {own.index(n)}]" if n in own else f"m[e, {shared.index(n)}]" for n in names]
     row = [f"a[{own.index(n)}, j]" if n in own else f"m[{shared.index(n)}]" for n in names]
-    flags = {"NOISY": noisy, "REVERSES": reverses, "CHECKED": reverses or not affine, "REFERENCED": referenced}
+    flags = {"NOISY": noisy, "REVERSES": reverses, "CHECKED": reverses or not affine, "AFFINE": affine, "REFERENCED": referenced}
     part = _constants(tables) + source.text()
     part += _BY_PULSE if train is None else ""
     part += "".join(f"{n} = {v}\n" for n, v in flags.items())

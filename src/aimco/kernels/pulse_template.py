@@ -20,6 +20,7 @@ from aimco.kernels.trains import ACTIVE, AGGREGATED, encode, sends, sort_pulses
 NOISY = False
 REVERSES = False
 CHECKED = False
+AFFINE = True
 REFERENCED = False
 Device = namedtuple("Device", "step_up step_down g_max g_min")
 
@@ -105,7 +106,7 @@ def _all_at_once(w, origin, a, m, x, d, key, take, reversing, apart):
         new, good = _after_train(w[j], origin[j], np.float32(n), up or take != 0, device_of_row(a, m, j), noise, reversing)
         if CHECKED:
             alone = np.int32(0) if good or n <= 1 else np.int32(1)
-            apart[j] = alone
+            apart[j] = np.int8(alone)
             left = add32(left, alone)
             w[j] = w[j] if n == 0 or alone else new
         else:
@@ -113,51 +114,57 @@ def _all_at_once(w, origin, a, m, x, d, key, take, reversing, apart):
     return hits, left
 
 
+@nb.njit(**_flags)
+def _in_parts(w, origin, n, up, p, key, j, reversing):
+    """State of one device after n pulses: half at once where that is as good as one by one, else a quarter, and so on."""
+    done, part, new = 0, n // 2, w
+    while done < n:
+        own_key = hash_add(key, np.uint32(np.uint32(done + 1) * _SLOT))
+        part, noise, good = min(part, n - done), _noise(hash_add(own_key, np.uint32(j))), False
+        while part > 1 and not good:
+            new, good = _after_train(w, origin, np.float32(part), up, p, noise, reversing)
+            part = part if good else part // 2
+        part = max(part, 1)
+        w = new if good else _after(w, origin, up, p, noise)
+        done += part
+    return w
+
+
 @nb.njit(inline="always")
 def _first_slots(word, most):
     """The first so many pulses of a train, with its sign."""
+    if coincidences(word, word) <= most:
+        return word
     rest = np.uint32(word & np.uint32(0x7FFFFFFF))
     for _ in range(most):
-        if rest:
-            rest = after_lowest(rest)
+        rest = after_lowest(rest)
     return np.uint32(word & ~rest)
 
 
-@nb.njit(inline="always")
-def _in_one_go(w, origin, a, m, e, i, x, d, key, take, apart, kept):
-    """One step per device for `most` slots of its row at a time, single pulses where that is not good enough; returns the coincidences.
-
-    The devices of a row that are listed as steep come in the order of how many pulses they can be trusted with.
-    """
-    (_, _, most, reversing, starts, places, trusted), hits, rest = a, np.int32(0), x
-    begin, steep = starts[e, i], 0
-    while begin + steep < starts[e, i + 1] and trusted[begin + steep] < coincidences(x, x):
-        kept[steep] = w[places[begin + steep]]
-        steep += 1
-    while sends(rest):
-        part = _first_slots(rest, most[e])
-        own_key = hash_add(key, np.uint32(np.uint32(rest ^ x) * _SLOT))
-        met, left = _all_at_once(w, origin, a[0][e, i], m[e], part, d, own_key, take, reversing[e], apart)
-        hits = add32(hits, met)
-        for j in range(w.size if left else 0):
-            if apart[j]:
-                p = device(a, m, e, i, j)
-                w[j] = _one_device(w[j], origin[j], coincidences(part, d[j]), same_sign(x, d[j]) or take != 0, p, own_key, j)
-        rest = np.uint32(rest & ~np.uint32(part & np.uint32(0x7FFFFFFF)))
-    for k in range(steep):
-        j = places[begin + k]
-        n = coincidences(x, d[j]) if take == 0 or same_sign(x, d[j]) == (take > 0) else 0
-        if n > trusted[begin + k]:
-            w[j] = _one_device(kept[k], origin[j], n, same_sign(x, d[j]) or take != 0, device(a, m, e, i, j), key, j)
-    return hits
-
-
 @nb.njit(**_flags)
-def _one_device(w, origin, n, up, p, key, j):
-    """State of one device after n pulses, one after the other."""
-    for k in range(n):
-        w = _after(w, origin, up, p, _noise(hash_add(hash_add(key, np.uint32(np.uint32(k + 1) * _SLOT)), np.uint32(j))))
-    return w
+def _apart(w, origin, a, m, e, i, x, d, key, take, apart):
+    """The devices of a row that were left and marked, in smaller steps."""
+    marks = apart.view(np.int64)  # to pass over eight devices at a time
+    for k in range(marks.size):
+        for j in range(8 * k, 8 * k + 8 if marks[k] else 0):
+            if apart[j]:
+                up = same_sign(x, d[j]) or take != 0
+                w[j] = _in_parts(w[j], origin[j], coincidences(x, d[j]), up, device(a, m, e, i, j), key, j, a[3][e])
+
+
+@nb.njit(inline="always")
+def _in_one_go(w, origin, a, m, e, i, x, d, key, take, apart):
+    """One step per device for `most` slots of its row at a time, single pulses where that is not good enough; returns the coincidences."""
+    most, reversing, hits, rest = a[2][e], a[3][e], np.int32(0), x
+    while sends(rest):
+        part = _first_slots(rest, most)
+        own_key = hash_add(key, np.uint32(np.uint32(rest ^ x) * _SLOT))
+        met, left = _all_at_once(w, origin, a[0][e, i], m[e], part, d, own_key, take, reversing, apart)
+        hits = add32(hits, met)
+        if CHECKED and left:
+            _apart(w, origin, a, m, e, i, part, d, own_key, take, apart)
+        rest = np.uint32(rest & ~np.uint32(part & np.uint32(0x7FFFFFFF)))
+    return hits
 
 
 @nb.njit(inline="always")
@@ -183,19 +190,39 @@ def _one_by_one(w, origin, a, m, e, i, x, columns, starts, b, key, noise, take):
 
 
 @nb.njit(**_flags)
-def _one_train(w, origin, x, d, up, p, key, j, a, e, i):
-    """What `_in_one_go` does to one device."""
-    (_, _, most, reversing, starts, places, trusted), rest = a, x
-    for k in range(starts[e, i], starts[e, i + 1]):
-        if places[k] == j and coincidences(x, d) > trusted[k]:
-            return _one_device(w, origin, coincidences(x, d), up, p, key, j)
+def _one_train(w, origin, x, d, up, p, key, j, trusted, most, reversing):
+    """What `_rows` does to one device in a sample."""
+    rest = x if coincidences(x, d) <= trusted else np.uint32(0)
+    if rest == 0:
+        w = _in_parts(w, origin, coincidences(x, d), up, p, key, j, reversing)
     while sends(rest):
-        part, own_key = _first_slots(rest, most[e]), hash_add(key, np.uint32(np.uint32(rest ^ x) * _SLOT))
+        part, own_key = _first_slots(rest, most), hash_add(key, np.uint32(np.uint32(rest ^ x) * _SLOT))
         n = coincidences(part, d)
-        new, good = _after_train(w, origin, np.float32(n), up, p, _noise(hash_add(own_key, np.uint32(j))), reversing[e])
+        new, good = _after_train(w, origin, np.float32(n), up, p, _noise(hash_add(own_key, np.uint32(j))), reversing)
         if n:
-            w = new if good or n == 1 else _one_device(w, origin, n, up, p, own_key, j)
+            w = new if good or n == 1 else _in_parts(w, origin, n, up, p, own_key, j, reversing)
         rest = np.uint32(rest & ~np.uint32(part & np.uint32(0x7FFFFFFF)))
+    return w
+
+
+@nb.njit(inline="always")
+def _trusted(a, e, i, j):
+    """How many pulses at once one device can be trusted with."""
+    starts, places, trusted = a[4], a[5], a[6]
+    for k in range(starts[e, i], starts[e, i + 1]):
+        if places[k] == j:
+            return trusted[k]
+    return np.int32(31)
+
+
+@nb.njit(**_flags)
+def _alone(w, origin, p, x, d, up, key, j):
+    """The state of one device after the coincidences of one sample, slot after slot."""
+    slots = np.uint32(x & d & np.uint32(0x7FFFFFFF))
+    while slots != 0:
+        slot = np.uint32(lowest_slot(slots))
+        slots = after_lowest(slots)
+        w = _after(w, origin, up, p, _noise(hash_add(hash_add(key, np.uint32((slot + np.uint32(1)) * _SLOT)), np.uint32(j))))
     return w
 
 
@@ -216,17 +243,59 @@ def _fetch_row(state, origin, whole_or_own, e, i, part, parts):
         _fetch(o, o.size * part // parts, o.size * (part + 1) // parts)
 
 
+@nb.njit(inline="always")
+def _most_sent(e, i, samples, x_words, lengths):
+    """Most pulses of a row in one of the samples that are taken in one go."""
+    sent = np.int32(0)
+    for b in samples:
+        if lengths[e, b, AGGREGATED] != 0:
+            sent = max(sent, coincidences(x_words[e, b, i], x_words[e, b, i]))
+    return sent
+
+
+@nb.njit(**_flags)
+def _steep_alone(e, i, sent, samples, keys, first, state, origin, a, m, trains, take, kept):
+    """The steep devices of a row that may meet more pulses in a sample, `sent`, than they can be trusted with, after all its samples.
+
+    Returns how many of those listed, the least trusted first; their states are kept, for `_rows` to put in place.
+    """
+    (x_words, d_words, _, lengths), starts, places, trusted, count = trains, a[4], a[5], a[6], 0
+    for k in range(starts[e, i], starts[e, i + 1]):
+        if trusted[k] >= sent:
+            break
+        j = places[k]
+        w, at, p = state[e, i, j], origin[e, i if REFERENCED else 0, j], device(a, m, e, i, j)
+        for b in samples:
+            x, d = x_words[e, b, i], d_words[e, b, j]
+            up = same_sign(x, d)
+            if sends(np.uint32(x & d)) and (take == 0 or up == (take > 0)):
+                key = hash_add(base(keys[e, 2], first + np.int64(b)), np.uint32(np.uint32(i) * _ROW))
+                if lengths[e, b, AGGREGATED] != 0:
+                    w = _one_train(w, at, x, d, up or take != 0, p, key, j, trusted[k], a[2][e], a[3][e])
+                else:
+                    w = _alone(w, at, p, x, d, up or take != 0, key, j)
+        kept[count] = w
+        count += 1
+    return count
+
+
 @nb.njit(**_flags)
 def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, take):
     """All samples on one row after the other, low..high of one member: a row stays in a core's own cache while it is pulsed, and where it
-    is pulsed often, the next one comes from memory meanwhile."""
+    is pulsed often, the next one comes from memory meanwhile. Devices that are too steep are taken alone, and put in place at the end."""
     (x_words, d_words, _, lengths), (samples, firsts, columns, starts) = trains, pulses
-    noise, apart = np.empty(state.shape[2], np.float32), np.empty(state.shape[2], np.int32)
+    (noise, kept), steep = np.empty((2, state.shape[2]), np.float32), a[4]
+    apart = np.zeros((state.shape[2] + 7) // 8 * 8, np.int8)
     for i in range(low, high):
         begin, count = firsts[i], firsts[i + 1] - firsts[i]
         if count == 0:
             continue
-        w, o = state[e, i], origin[e, i if REFERENCED else 0]
+        w, o, alone = state[e, i], origin[e, i if REFERENCED else 0], 0
+        if AFFINE and steep[e, i] < steep[e, i + 1]:
+            own = samples[begin : begin + count]
+            sent = _most_sent(e, i, own, x_words, lengths)
+            if a[6][steep[e, i]] < sent:
+                alone = _steep_alone(e, i, sent, own, keys, first, state, origin, a, m, trains, take, kept)
         for t in range(count):
             number, b = first + np.int64(samples[begin + t]), np.uint64(samples[begin + t])
             x, aggregated = x_words[e, b, i], lengths[e, b, AGGREGATED] != 0
@@ -236,18 +305,9 @@ def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, 
             if not aggregated:
                 hits[e, i] += _one_by_one(w, o, a, m, e, i, x, columns, starts, b, key, noise, take)
             elif sends(x):
-                hits[e, i] += _in_one_go(w, o, a, m, e, i, x, d_words[e, b], key, take, apart, noise)
-
-
-@nb.njit(inline="always")
-def _alone(w, origin, p, x, d, key, j):
-    """The state of one device after the coincidences of one sample, slot after slot."""
-    slots, up = np.uint32(x & d & np.uint32(0x7FFFFFFF)), same_sign(x, d)
-    while slots != 0:
-        slot = np.uint32(lowest_slot(slots))
-        slots = after_lowest(slots)
-        w = _after(w, origin, up, p, _noise(hash_add(hash_add(key, np.uint32((slot + np.uint32(1)) * _SLOT)), j)))
-    return w
+                hits[e, i] += _in_one_go(w, o, a, m, e, i, x, d_words[e, b], key, take, apart)
+        for k in range(alone):
+            w[a[5][steep[e, i] + k]] = kept[k]
 
 
 @nb.njit(inline="always")
@@ -295,9 +355,9 @@ def _line_first(e, k, count, on_its_side, keys, first, state, origin, a, m, trai
             if sends(np.uint32(x & d)):
                 p, w, at = device(a, m, e, i, j), state[e, i, j], origin[e, o, j]
                 if aggregated:
-                    w = _one_train(w, at, x, d, same_sign(x, d), p, key, np.uint32(j), a, e, i)
+                    w = _one_train(w, at, x, d, same_sign(x, d), p, key, j, _trusted(a, e, i, j), a[2][e], a[3][e])
                 else:
-                    w = _alone(w, at, p, x, d, key, np.uint32(j))
+                    w = _alone(w, at, p, x, d, same_sign(x, d), key, j)
                 state[e, i, j] = w
                 hits[e, i] += coincidences(x, d)
         words[e, b, k] = 0

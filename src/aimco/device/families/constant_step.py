@@ -14,3 +14,7 @@ class ConstantStep(Response):
     @staticmethod
     def step(g, up, p):
         return p.step_up if up else -p.step_down
+
+    @staticmethod
+    def slopes(g, up, p):
+        return p.step_up if up else -p.step_down, 0.0, 0.0

@@ -25,3 +25,8 @@ class SoftBounds(Response):
         at_zero = p.step_up if up else -p.step_down
         slope = p.slope_up if up else p.slope_down
         return at_zero - slope * g
+
+    @staticmethod
+    def slopes(g, up, p):
+        at_zero, slope = (p.step_up, -p.slope_up) if up else (-p.step_down, -p.slope_down)
+        return at_zero + slope * g, slope, 0.0
