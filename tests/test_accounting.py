@@ -17,6 +17,7 @@ from aimco.clock import Clock
 from aimco.cost import Network, Technology, inference, price
 from aimco.cost.latency import TIMED
 from aimco.device.device import Device
+from aimco.ensemble import stack
 from aimco.kernels.trains import half_selects
 from aimco.ledger import Counts
 from aimco.networks.build import build
@@ -242,6 +243,24 @@ def test_each_member_of_a_convolution_with_groups_has_a_ledger_and_a_time():
     assert took.shape == (2,) and took[1] > 2 * took[0]
     held = layer.matrices["W"].counts["hold_s"]
     np.testing.assert_allclose(held, np.repeat(took, 2), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [("device.cycle_noise", (0.1, 0.5)), ("device.spread.step", (0.1, 0.3)), ("cell.weight_max", (0.3, 0.6)), ("rule.lr_fast", (0.1, 0.3))],
+)
+def test_members_of_other_numbers_learn_in_groups_as_alone(field, values):
+    """A convolution of two groups, of members that differ in one number, beside each member in a layer of its own."""
+    base = ai.Design(device="soft-bounds", rule={"kind": "tiki-taka-v2", "transfer_every": 2})
+    designs, x = [base.replace(field, value) for value in values], torch.rand(2, 3, 4, 6, 6)
+    together = ai.nn.Conv2d(4, 6, 3, design=stack(designs), seeds=(1, 2), **GROUPS)
+    alone = [ai.nn.Conv2d(4, 6, 3, design=made, seeds=(k + 1,), **GROUPS) for k, made in enumerate(designs)]
+    for layer, batch in ((together, x), *zip(alone, x, strict=True)):
+        optimizer = ai.optim.InMemory(layer.parameters(), lr=0.1)
+        layer(batch).square().sum().backward()
+        optimizer.step()
+    for k, layer in enumerate(alone):
+        assert torch.equal(together.weight[k].detach() + 0, layer.weight.detach() + 0)
 
 
 # phases

@@ -49,3 +49,23 @@ def _stack_column(name: str, column: list[Any]) -> Any:
         return {k: _stack_column(f"{name}.{k}", [v[k] for v in column]) for k in column[0]}
     shown = " and ".join(sorted({str(v) for v in column})[:2])
     raise PathError(name, f"differs within one ensemble ({shown}): only numbers with a decimal point may; run the others apart")
+
+
+def repeat(record: R, times: int) -> R:
+    """The numbers that `stack` laid side by side, each so many times: for a member that is several arrays beside each other."""
+    if times == 1:
+        return record
+    fields = type(record).model_fields
+    return type(record).model_construct(
+        **{n: _repeated(getattr(record, n, None), times, field.annotation in (float, float | None)) for n, field in fields.items()}
+    )
+
+
+def _repeated(value: Any, times: int, number: bool) -> Any:
+    if isinstance(value, Record):
+        return repeat(value, times)
+    if isinstance(value, dict):
+        return {k: _repeated(v, times, True) for k, v in value.items()}
+    if number and isinstance(value, tuple):
+        return tuple(v for v in value for _ in range(times))
+    return value

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from aimco import rng
-from aimco.ensemble import per_member
+from aimco.ensemble import per_member, repeat
 from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
 from aimco.networks.arguments import flag
@@ -42,7 +42,8 @@ class WeightsInArrays(Arrays):
             raise InputError(f"design must be an aimco.Design, got {type(design).__name__}")
         if design.rule.network is not None:
             raise InputError(f"rule.kind must be a rule of layers, got {design.rule.kind}, which teaches a {design.rule.network} network")
-        self.layout, self.rule, self.name, self.seeds = layout, design.rule, name, tuple(seeds)
+        self.layout, self.name, self.seeds = layout, name, tuple(seeds)
+        self.rule = repeat(design.rule, layout.groups).model_copy(update={"lr": design.rule.lr})  # rates are those of members
         self.members, self.arrays = len(self.seeds), len(self.seeds) * layout.groups  # ensemble members; matrices beside each other
         self.inputs, self.outputs = layout.inputs, layout.outputs
         bias = flag("bias", bias) and design.network.bias != "none"
@@ -52,7 +53,7 @@ class WeightsInArrays(Arrays):
         self.scale = self._scale(design, limit)
         start = self._draw("weight", (self.inputs + self.bias_row, self.outputs), limit)
         offset = self.layout.as_bias(self._draw("bias", (1, self.outputs), limit)) if bias and not self.bias_row else None
-        self._made_of = (design.device, design.cell, design.array, design.periphery)
+        self._made_of = tuple(repeat(part, layout.groups) for part in (design.device, design.cell, design.array, design.periphery))
         self._build()
         if not self.matrices:
             self.weight = nn.Parameter(self.layout.as_weight(start))
