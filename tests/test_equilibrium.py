@@ -123,6 +123,15 @@ def test_shapes_that_do_not_fit_are_refused_whatever_is_lit(lit):
             rule.settle(network, x, target)
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_inputs_that_are_not_finite_are_refused_by_name(wrong):
+    network, x = Resistive([4, 3, 2]), torch.rand(2, 4)
+    x[0, 0] = wrong
+    for use in (network, network.sources):
+        with pytest.raises(InputError, match=f"a resistive network: inputs must be finite, got {wrong}"):
+            use(x)
+
+
 def test_a_step_that_does_not_settle_changes_no_conductance():
     network, (x, target) = Resistive([20, 12, 3], tolerance=1e-19), batch(20, 3)
     before = [g.detach().clone() for g in network.conductances]

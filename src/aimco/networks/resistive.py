@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from aimco import rng
+from aimco.arrays.doors import finite
 from aimco.arrays.ports import multiport
 from aimco.arrays.vertical import Vertical
 from aimco.arrays.wires import Wires
@@ -223,7 +224,7 @@ class Resistive(Arrays):
 
     def inputs(self, x: torch.Tensor) -> torch.Tensor:
         """x as it drives the circuit, V, (B, inputs)."""
-        return x.flatten(1).to(self.dtype)
+        return finite("a resistive network", "inputs", x.flatten(1).to(self.dtype))
 
     def lines(self, driven: torch.Tensor) -> torch.Tensor:
         """Voltages of all lines for the inputs, V: x, -x and the bias, (B, 2 inputs + 1); x and bias where each has an inverted line."""
