@@ -32,7 +32,7 @@ test: install oracles  ## lint, types, layers, the fast tests (WORKERS=2 process
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m 'not slow' --doctest-modules --ignore src/aimco/peers/spikes_brian2.py tests src/aimco
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not slow' --doctest-modules --ignore src/aimco/peers/spikes_brian2.py tests src/aimco
 
 oracles:  ## programs that results are checked against: ngspice
 	@sh tools/oracles.sh

@@ -27,6 +27,7 @@ from aimco.errors import InputError
 from aimco.files import load_module, write_atomic
 
 _HERE = Path(__file__).parent
+_CONTINUED = ("update_template.py", "write_template.py")  # what follows the made `pulse_template.py`, from a marker on
 _SMOOTH = ("exp", "log")  # of math, that `aimco.kernels.smooth` has as vector code
 
 
@@ -249,7 +250,8 @@ def _module(part: str, file_name: str = "pulse_template.py") -> ModuleType:
     head, rest = template.split("# <response>\n")
     text = head + part + rest.split("# </response>\n")[1]
     if file_name == "pulse_template.py":
-        text += "\n\n" + (_HERE / "write_template.py").read_text().split("# <writes>\n")[1]
+        for name in _CONTINUED:
+            text += "\n\n" + (_HERE / name).read_text().split("# <continued>\n")[1]
     used = [(_HERE / name).read_text() for name in ("lanes.py", "trains.py", "smooth.py")]
     name = "pulse_" + hashlib.sha256("\n".join((text, *used, numba.__version__, np.__version__)).encode()).hexdigest()[:16]
     file = cache_folder() / f"{name}.py"

@@ -1,9 +1,10 @@
-"""Pulsed update of arrays whose devices share one response.
+"""Pulses on devices that share one response.
 
-This file is both a working kernel (for a device with constant steps) and the text from which
+This file is both working code (for a device with constant steps) and the text from which
 `kernels/build.py` makes the kernel of any other response: the part between the markers is replaced by
-the response's own scalar functions, and the device fields by the parameters it reads; `write_template.py` goes on from it. The made text is
-kept in a cache folder, so that a second process compiles nothing.
+the response's own scalar functions, and the device fields by the parameters it reads. Here are pulses and trains of them on a device and
+on a row; `update_template.py` and `write_template.py` go on from it. The made text is kept in a cache folder, so that a second process
+compiles nothing.
 """
 
 import math  # noqa: F401
@@ -13,8 +14,9 @@ from collections import namedtuple
 import numba as nb
 import numpy as np
 
-from aimco.kernels.lanes import add32, after_lowest, base, coincidences, hash_add, lowest_slot, prefetch, rough_normal, same_sign
-from aimco.kernels.trains import ACTIVE, AGGREGATED, encode, sends, sort_pulses
+# All that the continuations use is imported here.
+from aimco.kernels.lanes import add32, after_lowest, base, coincidences, hash_add, lowest_slot, prefetch, rough_normal, same_sign  # noqa: F401
+from aimco.kernels.trains import ACTIVE, AGGREGATED, encode, sends, sort_pulses  # noqa: F401
 
 # <response>
 NOISY = False
@@ -53,9 +55,6 @@ def device_of_row(a, m, j):
 
 # </response>
 
-BLOCK = 16  # rows that a thread takes at a time
-_LINE = 16  # numbers that a line of the processor's cache holds
-_OFTEN = 4  # samples that pulse a row from which most of its lines are needed
 _ROW, _SLOT = np.uint32(0x9E3779B9), np.uint32(0x85EBCA6B)
 _ONE, _MARGIN = np.float32(1), np.float32(3)  # deviations from a bound within which noise may take a device there
 _flags = {"cache": True, "error_model": "numpy", "nogil": True, "fastmath": {"contract", "arcp", "nsz", "nnan", "ninf"}}
@@ -154,7 +153,7 @@ def _apart(w, origin, a, m, e, i, x, d, key, take, apart):
 
 @nb.njit(inline="always")
 def _in_one_go(w, origin, a, m, e, i, x, d, key, take, apart):
-    """One step per device for `most` slots of its row at a time, single pulses where that is not good enough; returns the coincidences."""
+    """One step per device for `most` slots of its row at a time, smaller ones where that is not good enough; returns the coincidences."""
     most, reversing, hits, rest = a[2][e], a[3][e], np.int32(0), x
     while sends(rest):
         part = _first_slots(rest, most)
@@ -224,223 +223,3 @@ def _alone(w, origin, p, x, d, up, key, j):
         slots = after_lowest(slots)
         w = _after(w, origin, up, p, _noise(hash_add(hash_add(key, np.uint32((slot + np.uint32(1)) * _SLOT)), np.uint32(j))))
     return w
-
-
-@nb.njit(inline="always")
-def _fetch(numbers, start, end):
-    """Ask for a part of an array from memory."""
-    for k in range(start, end, _LINE):
-        prefetch(numbers, k)
-
-
-@nb.njit(inline="always")
-def _fetch_row(state, origin, whole_or_own, e, i, part, parts):
-    """Ask for one of so many parts of the devices of a row."""
-    w, o, own = state[e, i], origin[e, i if REFERENCED else 0], whole_or_own[e, i]
-    _fetch(w, w.size * part // parts, w.size * (part + 1) // parts)
-    _fetch(own.reshape(own.size), own.size * part // parts, own.size * (part + 1) // parts)
-    if REFERENCED:
-        _fetch(o, o.size * part // parts, o.size * (part + 1) // parts)
-
-
-@nb.njit(inline="always")
-def _most_sent(e, i, samples, x_words, lengths):
-    """Most pulses of a row in one of the samples that are taken in one go."""
-    sent = np.int32(0)
-    for b in samples:
-        if lengths[e, b, AGGREGATED] != 0:
-            sent = max(sent, coincidences(x_words[e, b, i], x_words[e, b, i]))
-    return sent
-
-
-@nb.njit(**_flags)
-def _steep_alone(e, i, sent, samples, keys, first, state, origin, a, m, trains, take, kept):
-    """The steep devices of a row that may meet more pulses in a sample, `sent`, than they can be trusted with, after all its samples.
-
-    Returns how many of those listed, the least trusted first; their states are kept, for `_rows` to put in place.
-    """
-    (x_words, d_words, _, lengths), starts, places, trusted, count = trains, a[4], a[5], a[6], 0
-    for k in range(starts[e, i], starts[e, i + 1]):
-        if trusted[k] >= sent:
-            break
-        j = places[k]
-        w, at, p = state[e, i, j], origin[e, i if REFERENCED else 0, j], device(a, m, e, i, j)
-        for b in samples:
-            x, d = x_words[e, b, i], d_words[e, b, j]
-            up = same_sign(x, d)
-            if sends(np.uint32(x & d)) and (take == 0 or up == (take > 0)):
-                key = hash_add(base(keys[e, 2], first + np.int64(b)), np.uint32(np.uint32(i) * _ROW))
-                if lengths[e, b, AGGREGATED] != 0:
-                    w = _one_train(w, at, x, d, up or take != 0, p, key, j, trusted[k], a[2][e], a[3][e])
-                else:
-                    w = _alone(w, at, p, x, d, up or take != 0, key, j)
-        kept[count] = w
-        count += 1
-    return count
-
-
-@nb.njit(**_flags)
-def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, take):
-    """All samples on one row after the other, low..high of one member: a row stays in a core's own cache while it is pulsed, and where it
-    is pulsed often, the next one comes from memory meanwhile. Devices that are too steep are taken alone, and put in place at the end."""
-    (x_words, d_words, _, lengths), (samples, firsts, columns, starts) = trains, pulses
-    (noise, kept), steep = np.empty((2, state.shape[2]), np.float32), a[4]
-    apart = np.zeros((state.shape[2] + 7) // 8 * 8, np.int8)
-    for i in range(low, high):
-        begin, count = firsts[i], firsts[i + 1] - firsts[i]
-        if count == 0:
-            continue
-        w, o, alone = state[e, i], origin[e, i if REFERENCED else 0], 0
-        if AFFINE and steep[e, i] < steep[e, i + 1]:
-            own = samples[begin : begin + count]
-            sent = _most_sent(e, i, own, x_words, lengths)
-            if a[6][steep[e, i]] < sent:
-                alone = _steep_alone(e, i, sent, own, keys, first, state, origin, a, m, trains, take, kept)
-        for t in range(count):
-            number, b = first + np.int64(samples[begin + t]), np.uint64(samples[begin + t])
-            x, aggregated = x_words[e, b, i], lengths[e, b, AGGREGATED] != 0
-            if count >= _OFTEN and i + 1 < high:
-                _fetch_row(state, origin, a[0] if aggregated else a[1], e, i + 1, t, count)
-            key = hash_add(base(keys[e, 2], number), np.uint32(np.uint32(i) * _ROW))
-            if not aggregated:
-                hits[e, i] += _one_by_one(w, o, a, m, e, i, x, columns, starts, b, key, noise, take)
-            elif sends(x):
-                hits[e, i] += _in_one_go(w, o, a, m, e, i, x, d_words[e, b], key, take, apart)
-        for k in range(alone):
-            w[a[5][steep[e, i] + k]] = kept[k]
-
-
-@nb.njit(inline="always")
-def _fetch_column(w, o, own, k):
-    """Ask for the devices of a column from memory, all at once: they are far apart."""
-    rows, columns, each = own.shape
-    flat_w, flat_o, flat = w.reshape(w.size), o.reshape(o.size), own.reshape(own.size)
-    for i in range(rows):
-        place = i * columns + k
-        prefetch(flat_w, place)
-        prefetch(flat, place * each)
-        prefetch(flat, place * each + each - 1)
-        if REFERENCED:
-            prefetch(flat_o, place)
-
-
-@nb.njit(inline="always")
-def _fetch_words(words, others, k, count):
-    """Ask for the words of a line, a sample apart from each other, then for those of the other side where it sends any."""
-    flat, across = words.reshape(words.size), others.reshape(others.size)
-    for b in range(count):
-        prefetch(flat, b * words.shape[1] + k)
-    for b in range(count):
-        if sends(words[b, k]):
-            _fetch(across, b * others.shape[1], (b + 1) * others.shape[1])
-
-
-@nb.njit(**_flags)
-def _line_first(e, k, count, on_its_side, keys, first, state, origin, a, m, trains, hits):
-    """The first `count` samples on one row of the array as it is wired, ahead of the other rows; its pulses leave the trains."""
-    x_words, d_words, rows, lengths = trains
-    words = d_words if on_its_side else x_words
-    _fetch_words(words[e], x_words[e] if on_its_side else d_words[e], k, count)
-    if on_its_side:
-        _fetch_column(state[e], origin[e], a[1][e], k)
-    for b in range(count):
-        word, active, aggregated = words[e, b, k], lengths[e, b, ACTIVE], lengths[e, b, AGGREGATED] != 0
-        if active == 0 or not sends(word):
-            continue
-        start = base(keys[e, 2], first + b)
-        for t in range(active if on_its_side else d_words.shape[2]):
-            i, j = (np.int64(rows[e, b, t]), k) if on_its_side else (k, t)
-            o, key = i if REFERENCED else 0, hash_add(start, np.uint32(np.uint32(i) * _ROW))
-            x, d = x_words[e, b, i], d_words[e, b, j]
-            if sends(np.uint32(x & d)):
-                p, w, at = device(a, m, e, i, j), state[e, i, j], origin[e, o, j]
-                if aggregated:
-                    w = _one_train(w, at, x, d, same_sign(x, d), p, key, j, _trusted(a, e, i, j), a[2][e], a[3][e])
-                else:
-                    w = _alone(w, at, p, x, d, same_sign(x, d), key, j)
-                state[e, i, j] = w
-                hits[e, i] += coincidences(x, d)
-        words[e, b, k] = 0
-
-
-@nb.njit(**_flags)
-def _receive(e, x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, reads):
-    """Encode the trains of a batch, and read rows between its samples; returns the coincidences to expect."""
-    after, lines, on_its_side, out = reads
-    work = encode(e, at, x, d, lr, dw_min, options, keys, first, trains, tally)
-    for t in range(after.size):
-        _line_first(e, lines[t], at + after[t] + 1, on_its_side, keys, first, state, origin, a, m, trains, hits)
-        for j in range(out.shape[2]):
-            out[e, t, j] = state[e, j, lines[t]] if on_its_side else state[e, lines[t], j]
-    return work
-
-
-@nb.njit(**_flags)
-def _settle(e, count, keys, first, state, origin, a, m, trains, hits, take):
-    """The first `count` samples on all rows of one member."""
-    pulses = sort_pulses(e, count, trains)
-    _rows(e, 0, state.shape[1], keys, first, state, origin, a, m, trains, pulses, hits, take)
-
-
-@nb.njit(**_flags)
-def pulse(x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, take, reads, wait, alone_below):
-    """Encode the trains of a batch at places `at` and on, read rows between its samples, and apply them where they need not wait.
-
-    Args:
-        x ... first, trains, at, tally: as in `trains.encode`. state ... m, hits, take: as in `update`.
-        reads: (after which sample (T,), which row (T,) of the array as it is wired, whether it lies on its side, out: the states read
-            (E, T, columns)).
-        wait: whether the trains stay where they are, with those that wait before `at`, for `update`: the rows read are ahead of them.
-        alone_below: expected coincidences from which `update` with all threads is worth waking them, and they stay all the same.
-
-    Returns:
-        Whether they were applied.
-    """
-    work = 0.0
-    for e in range(state.shape[0]):
-        work += _receive(e, x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, reads)
-    if wait or work > alone_below:
-        return False
-    for e in range(state.shape[0]):
-        _settle(e, at + x.shape[1], keys, first, state, origin, a, m, trains, hits, take)
-    return True
-
-
-@nb.njit(parallel=True, **_flags)
-def pulse_members(x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, take, reads, wait):
-    """`pulse` with the members of an ensemble shared out among the threads."""
-    for e in nb.prange(state.shape[0]):
-        _receive(e, x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, reads)
-        if not wait:
-            _settle(e, at + x.shape[1], keys, first, state, origin, a, m, trains, hits, take)
-
-
-@nb.njit(parallel=True, **_flags)
-def update_members(count, keys, first, state, origin, a, m, trains, hits, take):
-    """`update` with the members of an ensemble shared out among the threads."""
-    for e in nb.prange(state.shape[0]):
-        _settle(e, count, keys, first, state, origin, a, m, trains, hits, take)
-
-
-@nb.njit(parallel=True, **_flags)
-def update(count, keys, first, state, origin, a, m, trains, hits, take):
-    """Apply the trains of the first `count` samples, sample after sample, on all devices at once.
-
-    Args:
-        keys, first, trains: from and as in `trains.encode`.
-        state: (E, R, C) float32, changed in place. origin: (E, R, C), the reference, or (E, 1, C) unused.
-        a: device parameters twice, (E, R, K, C) for whole rows and (E, R, C, K) for single devices, whose parameters then share a
-            line of the processor's cache; most pulses of a train taken at once, (E,) int32; whether noise may turn a step round,
-            (E,) bool; and the devices for which that many are too many: where those of a row begin (E, R + 1), their columns, and for how
-            many pulses each can be trusted. m: parameters equal within a
-            member (E, M).
-        hits: coincidences are added to it, by row, (E, R) int64.
-        take: 0 steps up and down; 1 only the coincidences that step up; -1 only those that step down, as steps up.
-    """
-    members, height, _ = state.shape
-    blocks = (height + BLOCK - 1) // BLOCK
-    for e in range(members):
-        pulses = sort_pulses(e, count, trains)
-        for block in nb.prange(blocks):
-            low = block * BLOCK
-            _rows(e, low, min(low + BLOCK, height), keys, first, state, origin, a, m, trains, pulses, hits, take)

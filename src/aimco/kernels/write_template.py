@@ -12,7 +12,7 @@ import numpy as np
 from aimco.kernels.lanes import base, hash_add
 from aimco.kernels.pulse_template import _ROW, REFERENCED, _after, _flags, _noise, device
 
-# <writes>
+# <continued>
 _NEAR = np.float32(1e-6)  # of the highest state, from which a device is full
 _NUDGE = np.float32(1e-3)  # of a pulse: an error of half a step is worth one
 
