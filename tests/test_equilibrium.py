@@ -124,12 +124,17 @@ def test_shapes_that_do_not_fit_are_refused_whatever_is_lit(lit):
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
-def test_inputs_that_are_not_finite_are_refused_by_name(wrong):
-    network, x = Resistive([4, 3, 2]), torch.rand(2, 4)
-    x[0, 0] = wrong
+def test_inputs_and_targets_that_are_not_finite_are_refused_by_name(wrong):
+    network, (x, target) = Resistive([4, 3, 2]), batch(4, 2)
+    known, said = network.inputs(x.clone()), f"a resistive network: {{}} must be finite, got {wrong}"
+    for t in (x, target):
+        t[0, 0] = wrong
     for use in (network, network.sources):
-        with pytest.raises(InputError, match=f"a resistive network: inputs must be finite, got {wrong}"):
+        with pytest.raises(InputError, match=said.format("inputs")):
             use(x)
+    for learn in (lambda: network.phases(known, target, 1e-6), lambda: network.learn_at_once(known, target, 1e-6, (1e-6, 1e-6))):
+        with pytest.raises(InputError, match=said.format("target")):
+            learn()
 
 
 def test_a_step_that_does_not_settle_changes_no_conductance():

@@ -193,6 +193,17 @@ def test_a_task_without_labels_is_refused():
         ai.evaluate(design(), tasks.load("program", limit=5))
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+@pytest.mark.parametrize("threshold", [0.5, "none"])
+def test_inputs_that_are_not_finite_are_refused(wrong, threshold):
+    """A threshold would make a 0 or a 1 of them."""
+    network, x = OnChip(design().replace("network.spiking.threshold", threshold), 8, 2), torch.rand(2, 8)
+    x[0, 0] = wrong
+    for use in (network, lambda x: network.learn_from(x, torch.tensor([0, 1]), 0.1), network.label_rates):
+        with pytest.raises(InputError, match=f"a spiking machine: inputs must be finite, got {wrong}"):
+            use(x)
+
+
 @pytest.mark.slow
 def test_mnist_is_learned(mnist_dir):
     """5000 digits once each at a rate that falls to zero, 10,000 test digits: about 91 %, and 0.3 % of standard error."""

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import aimco as ai
+from aimco.networks.conv import Windows
 
 IDEAL = ai.Design(device="ideal")
 FEW = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
@@ -123,6 +124,16 @@ def test_convolutions(axes, data):
     batch = () if pick(st.booleans()) else (pick(st.integers(1, 3)),)
     ours = getattr(ai.nn, name)(channels, outputs, kernel, **options, design=IDEAL)
     agree(ours, getattr(nn, name)(channels, outputs, kernel, **options), draws(1, *batch, *shape))
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [((2, 3, 9), ((3,), (2,), (1,))), ((2, 2, 6, 7), ((2, 3), (2, 1), (1, 2))), ((1, 2, 4, 5, 4), ((2, 2, 2), (1, 2, 1), (2, 1, 1)))],
+)
+def test_patches_of_images_have_gradients_and_gradients_of_these(shape, options):
+    x = draws(4, *shape).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: Windows.apply(x, *options), x)
+    assert torch.autograd.gradgradcheck(lambda x: Windows.apply(x, *options), x)
 
 
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])

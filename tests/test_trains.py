@@ -126,8 +126,23 @@ def test_the_steepest_devices_of_an_array_move_as_pulse_by_pulse(tmp_path):
     for up in (True, False):
         one_by_one, at_once = (full_scale(array, 0.0, up) for array in arrays)
         assert torch.allclose(at_once, one_by_one, rtol=0.005, atol=1e-4)
-    listed = arrays[1].sender.arrays[2][5]
-    assert 0 < len(listed) < 0.05 * SIZE**2
+    assert 0 < len(arrays[1].sender.arrays[2][5]) < 0.05 * SIZE**2
+
+
+def test_the_steepest_devices_of_a_row_that_is_read_first_end_where_all_do(tmp_path, monkeypatch):
+    """Rows that are read are pulsed ahead of the others, device by device; to the bit."""
+    monkeypatch.setattr("aimco.arrays.sender._FAR", 0)
+    made = device(RESPONSES["soft-bounds"], 400, tmp_path, spread={"g_max": 0.25, "g_min": 0.25})
+    at_once, waiting = (array_of(made, 31, "auto") for _ in range(2))
+    steep, draws = at_once.sender.arrays[2][4][0], torch.Generator().manual_seed(0)
+    rows = np.flatnonzero(np.diff(steep))[:50]
+    assert len(rows) and aggregates(at_once)
+    x, d = (2 * torch.rand(1, 3, SIZE, generator=draws) - 1 for _ in range(2))
+    rate = np.full((1, 3), 31 * float(at_once.step[0]))
+    seen = waiting.pulse_and_read(x, d, rate, np.full(len(rows), 2), rows)
+    at_once.pulse(x, d, rate)
+    assert torch.equal(seen[0], at_once.state[0, rows])
+    assert torch.equal(waiting.state, at_once.state)
 
 
 def test_devices_of_large_or_noisy_steps_are_taken_pulse_by_pulse():

@@ -191,9 +191,9 @@ def _one_by_one(w, origin, a, m, e, i, x, columns, starts, b, key, noise, take):
 @nb.njit(**_flags)
 def _one_train(w, origin, x, d, up, p, key, j, trusted, most, reversing):
     """What `_rows` does to one device in a sample."""
-    rest = x if coincidences(x, d) <= trusted else np.uint32(0)
-    if rest == 0:
-        w = _in_parts(w, origin, coincidences(x, d), up, p, key, j, reversing)
+    if coincidences(x, d) > trusted:
+        return _in_parts(w, origin, coincidences(x, d), up, p, key, j, reversing)
+    rest = x
     while sends(rest):
         part, own_key = _first_slots(rest, most), hash_add(key, np.uint32(np.uint32(rest ^ x) * _SLOT))
         n = coincidences(part, d)

@@ -137,7 +137,7 @@ class Conv(AnalogLayer):
 class Windows(torch.autograd.Function):
     """What the kernel sees at each place of images (N, channels, ...): (N, places, channels kernel), in torch's order of a kernel.
 
-    Copied once, in the order that arrays take, which `torch.nn.functional.unfold` turned round takes twice the time of.
+    Copied once, in the order that arrays take; `torch.nn.functional.unfold` copies in another order, to be copied again.
     """
 
     @staticmethod

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from aimco import rng
+from aimco.arrays.doors import finite
 from aimco.kernels import spikes
 from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
@@ -70,8 +71,12 @@ class OnChip(Arrays):
         return np.concatenate((inputs, label), 1)
 
     def shown(self, x: torch.Tensor) -> torch.Tensor:
-        """What inputs are to the machine, (B, inputs): 1 above the threshold and 0 below; without a threshold as they are."""
-        flat, threshold = x.flatten(1), self.record.threshold
+        """What inputs are to the machine, (B, inputs): 1 above the threshold and 0 below; without a threshold as they are.
+
+        Raises:
+            InputError: inputs that are not finite.
+        """
+        flat, threshold = finite("a spiking machine", "inputs", x.flatten(1)), self.record.threshold
         return flat if threshold is None else (flat > threshold).to(flat.dtype)
 
     @torch.no_grad()

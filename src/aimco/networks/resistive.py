@@ -266,6 +266,7 @@ class Resistive(Arrays):
     def _check_target(self, x: torch.Tensor, target: torch.Tensor) -> None:
         if target.shape != (asked := (len(x), self.conductances[-1].shape[1] // 2)):
             raise InputError(f"target must be {asked} voltages, got {tuple(target.shape)}")
+        finite("a resistive network", "target", target)
 
     def of_sources(self, driven: torch.Tensor) -> float:
         """What the sources' own voltages squared take of the power of a batch, W: sum g p^2. Known where descent is compiled."""
