@@ -21,7 +21,7 @@ from aimco.ensemble import stack
 from aimco.kernels.trains import half_selects
 from aimco.ledger import Counts
 from aimco.networks.build import build
-from aimco.networks.layers import analog_layers
+from aimco.nn.layers import analog_layers
 from aimco.optim import descent_of
 from aimco.phases import Phases, bill
 from aimco.tasks import load

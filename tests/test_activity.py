@@ -18,7 +18,7 @@ from aimco.cost.activity import assumed
 from aimco.cost.network import busyness
 from aimco.ledger import Counts, Work
 from aimco.networks.build import build
-from aimco.networks.layers import analog_layers
+from aimco.nn.layers import analog_layers
 from aimco.optim import descent_of
 from aimco.record import InputError
 from aimco.tasks import ensemble_batches, load

@@ -12,9 +12,9 @@ import pytest
 
 from aimco.cli import main
 from aimco.design import Design
-from aimco.networks.spiking_rbm import SpikingRbm
 from aimco.peers.spikes import brian2
 from aimco.record import InputError, write_atomic
+from aimco.spiking.sampler import SpikingRbm
 
 
 @pytest.fixture

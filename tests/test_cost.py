@@ -16,7 +16,7 @@ from aimco.cost.converters import adc, comparisons, conversion_s, dac, regressio
 from aimco.design import Design
 from aimco.ledger import Counts
 from aimco.networks.build import build
-from aimco.networks.layers import analog_layers
+from aimco.nn.layers import analog_layers
 from aimco.periphery import Periphery
 from aimco.record import InputError
 from aimco.tasks import load

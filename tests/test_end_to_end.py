@@ -12,9 +12,9 @@ from aimco import tasks
 from aimco.circuit import adjoint
 from aimco.design import Design
 from aimco.learning.equilibrium import Equilibrium
-from aimco.networks.end_to_end import EndToEnd, slowest
 from aimco.record import InputError
 from aimco.report.circuit import unmoved
+from aimco.resistive.network import EndToEnd, slowest
 
 
 def design(**parts) -> Design:

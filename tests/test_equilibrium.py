@@ -11,8 +11,8 @@ from aimco import tasks
 from aimco.circuit.elements import Ideal, Shockley
 from aimco.circuit.network import Layered
 from aimco.learning.equilibrium import Equilibrium
-from aimco.networks.resistive import Resistive
 from aimco.record import InputError
+from aimco.resistive.base import Resistive
 
 
 def batch(inputs: int, outputs: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import aimco as ai
-from aimco.networks.analog import AnalogLayer
 from aimco.networks.descent import Descent
+from aimco.nn.analog import AnalogLayer
 from designs import LAYER_RULES, design
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aimco.networks.max_cut import MaxCut, cut
-from aimco.networks.spiking import Spiking
-from aimco.networks.spiking_rbm import boltzmann
 from aimco.record import InputError
+from aimco.spiking.max_cut import MaxCut, cut
+from aimco.spiking.record import Spiking
+from aimco.spiking.sampler import boltzmann
 
 RING = np.roll(np.eye(6), 1, 1) + np.roll(np.eye(6), -1, 1)
 

@@ -10,10 +10,10 @@ import aimco as ai
 from aimco import tasks
 from aimco.design import Design
 from aimco.kernels import spikes
-from aimco.networks.on_chip import OnChip
-from aimco.networks.spiking_rbm import free_energy
 from aimco.record import InputError
 from aimco.report import spiking
+from aimco.spiking.machine import OnChip
+from aimco.spiking.sampler import free_energy
 
 PAIR = {"device": "pcm", "cell": {"kind": "pair6t2r", "weight_max": 2.0}, "rule": {"kind": "contrastive-divergence", "moves": "set"}}
 

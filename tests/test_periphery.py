@@ -7,12 +7,12 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
+from aimco.binary.folded import fold
+from aimco.binary.layers import SplitLinear
 from aimco.cell.reference import Reference
 from aimco.device.device import Device
 from aimco.kernels import reference
 from aimco.mapping import AnalogMatrix, Array
-from aimco.networks.binary import SplitLinear
-from aimco.networks.split import fold
 from aimco.periphery import Periphery, on_levels
 from aimco.record import InputError
 from aimco.tile import Tile

@@ -17,9 +17,9 @@ from aimco.circuit.network import Layered
 from aimco.circuit.ported import Plain, Ported
 from aimco.design import Design
 from aimco.learning.equilibrium import Equilibrium
-from aimco.networks.end_to_end import EndToEnd
-from aimco.networks.resistive import Resistive
 from aimco.record import InputError
+from aimco.resistive.base import Resistive
+from aimco.resistive.network import EndToEnd
 
 SIZES = (7, 6, 5, 4)
 PLANAR = Wires(word_ohm=2e3, bit_ohm=1e3, driver_ohm=5e3, sense_ohm=500.0)

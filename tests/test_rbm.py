@@ -8,9 +8,9 @@ import torch
 import aimco as ai
 from aimco import tasks
 from aimco.mapping import AnalogMatrix
-from aimco.networks.rbm import Rbm
-from aimco.networks.spiking_rbm import free_energy
 from aimco.record import InputError
+from aimco.spiking.rbm import Rbm
+from aimco.spiking.sampler import free_energy
 
 CELLS = {"reference": {}, "pair6t2r": {"refresh_every": 50}}  # pairs that fill up no longer learn
 

@@ -16,7 +16,7 @@ from aimco.ensemble import stack
 from aimco.kernels import filters
 from aimco.learning import Rule, clock, reads_between, turns
 from aimco.mapping import AnalogMatrix
-from aimco.networks.linear import Linear
+from aimco.nn.linear import Linear
 from aimco.periphery import Periphery
 from aimco.tile import Tile
 from aimco.zero_shift import rest, zero_shift

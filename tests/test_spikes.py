@@ -11,10 +11,10 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from aimco.kernels import spikes, spikes_reference
-from aimco.networks.spiking import Spiking
-from aimco.networks.spiking_rbm import FREE, SpikingRbm, boltzmann, free_energy
 from aimco.neurons import NEFTCI, Neuron, fit, half_A, rates, step, tangent
 from aimco.record import InputError
+from aimco.spiking.record import Spiking
+from aimco.spiking.sampler import FREE, SpikingRbm, boltzmann, free_energy
 
 DT = 1e-4
 

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimco import reference
+from aimco.binary.folded import cells_used, digitised, fold, naive
+from aimco.binary.layers import BinaryConv2d, BinaryDescent, BinaryLinear, SplitConv2d, SplitLinear, majority, perceptron, sign
 from aimco.cost import price
 from aimco.design import Design
 from aimco.mapping import Array, groups, utilisation
-from aimco.networks.binary import BinaryConv2d, BinaryDescent, BinaryLinear, SplitConv2d, SplitLinear, majority, perceptron, sign
-from aimco.networks.split import cells_used, digitised, fold, naive
 from aimco.record import InputError
 from aimco.tasks import load
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import aimco as ai
-from aimco.networks.conv import Windows
+from aimco.nn.conv import Windows
 
 IDEAL = ai.Design(device="ideal")
 FEW = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])

@@ -19,7 +19,7 @@ from aimco.evaluation import accuracy
 from aimco.mapping import AnalogMatrix
 from aimco.networks.build import build
 from aimco.networks.descent import Descent
-from aimco.networks.linear import Linear
+from aimco.nn.linear import Linear
 from aimco.peers.wires import superlu
 from aimco.record import InputError
 from aimco.tasks import batches, load

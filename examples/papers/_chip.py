@@ -15,7 +15,7 @@ import torch
 import aimco as ai
 from aimco import tasks
 from aimco.evaluation import Result
-from aimco.networks.on_chip import OnChip
+from aimco.spiking.machine import OnChip
 
 DIGITS = 100
 KNOWN = 392  # pixels that stay, the upper half

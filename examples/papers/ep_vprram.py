@@ -21,7 +21,7 @@ import aimco as ai
 from aimco.arrays.vertical import Vertical
 from aimco.evaluation import accuracy
 from aimco.learning.equilibrium import Equilibrium
-from aimco.networks.resistive import Resistive
+from aimco.resistive.base import Resistive
 from aimco.tasks import Task
 
 PILLAR = (1e3, 3e3, 1e4, 3e4)  # Ohm per layer

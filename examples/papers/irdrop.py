@@ -20,7 +20,7 @@ import aimco as ai
 from aimco.evaluation import accuracy
 from aimco.networks.build import build
 from aimco.networks.descent import Descent
-from aimco.networks.linear import Linear
+from aimco.nn.linear import Linear
 from aimco.tasks import Task, batches
 
 OHM = (1.0, 2.0, 3.0, 5.0)

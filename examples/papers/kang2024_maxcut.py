@@ -22,8 +22,8 @@ from _figure import figure_of
 from aimco.cell.pair6t2r import Pair6t2r
 from aimco.device.device import Device
 from aimco.mapping import AnalogMatrix, Array
-from aimco.networks.max_cut import Annealed, MaxCut, cut
 from aimco.periphery import Periphery
+from aimco.spiking.max_cut import Annealed, MaxCut, cut
 
 SIZES, GRAPHS, SEEDS, DEGREE, EXACT = (20, 40, 60), 3, 4, 4, 20
 HEATS, SECONDS = np.geomspace(4, 1, 10), 0.2

@@ -19,9 +19,9 @@ from _figure import figure_of
 
 from aimco import tasks
 from aimco.design import Design
-from aimco.networks.on_chip import OnChip
-from aimco.networks.spiking_rbm import FREE, SpikingRbm, boltzmann
 from aimco.neurons import Neuron, fit, rates
+from aimco.spiking.machine import OnChip
+from aimco.spiking.sampler import FREE, SpikingRbm, boltzmann
 
 DT = 1e-4  # of the rate curve and the divergence
 DIGITS, PASSES = 5000, 4

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from _figure import keep, options
 
-from aimco.networks.spiking import Spiking
-from aimco.networks.spiking_rbm import SpikingRbm
 from aimco.peers.spikes import brian2
+from aimco.spiking.record import Spiking
+from aimco.spiking.sampler import SpikingRbm
 
 WITHIN = 0.02
 CASES = (("same step", 1e-4, 0.1), ("same step", 1e-4, 0.3), ("Euler-Maruyama", 1e-4, 0.1), ("Euler-Maruyama", 2e-5, 0.1))

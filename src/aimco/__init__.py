@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "Design": "design", "Network": "design", "Training": "design", "Array": "mapping", "Periphery": "periphery", "Converter": "periphery",
     "Pulses": "arrays.pulses", "Device": "device.device", "Response": "device.response", "catalogue": "device.device", "Cell": "cell",
-    "Rule": "learning", "Record": "record", "InputError": "record", "quantity": "record", "Counts": "ledger", "counts": "networks.layers",
+    "Rule": "learning", "Record": "record", "InputError": "record", "quantity": "record", "Counts": "ledger", "counts": "nn.layers",
     "AnalogMatrix": "mapping", "Tile": "tile", "Crossbar": "arrays.crossbar", "evaluate": "evaluation",
     "evaluate_many": "evaluation", "Result": "evaluation",
     "price": "cost.price", "load_task": "tasks",
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from aimco.learning import Rule
     from aimco.ledger import Counts
     from aimco.mapping import AnalogMatrix, Array
-    from aimco.networks.layers import counts
+    from aimco.nn.layers import counts
     from aimco.periphery import Converter, Periphery
     from aimco.record import InputError, Record, quantity
     from aimco.tasks import load as load_task

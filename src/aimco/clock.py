@@ -10,7 +10,7 @@ from torch import nn
 
 from aimco.cost.latency import Cut, Pace
 from aimco.design import Design
-from aimco.networks.layers import analog_layers
+from aimco.nn.layers import analog_layers
 
 
 class Clock:

@@ -16,10 +16,10 @@ from aimco.files import resolved
 from aimco.learning import Rule
 from aimco.learning.sgd import Sgd
 from aimco.mapping import Array
-from aimco.networks.circuit import Circuit
-from aimco.networks.spiking import Spiking
 from aimco.periphery import Periphery
 from aimco.record import InputError, PathError, Record, at
+from aimco.resistive.record import Circuit
+from aimco.spiking.record import Spiking
 
 _TAUGHT_BY = {"resistive": "equilibrium", "spiking-rbm": "contrastive-divergence"}  # networks that are no chain of layers
 

@@ -25,9 +25,9 @@ from aimco.divergence import Diverged, chance
 from aimco.ensemble import stack
 from aimco.files import sha256
 from aimco.ledger import Counts
-from aimco.networks.analog import AnalogLayer
 from aimco.networks.build import WHOLE, build
-from aimco.networks.layers import analog_layers
+from aimco.nn.analog import AnalogLayer
+from aimco.nn.layers import analog_layers
 from aimco.notes import leaks, notes
 from aimco.optim import descent_of
 from aimco.periphery import across

@@ -8,7 +8,7 @@ from aimco.cost.technology import Technology
 from aimco.design import Design
 from aimco.device.device import Device
 from aimco.networks.build import WHOLE
-from aimco.networks.layers import Arrays
+from aimco.nn.layers import Arrays
 from aimco.rule_trial import rule_notes
 
 

@@ -13,14 +13,14 @@ from torch.autograd import profiler
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from aimco.arrays.doors import NotFinite, finite
-from aimco.networks.analog import AnalogLayer
-from aimco.networks.arguments import shown
 from aimco.networks.descent import ERRORS, SLOPE, Descent, Loss
-from aimco.networks.end_to_end import EndToEnd
-from aimco.networks.handle import AnalogParameter, OuterProducts
-from aimco.networks.linear import Linear
-from aimco.networks.on_chip import OnChip
+from aimco.nn.analog import AnalogLayer
+from aimco.nn.arguments import shown
+from aimco.nn.handle import AnalogParameter, OuterProducts
+from aimco.nn.linear import Linear
 from aimco.record import InputError
+from aimco.resistive.network import EndToEnd
+from aimco.spiking.machine import OnChip
 
 
 class InMemory(torch.optim.Optimizer):

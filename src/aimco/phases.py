@@ -10,7 +10,7 @@ from torch import nn
 from aimco.cost.price import PARTS, Price, price
 from aimco.design import Design
 from aimco.ledger import Counts, Ledgers, counts_of, tensors_of
-from aimco.networks.layers import analog_layers, counts
+from aimco.nn.layers import analog_layers, counts
 
 PHASES = {
     "write": "first weights, and references that the rule finds at the start",

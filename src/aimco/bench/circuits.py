@@ -17,8 +17,8 @@ from aimco.bench.timing import OnCase, median, row
 from aimco.circuit.elements import Ideal, Shockley
 from aimco.circuit.spice import operating_point
 from aimco.learning.equilibrium import Equilibrium
-from aimco.networks.resistive import Phases, Resistive
 from aimco.peers.wires import wired
+from aimco.resistive.base import Phases, Resistive
 
 _DRIVE = 60.0  # V, that brings about a third of the diodes of a network that has not learned to conduct
 _ELIMINATED = 256  # cells per line up to which the peers are timed: SuperLU takes minutes and gigabytes beyond

@@ -11,8 +11,8 @@ import torch
 
 from aimco.bench.timing import OnCase, median, row
 from aimco.design import Design
-from aimco.networks.on_chip import OnChip
 from aimco.peers.spikes import brian2
+from aimco.spiking.machine import OnChip
 
 
 def rbm(on_case: OnCase, peer: str | None = None) -> list[dict[str, Any]]:

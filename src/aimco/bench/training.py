@@ -14,9 +14,9 @@ from torch import nn
 from aimco.bench.timing import OnCase, median, row, rpu_like
 from aimco.design import Design
 from aimco.evaluation import evaluate, evaluate_many
-from aimco.networks.conv import Conv2d
 from aimco.networks.descent import Descent
-from aimco.networks.linear import Linear
+from aimco.nn.conv import Conv2d
+from aimco.nn.linear import Linear
 from aimco.optim import InMemory
 
 _LR = 0.05

@@ -1,6 +1,6 @@
 """What a resistive network learns by as compiled loops: currents from the sources, slopes of two states, and one pass that changes it.
 
-The definitions are the plain torch forms of `aimco.networks.resistive.Resistive` and `aimco.learning.equilibrium`; tests hold both equal.
+The definitions are the plain torch forms of `aimco.resistive.base.Resistive` and `aimco.learning.equilibrium`; tests hold both equal.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from aimco.circuit import compiled
 from aimco.circuit.network import Layered
 from aimco.circuit.ported import Ported
 from aimco.learning import Rule
-from aimco.networks.resistive import Each, Phases, Resistive, Slopes
 from aimco.record import PathError, quantity
+from aimco.resistive.base import Each, Phases, Resistive, Slopes
 from aimco.units import S, V
 
 

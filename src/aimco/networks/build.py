@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from aimco.networks.conv import Conv2d
-from aimco.networks.end_to_end import EndToEnd
-from aimco.networks.linear import Linear
-from aimco.networks.on_chip import OnChip
+from aimco.nn.conv import Conv2d
+from aimco.nn.linear import Linear
 from aimco.record import InputError
+from aimco.resistive.network import EndToEnd
+from aimco.spiking.machine import OnChip
 
 if TYPE_CHECKING:
     from aimco.tasks import Task

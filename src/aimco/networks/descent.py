@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from aimco.arrays.doors import finite
-from aimco.networks.linear import Linear
+from aimco.nn.linear import Linear
 from aimco.record import InputError
 
 Loss = Literal["cross-entropy", "squared"]

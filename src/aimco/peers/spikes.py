@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from aimco.kernels import spikes
-from aimco.networks.spiking_rbm import SpikingRbm
 from aimco.record import InputError
+from aimco.spiking.sampler import SpikingRbm
 
 _PROGRAM = Path(__file__).with_name("spikes_brian2.py")
 

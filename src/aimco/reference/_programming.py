@@ -10,7 +10,7 @@ import torch
 from aimco import rng
 from aimco.design import Design
 from aimco.ensemble import stack
-from aimco.networks.linear import Linear
+from aimco.nn.linear import Linear
 
 SIZE = 20
 _SIGMA = 0.3  # of the target's weights

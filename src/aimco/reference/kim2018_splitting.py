@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from aimco.binary.folded import Sensed, cells_used, digitised, fold, naive
+from aimco.binary.layers import BinaryDescent, SplitLinear, perceptron
 from aimco.evaluation import accuracy
 from aimco.ledger import Counts
 from aimco.mapping import Array, groups
-from aimco.networks.binary import BinaryDescent, SplitLinear, perceptron
-from aimco.networks.split import Sensed, cells_used, digitised, fold, naive
 from aimco.reference import Row, Settings
 from aimco.tasks import Task
 

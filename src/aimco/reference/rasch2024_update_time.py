@@ -8,7 +8,7 @@ import torch
 
 from aimco.cost.price import price
 from aimco.design import Design
-from aimco.networks.linear import Linear
+from aimco.nn.linear import Linear
 from aimco.reference import Row, Settings
 
 SOURCE = (

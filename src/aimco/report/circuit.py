@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from aimco.circuit import adjoint
-from aimco.networks.end_to_end import EndToEnd
+from aimco.resistive.network import EndToEnd
 from aimco.units import suited, text
 
 if TYPE_CHECKING:

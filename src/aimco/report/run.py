@@ -10,13 +10,13 @@ from rich.table import Table
 from torch import nn
 
 from aimco.cost.price import PARTS
-from aimco.networks.end_to_end import EndToEnd
-from aimco.networks.on_chip import OnChip
 from aimco.phases import PHASES
 from aimco.record import write_atomic
 from aimco.report import circuit, markup, spiking
 from aimco.report.device import png
+from aimco.resistive.network import EndToEnd
 from aimco.result import Result
+from aimco.spiking.machine import OnChip
 from aimco.tasks import Task
 from aimco.units import text
 

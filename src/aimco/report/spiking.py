@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from aimco.networks.on_chip import OnChip
+from aimco.spiking.machine import OnChip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

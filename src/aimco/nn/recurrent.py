@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
-from aimco.networks.analog import AnalogLayer
-from aimco.networks.arguments import flag, on_cpu, one_of, share, whole
-from aimco.networks.layout import Layout, place
+from aimco.nn.analog import AnalogLayer
+from aimco.nn.arguments import flag, on_cpu, one_of, share, whole
+from aimco.nn.layout import Layout, place
 from aimco.record import InputError
 
 State = tuple[torch.Tensor, ...]

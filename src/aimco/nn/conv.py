@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from aimco.networks.analog import AnalogLayer
-from aimco.networks.arguments import each, on_cpu, one_of, shown, whole
-from aimco.networks.layout import Layout, place
+from aimco.nn.analog import AnalogLayer
+from aimco.nn.arguments import each, on_cpu, one_of, shown, whole
+from aimco.nn.layout import Layout, place
 from aimco.record import InputError
 
 Size = int | tuple[int, ...]

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from aimco.networks.arguments import index, shown
+from aimco.nn.arguments import index, shown
 from aimco.record import InputError
 
 _built: collections.Counter[tuple[Any, ...]] = collections.Counter()  # layers without a name so far, by kind and seeds

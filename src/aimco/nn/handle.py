@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_map_only
 from aimco.record import InputError
 
 if TYPE_CHECKING:
-    from aimco.networks.analog import AnalogLayer
+    from aimco.nn.analog import AnalogLayer
 
 aten = torch.ops.aten
 _DETACH = aten.detach.default

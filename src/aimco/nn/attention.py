@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from aimco.networks.arguments import flag, on_cpu, share, whole
-from aimco.networks.layout import place
-from aimco.networks.linear import Linear
+from aimco.nn.arguments import flag, on_cpu, share, whole
+from aimco.nn.layout import place
+from aimco.nn.linear import Linear
 from aimco.record import InputError
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from aimco import rng
+from aimco.binary.layers import BinaryLinear, SplitLinear, sign
 from aimco.ledger import Counts
 from aimco.mapping import Array, utilisation
-from aimco.networks.binary import BinaryLinear, SplitLinear, sign
 from aimco.periphery import on_levels
 from aimco.record import InputError
 

@@ -1,6 +1,6 @@
 """Binary networks whose layers are split over arrays: weights and activations of +-1, one bit of each array, and a majority.
 
-A current leaves an array as one bit of a sense amplifier, without an ADC; `aimco.networks.split` is what a chip does after training.
+A current leaves an array as one bit of a sense amplifier, without an ADC; `aimco.binary.folded` is what a chip does after training.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from aimco.networks.handle import AnalogParameter, OuterProducts, Pass, Role
-from aimco.networks.product import Product
-from aimco.networks.weights import WeightsInArrays
+from aimco.nn.handle import AnalogParameter, OuterProducts, Pass, Role
+from aimco.nn.product import Product
+from aimco.nn.weights import WeightsInArrays
 from aimco.record import InputError
 
 # What torch.compile has put in place, if anything.

@@ -11,8 +11,8 @@ import numpy as np
 from torch import nn
 
 from aimco.mapping import AnalogMatrix
-from aimco.networks.analog import AnalogLayer
-from aimco.networks.layers import Arrays, analog_layers
+from aimco.nn.analog import AnalogLayer
+from aimco.nn.layers import Arrays, analog_layers
 
 
 @dataclass(frozen=True)

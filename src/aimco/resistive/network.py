@@ -17,9 +17,9 @@ from aimco.circuit import newton
 from aimco.circuit.network import Layered
 from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
-from aimco.networks.circuit import LEAST, normal
-from aimco.networks.resistive import START, Resistive
 from aimco.record import PathError
+from aimco.resistive.base import START, Resistive
+from aimco.resistive.record import LEAST, normal
 
 _SETTLED = math.log(1000)  # time constants until 0.1 % of the way is left
 _POWER_STEPS = 30  # of the iteration for the slowest mode

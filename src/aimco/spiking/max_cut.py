@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aimco.networks.spiking import Spiking
-from aimco.networks.spiking_rbm import SpikingRbm
 from aimco.neurons import Neuron, half_A
 from aimco.record import InputError
+from aimco.spiking.record import Spiking
+from aimco.spiking.sampler import SpikingRbm
 
 _APART = 4  # overlapping windows begun in the length of one
 _MOST_IN_WAIT = 1.1  # spikes of a neuron in a refractory time, at most, with room for the first

@@ -12,10 +12,10 @@ from aimco.arrays.doors import finite
 from aimco.kernels import spikes
 from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
-from aimco.networks.layers import Arrays
-from aimco.networks.spiking import Spiking
-from aimco.networks.spiking_rbm import FREE, Ran, SpikingRbm
+from aimco.nn.layers import Arrays
 from aimco.record import InputError
+from aimco.spiking.record import Spiking
+from aimco.spiking.sampler import FREE, Ran, SpikingRbm
 
 
 class OnChip(Arrays):

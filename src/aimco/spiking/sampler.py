@@ -16,9 +16,9 @@ import torch
 
 from aimco import rng
 from aimco.kernels import spikes
-from aimco.networks.spiking import Spiking
 from aimco.neurons import NOISY, Fit, fit, tangent
 from aimco.record import InputError
+from aimco.spiking.record import Spiking
 
 FREE = math.nan  # probability of a unit that is not clamped
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from aimco.networks.analog import AnalogLayer
-from aimco.networks.arguments import on_cpu, whole
-from aimco.networks.layout import Layout, place
+from aimco.nn.analog import AnalogLayer
+from aimco.nn.arguments import on_cpu, whole
+from aimco.nn.layout import Layout, place
 from aimco.record import InputError
 
 

@@ -25,7 +25,7 @@ from aimco.circuit.elements import DiodePair, Shockley
 from aimco.circuit.network import Layered
 from aimco.circuit.ported import Ported
 from aimco.circuit.settled import Settled
-from aimco.networks.layers import Arrays
+from aimco.nn.layers import Arrays
 from aimco.record import InputError
 
 _DIODES = Shockley()

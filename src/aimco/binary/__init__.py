@@ -1,0 +1,1 @@
+"""Binary networks split over arrays, read by sense amplifiers."""

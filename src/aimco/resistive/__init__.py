@@ -1,0 +1,1 @@
+"""Resistive networks: crossbars, diodes and amplifiers as one circuit that settles."""
