@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 import aimco as ai
-from aimco.tasks import Task, batches, load
+from aimco.tasks import Data, batches, load
 from aimco.terminal import keep, steps
 
 BATCH, EPOCHS = 10, 15
@@ -116,7 +116,7 @@ def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
     return 100 * float(right.float().mean())
 
 
-def train(name: str, rule: str | None, task: Task, epochs: int, seed: int) -> float:
+def train(name: str, rule: str | None, task: Data, epochs: int, seed: int) -> float:
     """Accuracy after the last epoch, %, of a model taught by a rule, or in plain torch."""
     torch.manual_seed(seed)
     design = None if rule is None else ai.Design.of({"device": RULES[rule], "rule": {"kind": rule}})

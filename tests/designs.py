@@ -5,7 +5,7 @@ from __future__ import annotations
 import aimco as ai
 from aimco.learning import Rule
 
-LAYER_RULES = [kind for kind in Rule.kinds() if Rule.of_kind(kind).network is None]
+LAYER_RULES = [kind for kind in Rule.kinds() if Rule.of_kind(kind).teaches == "layers"]
 _LEAKS = {"device": ai.Device.named("soft-bounds").replace("retention_s", 1.0).as_dict()}
 NEEDED = {
     "retention-tiki-taka": _LEAKS,

@@ -14,17 +14,16 @@ from torch import nn
 import aimco as ai
 from aimco.arrays.crossbar import Crossbar
 from aimco.clock import Clock
-from aimco.cost import Network, Technology, inference, price
+from aimco.cost import Technology, inference, of_design, price
 from aimco.cost.latency import TIMED
+from aimco.descent import trainer_of
 from aimco.device.device import Device
 from aimco.ensemble import stack
 from aimco.kernels.trains import half_selects
 from aimco.ledger import Counts
-from aimco.networks.build import build
 from aimco.nn.layers import analog_layers
-from aimco.optim import descent_of
 from aimco.phases import Phases, bill
-from aimco.tasks import load
+from aimco.tasks import Sample, load
 
 RULES = ["sgd", "tiki-taka", "tiki-taka-v2", "residual", "mixed-precision"]
 NOISY = {"output_noise": 1e-9, "adc": {"bits": 9.0, "range_A": 2e-9}}  # reads again what saturates, in each member on its own
@@ -170,8 +169,8 @@ def test_resistive_and_spiking_networks_are_on_the_same_clock():
 def test_what_the_clock_looks_at_is_what_is_counted(parts, periphery, size):
     made = design(**parts, periphery=periphery, array={"rows": size, "cols": size})
     task = load("digits", limit=20)
-    model = build(made, task, [1, 2])
-    descent_of(model, "cross-entropy").step(task.train_x[None, :10].expand(2, -1, -1), task.train_y[None, :10].expand(2, -1), 0.1)
+    model = made.network.build(task, made, [1, 2])
+    trainer_of(model, task.goal).step(task.train_x[None, :10].expand(2, -1, -1), task.train_y[None, :10].expand(2, -1), 0.1)
     for matrix in analog_layers(model)["0"].matrices.values():
         if len(matrix.cell.signs) == 1:
             matrix.alternate(3)
@@ -308,7 +307,7 @@ def test_each_phase_holds_what_belongs_to_it():
 @pytest.mark.parametrize("size", [4096, 20])
 def test_an_inference_sample_of_a_run_is_priced_as_its_shapes_are(periphery, size):
     made = design(periphery=periphery, array={"rows": size, "cols": size}, technology="isaac-32nm")
-    result, known = ai.evaluate(made, limit=20), inference(made, Network.of_design(made, (1, 8, 8), 10))
+    result, known = ai.evaluate(made, limit=20), inference(made, of_design(made, Sample((1, 8, 8), 10)))
     assert result.energy_J["inference_sample"] == pytest.approx(known.energy_J["total"], rel=1e-12)
     assert result.latency_s["inference_sample"] == pytest.approx(known.latency_s, rel=1e-12)
 

@@ -13,15 +13,14 @@ import pytest
 import aimco as ai
 from aimco.arrays.pulses import Pulses
 from aimco.cli import main
-from aimco.cost import Activity, Network, Price, price, training
+from aimco.cost import Activity, Price, Shapes, of_design, price, training
 from aimco.cost.activity import assumed
 from aimco.cost.network import busyness
+from aimco.descent import trainer_of
 from aimco.ledger import Counts, Work
-from aimco.networks.build import build
 from aimco.nn.layers import analog_layers
-from aimco.optim import descent_of
 from aimco.record import InputError
-from aimco.tasks import ensemble_batches, load
+from aimco.tasks import Sample, ensemble_batches, load
 
 OF_PULSES = {"update", "half-select"}
 NOISY = {"output_noise": 1e-9, "adc": {"bits": 9.0, "range_A": 2e-7}}  # reads again what saturates
@@ -34,15 +33,15 @@ def design(kind: str = "sgd", **parts: Any) -> ai.Design:
     return ai.Design.of(plain | {"technology": "isaac-32nm"} | parts)
 
 
-def network(made: ai.Design) -> Network:
-    return Network.of_design(made, (1, 8, 8), 10)
+def network(made: ai.Design) -> Shapes:
+    return of_design(made, Sample((1, 8, 8), 10))
 
 
 def trained(made: ai.Design, samples: int) -> Price:
     """Price of training alone: what a network of the design did on so many digits, first writing left out."""
     task = load("digits", limit=samples)
-    model = build(made, task, [0])
-    layers, descent = analog_layers(model), descent_of(model, "cross-entropy")
+    model = made.network.build(task, made, [0])
+    layers, descent = analog_layers(model), trainer_of(model, task.goal)
     before = {name: layer.counts for name, layer in layers.items()}
     for index in ensemble_batches(task, 10, 0, [0]):
         descent.step(task.train_x[index], task.train_y[index], made.rule.lr)

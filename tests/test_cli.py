@@ -65,7 +65,7 @@ def test_wrong_files_are_one_sentence(tmp_path, capsys, content, words):
 def test_run_prints_one_json_document(design_file, capsys):
     assert main(["run", design_file, "--limit", "100", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    for name in ("accuracy", "energy_J", "latency_s", "area_m2", "counts", "curves", "design_hash", "seed", "wall_s", "versions", "notes"):
+    for name in ("metrics", "energy_J", "latency_s", "area_m2", "counts", "curves", "design_hash", "seed", "wall_s", "versions", "notes"):
         assert name in found
 
 

@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 
 import aimco
 from aimco.cli import main
-from aimco.cost import Network, Price, Technology, inference, price, table, training
+from aimco.cost import Architecture, Price, Technology, inference, of_design, price, table, training
 from aimco.cost.converters import adc, comparisons, conversion_s, dac, regression, steps
 from aimco.design import Design
 from aimco.ledger import Counts
-from aimco.networks.build import build
 from aimco.nn.layers import analog_layers
 from aimco.periphery import Periphery
 from aimco.record import InputError
-from aimco.tasks import load
+from aimco.tasks import Sample, load
 
 DESIGN = Design.of({"device": "rpu"})
 AMOUNTS = st.integers(0, 10**12)
@@ -81,7 +80,7 @@ def test_every_number_of_a_technology_has_a_source_and_a_tolerance(name):
 @pytest.mark.parametrize("name", Technology.names())
 def test_every_technology_prices_inference_and_training(name):
     design = DESIGN.replace("technology", name)
-    seen, learned = (made(design, Network.named("vgg8")) for made in (inference, training))
+    seen, learned = (made(design, Architecture.named("vgg8")) for made in (inference, training))
     assert 0 < seen.energy_J["total"] < learned.energy_J["total"]
     assert 0 < seen.interval_s < seen.latency_s < learned.latency_s
     assert 0 < seen.area_m2 < learned.area_m2 or name == "igzo-1um"  # whose converters are outside the array
@@ -219,7 +218,7 @@ def test_a_dac_of_more_bits_takes_as_many_pulses():
 
 
 def test_every_joule_second_and_square_metre_has_its_place():
-    cost = training(SMALL.replace("technology", "isaac-32nm"), Network.of_design(SMALL, (1, 8, 8), 10))
+    cost = training(SMALL.replace("technology", "isaac-32nm"), of_design(SMALL, Sample((1, 8, 8), 10)))
     for what in ("layer", "operation", "component", "part"):
         assert sum(cost.by(what).values()) == pytest.approx(cost.energy_J["total"])
     assert sum(cost.by("layer", "latency_s").values()) == sum(cost.by("operation", "latency_s").values()) == pytest.approx(cost.latency_s)
@@ -242,13 +241,13 @@ def test_counts_by_shapes_are_those_of_a_run(cell, periphery):
     """One image through a network cut over arrays of 16 x 16."""
     design = SMALL.replace("device", "soft-bounds").replace("cell", {"kind": cell}).replace("periphery", periphery)
     task = load("digits", seed=0)
-    model = build(design, task, [0])
+    model = design.network.build(task, design, [0])
     layers = analog_layers(model)
     before = {name: layer.counts["W"] for name, layer in layers.items()}
     model(task.test_x[:1])
     done = {name: {"W": (layer.counts["W"] - before[name]).member(0)} for name, layer in layers.items()}
     shapes = {name: {"W": layer.shapes["W"]} for name, layer in layers.items()}
-    run, known = price(design, done, shapes=shapes, both_sides=False), inference(design, Network.of_design(design, (1, 8, 8), 10))
+    run, known = price(design, done, shapes=shapes, both_sides=False), inference(design, of_design(design, Sample((1, 8, 8), 10)))
     assert known.energy_J == pytest.approx(run.energy_J)
     assert (known.latency_s, known.area_m2) == (pytest.approx(run.latency_s), pytest.approx(run.area_m2))
 
@@ -265,7 +264,7 @@ def test_transfers_are_told_from_updates():
 
 
 def test_vgg8_has_its_published_shapes():
-    shapes = Network.named("vgg8").shapes()
+    shapes = Architecture.named("vgg8").shapes()
     assert [(s.rows, s.columns) for s in shapes[:-1]] == [
         (27, 128),
         (1152, 128),
@@ -300,7 +299,7 @@ def test_a_flash_of_many_bits_and_a_technology_without_a_needed_number_are_refus
     with pytest.raises(InputError, match=r"periphery\.adc\.bits must be at most 10 in an ADC of kind flash, got 12"):
         DESIGN.replace("periphery.adc", {"bits": 12.0, "range_A": 1e-5, "kind": "flash"})
     with pytest.raises(InputError, match=r"rule\.kind must be a rule of arrays to be priced, got digital"):
-        inference(Design.of({"device": "ideal", "rule": {"kind": "digital"}}), Network.named("vgg8"))
+        inference(Design.of({"device": "ideal", "rule": {"kind": "digital"}}), Architecture.named("vgg8"))
     bare = Technology.named("rram-130nm")
     with pytest.raises(InputError, match="technology rram-130nm has no amplifier_W, which a resistive network needs"):
         bare.need("amplifier_W", "a resistive network")
@@ -311,7 +310,7 @@ def test_a_flash_of_many_bits_and_a_technology_without_a_needed_number_are_refus
 def test_a_network_that_leaves_no_pixels_is_refused():
     layer = {"outputs": 8, "kernel": 9}
     with pytest.raises(InputError, match=r"layers\.1 must leave pixels of 2 x 2"):
-        Network.of({"name": "deep", "image": [1, 10, 10], "layers": [layer, layer]})
+        Architecture.of({"name": "deep", "image": [1, 10, 10], "layers": [layer, layer]})
 
 
 def test_the_command_tells_and_draws_what_a_network_costs(tmp_path, capsys):

@@ -13,8 +13,8 @@ from aimco.circuit import adjoint
 from aimco.design import Design
 from aimco.learning.equilibrium import Equilibrium
 from aimco.record import InputError
-from aimco.report.circuit import unmoved
 from aimco.resistive.network import EndToEnd, slowest
+from aimco.resistive.pictures import unmoved
 
 
 def design(**parts) -> Design:
@@ -204,7 +204,7 @@ def test_the_example_learns_digits(seed):
         ({"network": {"kind": "resistive", "hidden": []}}, "network.hidden must hold"),
         ({"network": {"kind": "resistive", "circuit": {"gain": 0.0}}}, "network.circuit.gain must be"),
         ({"network": {"kind": "resistive", "circuit": {"low_V": 0.5}}}, "network.circuit.low_V must be at most"),
-        ({"network": {"kind": "mlp", "circuit": {}}, "rule": {"kind": "sgd"}}, "network.circuit must be absent"),
+        ({"network": {"kind": "mlp", "circuit": {}}, "rule": {"kind": "sgd"}}, "network.circuit is not a field"),
     ],
 )
 def test_what_is_no_circuit_is_refused_when_the_design_is_read(change, said):

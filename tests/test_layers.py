@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import aimco as ai
-from aimco.networks.descent import Descent
+from aimco.data.goals import Classification
+from aimco.descent import Descent
 from aimco.nn.analog import AnalogLayer
 from designs import LAYER_RULES, design
 
@@ -87,7 +88,7 @@ def test_descent_written_out_equals_autograd(rule):
             return torch.nn.Sequential(layers[0], torch.nn.Tanh(), layers[1])
 
         written, by_torch = network(), network()
-        descent, optimizer = Descent(written, "cross-entropy"), ai.optim.InMemory(by_torch.parameters(), lr=0.1)
+        descent, optimizer = Descent(written, Classification(10)), ai.optim.InMemory(by_torch.parameters(), lr=0.1)
         for k in range(20):
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(by_torch(x[k]).flatten(0, 1), y[k].flatten(), reduction="none").reshape(2, 10).mean(1)

@@ -11,7 +11,7 @@ from aimco import tasks
 from aimco.design import Design
 from aimco.kernels import spikes
 from aimco.record import InputError
-from aimco.report import spiking
+from aimco.spiking import pictures as spiking
 from aimco.spiking.machine import OnChip
 from aimco.spiking.sampler import free_energy
 
@@ -24,7 +24,7 @@ def design(**parts) -> Design:
     return Design.of(whole | {"training": {"epochs": 1}} | parts)
 
 
-def digits(samples: int = 20) -> tasks.Task:
+def digits(samples: int = 20) -> tasks.Data:
     return tasks.load("digits", limit=samples)
 
 
@@ -179,7 +179,7 @@ def test_labels_that_are_no_classes_are_refused():
         ({"rule": PAIR["rule"]}, "cell.kind must be pair6t2r or pair"),
         ({"network": {"kind": "mlp"}}, "network.kind must be spiking-rbm for the rule contrastive-divergence"),
         ({"network": {"kind": "spiking-rbm", "hidden": [3, 4]}}, "network.hidden must hold one layer"),
-        ({"network": {"kind": "mlp", "spiking": {}}, "rule": {"kind": "sgd"}}, "network.spiking must be absent"),
+        ({"network": {"kind": "mlp", "spiking": {}}, "rule": {"kind": "sgd"}}, "network.spiking is not a field"),
         ({"network": {"kind": "spiking-rbm", "spiking": {"dt_s": 0.01}}}, "network.spiking.dt_s must be at most neuron.refractory_s"),
     ],
 )

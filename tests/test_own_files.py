@@ -479,7 +479,7 @@ def test_the_page_runs_as_it_stands(page, capsys):
     assert main(["run", "design.toml", "--out", "run"]) == 0
     capsys.readouterr()
     assert main(["run", "run/design.toml", "--set", "training.epochs=10", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["accuracy"] > 0.8
+    assert json.loads(capsys.readouterr().out)["metrics"]["accuracy"] > 0.8
     lines = (page / "rounding.py").read_text().partition("class Rounding")[2].splitlines()
     assert sum(bool(line.strip()) for line in lines) <= 20
 

@@ -131,7 +131,10 @@ def test_a_pack_ends_when_all_its_points_are_below_the_bar_and_costs_what_it_did
     ("changes", "words"),
     [
         ({"objectives": ["accuracy", "energy"]}, r"pruning must be left out where .* got accuracy \(max\), energy \(min\)"),
-        ({"objectives": ["energy"]}, r"pruning must be left out where accuracy is not the one objective, got energy \(min\)"),
+        (
+            {"objectives": ["energy"]},
+            r"pruning must be left out where a metric of the task is not the one objective, got energy \(min\)",
+        ),
         ({"objectives": [{"name": "accuracy", "direction": "min"}]}, r"got accuracy \(min\)"),
         ({"constraints": {"area": {"at_most": 1.0}}}, "pruning must be left out beside constraints, got area"),
         ({"pruning": {"rule": "medain"}}, "pruning.rule must be 'median' or 'halving', got medain"),

@@ -289,5 +289,10 @@ def finished(asked: Study, number: int, point: dict, accuracy: float) -> Trial:
         values={"accuracy": accuracy, "energy": energy},
         design=asked.design(point).dumps(),
         curves={"test_accuracy": [0.5, accuracy], "train_loss": [1.0, 0.2]},
-        result={"accuracy": accuracy, "energy_J": {"total": energy, "read": energy}, "latency_s": {"total": 1e-3}, "area_m2": 1e-7},
+        result={
+            "metrics": {"accuracy": accuracy},
+            "energy_J": {"total": energy, "read": energy},
+            "latency_s": {"total": 1e-3},
+            "area_m2": 1e-7,
+        },
     )

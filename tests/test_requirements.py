@@ -181,5 +181,5 @@ def test_the_command_writes_what_it_found(tmp_path, capsys, monkeypatch):
 
 
 def test_unknown_tasks_are_refused_in_python_too():
-    with pytest.raises(InputError, match="has no requirements"):
-        bench("program")
+    with pytest.raises(InputError, match="task 'programm' is unknown"):
+        Question(("sgd",), task="programm").check()

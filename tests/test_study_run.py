@@ -267,4 +267,4 @@ def test_the_command_writes_the_front_and_what_runs_it_again(tmp_path, capsys, m
     assert len(Path("small-study/trials.csv").read_text().splitlines()) == 9
     point = found["front"][0]
     assert main([*point["run"][0].split()[1:], "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["accuracy"] == pytest.approx(point["values"]["accuracy"], abs=0.01)
+    assert json.loads(capsys.readouterr().out)["metrics"]["accuracy"] == pytest.approx(point["values"]["accuracy"], abs=0.01)

@@ -12,13 +12,11 @@ from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.wired import Wired
 from aimco.arrays.wires import Wires
 from aimco.circuit import spice
+from aimco.descent import Descent
 from aimco.design import Design
 from aimco.device.device import Device
 from aimco.ensemble import stack
-from aimco.evaluation import accuracy
 from aimco.mapping import AnalogMatrix
-from aimco.networks.build import build
-from aimco.networks.descent import Descent
 from aimco.nn.linear import Linear
 from aimco.peers.wires import superlu
 from aimco.record import InputError
@@ -270,11 +268,12 @@ def network(wires: dict[str, float] | None, weights: list[torch.Tensor] | None =
     """64-24-10 on digits, on devices of 0 to 1 uS: trained on the arrays, or given weights."""
     parts = {"device": "ideal", "network": {"hidden": [24], "activation": "tanh"}, "array": {"wires": wires} if wires else {}}
     task = load("digits")
-    model = build(Design.of(parts), task, (0,))
+    design = Design.of(parts)
+    model = design.network.build(task, design, (0,))
     layers = [layer for layer in model if isinstance(layer, Linear)]
     for layer, weight in zip(layers, weights or [], strict=False):
         layer.matrices[layer.rule.weights_on].program(weight)
-    descent = Descent(model, "cross-entropy")
+    descent = Descent(model, task.goal)
     for epoch in range(0 if weights else 3):
         for index in batches(task, 10, epoch, 0):
             descent.step(task.train_x[index][None], task.train_y[index][None], 0.1)
@@ -286,7 +285,7 @@ def test_training_through_wires_recovers_what_a_blind_network_loses():
     wires, task = {"word_ohm": 1500.0, "bit_ohm": 1500.0}, load("digits")
     blind = network(None)
     weights = [layer.stored for layer in blind if isinstance(layer, Linear)]
-    ideal, moved, aware = (float(accuracy(m, task)[0]) for m in (blind, network(wires, weights), network(wires)))
+    ideal, moved, aware = (float(task.goal.judge(m, task)["accuracy"][0]) for m in (blind, network(wires, weights), network(wires)))
     assert ideal - moved > 0.05
     assert ideal - aware < (ideal - moved) / 2
 

@@ -117,7 +117,7 @@ DESIGNS = {  # name -> (design, other options)
     "spiking-devices": (CHIP, ["--limit", "10"]),
 }
 LEFT_OUT = ("design_hash", "versions", "wall_s", "accuracy", "metrics", "notes", "curves")
-CURVES = {"test_accuracy": 1.0, "weight_error": -1.0, "train_loss": 1.0}  # a weight error was an accuracy below 0 once
+JUDGED = ("test_accuracy", "test_weight_error")  # a weight error was an accuracy below 0 once
 
 
 def result_of(folder: Path, name: str, data_dir: str | None) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def compared(result: dict[str, Any]) -> dict[str, Any]:
     curves = result["curves"]
     found: dict[str, Any] = {n: v for n, v in result.items() if n not in LEFT_OUT}
     for name, curve in curves.items():
-        said = "judged" if name in ("test_accuracy", "weight_error") else name
+        said = "judged" if name in JUDGED else name
         found[said] = [abs(v) for v in curve]
     return found
 

@@ -36,13 +36,13 @@ def design(passes: int, refresh_every: int | None) -> ai.Design:
     )
 
 
-def hundred(folder: str) -> tasks.Task:
+def hundred(folder: str) -> tasks.Data:
     """The first hundred digits of MNIST, judged by themselves, as on the chip."""
     task = tasks.load("mnist", data_dir=folder, limit=DIGITS)
     return replace(task, test_x=task.train_x, test_y=task.train_y)
 
 
-def taught(made: ai.Design, task: tasks.Task, on_trained: Callable[[OnChip], None] | None = None) -> Result:
+def taught(made: ai.Design, task: tasks.Data, on_trained: Callable[[OnChip], None] | None = None) -> Result:
     """Learn, and tell the accuracy of each pass."""
 
     def told(epoch: int, epochs: int, accuracy: float) -> None:
@@ -52,7 +52,7 @@ def taught(made: ai.Design, task: tasks.Task, on_trained: Callable[[OnChip], Non
     return ai.evaluate(made, task, on_epoch=told, on_trained=lambda model: on_trained(model[0]) if on_trained else None)
 
 
-def completed(network: OnChip, task: tasks.Task, digits: int, seconds: float) -> tuple[torch.Tensor, torch.Tensor]:
+def completed(network: OnChip, task: tasks.Data, digits: int, seconds: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs (digits, 784), and as completed with the lower half hidden."""
     on = (task.train_x[:digits] > 0.5).float()
     return on, network.completed(on, torch.arange(task.inputs) < KNOWN, seconds)

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from _figure import options
 
 import aimco as ai
-from aimco.cost import Activity, Network, training
+from aimco.cost import Activity, of_design, training
+from aimco.tasks import Sample
 from aimco.terminal import keep
 
 PULSES = ("update", "half-select")
@@ -47,7 +48,7 @@ def priced(case: Case, data_dir: str | None) -> dict[str, Any]:
     design = ai.Design.of(plain | {"rule": {"kind": case.rule, "lr": 0.1}, "training": {"epochs": 1, "batch": 10}})
     result = ai.evaluate(design, case.task, data_dir=data_dir, limit=case.samples)
     busy = [{name: Activity.of(own) for name, own in arrays.items()} for arrays in result.activity.values()]
-    network = Network.of_design(design, image, 10)
+    network = of_design(design, Sample(image, 10))
     ran, taken = training(design, network, activity=busy), training(design, network)
     pulses, as_assumed = (sum(price.energy_J[part] for part in PULSES) for price in (ran, taken))
     w = busy[0]["W"] if case.rule == "sgd" else None

@@ -16,7 +16,7 @@ from typing import Any
 from _figure import figure_of
 
 import aimco as ai
-from aimco.cost import Network, Technology, inference
+from aimco.cost import Architecture, Technology, inference
 from aimco.cost.converters import adc
 from aimco.cost.network import operations
 
@@ -34,7 +34,7 @@ def shared(lines: int, rate: float | None) -> ai.Design:
 
 def sharing(rate: float | None) -> dict[str, list[float] | int]:
     """Time (s), area (m^2), energy (J) of an image and TOPS/mm2 for each k, and the k of the most."""
-    network = Network.named("vgg8")
+    network = Architecture.named("vgg8")
     prices = [inference(shared(k, rate), network) for k in LINES]
     dense = [operations(network) / p.interval_s / p.area_m2 / 1e18 for p in prices]
     rows: dict[str, list[float] | int] = {

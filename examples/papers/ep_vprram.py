@@ -19,10 +19,9 @@ from _figure import figure_of
 
 import aimco as ai
 from aimco.arrays.vertical import Vertical
-from aimco.evaluation import accuracy
 from aimco.learning.equilibrium import Equilibrium
 from aimco.resistive.base import Resistive
-from aimco.tasks import Task
+from aimco.tasks import Data
 
 PILLAR = (1e3, 3e3, 1e4, 3e4)  # Ohm per layer
 SEEDS, EPOCHS, LAYERS, HIDDEN = 2, 10, 16, 32
@@ -36,7 +35,7 @@ def network(pillar: float | None, seed: int) -> Resistive:
     return Resistive([64, HIDDEN, 10], arrays=made, unit=4.5e-5, g_min=1e-7, g_max=1e-4, seed=seed)
 
 
-def train(net: Resistive, task: Task, epochs: int) -> Resistive:
+def train(net: Resistive, task: Data, epochs: int) -> Resistive:
     """Centred equilibrium propagation in batches of 25."""
     target, order = RULE.target_V * torch.nn.functional.one_hot(task.train_y, 10).double(), torch.Generator().manual_seed(0)
     for _ in range(epochs):
@@ -53,9 +52,9 @@ def programmed(into: Resistive, trained: Resistive) -> Resistive:
     return into
 
 
-def correct(net: Resistive, task: Task) -> float:
+def correct(net: Resistive, task: Data) -> float:
     """Of the test set, %."""
-    return 100 * float(accuracy(net, task)[0])
+    return 100 * float(task.goal.judge(net, task)["accuracy"][0])
 
 
 def main() -> None:

@@ -20,8 +20,6 @@ from _figure import figure_of
 
 import aimco as ai
 from aimco import tasks
-from aimco.evaluation import accuracy
-from aimco.networks.build import build
 
 DEVICES: dict[str, dict[str, Any]] = {
     "exact moves": {"device": "ideal", "rule.moves": "ideal"},
@@ -47,7 +45,7 @@ def design(changes: dict[str, Any]) -> ai.Design:
     return functools.reduce(lambda d, change: d.replace(*change), changes.items(), made)
 
 
-def on_devices(task: tasks.Task, common: dict[str, Any]) -> list[dict[str, Any]]:
+def on_devices(task: tasks.Data, common: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for each device: accuracy, energy and time of training."""
     rows = []
     for name, changes in DEVICES.items():
@@ -58,7 +56,7 @@ def on_devices(task: tasks.Task, common: dict[str, Any]) -> list[dict[str, Any]]
     return rows
 
 
-def spread(task: tasks.Task, epochs: int) -> list[dict[str, Any]]:
+def spread(task: tasks.Data, epochs: int) -> list[dict[str, Any]]:
     """Accuracy for each kind of part and spread: learned in the circuit, and written into it."""
     trained: list[Any] = []
     plain = design({"rule.moves": "ideal", "training.epochs": epochs})
@@ -67,11 +65,11 @@ def spread(task: tasks.Task, epochs: int) -> list[dict[str, Any]]:
     for part in PARTS:
         for sigma in SPREADS:
             made = plain.replace(f"network.circuit.{part}", sigma)
-            network = build(made, task, [1])
+            network = made.network.build(task, made, [1])
             with torch.no_grad():
                 for own, learned in zip(network[0].conductances, trained[0][0].conductances, strict=True):
                     own.copy_(learned)
-            written = float(accuracy(network, task)[0])
+            written = float(task.goal.judge(network, task)["accuracy"][0])
             learned_in = ai.evaluate(made, task, seed=1).accuracy
             rows.append({"part": part, "spread": sigma, "learned_in": learned_in, "written": written})
             print(

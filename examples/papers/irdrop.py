@@ -17,27 +17,26 @@ import torch
 from _figure import figure_of
 
 import aimco as ai
-from aimco.evaluation import accuracy
-from aimco.networks.build import build
-from aimco.networks.descent import Descent
+from aimco.descent import Descent
 from aimco.nn.linear import Linear
-from aimco.tasks import Task, batches
+from aimco.tasks import Data, batches
 
 OHM = (1.0, 2.0, 3.0, 5.0)
 RATES = {5000: 0.1, 2000: 0.02}  # samples: learning rate, through the wires
 
 
-def network(task: Task, ohm: float) -> torch.nn.Sequential:
+def network(task: Data, ohm: float) -> torch.nn.Sequential:
     """The network in arrays whose lines have this resistance in every segment."""
     device = ai.Device.named("ideal").replace("g_max", 1e-4).replace("response.step_up", 5e-8).replace("response.step_down", 5e-8)
     array = {"rows": 128, "cols": 128, "wires": {"word_ohm": ohm, "bit_ohm": ohm, "tolerance": 1e-6}}
     parts = {"device": device.as_dict(), "array": array, "network": {"hidden": [127], "activation": "tanh"}}
-    return build(ai.Design.of(parts), task, (0,))
+    design = ai.Design.of(parts)
+    return design.network.build(task, design, (0,))
 
 
-def train(model: torch.nn.Sequential, task: Task, samples: int, epochs: int, rate: float) -> None:
+def train(model: torch.nn.Sequential, task: Data, samples: int, epochs: int, rate: float) -> None:
     """Stochastic pulsed descent in batches of 10, as `aimco run` does."""
-    descent = Descent(model, "cross-entropy")
+    descent = Descent(model, task.goal)
     for epoch in range(epochs):
         for index in list(batches(task, 10, epoch, 0))[: samples // 10]:
             descent.step(task.train_x[index][None], task.train_y[index][None], rate)
@@ -60,15 +59,15 @@ def run(data_dir: str, quick: bool) -> dict[str, Any]:
     task = ai.load_task("mnist", data_dir=data_dir)
     blind = network(task, 0.0)
     train(blind, task, 60_000, 1 if quick else 3, 0.1)
-    ideal = 100 * float(accuracy(blind, task)[0])
+    ideal = 100 * float(task.goal.judge(blind, task)["accuracy"][0])
     print(f"without wires {ideal:.2f} %")
     table: dict[str, list[float]] = {"Ohm per segment": [], "trained without wires": [], "trained on through the wires": []}
     for ohm in OHM[1:3] if quick else OHM:
         model = moved(blind, network(task, ohm))
-        lost = 100 * float(accuracy(model, task)[0])
+        lost = 100 * float(task.goal.judge(model, task)["accuracy"][0])
         for samples, rate in RATES.items():
             train(model, task, samples // (10 if quick else 1), 1, rate)
-        row = (ohm, lost, 100 * float(accuracy(model, task)[0]))
+        row = (ohm, lost, 100 * float(task.goal.judge(model, task)["accuracy"][0]))
         for values, value in zip(table.values(), row, strict=True):
             values.append(value)
         share = (row[2] - row[1]) / (ideal - row[1])

@@ -18,13 +18,13 @@ import torch
 from _chip import KNOWN, completed, design, hundred, taught
 from _figure import figure_of
 
-from aimco.tasks import Task
+from aimco.tasks import Data
 
 PUBLISHED = (0.92, 0.93)
 SHOWN = 20  # digits that are completed
 
 
-def learned(task: Task, refresh_every: int | None, passes: int) -> dict:
+def learned(task: Data, refresh_every: int | None, passes: int) -> dict:
     """Accuracy after each pass, conductances of pairs at the end, and completed digits."""
     found: dict[str, Any] = {"refresh_every": refresh_every}
 

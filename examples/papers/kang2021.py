@@ -29,7 +29,7 @@ REASON = "spikes arrive at random: variance sum w^2 nu tau/2; noise of weights a
 ASSUMED = "8.95 pJ per synaptic operation; 0.1 pJ per step of a random walk, one each 10 us and neuron; noise of weights costs nothing"
 
 
-def run(neuron: dict, task: tasks.Task, epochs: int, seeds: int) -> dict:
+def run(neuron: dict, task: tasks.Data, epochs: int, seeds: int) -> dict:
     """Accuracy of each seed by both read-outs; energy of one training sample, J, and steps of random walks in it."""
     spiking = {"dt_s": DT, "bias_Hz": 1 / DT, "neuron": neuron}
     made = Design.of(

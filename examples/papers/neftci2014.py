@@ -61,7 +61,7 @@ def rate(sample: int) -> float:
     return LR[1] * (1 - (sample - DIGITS) / ((PASSES - 1) * DIGITS))
 
 
-def learned(task: tasks.Task, samples: int, seed: int) -> dict:
+def learned(task: tasks.Data, samples: int, seed: int) -> dict:
     """Accuracy while samples are learned, the hidden rate before and after, and some receptive fields."""
     made = Design.of({"device": "ideal", "network": MACHINE, "rule": {"kind": "contrastive-divergence"}})
     network, accuracies = OnChip(made, task.inputs, task.outputs, seed), {}
@@ -85,7 +85,7 @@ def learned(task: tasks.Task, samples: int, seed: int) -> dict:
     return {"accuracy": accuracies, "cut": cut, "hidden_Hz": [hidden_Hz[0], hidden_Hz[-1]], "fields": fields}
 
 
-def accuracy(network: OnChip, task: tasks.Task) -> dict:
+def accuracy(network: OnChip, task: tasks.Data) -> dict:
     made = torch.cat([network(x) for x in task.test_x.split(500)])
     right = (made.argmax(1) == task.test_y).float()
     return {name: round(float(right[part].mean()), 4) for name, part in JUDGED.items()}

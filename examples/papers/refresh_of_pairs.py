@@ -22,7 +22,7 @@ def errors(refresh_every: int | None, epochs: int) -> list[float]:
     """eps_w = std(W - target) after each 2000 samples."""
     cell = {"kind": "pair", "weight_max": 2.0, "refresh_every": refresh_every}
     design = ai.Design.of({"device": PCM, "cell": cell, "rule": {"kind": "sgd", "lr": 0.03}, "training": {"epochs": epochs, "batch": 1}})
-    return [-a for a in ai.evaluate(design, "program", limit=2000).curves["test_accuracy"]]
+    return ai.evaluate(design, "program", limit=2000).curves["test_weight_error"]
 
 
 def main() -> None:

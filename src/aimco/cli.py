@@ -57,18 +57,19 @@ def run(
     with Progress(console=Console(stderr=True)) as progress:
         bar = progress.add_task(f"{chosen.device.name}, {chosen.rule.kind}", total=chosen.training.epochs)
 
-        def on_epoch(epoch: int, epochs: int, accuracy: float) -> None:
-            progress.update(bar, completed=epoch, description=f"{chosen.device.name}, {chosen.rule.kind}: {accuracy:.4f}")
+        loaded, trained = tasks.load(task, data_dir=data_dir, seed=seed, limit=limit), []
+
+        def on_epoch(epoch: int, epochs: int, value: float) -> None:
+            progress.update(bar, completed=epoch, description=f"{chosen.device.name}, {chosen.rule.kind}: {loaded.goal.main.text(value)}")
 
         def on_progress(done: float) -> None:
             progress.update(bar, completed=done * chosen.training.epochs)
 
-        loaded, trained = tasks.load(task, data_dir=data_dir, seed=seed, limit=limit), []
         options = {"seed": seed, "checkpoint": checkpoint, "on_trained": trained.append}
         result = evaluate(chosen, loaded, on_epoch=on_epoch, on_progress=on_progress, **options)
     if out is not None:
         keep(out, "result", result.as_json())
-        page = report.write(result, out, _again(out, task, seed, data_dir, limit), report.pictures(trained[0], loaded))
+        page = report.write(result, out, _again(out, task, seed, data_dir, limit), chosen.network.pictures(trained[0], loaded))
         print(f"written: {page}", file=sys.stderr)
     if json:
         print_json(result.as_json())
@@ -198,7 +199,8 @@ def cost(
     /,
     *,
     network: str | None = None,
-    task: Literal["digits", "mnist"] = "digits",
+    task: str = "digits",
+    data_dir: str | None = None,
     activity: str | None = None,
     set: Annotated[list[tuple[str, ...]], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH=VALUE ...")] = [],  # noqa: B006
     out: str | None = None,
@@ -206,7 +208,8 @@ def cost(
 ) -> None:
     """Energy, time and area of one sample's inference and of one training sample, from the shapes of layers, without a run.
 
-    --network: vgg8, or a FILE.toml of layers; the design's own on samples of --task when absent. --activity: pulses of an update as
+    --network: vgg8, a FILE.toml of layers, or a network as of a design, as FILE.py:FUNCTION; the design's own when absent. --task: whose
+    samples it is given, as of aimco run. --activity: pulses of an update as
     FILE.json of aimco run measured them; assumed when absent. --set changes fields of the design.
     --out DIR keeps cost.json and a picture of it there.
     """
@@ -218,14 +221,19 @@ def cost(
 
     from aimco.cost import inference, training
     from aimco.cost.activity import ASSUMED, load
-    from aimco.cost.network import SAMPLES, Network, busyness
+    from aimco.cost.network import Architecture, busyness, of_design
     from aimco.design import Design
+    from aimco.files import OWN
+    from aimco.networks import Network
     from aimco.report import cost as report
+    from aimco.tasks import task_of
 
     chosen = Design.load(design)
     for change in itertools.chain.from_iterable(set):
         chosen = chosen.replace(*_assignment(change))
-    layers = Network.of_design(chosen, *SAMPLES[task]) if network is None else Network.named(network)
+    if network is not None and (OWN in network or network in Network.kinds()):
+        chosen, network = chosen.replace("network", {"kind": network}), None
+    layers = of_design(chosen, task_of(task).sample(data_dir)) if network is None else Architecture.named(network)
     busy = busyness(chosen, layers, None if activity is None else load(activity))
     prices = inference(chosen, layers), training(chosen, layers, activity=busy)
     costs = report.Costs(chosen, layers, *prices, busy, activity or ASSUMED)

@@ -33,7 +33,7 @@ def demo(*, out: str = "aimco-report", json: bool = False) -> None:
     grid.write(trials, out, "aimco demo")
     rows = grid.rows(trials)
     if json:
-        print_json([grid.as_json(trial, demo.study().task) for trial in trials])
+        print_json([grid.as_json(trial, demo.study().task.kind) for trial in trials])
         return
     Console().print(grid.table(rows))
     for sentence in grid.verdicts(rows):
@@ -115,7 +115,7 @@ def _about(asked: Any, trials: list[Any], command: str, data_dir: str | None, re
         {o.name: o.best for o in asked.objectives},
         title=asked.name,
         command=command,
-        task=asked.task,
+        task=asked.task.text(),
         options=shlex.join(options(asked, data_dir)),
         constraints=bounds(asked),
         tolerance=tolerances([*front(trials), *trials], required),
@@ -134,6 +134,9 @@ def requirements(
     line: Annotated[list[str], tyro.conf.UseAppendAction] = [],  # noqa: B006
     near: Annotated[list[str], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="LINE=VALUE")] = [],  # noqa: B006
     response: str | None = None,
+    network: str | None = None,
+    epochs: int | None = None,
+    lr: float | None = None,
     verdict: str | None = None,
     out: str | None = None,
     json: bool = False,
@@ -141,6 +144,7 @@ def requirements(
     """What a device must be: how much of each imperfection a --rule tolerates on a task, alone and all together, by runs.
 
     --penalty: points of accuracy below the near-ideal device, 0.3 on mnist and 1 on digits when absent. --rule again: rules side by side.
+    --network, --epochs, --lr: in place of those that the task is judged on; a network of a design, as FILE.py:FUNCTION.
     --response: of the near-ideal device of every rule, linear-step when absent, constant-step (the RPU specification) or soft-bounds.
     --line: only these. --near: a number of the near-ideal device, as fast_retention=300. --verdict DEVICE judges one.
     --out DIR keeps tables, picture and requirements, and goes on when stopped.
@@ -150,7 +154,21 @@ def requirements(
 
     device = None if verdict is None else Device.named(verdict)
     keys, moved = tuple(line), tuple(_number("near", n) for n in near)
-    question = Question(tuple(dict.fromkeys(rule)), task, penalty, data_dir, limit, seeds, keys, moved, out, response=response)
+    question = Question(
+        tuple(dict.fromkeys(rule)),
+        task,
+        penalty,
+        data_dir,
+        limit,
+        seeds,
+        keys,
+        moved,
+        out,
+        response=response,
+        network=network,
+        epochs=epochs,
+        lr=lr,
+    )
     question.check()
     with steps("requirements") as on_step:
         answer = derive(question, on_step)

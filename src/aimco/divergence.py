@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from aimco.arrays.doors import NotFinite
 from aimco.design import Design
 from aimco.record import InputError
-from aimco.tasks import Task
 
 
 class Diverged(InputError):
@@ -46,11 +43,3 @@ def _suspects(design: Design) -> list[str]:
     lr = getattr(design.rule, "lr", None)
     found |= {} if lr is None else {"rule.lr": lr}
     return [f"{n} = {v:g}" for n, v in (found | {"cell.weight_max": design.cell.weight_max}).items()]
-
-
-def chance(task: Task) -> tuple[float, float]:
-    """Accuracy and loss of a network that says the same of every sample: all classes alike, or outputs of 0."""
-    if task.classes is not None:
-        return 1 / task.classes, math.log(task.classes)
-    assert task.target is not None
-    return -float(task.target.std()), float(task.train_y.square().mean()) / 2

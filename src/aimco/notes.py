@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from aimco.cost.technology import Technology
 from aimco.design import Design
 from aimco.device.device import Device
-from aimco.networks.build import WHOLE
 from aimco.nn.layers import Arrays
 from aimco.rule_trial import rule_notes
 
@@ -70,18 +69,17 @@ def _approximations(design: Design, layers: Mapping[str, Arrays], member: int) -
     found += [note for part in parts for note in part.notes(member)]
     devices = _devices(design) if any(part.matrices for part in parts) else []
     found += dict.fromkeys(note for device in devices for note in device.notes())
-    if design.network.kind == "spiking-rbm" and Technology.named(design.technology).synapse_J is None:
-        found.append(f"technology {design.technology} has no energies of spikes, which are not priced; take spiking-90nm or spiking-28nm")
+    found += design.network.notes(Technology.named(design.technology))
     if devices and _only_rise(design):
         found.append("the device is one-sided: weights can only rise; a cell of two, as cell.kind = 'pair', would let them fall")
     if parts and design.cell.transfers and not design.rule.transfers:
         found.append("the pairs of the cells keep the first weights: rule.kind = 'weight-transfer' would move to them what is learned")
-    if design.network.kind not in WHOLE and any(m.arrays > 1 for part in parts for m in part.matrices.values()):
+    if design.network.taught == "layers" and any(m.arrays > 1 for part in parts for m in part.matrices.values()):
         found.append("matrices larger than the array are cut; partial sums are added digitally")
     if any(device.half_select is not None for device in devices):
         found.append("half-selected devices move by their mean steps, after each batch or write")
     if parts and wires is not None and not wires.ideal:
         found.append("wires drop voltage in reads; pulses and write-and-verify reach each device at full voltage")
-        if design.network.kind != "resistive" and wires.method == "first-order":
+        if design.network.taught == "layers" and wires.method == "first-order":
             found.append("reads through wires are right to first order in their resistance")
     return found

@@ -1,4 +1,4 @@
-"""The optimizer of networks with arrays, and the training of any network with it."""
+"""The optimizer of networks with arrays."""
 
 from __future__ import annotations
 
@@ -8,19 +8,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import nn
 from torch.autograd import profiler
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from aimco.arrays.doors import NotFinite, finite
-from aimco.networks.descent import ERRORS, SLOPE, Descent, Loss
+from aimco.arrays.doors import NotFinite
 from aimco.nn.analog import AnalogLayer
 from aimco.nn.arguments import shown
 from aimco.nn.handle import AnalogParameter, OuterProducts
-from aimco.nn.linear import Linear
 from aimco.record import InputError
-from aimco.resistive.network import EndToEnd
-from aimco.spiking.machine import OnChip
 
 
 class InMemory(torch.optim.Optimizer):
@@ -242,45 +237,3 @@ def _rate_for(lr: Any, parameter: torch.Tensor) -> Any:
 def _unnamed(parameter: Any) -> Any:
     """The parameter of a pair of name and parameter."""
     return parameter[1] if isinstance(parameter, tuple) else parameter
-
-
-class DescentByTorch:
-    """Trains any `Sequential` in place, by autograd; otherwise as `Descent`."""
-
-    def __init__(self, model: nn.Sequential, loss: Loss) -> None:
-        self.model, self.error = model, ERRORS[loss]
-        self.optimizer = InMemory(model.parameters())
-
-    def step(self, x: torch.Tensor, y: torch.Tensor, lr: Any) -> torch.Tensor:
-        """Learn from one batch; see `Descent.step`."""
-        self.optimizer.zero_grad()
-        alone = x.shape[0] == 1
-        out = self.model(x[0] if alone else x)
-        with torch.no_grad():
-            loss, d = self.error(out[None] if alone else out, y)
-            finite("training", "the loss", loss)
-        out.backward(d[0].neg_() if alone else d.neg_())
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self.optimizer.step()
-        return loss
-
-
-class ByItself:
-    """Trains a network that is no chain of layers in place, as it does itself; otherwise as `Descent`."""
-
-    def __init__(self, network: EndToEnd | OnChip) -> None:
-        self.network = network
-
-    def step(self, x: torch.Tensor, y: torch.Tensor, lr: Any) -> torch.Tensor:
-        """Learn from one batch; see `Descent.step`."""
-        return finite("training", "the loss", self.network.learn_from(x[0], y[0], float(lr))[None])
-
-
-def descent_of(model: nn.Sequential, loss: Loss) -> Descent | DescentByTorch | ByItself:
-    """What trains a network: written out where it is a chain of layers and activations."""
-    first = model[0]
-    if isinstance(first, EndToEnd | OnChip):
-        return ByItself(first)
-    plain = all(isinstance(m, Linear) or type(m) in SLOPE for m in model)
-    return (Descent if plain else DescentByTorch)(model, loss)

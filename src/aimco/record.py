@@ -203,6 +203,16 @@ class Kinded(Record):
         return type(self).kind_name()
 
     @classmethod
+    def adopted(cls, thing: Any, name: str) -> Any:
+        """What of a user's file becomes a kind: a class as it is, or what a kind makes of other things."""
+        return thing
+
+    @classmethod
+    def default_kind(cls, data: Mapping[str, Any]) -> str | None:
+        """The kind that plain data are of where they do not say; None where they must."""
+        return None
+
+    @classmethod
     def kinds(cls) -> list[str]:
         """Names of the kinds that come with aimco."""
         folder = importlib.import_module(cls.kinds_in).__path__
@@ -230,7 +240,9 @@ class Kinded(Record):
         rest = dict(data)
         kind, saved = rest.pop("kind", None), rest.pop(SHA256, None)
         if kind is None and "kinds_in" in cls.__dict__ and cls.kinds_in:  # the base of the kinds
-            raise at("kind", f"is missing; the kinds are {', '.join(cls.kinds())}")
+            kind = cls.default_kind(rest)
+            if kind is None:
+                raise at("kind", f"is missing; the kinds are {', '.join(cls.kinds())}")
         if kind is None or kind == cls.kind_name():
             return handler(rest)
         if not isinstance(kind, str):
@@ -255,7 +267,7 @@ class Kinded(Record):
 
 def _derived(cls: type[Kinded], name: str, names: Mapping[str, Any], path: str) -> Any:
     """The class of this name in a user's module, which must be a kind."""
-    found = names.get(name)
+    found = cls.adopted(names.get(name), name)
     if found is None:
         kinds = [n for n, v in names.items() if isinstance(v, type) and issubclass(v, cls) and user_code.is_own(v)]
         there = f"; its classes of this sort are {', '.join(kinds)}" if kinds else f"; it has no subclass of {cls.__name__}"

@@ -2,13 +2,47 @@
 
 from __future__ import annotations
 
+import os
+import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+
+import aimco
+from aimco.cost.activity import measured
+from aimco.data.goals import Metric
 from aimco.design import Design
+from aimco.files import sha256
+from aimco.ledger import Counts
+from aimco.nn.analog import AnalogLayer
+from aimco.nn.layers import analog_layers
+from aimco.notes import notes
+from aimco.phases import bill, by_operation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from aimco.training import Run
+
+_IN_JSON = (
+    "metrics",
+    "energy_J",
+    "latency_s",
+    "area_m2",
+    "counts",
+    "counts_by_phase",
+    "activity",
+    "curves",
+    "design_hash",
+    "seed",
+    "task",
+    "wall_s",
+    "versions",
+    "notes",
+)
 
 
 @dataclass(frozen=True)
@@ -16,17 +50,30 @@ class Result:
     """What one design did on one task.
 
     Args:
-        accuracy: fraction of test samples classified right after the last epoch; for `program` minus the weight error eps_w.
-        curves: one number per epoch: test_accuracy, train_loss.
-        energy_J, latency_s: of the whole run ("total") and of its phases, from the counts: "write", first weights and references found at
+        metrics: By name, after the last epoch: "accuracy" of a classification, "rmse" and "r2" of a regression, "weight_error" of a
+            target matrix, or what the task's own goal gives.
+        judged_by: The metrics, with units and directions; the first is the main one.
+        curves: One number per epoch: test_ and the name of each metric, train_loss.
+        energy_J: Of the whole run ("total") and of its phases, from the counts: "write", first weights and references found at
             the start; "train"; "infer", test samples after each epoch. "training_sample" and "inference_sample": of one sample of
             the last two, 0 where there was none. Energy also by part, over all phases.
-        area_m2: of arrays and converters. counts: totals by operation; counts_by_phase: by phase.
-        activity: of the arrays in training, layer -> array -> `aimco.cost.Activity` as plain data; what `aimco cost --activity` takes.
-        notes: approximations in force.
+        latency_s: As `energy_J`, without parts.
+        area_m2: Of arrays and converters.
+        counts: Totals by operation.
+        counts_by_phase: By phase.
+        activity: Of the arrays in training, layer -> array -> `aimco.cost.Activity` as plain data; what `aimco cost --activity` takes.
+        design: That was trained.
+        design_hash: That names its content.
+        task: That it was trained on.
+        seed: Of the run.
+        wall_s: That the simulation took.
+        score: Per cent of a perfect result, see `aimco.tasks.Goal.score`.
+        versions: Of the programs that made it, and the sha256 of users' files.
+        notes: Approximations in force.
     """
 
-    accuracy: float
+    metrics: dict[str, float]
+    judged_by: tuple[Metric, ...]
     curves: dict[str, list[float]]
     energy_J: dict[str, float]
     latency_s: dict[str, float]
@@ -39,31 +86,51 @@ class Result:
     task: str
     seed: int
     wall_s: float
+    score: float = float("nan")
     versions: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def main(self) -> Metric:
+        """The metric that the network is judged by."""
+        return self.judged_by[0]
+
+    @property
+    def main_curve(self) -> str:
+        """Name of its curve."""
+        return f"test_{self.main.name}"
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of test samples classified right after the last epoch.
+
+        Raises:
+            AttributeError: The task is no classification.
+        """
+        if "accuracy" not in self.metrics:
+            raise AttributeError(f"a result of task {self.task} has no accuracy; its metrics are {', '.join(self.metrics)}")
+        return self.metrics["accuracy"]
+
+    def __repr__(self) -> str:
+        device, rule = self.design.device.name, self.design.rule.kind
+        return f"Result({device}, {rule}, {self.task}: {self.text()}, {self.energy_J['total']:.3g} J, {self.latency_s['total']:.3g} s)"
+
+    def text(self) -> str:
+        """The main metric in words.
+
+        Example:
+            >>> from aimco import Design, evaluate
+            >>> evaluate(Design(device="ideal", training={"epochs": 1, "batch": 50}), limit=50).text().split()[0]
+            'accuracy'
+        """
+        return f"{self.main.name.replace('_', ' ')} {self.main.text(self.metrics[self.main.name])}"
+
     def as_json(self) -> dict[str, Any]:
         """Plain data, as `aimco run --json` prints it."""
-        names = (
-            "accuracy",
-            "energy_J",
-            "latency_s",
-            "area_m2",
-            "counts",
-            "counts_by_phase",
-            "activity",
-            "curves",
-            "design_hash",
-            "seed",
-            "task",
-            "wall_s",
-            "versions",
-            "notes",
-        )
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in _IN_JSON}
 
     def plot(self, path: str) -> None:
-        """Learning curve as a picture: test accuracy (%) and training loss against epochs."""
+        """Learning curve as a picture: the main metric and the training loss against epochs."""
         self.figure().savefig(path, dpi=150)
 
     def figure(self) -> Figure:
@@ -72,11 +139,58 @@ class Result:
 
         figure = Figure(figsize=(6, 4), layout="constrained")
         axis = figure.subplots()
-        epochs = range(1, len(self.curves["test_accuracy"]) + 1)
-        axis.plot(epochs, [100 * a for a in self.curves["test_accuracy"]], color="tab:blue", label="test accuracy")
-        axis.set(xlabel="epoch", ylabel="test accuracy (%)", title=f"{self.design.device.name}, {self.design.rule.kind}, {self.task}")
+        scale, unit = (100, " (%)") if self.main.percent else (1, f" ({self.main.unit})" if self.main.unit else "")
+        name = f"test {self.main.name.replace('_', ' ')}"
+        curve = [scale * v for v in self.curves[self.main_curve]]
+        epochs = range(1, len(curve) + 1)
+        axis.plot(epochs, curve, color="tab:blue", label=name)
+        axis.set(xlabel="epoch", ylabel=f"{name}{unit}", title=f"{self.design.device.name}, {self.design.rule.kind}, {self.task}")
         loss = axis.twinx()
         loss.plot(epochs, self.curves["train_loss"], color="tab:orange", label="training loss")
         loss.set_ylabel("training loss")
         figure.legend(loc="outside lower center", ncols=2)
         return figure
+
+
+def result_of(run: Run, e: int, wall_s: float, samples: Mapping[str, int], remarks: Sequence[str] = ()) -> Result:
+    """The row of one member of a run.
+
+    Args:
+        run: That was trained.
+        e: Of the member.
+        wall_s: That its simulation took.
+        samples: Of the phases train and infer.
+        remarks: To follow the notes.
+    """
+    design, phases, goal = run.designs[e], run.phases, run.data.goal
+    energy, latency, area = bill(design, phases, e, samples)
+    operations, layers = by_operation(phases, e), analog_layers(phases.model)
+    vectors = {name: layer.vectors for name, layer in layers.items() if isinstance(layer, AnalogLayer)}
+    busy = measured(design, phases.member("train", e), phases.shapes, {n: v * samples["train"] for n, v in vectors.items()})
+    curves = {name: [float(v) for v in np.stack(curve)[:, e]] for name, curve in run.curves.items()}
+    metrics = {metric.name: curves[f"test_{metric.name}"][-1] for metric in goal.metrics}
+    return Result(
+        metrics=metrics,
+        judged_by=goal.metrics,
+        curves=curves,
+        energy_J=energy,
+        latency_s=latency,
+        area_m2=area,
+        counts=dict(Counts.total(operations.values())),
+        counts_by_phase={phase: {n: amount for n, amount in c.items() if amount} for phase, c in operations.items()},
+        activity={layer: {name: own.as_dict() for name, own in arrays.items()} for layer, arrays in busy.items()},
+        design=design,
+        design_hash=design.hash(),
+        task=run.data.name,
+        seed=run.seeds[e],
+        wall_s=wall_s,
+        score=goal.score(metrics, run.data),
+        versions=_versions(design),
+        notes=[*notes(design, layers, e, len(run.data.train_x), latency["training_sample"]), *run.data.notes, *remarks],
+    )
+
+
+def _versions(design: Design) -> dict[str, str]:
+    """Of the programs that made a result, and the sha256 of users' files in it."""
+    versions = {"aimco": aimco.__version__, "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
+    return versions | {os.path.basename(path): f"sha256 {sha256(content)}" for path, content in design.files().items()}

@@ -88,7 +88,7 @@ def _tried(design: Design) -> list[str]:
     rule, kind = design.rule, type(design.rule)
     user_code.check_methods(kind, Rule, {"update": "update(self, arrays, state, x, d, lr)"}, {})
     with user_code.located(kind):
-        if rule.network is not None or not rule.arrays():  # one that teaches no arrays of layers
+        if rule.teaches != "layers" or not rule.arrays():  # one that teaches no arrays of layers
             return []
         rule.notes()
         rule.work(ROWS, COLUMNS, 1, BATCH)

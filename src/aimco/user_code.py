@@ -132,7 +132,7 @@ def located(cls: type) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        found = source(cls)
+        found = source(cls) if is_own(cls) else None
         said = None if found is None else fault(error, found[0])
         if said is None or hasattr(error, "problem"):  # a field that the code names is told as a field
             raise

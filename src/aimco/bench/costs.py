@@ -18,14 +18,14 @@ import torch
 from aimco import evaluation
 from aimco.bench.timing import OnCase, median, row
 from aimco.clock import Clock
-from aimco.cost import Network, inference, training
+from aimco.cost import Architecture, inference, training
 from aimco.design import Design
 from aimco.ledger import Counts
 
 
 def cost(on_case: OnCase) -> list[dict[str, Any]]:
     """Price of one sample's inference and training by the shapes of layers, ms, beside the inference in float; and counting in a run."""
-    case, design, network = "vgg8/inference-and-training", Design.of({"device": "rpu"}), Network.named("vgg8")
+    case, design, network = "vgg8/inference-and-training", Design.of({"device": "rpu"}), Architecture.named("vgg8")
     on_case(case)
     ours = median(lambda: (inference(design, network), training(design, network)))
     products = [(torch.rand(s.vectors, s.rows), torch.rand(s.rows, s.columns)) for s in network.shapes()]

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from aimco.bench.timing import OnCase, median, row, rpu_like
+from aimco.data.goals import Classification
+from aimco.descent import Descent
 from aimco.design import Design
 from aimco.evaluation import evaluate, evaluate_many
-from aimco.networks.descent import Descent
 from aimco.nn.conv import Conv2d
 from aimco.nn.linear import Linear
 from aimco.optim import InMemory
@@ -129,7 +130,7 @@ def _loop(model: nn.Module, optimizer: Any, x: torch.Tensor, y: torch.Tensor, ba
 
 def _descent(model: nn.Sequential, x: torch.Tensor, y: torch.Tensor, batch: int, members: int = 1) -> Callable[[], None]:
     """The training loop of `aimco.evaluate`."""
-    descent, x, y = Descent(model, "cross-entropy"), x.expand(members, *x.shape), y.expand(members, *y.shape)
+    descent, x, y = Descent(model, Classification(10)), x.expand(members, *x.shape), y.expand(members, *y.shape)
 
     def work() -> None:
         for first in range(0, x.shape[1], batch):

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Protocol, Self
 
 from pydantic import Field, model_validator
 
+from aimco import user_code
 from aimco.cost.activity import Activity, choose
 from aimco.cost.latency import Cut
 from aimco.cost.price import Price, price
 from aimco.design import Design
 from aimco.ledger import Counts, Work
 from aimco.record import InputError, Listed, PathError, Record, at
+from aimco.shapes import Shape, convolved
+from aimco.tasks import Sample
 
 _IDLE = Activity(slots=0.0, row_pulses=0.0, column_pulses=0.0, coincidences=0.0)
-SAMPLES = {"digits": ((1, 8, 8), 10), "mnist": ((1, 28, 28), 10)}  # of tasks: channels, height and width; classes
 
 
 class Layer(Record):
@@ -35,24 +37,54 @@ class Layer(Record):
     pool: int = Field(default=1, ge=1, le=1000, description="size of the squares pooled")
 
 
+class Shapes(Protocol):
+    """Whatever has matrices of known shapes."""
+
+    @property
+    def name(self) -> str:
+        """For tables."""
+        ...
+
+    def shapes(self) -> list[Shape]:
+        """Its matrices, in the order in which a sample reaches them."""
+        ...
+
+
 @dataclass(frozen=True)
-class Shape:
-    """The matrix of one layer: rows x columns, and the vectors that one sample gives it."""
+class Matrices:
+    """The matrices of a network.
+
+    Args:
+        name: Of the network.
+        matrices: In the order in which a sample reaches them.
+    """
 
     name: str
-    rows: int
-    columns: int
-    vectors: int
+    matrices: Sequence[Shape]
+
+    def shapes(self) -> list[Shape]:
+        return list(self.matrices)
 
 
-class Network(Listed):
+def of_design(design: Design, sample: Sample) -> Matrices:
+    """The matrices of the network that a design asks for, on samples of a shape.
+
+    Raises:
+        InputError: A network that only a run can price.
+    """
+    network = design.network
+    with user_code.located(type(network)):
+        return Matrices(network.kind.rpartition("/")[2], network.shapes(sample))
+
+
+class Architecture(Listed):
     """Layers by their shapes.
 
     Args:
         image: channels, height and width of a sample; (n, 1, 1) where samples are n numbers. layers: in order. source: where from.
 
     Example:
-        >>> [(s.rows, s.columns, s.vectors) for s in Network.named("vgg8").shapes()][1::6]
+        >>> [(s.rows, s.columns, s.vectors) for s in Architecture.named("vgg8").shapes()][1::6]
         [(1152, 128, 1024), (1024, 10, 1)]
     """
 
@@ -70,49 +102,37 @@ class Network(Listed):
         self.shapes()
         return self
 
-    @classmethod
-    def of_design(cls, design: Design, image: tuple[int, int, int], classes: int) -> Network:
-        """The network that a design asks for on samples of this size."""
-        asked, layers = design.network, []
-        if asked.kind not in ("mlp", "lenet"):
-            raise InputError(f"network.kind must be mlp or lenet to be priced by its shapes, got {asked.kind}; aimco run prices it")
-        if asked.kind == "lenet":
-            layers = [{"outputs": out, "kernel": asked.kernel_size, "pool": asked.pool} for out in asked.channels]
-        layers += [{"outputs": size} for size in (*asked.hidden, classes)]
-        return cls.of({"name": asked.kind, "image": image, "layers": layers})
-
     def shapes(self) -> list[Shape]:
         """Matrix of each layer, without a row for a bias."""
         (channels, height, width), found = self.image, []
         for k, layer in enumerate(self.layers):
             name = f"layer {k + 1}"
             if layer.kernel is None:
-                found.append(Shape(name, channels * height * width, layer.outputs, 1))
+                found.append(Shape(name, channels * height * width, layer.outputs, 1, passes_back=k > 0))
                 channels, height, width = layer.outputs, 1, 1
                 continue
-            high, wide = ((n + 2 * layer.padding - layer.kernel) // layer.stride + 1 for n in (height, width))
-            if min(high, wide) < layer.pool:
+            after, pooled = convolved((height, width), layer.kernel, stride=layer.stride, padding=layer.padding, pool=layer.pool)
+            if min(*after, *pooled) < 1:
                 raise PathError(f"layers.{k}", f"must leave pixels of {height} x {width}, got kernel {layer.kernel} and pool {layer.pool}")
-            found.append(Shape(name, channels * layer.kernel**2, layer.outputs, high * wide))
-            channels, height, width = layer.outputs, high // layer.pool, wide // layer.pool
+            found.append(Shape(name, channels * layer.kernel**2, layer.outputs, after[0] * after[1], passes_back=k > 0))
+            channels, (height, width) = layer.outputs, pooled
         return found
 
 
-def inference(design: Design, network: Network, *, pipelined: bool = True, both_sides: bool = False) -> Price:
+def inference(design: Design, network: Shapes, *, pipelined: bool = True, both_sides: bool = False) -> Price:
     """Price of one sample's inference: every array that holds a share of the weights multiplies the vectors of its layer.
 
     Args:
         pipelined, both_sides: see `price`.
     """
+    read = design.rule.shares()
     counts = {
-        s.name: {n: _forward(design, s) if n in design.rule.shares() else Counts() for n in _arrays(design)} for s in _on(design, network)
+        s.name: {n: _of_all(s, _forward(design, s)) if n in read else Counts() for n in _arrays(design)} for s in _on(design, network)
     }
     return _priced(design, network, counts, pipelined, both_sides)
 
 
-def training(
-    design: Design, network: Network, *, activity: Sequence[Mapping[str, Activity]] | None = None, pipelined: bool = True
-) -> Price:
+def training(design: Design, network: Shapes, *, activity: Sequence[Mapping[str, Activity]] | None = None, pipelined: bool = True) -> Price:
     """Price of one training sample: a read of every layer, a transposed read of all but the first, and the updates of the rule.
 
     Shapes tell how much is read, converted and updated, and when rows are transferred; how many pulses that takes is the activity. Of a
@@ -129,10 +149,15 @@ def training(
     works = [work_of(design, s) for s in shapes]
     busy = choose(design, works, [s.rows for s in shapes], activity)
     counts = {
-        s.name: {n: _trained(design, s, n, k > 0, work.get(n, Work()), own.get(n, _IDLE)) for n in names}
-        for k, (s, work, own) in enumerate(zip(shapes, works, busy, strict=True))
+        s.name: {n: _of_all(s, _trained(design, s, n, work.get(n, Work()), own.get(n, _IDLE))) for n in names}
+        for s, work, own in zip(shapes, works, busy, strict=True)
     }
     return _priced(design, network, counts, pipelined, True)
+
+
+def _of_all(s: Shape, counts: Counts) -> Counts:
+    """Counts of the matrices of all groups, of those of one."""
+    return counts if s.groups == 1 else Counts({name: s.groups * amount for name, amount in counts.items()})
 
 
 def work_of(design: Design, s: Shape) -> dict[str, Work]:
@@ -141,24 +166,24 @@ def work_of(design: Design, s: Shape) -> dict[str, Work]:
     return {_arrays(design)[0]: Work(updates=s.vectors)} if told is None else told
 
 
-def busyness(design: Design, network: Network, activity: Sequence[Mapping[str, Activity]] | None = None) -> list[dict[str, Activity]]:
+def busyness(design: Design, network: Shapes, activity: Sequence[Mapping[str, Activity]] | None = None) -> list[dict[str, Activity]]:
     """The activity that `training` takes, by layer and array."""
     shapes = _on(design, network)
     return choose(design, [work_of(design, s) for s in shapes], [s.rows for s in shapes], activity)
 
 
-def _trained(design: Design, s: Shape, name: str, passes_back: bool, work: Work, busy: Activity) -> Counts:
+def _trained(design: Design, s: Shape, name: str, work: Work, busy: Activity) -> Counts:
     """Counts of one training sample on one array of a layer."""
     done = _updated(design, s, work, busy)
     if name in design.rule.shares():
         done += _forward(design, s, busy.reads)
-        done += _back(design, s, busy.transposed_reads) if passes_back else Counts()
+        done += _back(design, s, busy.transposed_reads) if s.passes_back else Counts()
     return done
 
 
-def operations(network: Network) -> int:
+def operations(network: Shapes) -> int:
     """Multiplications and additions of one sample's inference, 2 rows columns for every vector."""
-    return sum(2 * s.rows * s.columns * s.vectors for s in network.shapes())
+    return sum(2 * s.rows * s.columns * s.vectors * s.groups for s in network.shapes())
 
 
 def _arrays(design: Design) -> list[str]:
@@ -168,14 +193,14 @@ def _arrays(design: Design) -> list[str]:
     return names
 
 
-def _on(design: Design, network: Network) -> list[Shape]:
+def _on(design: Design, network: Shapes) -> list[Shape]:
     """Matrices with the row of a bias, where the design has one."""
-    bias = design.network.bias == "array"
-    return [Shape(s.name, s.rows + bias, s.columns, s.vectors) for s in network.shapes()]
+    row = design.network.bias_row
+    return [replace(s, rows=s.rows + (row and s.bias)) for s in network.shapes()]
 
 
-def _priced(design: Design, network: Network, counts: Mapping[str, Mapping[str, Counts]], pipelined: bool, both_sides: bool) -> Price:
-    shapes = {s.name: dict.fromkeys(_arrays(design), (s.rows, s.columns)) for s in _on(design, network)}
+def _priced(design: Design, network: Shapes, counts: Mapping[str, Mapping[str, Counts]], pipelined: bool, both_sides: bool) -> Price:
+    shapes = {s.name: dict.fromkeys(_arrays(design), (s.rows, s.columns, s.groups)) for s in _on(design, network)}
     return price(design, counts, samples=1, shapes=shapes, pipelined=pipelined, both_sides=both_sides)
 
 
@@ -208,7 +233,7 @@ def _updated(design: Design, s: Shape, work: Work, busy: Activity) -> Counts:
     trains = (work.updates + work.row_updates) * cut.arrays
     updates = trains + work.rows_pulsed * one_row + work.all_pulsed * cut.arrays
     scaled = trains * (cut.rows + cut.columns) if pulses.update_management or pulses.update_bl_management else 0
-    held = Shape(s.name, s.rows, s.columns, 1)
+    held = replace(s, vectors=1)
     row = _read(design, held, work.rows_read / cut.down, s.rows * cut.across, s.columns * cut.down)
     return row + Counts(
         mvm=work.rows_read * one_row,

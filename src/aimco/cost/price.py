@@ -333,14 +333,13 @@ class _Matrix:
 
     def areas(self) -> Iterator[Item]:
         """Square metres by component."""
-        c, t, p, kind = self.cut, self.technology, self.design.periphery, self.design.network.kind
+        c, t, p = self.cut, self.technology, self.design.periphery
         if not c.rows:
             return
         parts = {"array": c.rows * c.columns * len(self.design.cell.signs) * t.pitch_m**2}
-        if kind == "resistive":
-            parts["other"] = c.columns * t.need("node_m2", "a resistive network")
-        elif kind == "spiking-rbm":
-            parts["other"] = (c.rows + c.columns) * (t.neuron_m2 or 0.0)
+        beside = self.design.network.area_m2(c.rows, c.columns, t)
+        if beside is not None:
+            parts["other"] = beside
         else:
             outputs, inputs = ((c.columns, c.rows), (c.rows, c.columns)) if self.both_sides else ((c.columns,), (c.rows,))
             adcs, dacs = sum(ceil(side / p.adc.lines) for side in outputs), sum(ceil(side / p.dac.lines) for side in inputs)

@@ -51,7 +51,7 @@ class Rule(Kinded):
 
     kinds_in: ClassVar[str] = "aimco.learning"
     transfers: ClassVar[bool] = False  # whether it asks cells for transfers
-    network: ClassVar[str | None] = None  # kind of the one network that it teaches, by states of that network; none for rules of layers
+    teaches: ClassVar[str] = "layers"  # networks whose `taught` is the same: layers, a circuit, or spiking units
 
     lr: float = Field(default=0.1, ge=0, le=1000, description="learning rate")
 

@@ -28,7 +28,7 @@ class ContrastiveDivergence(Rule):
         most_pulses: to one device in one phase.
     """
 
-    network: ClassVar[str] = "spiking-rbm"
+    teaches: ClassVar[str] = "spikes"
 
     lr: float = Field(default=0.1, ge=0, le=1000, description="learning rate")
     moves: Literal["ideal", "set"] = "ideal"
@@ -38,8 +38,6 @@ class ContrastiveDivergence(Rule):
         return {} if self.moves == "ideal" else super().arrays()
 
     def check(self, design: Any) -> None:
-        if design.network.kind != self.network:
-            raise PathError("network.kind", f"must be spiking-rbm for the rule contrastive-divergence, got {design.network.kind}")
         if self.moves == "set" and design.cell.signs != (1, -1):
             raise PathError("cell.kind", f"must be pair6t2r or pair for rule.moves = 'set', got {design.cell.kind}")
 

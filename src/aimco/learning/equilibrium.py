@@ -37,7 +37,7 @@ class Equilibrium(Rule):
             rounded at random, at most `most_pulses`; "fixed" sends one pulse to each device whose change is above `threshold` pulses.
     """
 
-    network: ClassVar[str] = "resistive"
+    teaches: ClassVar[str] = "circuit"
 
     lr: float = Field(default=10.0, ge=0, le=1e6, description="learning rate, 1/V^2")
     layer_lr: tuple[float, ...] = Field(default=(1.0, 0.5), strict=False, min_length=1, description="part of the rate for each crossbar")
@@ -57,8 +57,6 @@ class Equilibrium(Rule):
         return {} if self.moves == "ideal" else super().arrays()
 
     def check(self, design):
-        if design.network.kind != "resistive":
-            raise PathError("network.kind", f"must be resistive for the rule equilibrium, got {design.network.kind}")
         if design.cell.signs not in ((1,), (1, -1)):
             raise PathError("cell.kind", f"must be reference or pair in a resistive network, got {design.cell.kind}")
 

@@ -19,7 +19,7 @@ from aimco.design import Design
 from aimco.errors import did_you_mean
 from aimco.evaluation import evaluate_many
 from aimco.record import InputError
-from aimco.tasks import Task, load
+from aimco.tasks import Data, load
 
 OnStep = Callable[[str, float], None]
 
@@ -115,7 +115,7 @@ class Settings:
     checkpoints: str | None = None
     on_step: OnStep | None = None
 
-    def train(self, label: str, designs: Sequence[Design], task: Task, *, last: int = 1) -> list[float]:
+    def train(self, label: str, designs: Sequence[Design], task: Data, *, last: int = 1) -> list[float]:
         """Test accuracy of designs trained together, %, the mean of the `last` epochs; progress is told under a label."""
 
         now = label
@@ -132,7 +132,7 @@ class Settings:
         results = evaluate_many(designs, task, seeds=[self.seed] * len(designs), on_epoch=on_epoch, on_progress=on_progress)
         return [100 * float(np.mean(r.curves["test_accuracy"][-last:])) for r in results]
 
-    def load(self, task: str) -> Task:
+    def load(self, task: str) -> Data:
         """The samples of a task; where training samples are limited, as many of those of the test at most."""
         whole = load(task, data_dir=self.data_dir, seed=self.seed, limit=self.limit)
         return replace(whole, test_x=whole.test_x[: self.limit], test_y=whole.test_y[: self.limit])

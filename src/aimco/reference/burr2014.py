@@ -10,7 +10,7 @@ from typing import Any
 from aimco.design import Design
 from aimco.device.device import Device
 from aimco.reference import Row, Settings
-from aimco.tasks import Task, cropped, load
+from aimco.tasks import Data, cropped, load
 
 SOURCE = (
     "Burr et al., IEDM 2014 (IEEE TED 62:3498, 2015): 528-250-125-10, 164,885 synapses of two phase-change devices, 5000 images of MNIST; "
@@ -150,7 +150,7 @@ def run(settings: Settings) -> list[Row]:
     ]
 
 
-def _best(settings: Settings, known: Task, label: str, group: Group) -> dict[str, Design]:
+def _best(settings: Settings, known: Data, label: str, group: Group) -> dict[str, Design]:
     """The design of each device that knows the training images best after few epochs."""
     tried = {name: group.tried(name) for name in group.devices}
     short = [d.replace("training.epochs", _CHOICE) for designs in tried.values() for d in designs]
@@ -162,7 +162,7 @@ def _first(pair: tuple[float, Design]) -> float:
     return pair[0]
 
 
-def _quick(settings: Settings, task: Task) -> list[Row]:
+def _quick(settings: Settings, task: Data) -> list[Row]:
     numbers = {"software": (0.01, 1.0), "linear": (0.01, 1.0), "pairs": (0.005, 0.5)}
     rows = []
     for label, setting in numbers.items():

@@ -12,11 +12,10 @@ from torch import nn
 
 from aimco.binary.folded import Sensed, cells_used, digitised, fold, naive
 from aimco.binary.layers import BinaryDescent, SplitLinear, perceptron
-from aimco.evaluation import accuracy
 from aimco.ledger import Counts
 from aimco.mapping import Array, groups
 from aimco.reference import Row, Settings
-from aimco.tasks import Task
+from aimco.tasks import Data
 
 SOURCE = (
     "Kim et al., arXiv 1811.02187 (2018), and the authors' code: 784-2048x3-10 on MNIST, weights and activations of +-1, split over arrays"
@@ -46,7 +45,7 @@ FULL = Plan("mnist", (2048, 2048, 2048), (512, 256, 128), 10)
 QUICK = Plan("digits", (256, 256, 256), (32, 16), 12, batch=40, seeds=1)
 
 
-def train(settings: Settings, plan: Plan, task: Task, rows: int | None, seed: int) -> nn.Sequential:
+def train(settings: Settings, plan: Plan, task: Data, rows: int | None, seed: int) -> nn.Sequential:
     """A network of this seed after its epochs; it goes on from `settings.checkpoints` where it was stopped."""
     model = perceptron(task.inputs, plan.hidden, task.outputs, rows, seed=seed)
     descent, label = BinaryDescent(model, plan.epochs, batch=plan.batch, seed=seed), f"{rows or 'not split'}, seed {seed}"
@@ -56,7 +55,7 @@ def train(settings: Settings, plan: Plan, task: Task, rows: int | None, seed: in
     while descent.done < plan.epochs:
         loss = descent.epoch(task.train_x, task.train_y)
         if settings.on_step:
-            now = 100 * float(accuracy(model, task)[0])
+            now = 100 * float(task.goal.judge(model, task)["accuracy"][0])
             settings.on_step(f"{label}: {now:.2f} %, loss {loss:.3f}", descent.done / plan.epochs)
         if kept:
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +93,7 @@ def run(settings: Settings) -> list[Row]:
 
     def judged(models: Sequence[nn.Sequential]) -> float:
         nonlocal asked
-        found = 100 * float(np.mean([float(accuracy(model, task)[0]) for model in models]))
+        found = 100 * float(np.mean([float(task.goal.judge(model, task)["accuracy"][0]) for model in models]))
         asked += 1
         if settings.on_step:
             settings.on_step(f"trained networks on arrays: {found:.2f} %", asked / (1 + len(plan.rows) * (3 + len(BITS))))

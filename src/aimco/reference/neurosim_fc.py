@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from math import log
 
-from aimco.cost.network import Network, Shape, operations
+from aimco.cost.network import Architecture, Shapes, operations
 from aimco.cost.price import Price, price
 from aimco.design import Design
 from aimco.ledger import Counts
 from aimco.reference import Row, Settings
+from aimco.shapes import Shape
 
 SOURCE = (
     "DNN+NeuroSim V1.4, run by us on 1024-1024-10, 22 nm RRAM of 100 kOhm and on/off 17, one bit a cell, 4-bit ADCs, 32 of 128 rows at "
@@ -61,7 +62,7 @@ def counts(shape: Shape) -> Counts:
     return read + Counts(cell_reads=bits * shape.rows * shape.columns, digital_ops=bits * shape.columns * (down - 1), moved=moved)
 
 
-def priced(network: Network, groups: int = 4) -> Price:
+def priced(network: Shapes, groups: int = 4) -> Price:
     """One image, every layer at work on another."""
     sliced = [Shape(s.name, s.rows, s.columns * CELLS, s.vectors) for s in network.shapes()]
     shapes = {s.name: {"W": (s.rows, s.columns)} for s in sliced}
@@ -70,7 +71,7 @@ def priced(network: Network, groups: int = 4) -> Price:
 
 def run(settings: Settings) -> list[Row]:
     """Energy within 30 %, the share of the ADCs within ten points, time and area within a factor 1.5; VGG-8 within 30 %."""
-    network = Network.of(_NETWORK)
+    network = Architecture.of(_NETWORK)
     one, tera = priced(network), operations(network) / 1e12
     part, component = one.energy_J, one.by("component")
     sensed, total = part["adc"] + part["read"], part["total"]
@@ -95,7 +96,7 @@ def run(settings: Settings) -> list[Row]:
 
 def _vgg8() -> list[Row]:
     """The example of the manual, reading 32 or 64 of 128 rows at once."""
-    network, rows = Network.named("vgg8"), []
+    network, rows = Architecture.named("vgg8"), []
     why = "NeuroSim repeats the arrays of early layers, and its efficiency does not follow from its energy"
     for at_once, (area, tops, efficiency) in VGG8.items():
         one, name = priced(network, 128 // at_once), f"VGG-8, {at_once} rows"

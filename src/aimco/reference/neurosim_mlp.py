@@ -19,7 +19,7 @@ from aimco.design import Design
 from aimco.device.device import Device
 from aimco.ensemble import stack
 from aimco.reference import Row, Settings
-from aimco.tasks import Task, cropped
+from aimco.tasks import Data, cropped
 from aimco.tile import Tile
 
 SOURCE = (
@@ -169,7 +169,7 @@ def learn(network: Arrays | Floats, x: torch.Tensor, y: torch.Tensor) -> None:
     network.update(1, hidden, d * _RATES[1])
 
 
-def accuracy(network: Arrays | Floats, task: Task, members: int) -> np.ndarray:
+def accuracy(network: Arrays | Floats, task: Data, members: int) -> np.ndarray:
     """Test accuracy of each member, %."""
     right = torch.zeros(members)
     for x, y in zip(task.test_x.split(1000), task.test_y.split(1000), strict=True):
@@ -178,7 +178,7 @@ def accuracy(network: Arrays | Floats, task: Task, members: int) -> np.ndarray:
     return (100 * right / len(task.test_y)).numpy()
 
 
-def train(network: Arrays | Floats, task: Task, members: int, epochs: int, settings: Settings, label: str) -> np.ndarray:
+def train(network: Arrays | Floats, task: Data, members: int, epochs: int, settings: Settings, label: str) -> np.ndarray:
     """Accuracies (epochs, E): images drawn with replacement, one at a time."""
     count, curve = min(_IMAGES, len(task.train_x)), []
     targets, keys = torch.eye(10), rng.stream_keys((settings.seed,), "neurosim", "order")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from aimco.report.view import SYMBOLS, View
+from aimco.report.view import View
+from aimco.study.metrics import metric
 from aimco.units import suited, text
 
 if TYPE_CHECKING:
@@ -59,9 +60,10 @@ def label_decades(axis: Any, words: Callable[[float], str] = "{:g}".format, few:
 def scale(view: View, name: str, values: Sequence[float]) -> Scale:
     """The scale of an objective for these values."""
     label = view.label(name)
-    if name == "accuracy" and view.as_percent:
+    known = metric(name)
+    if known.percent:
         return Scale(f"{label} (%)", unit=0.01)
-    symbol = SYMBOLS.get(name, "")
+    symbol = known.unit
     if spans_decades(values):
         return Scale(label, symbol=symbol, log=True)
     unit = suited(max((abs(v) for v in values), default=1.0), symbol)

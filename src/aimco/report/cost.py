@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from aimco.cost.activity import Activity
-from aimco.cost.network import Network, operations
+from aimco.cost.network import Shapes, operations
 from aimco.cost.price import COMPONENTS, OPERATIONS, Price
 from aimco.design import Design
 from aimco.units import suited, text
@@ -28,7 +28,7 @@ class Costs:
     """
 
     design: Design
-    network: Network
+    network: Shapes
     inference: Price
     training: Price
     activity: Sequence[Mapping[str, Activity]]
@@ -112,7 +112,8 @@ def _layers(costs: Costs) -> Table:
     sums = [costs.inference.by("layer", amount) for amount in ("energy_J", "latency_s", "area_m2")]
     for s in costs.network.shapes():
         values = [text(by.get(s.name, 0.0), unit) for by, unit in zip(sums, ("J", "s", "m^2"), strict=True)]
-        shown.add_row(s.name, f"{s.rows} x {s.columns}", str(s.vectors), *values)
+        groups = f"{s.groups} x " if s.groups > 1 else ""
+        shown.add_row(s.name, f"{groups}{s.rows} x {s.columns}", str(s.vectors), *values)
     return shown
 
 

@@ -15,6 +15,7 @@ from aimco.design import Design
 from aimco.report import study
 from aimco.report.view import About, names_of
 from aimco.result import Result
+from aimco.study.metrics import metric
 from aimco.study.trial import Trial
 from aimco.units import text
 
@@ -36,12 +37,13 @@ class Row(NamedTuple):
     rule: str
     accuracy: float
     costs: tuple[float, float, float] | None
+    judged: str = "accuracy"
 
 
 def row(result: Result) -> Row:
     """Of one result."""
     costs = (result.energy_J["total"], result.latency_s["total"], result.area_m2) if result.counts else None
-    return Row(result.design.device.name, result.design.rule.kind, result.accuracy, costs)
+    return Row(result.design.device.name, result.design.rule.kind, result.metrics[result.main.name], costs, result.main.name)
 
 
 def rows(trials: Sequence[Trial]) -> list[Row]:
@@ -51,19 +53,21 @@ def rows(trials: Sequence[Trial]) -> list[Row]:
         rule, device = names_of(trial)
         found = trial.result
         costs = None if rule == _DIGITAL else (found["energy_J"]["total"], found["latency_s"]["total"], found["area_m2"])
-        made.append(Row(_DIGITAL if rule == _DIGITAL else device, rule, found["accuracy"], costs))
+        made.append(Row(_DIGITAL if rule == _DIGITAL else device, rule, found["metrics"]["accuracy"], costs))
     devices = [_DIGITAL, *(r.device for r in made)]
     return sorted(made, key=lambda r: devices.index(r.device))
 
 
 def table(rows: Sequence[Row]) -> Table:
     """Devices x rules for a terminal."""
-    shown = Table(title="Accuracy, energy and time of the run, area")
-    for column in ("device", "rule", "accuracy", "energy", "time", "area"):
+    judged = metric(rows[0].judged if rows else "accuracy")
+    name = judged.name.replace("_", " ")
+    shown = Table(title=f"{name.capitalize()}, energy and time of the run, area")
+    for column in ("device", "rule", name, "energy", "time", "area"):
         shown.add_column(column, justify="left" if column in ("device", "rule") else "right")
     for one in rows:
         costs = ["-"] * 3 if one.costs is None else [text(v, unit) for v, unit in zip(one.costs, ("J", "s", "m^2"), strict=True)]
-        shown.add_row(one.device, one.rule, f"{100 * one.accuracy:.1f} %", *costs)
+        shown.add_row(one.device, one.rule, judged.text(one.accuracy), *costs)
     return shown
 
 
@@ -124,7 +128,7 @@ def write(trials: Sequence[Trial], folder: str | Path, command: str) -> None:
 def as_json(trial: Trial, task: str) -> dict[str, Any]:
     """A trial of one seed as `aimco run --json` prints its result, with the names of its device and rule."""
     ((device, rule, *_),) = rows([trial])
-    names = ("accuracy", "energy_J", "latency_s", "area_m2", "counts", "versions", "notes")
+    names = ("metrics", "energy_J", "latency_s", "area_m2", "counts", "versions", "notes")
     found = {"device": device, "rule": rule, **{name: trial.result[name] for name in names}}
     found |= {"curves": trial.curves, "seed": trial.seeds[0], "task": task, "wall_s": trial.wall_s}
     return found | {"design_hash": Design.of(tomllib.loads(trial.design)).hash()}

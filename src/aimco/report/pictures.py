@@ -144,8 +144,10 @@ def learning_curves(view: View) -> dict[str, Figure]:
     marked = _spread_over(view.front, len(_COLORS))
     numbers = {t.number for t in marked}
     faint = min(0.6, max(0.06, 12 / len(with_curves)))
-    accuracy = ("test_accuracy", 0.01, "test accuracy (%)") if view.as_percent else ("test_accuracy", 1.0, "minus weight error")
-    for axes, (name, unit, label) in zip(panels, (accuracy, ("train_loss", 1.0, "training loss")), strict=True):
+    main = view.judged_by
+    shown = f"test {main.name.replace('_', ' ')}" + (" (%)" if main.percent else f" ({main.unit})" if main.unit else "")
+    tested = (f"test_{main.name}", 0.01 if main.percent else 1.0, shown)
+    for axes, (name, unit, label) in zip(panels, (tested, ("train_loss", 1.0, "training loss")), strict=True):
         for trial in with_curves:
             if trial.number not in numbers:
                 _curve(axes, trial, name, unit, color=_GREY, alpha=faint, linewidth=0.7)

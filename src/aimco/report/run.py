@@ -7,17 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
-from torch import nn
 
 from aimco.cost.price import PARTS
 from aimco.phases import PHASES
 from aimco.record import write_atomic
-from aimco.report import circuit, markup, spiking
+from aimco.report import markup
 from aimco.report.device import png
-from aimco.resistive.network import EndToEnd
 from aimco.result import Result
-from aimco.spiking.machine import OnChip
-from aimco.tasks import Task
 from aimco.units import text
 
 if TYPE_CHECKING:
@@ -36,15 +32,17 @@ def write(result: Result, folder: str, command: str, pictures: Mapping[str, Figu
     files = {f"{title.replace(' ', '-')}.png": data for title, data in images.items()} | copies | {"design.toml": design}
     for name, content in files.items():
         write_atomic(at / name, content)
-    head = f"{result.design.device.name}, {result.design.rule.kind} on {result.task}: {100 * result.accuracy:.1f} %"
+    head = f"{result.design.device.name}, {result.design.rule.kind} on {result.task}: {result.main.text(result.metrics[result.main.name])}"
     costs = [{"part": part, "energy": text(result.energy_J[part], "J")} for part in (*PARTS, "total") if result.energy_J[part]]
     said = f"time {text(result.latency_s['total'], 's')}, area {text(result.area_m2, 'm^2')}, seed {result.seed}"
     each = result.counts_by_phase
+    judged = [{"metric": m.name.replace("_", " "), "value": m.text(result.metrics[m.name])} for m in result.judged_by]
     counts = [{"operation": n.replace("_", " "), "amount": v} | {p: c.get(n, 0) for p, c in each.items()} for n, v in result.counts.items()]
     parts = [
         f"<h1>{markup.text(head)}</h1><p>{markup.text(said)}</p>",
         markup.listed(result.notes),
         *(markup.image(title, data) for title, data in images.items()),
+        *([markup.section("Metrics", markup.rows_table(judged))] if len(judged) > 1 else []),
         markup.section("Energy and time by phase", markup.rows_table(phases(result))),
         markup.section("Energy by part, all phases", markup.rows_table(costs)),
         markup.section("Counts", markup.rows_table(counts)),
@@ -76,11 +74,3 @@ def phases_table(result: Result) -> Table:
     for row in phases(result):
         shown.add_row(*row.values())
     return shown
-
-
-def pictures(model: nn.Sequential, task: Task) -> dict[str, Figure]:
-    """Pictures of a trained network beyond its learning curve."""
-    first = model[0]
-    if isinstance(first, OnChip):
-        return {"spiking machine": spiking.figure(first, task.test_x, task.test_y, task.image)}
-    return {"circuit": circuit.figure(first, task.test_x, task.test_y)} if isinstance(first, EndToEnd) else {}

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
+from aimco.data.goals import Metric
 from aimco.design import Design
 from aimco.record import Record
 from aimco.study.front import comparable, front, knee
-from aimco.study.metrics import METRICS
+from aimco.study.metrics import COSTS, metric
 from aimco.study.sensitivity import Sensitivity
 from aimco.study.trial import Trial
 from aimco.units import text
@@ -21,7 +21,6 @@ from aimco.units import text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SYMBOLS = {name: metric.unit for name, metric in METRICS.items() if metric.unit}
 _NAMING = ("rule.kind", "rule", "device", "device.name")  # parts of a point that a sentence begins with
 
 _BRIEF = 44  # letters of a label in a figure
@@ -87,22 +86,21 @@ class View:
 
     def label(self, name: str) -> str:
         """An objective in words."""
-        if name == "accuracy" and not self.as_percent:
-            return "minus weight error"
         return name.replace("_", " ")
 
     @cached_property
-    def as_percent(self) -> bool:
-        """Whether accuracy is a fraction of samples; for programming a matrix it is minus an error."""
-        return self.about.task != "program"
+    def judged_by(self) -> Metric:
+        """The main metric of the task: the first objective that is no cost, or what trials were tested by."""
+        asked = [name for name in self.about.objectives if name not in COSTS]
+        tested = [n.removeprefix("test_") for t in self.trials for n in t.curves if n.startswith("test_")]
+        return metric(next(iter([*asked, *tested]), "accuracy"))
 
     def value(self, name: str, value: float | None) -> str:
         """A value of an objective with its unit."""
         if value is None:
             return "-"
-        if name == "accuracy" and self.as_percent and math.isfinite(value):
-            return f"{100 * value:.1f} %"
-        return text(value, SYMBOLS[name]) if name in SYMBOLS else f"{value:.4g}"
+        known = metric(name)
+        return text(value, known.unit) if known.unit else known.text(value)
 
     def said(self, trial: Trial) -> str:
         """A point and what it gives, in words: "tiki-taka on ecram, 96.1 % at 1.2 uJ (rule.lr 0.05)"."""

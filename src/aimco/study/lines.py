@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aimco.design import Design
-from aimco.errors import did_you_mean
 from aimco.learning import Rule
 from aimco.learning.tiki_taka_v2 import TikiTakaV2
 from aimco.record import InputError
@@ -86,6 +85,7 @@ class Bench:
         penalty: allowed, points, where none is given. seeds: where no number is given.
         response: one of RESPONSES, of the near-ideal device, the same for all rules. The first has steps that fall by a tenth from
             mid-range to either bound, so that steps of different size balance at a state.
+        network: of the design, in place of fully connected layers of the sizes `hidden`.
     """
 
     task: str
@@ -97,6 +97,7 @@ class Bench:
     penalty: float
     seeds: int
     response: str = RESPONSES[0]
+    network: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.response not in RESPONSES:
@@ -109,12 +110,12 @@ BENCHES = (
 )
 
 
+ANY = Bench("", (32,), epochs=10, batch=10, lr=0.1, last=4, penalty=1.0, seeds=3)  # of a task without a bench of its own
+
+
 def bench(task: str) -> Bench:
-    """The bench of a task. Raises InputError for a task that has none."""
-    known = {made.task: made for made in BENCHES}
-    if task not in known:
-        raise InputError(f"task {task!r} has no requirements{did_you_mean(task, list(known))}; the tasks that do are {', '.join(known)}")
-    return known[task]
+    """The bench of a task, by its name."""
+    return next((made for made in BENCHES if made.task == task), replace(ANY, task=task))
 
 
 def known_rule(rule: str) -> type[Rule]:
@@ -123,7 +124,7 @@ def known_rule(rule: str) -> type[Rule]:
         made = Rule.of_kind(rule)
     except InputError as error:
         raise InputError(f"rule {error}") from None
-    if made.network is not None or not made().arrays():
+    if made.teaches != "layers" or not made().arrays():
         raise InputError(f"rule must teach layers in arrays to ask anything of a device, got {rule}; take for example sgd or tiki-taka-v2")
     return made
 
@@ -166,7 +167,7 @@ def design(made: Bench, rule: str, point: Point) -> Design:
                 "output_noise": point["output_noise"] * one,
                 "bound_management": "none",
             },
-            "network": {"hidden": list(made.hidden), "activation": "sigmoid"},
+            "network": dict(made.network or {"hidden": list(made.hidden), "activation": "sigmoid"}),
             "rule": learning,
             "training": {"epochs": made.epochs, "batch": made.batch, "sample_s": 1.0},
         }

@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
+from aimco.data.goals import KNOWN, Metric
 from aimco.evaluation import Result
 
-
-@dataclass(frozen=True)
-class Metric:
-    """One number of a Result.
-
-    Args:
-        direction: which is better. unit: SI, "" for a fraction. of: the number. says: one line for tables.
-    """
-
-    direction: Literal["max", "min"]
-    unit: str
-    of: Callable[[Result], float]
-    says: str
-
-
-METRICS: dict[str, Metric] = {
-    "accuracy": Metric("max", "", lambda r: r.accuracy, "fraction of test samples classified right after the last epoch"),
-    "energy": Metric("min", "J", lambda r: r.energy_J["total"], "energy of the whole run: first weights, training, test samples"),
-    "energy_train": Metric("min", "J", lambda r: r.energy_J["train"], "energy of training alone"),
-    "energy_sample": Metric("min", "J", lambda r: r.energy_J["training_sample"], "energy of one training sample"),
-    "energy_inference": Metric("min", "J", lambda r: r.energy_J["inference_sample"], "energy of one sample's inference"),
-    "energy_write": Metric("min", "J", lambda r: r.energy_J["write"], "energy of writing first weights and references"),
-    "latency": Metric("min", "s", lambda r: r.latency_s["training_sample"], "time of one training sample"),
-    "latency_inference": Metric("min", "s", lambda r: r.latency_s["inference_sample"], "time of one sample's inference"),
-    "training_time": Metric("min", "s", lambda r: r.latency_s["train"], "time of training on the hardware"),
-    "area": Metric("min", "m^2", lambda r: r.area_m2, "area of arrays and converters"),
-    "loss": Metric("min", "", lambda r: r.curves["train_loss"][-1], "training loss of the last epoch"),
+COSTS: dict[str, tuple[Metric, Callable[[Result], float]]] = {
+    metric.name: (metric, of)
+    for metric, of in (
+        (Metric("energy", "min", "J", about="energy of the whole run"), lambda r: r.energy_J["total"]),
+        (Metric("energy_train", "min", "J", about="energy of training alone"), lambda r: r.energy_J["train"]),
+        (Metric("energy_sample", "min", "J", about="energy of one training sample"), lambda r: r.energy_J["training_sample"]),
+        (Metric("energy_inference", "min", "J", about="energy of one sample's inference"), lambda r: r.energy_J["inference_sample"]),
+        (Metric("energy_write", "min", "J", about="energy of writing first weights and references"), lambda r: r.energy_J["write"]),
+        (Metric("latency", "min", "s", about="time of one training sample"), lambda r: r.latency_s["training_sample"]),
+        (Metric("latency_inference", "min", "s", about="time of one sample's inference"), lambda r: r.latency_s["inference_sample"]),
+        (Metric("training_time", "min", "s", about="time of training on the hardware"), lambda r: r.latency_s["train"]),
+        (Metric("area", "min", "m^2", about="area of arrays and converters"), lambda r: r.area_m2),
+        (Metric("loss", "min", about="training loss of the last epoch"), lambda r: r.curves["train_loss"][-1]),
+    )
 }
+METRICS: dict[str, Metric] = {m.name: m for m in KNOWN} | {name: metric for name, (metric, _) in COSTS.items()}
+
+
+def metric(name: str) -> Metric:
+    """The metric of a name; of a user's own task, a number of which nothing is known."""
+    return METRICS.get(name) or Metric(name, "max")
+
+
+def metrics_of(result: Result) -> dict[str, float]:
+    """All metrics of a result: those of its task, then what it cost."""
+    return result.metrics | {name: of(result) for name, (_, of) in COSTS.items()}

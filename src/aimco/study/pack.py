@@ -13,9 +13,9 @@ from aimco import tasks
 from aimco.design import Design
 from aimco.evaluation import Result, evaluate_many
 from aimco.record import InputError, Record
-from aimco.study.metrics import METRICS
+from aimco.study.metrics import metric, metrics_of
 from aimco.study.pruning import Watch
-from aimco.tasks import Task
+from aimco.tasks import Data
 from aimco.user_code import own_fault
 
 Outcome = dict[str, Any]  # plain data, as it is kept
@@ -27,7 +27,8 @@ class Pack:
 
     Args:
         designs: plain data of each point's design. seeds: of its runs; every point is run with all of them.
-        task, limit, data_dir: as of `evaluate`. bars: accuracy after each epoch below which a point ends.
+        task, limit, data_dir: as of `evaluate`. bars: score after each epoch below which a point ends.
+        judged_by: metric that the score is made of, as it is where larger is better, else its negative.
     """
 
     designs: list[dict[str, Any]]
@@ -36,6 +37,7 @@ class Pack:
     limit: int | None
     data_dir: str | None
     bars: Sequence[float] = ()
+    judged_by: str = "accuracy"
 
 
 def kin(value: Any) -> Any:
@@ -46,6 +48,11 @@ def kin(value: Any) -> Any:
     if isinstance(value, Mapping):
         return tuple((k, kin(v)) for k, v in value.items())
     return float if isinstance(value, float) else value
+
+
+def score_sign(name: str) -> int:
+    """What makes a score of a metric, of which more is better."""
+    return 1 if metric(name).direction == "max" else -1
 
 
 def packs(designs: Mapping[int, Design], most: int) -> Iterator[list[int]]:
@@ -77,27 +84,32 @@ def _together(pack: Pack, plain: Sequence[dict[str, Any]]) -> list[Outcome]:
     designs = [Design.of(data) for data in plain]
     members = [d for d in designs for _ in pack.seeds]
     watch = Watch(pack.bars, len(designs))
-    results = evaluate_many(members, _task(pack), seeds=pack.seeds * len(designs), go_on=watch.go_on if pack.bars else None)
+    sign = score_sign(pack.judged_by)
+
+    def go_on(epoch: int, values: np.ndarray) -> bool:
+        return watch.go_on(epoch, sign * values)
+
+    results = evaluate_many(members, _task(pack), seeds=pack.seeds * len(designs), go_on=go_on if pack.bars else None)
     n = len(pack.seeds)
     each = [results[k * n : (k + 1) * n] for k in range(len(designs))]
     return [_pruned(mine, watch, k) if watch.ended[k] else _outcome(mine) for k, mine in enumerate(each)]
 
 
-def _task(pack: Pack) -> Task:
+def _task(pack: Pack) -> Data:
     return _loaded(pack.task, pack.data_dir, pack.seeds[0], pack.limit)
 
 
 @functools.lru_cache(maxsize=2)
-def _loaded(name: str, data_dir: str | None, seed: int, limit: int | None) -> Task:
+def _loaded(name: str, data_dir: str | None, seed: int, limit: int | None) -> Data:
     return tasks.load(name, data_dir=data_dir, seed=seed, limit=limit)
 
 
 def _outcome(results: Sequence[Result]) -> Outcome:
     """One point: means over its seeds."""
-    metrics = {name: float(np.mean([metric.of(r) for r in results])) for name, metric in METRICS.items()}
+    every = [metrics_of(r) for r in results]
+    metrics = {name: float(np.mean([one[name] for one in every])) for name in every[0]}
     result = {
-        "accuracy": metrics["accuracy"],
-        "accuracy_seeds": [r.accuracy for r in results],
+        "metric_seeds": {name: [r.metrics[name] for r in results] for name in results[0].metrics},
         "energy_J": {part: float(np.mean([r.energy_J[part] for r in results])) for part in results[0].energy_J},
         "latency_s": {part: float(np.mean([r.latency_s[part] for r in results])) for part in results[0].latency_s},
         "area_m2": metrics["area"],
@@ -117,6 +129,6 @@ def _curves(results: Sequence[Result]) -> dict[str, list[float]]:
 def _pruned(results: Sequence[Result], watch: Watch, k: int) -> Outcome:
     """A point that ended early, with what it had then; what it did beside others of its pack after that does not count."""
     curves = {name: curve[: watch.ended[k]] for name, curve in _curves(results).items()}
-    metrics = {"accuracy": curves["test_accuracy"][-1]}
+    metrics = {m.name: curves[f"test_{m.name}"][-1] for m in results[0].judged_by}
     reason, wall = watch.reason(k, results[0].design.training.epochs), sum(r.wall_s for r in results)
     return {"state": "pruned", "metrics": metrics, "curves": curves, "result": {}, "wall_s": wall, "reason": reason}

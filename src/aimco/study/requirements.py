@@ -14,16 +14,16 @@ import numpy as np
 
 import aimco
 from aimco import tasks
-from aimco.cost import Network, training
+from aimco.cost import of_design, training
 from aimco.design import Design
 from aimco.errors import did_you_mean
-from aimco.evaluation import evaluate_many
+from aimco.evaluation import Result, evaluate_many
 from aimco.learning.tiki_taka_v2 import TikiTakaV2
 from aimco.record import InputError, write_atomic
 from aimco.study.lines import BOUND, FAST_RULE, RESTING, STEP, Bench, Point, Sweep, bench, design, ideal, known_rule, sweeps, waits
 from aimco.study.specification import Answer, Derived, Finding, Joint
 from aimco.study.threshold import closer, penalty, threshold
-from aimco.tasks import Task
+from aimco.tasks import Data, Sample, task_of
 
 OnStep = Callable[[str, float], None]
 _CLOSER = 3  # values of the second sweep
@@ -39,7 +39,7 @@ class Runs:
         limit: of training samples. folder: where finished ensembles are kept. tell: told the share of the current ensemble.
     """
 
-    def __init__(self, made: Bench, task: Task, seeds: int, folder: Path | None, tell: Callable[[float], None]) -> None:
+    def __init__(self, made: Bench, task: Data, seeds: int, folder: Path | None, tell: Callable[[float], None]) -> None:
         self.made, self.task, self.seeds, self.folder, self.tell = made, task, seeds, folder, tell
 
     def points(self, rule: str, points: Sequence[Point]) -> np.ndarray:
@@ -56,15 +56,21 @@ class Runs:
             found += self._ensemble(members[k * size : (k + 1) * size], lambda done, k=k: self.tell((k + done) / parts))
         return np.array(found).reshape(len(designs), self.seeds)
 
+    def _score(self, result: Result) -> float:
+        """Per cent of a perfect result, of the mean metrics of the last epochs."""
+        goal = self.task.goal
+        last = {m.name: float(np.mean(result.curves[f"test_{m.name}"][-self.made.last :])) for m in goal.metrics}
+        return goal.score(last, self.task)
+
     def _ensemble(self, members: Sequence[tuple[Design, int]], tell: Callable[[float], None]) -> list[float]:
-        said = [[d.hash(), seed] for d, seed in members], self.task.name, len(self.task.train_x), self.made.last, aimco.__version__
+        said = [[d.hash(), seed] for d, seed in members], self.task.name, self.task.digest, self.made.last, aimco.__version__
         key = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:20]
         path = None if self.folder is None else self.folder / f"{key}.json"
         if path is not None and path.exists():
             return json.loads(path.read_text())
         designs, seeds = zip(*members, strict=True)
         results = evaluate_many(designs, self.task, seeds=seeds, on_progress=tell)
-        found = [100 * float(np.mean(r.curves["test_accuracy"][-self.made.last :])) for r in results]
+        found = [self._score(r) for r in results]
         if path is not None:
             write_atomic(path, json.dumps(found))
         return found
@@ -80,6 +86,7 @@ class Question:
         seeds: of every point; the bench's when absent. only: keys of the lines, all when absent. near: keys and values, of lines not
             swept, of a near-ideal device that is not ideal there. out: folder that keeps finished sweeps.
         bench: network and schedule; the task's when absent. response: of the near-ideal device of every rule; the bench's when absent.
+        network: kind of network, or FILE.py:FUNCTION, in place of that of the bench; so are epochs and lr.
     """
 
     rules: tuple[str, ...]
@@ -93,12 +100,18 @@ class Question:
     out: str | None = None
     bench: Bench | None = None
     response: str | None = None
+    network: str | None = None
+    epochs: int | None = None
+    lr: float | None = None
 
     @property
     def judged_on(self) -> Bench:
-        """The bench, with the response that is asked for. Raises InputError for a task without a bench or another response."""
-        made = self.bench or bench(self.task)
-        return made if self.response is None else replace(made, response=self.response)
+        """The bench, with what is asked for in place of its own. Raises InputError for another response."""
+        made = self.bench or bench(task_of(self.task).kind)
+        network = None if self.network is None else {"kind": self.network}
+        asked = {"response": self.response, "network": network, "epochs": self.epochs, "lr": self.lr}
+        asked["last"] = None if self.epochs is None else min(made.last, self.epochs)
+        return replace(made, **{name: value for name, value in asked.items() if value is not None})
 
     def check(self) -> None:
         """Refuse what cannot be asked: raises InputError."""
@@ -107,6 +120,10 @@ class Question:
         for rule in self.rules:
             known_rule(rule)
         _ = self.judged_on
+        if self.epochs is not None and not 1 <= self.epochs <= 100_000:
+            raise InputError(f"epochs must be in 1..100000, got {self.epochs}")
+        if self.lr is not None and not 0 < self.lr <= 1000:
+            raise InputError(f"lr must be above 0 and at most 1000, got {self.lr:g}")
         if self.penalty is not None and not 0 < self.penalty <= 50:
             raise InputError(f"penalty must be in points of accuracy above 0 and at most 50, got {self.penalty:g}; give for example 0.3")
         if self.seeds is not None and not 1 <= self.seeds <= 100:
@@ -141,7 +158,7 @@ def derive(question: Question, on_step: OnStep | None = None) -> Answer:
     runs = Runs(made, task, seeds, folder, meter.share)
     allowed = made.penalty if question.penalty is None else question.penalty
     derived = [_derive(rule, lines, near, runs, allowed, meter) for rule, lines in asked.items()]
-    return Answer(question.task, allowed, seeds, len(task.train_x), made, derived)
+    return Answer(Path(task.name).stem, allowed, seeds, len(task.train_x), made, derived)
 
 
 class _Meter:
@@ -173,7 +190,7 @@ def _derive(rule: str, lines: Sequence[Sweep], moved: Point, runs: Runs, allowed
         share = joint.fraction
         findings = [Finding(f.sweep, f.threshold, f.values, f.accuracy, f.sweep.eased(f.threshold.value, share)) for f in findings]
     spread = float(ideal_accuracy.std(ddof=1)) if runs.seeds > 1 else math.nan
-    seconds = training(near, Network.of_design(near, (runs.task.inputs, 1, 1), runs.task.outputs)).latency_s
+    seconds = training(near, of_design(near, Sample(runs.task.shape, runs.task.outputs))).latency_s
     return Derived(
         rule, float(software.mean()), float(ideal_accuracy.mean()), spread, findings, joint, seconds, _notes(cls, base, runs.made.response)
     )

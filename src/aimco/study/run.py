@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from optuna.trial import FrozenTrial, TrialState
 
 from aimco import tasks
+from aimco.data.data import Data
 from aimco.design import Design
 from aimco.record import InputError
-from aimco.study.pack import Outcome, Pack, failed, packs
+from aimco.study.metrics import COSTS
+from aimco.study.pack import Outcome, Pack, failed, packs, score_sign
 from aimco.study.search import ask
 from aimco.study.space import Study
 from aimco.study.store import Store, alone, opened, point_of
@@ -45,7 +47,7 @@ def run(
     Raises:
         InputError: the storage holds a different study of this name or is in use; the task cannot be loaded.
     """
-    tasks.load(study.task, data_dir=data_dir, seed=study.seeds[0], limit=study.limit)
+    _check_metrics(study, tasks.load(study.task, data_dir=data_dir, seed=study.seeds[0], limit=study.limit))
     size = study.size()
     with alone(storage), opened(study, storage, must_be_there=resume) as store, evaluator(workers, cluster) as evaluate:
         done = sum(record.state.is_finished() for record in store.records())
@@ -59,6 +61,17 @@ def run(
         return [store.trial(record) for record in store.records() if record.state.is_finished()][:size]
 
 
+def _check_metrics(study: Study, data: Data) -> None:
+    """Refuse what the task does not give."""
+    given = [metric.name for metric in data.goal.metrics]
+    for field, names in (("objectives", [o.name for o in study.objectives]), ("constraints", list(study.constraints))):
+        for name in names:
+            if name not in COSTS and name not in given:
+                raise InputError(f"{field} must be metrics of task {data.name}, {', '.join(given)}, or costs, got {name!r}")
+    if study.pruning is not None and study.objectives[0].name != given[0]:
+        raise InputError(f"pruning must be by {given[0]}, the main metric of task {data.name}, got {study.objectives[0].name}")
+
+
 def _generation(study: Study, store: Store, first: int, count: int) -> list[FrozenTrial]:
     """The records of a generation, asked for where they are not there yet."""
     records = store.records()
@@ -70,11 +83,13 @@ def _generation(study: Study, store: Store, first: int, count: int) -> list[Froz
 
 
 def _bars(study: Study, before: list[FrozenTrial]) -> list[float]:
-    """Accuracies after each epoch below which the points of the next generation end."""
+    """Scores after each epoch below which the points of the next generation end."""
     if study.pruning is None:
         return []
+    name = study.objectives[0].name
+    sign = score_sign(name)
     complete, pruned = (
-        [r.user_attrs["outcome"]["curves"]["test_accuracy"] for r in before if r.state == state]
+        [[sign * v for v in r.user_attrs["outcome"]["curves"][f"test_{name}"]] for r in before if r.state == state]
         for state in (TrialState.COMPLETE, TrialState.PRUNED)
     )
     return study.pruning.bars(complete, pruned)
@@ -95,7 +110,8 @@ def _finish(
             if record.number in waiting:
                 yield store.tell(record, _judged(study, failed(str(error)), None))
     groups = [g for g in packs(designs, study.pack) if any(n in waiting for n in g)]
-    jobs = [Pack([designs[n].as_dict() for n in g], list(study.seeds), study.task, study.limit, data_dir, bars) for g in groups]
+    task, name = study.task.text(), study.objectives[0].name
+    jobs = [Pack([designs[n].as_dict() for n in g], list(study.seeds), task, study.limit, data_dir, bars, name) for g in groups]
     for k, outcomes in evaluate(jobs):
         for number, outcome in zip(groups[k], outcomes, strict=True):
             if number in waiting:

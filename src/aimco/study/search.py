@@ -120,7 +120,8 @@ def _remembered(study: Study, record: FrozenTrial) -> FrozenTrial:
     """A finished trial as the sampler sees it: feasible where no constraint is exceeded, and with how far it came where it was pruned."""
     complete = record.state == TrialState.COMPLETE
     excess = record.user_attrs["outcome"]["excess"] if complete and study.constraints else None
-    curve = record.user_attrs["outcome"]["curves"]["test_accuracy"] if record.state == TrialState.PRUNED else []
+    curves = record.user_attrs["outcome"]["curves"]
+    curve = curves[f"test_{study.objectives[0].name}"] if record.state == TrialState.PRUNED else []
     return create_trial(
         state=record.state,
         values=record.values if complete else None,

@@ -13,7 +13,6 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from aimco import tasks
 from aimco.design import Design
 from aimco.errors import did_you_mean
 from aimco.files import contents, paths_from, resolved
@@ -21,8 +20,11 @@ from aimco.record import InputError, Record, at, read_toml
 from aimco.study import fields
 from aimco.study.axis import Axis, applies, flattened
 from aimco.study.checks import check_space, ordered
-from aimco.study.metrics import METRICS
+from aimco.study.metrics import COSTS, METRICS, metric
 from aimco.study.pruning import Pruning
+from aimco.tasks import Task, task_of
+from aimco.tasks.digits import Digits
+from aimco.user_code import is_own
 
 _GRID = 100_000
 Point = dict[str, Any]
@@ -35,17 +37,10 @@ class Objective(Record):
     name: str
     direction: Literal["max", "min"] | None = None
 
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in METRICS:
-            raise ValueError(f"must be a metric{did_you_mean(name, list(METRICS))}, got {name!r}; the metrics are {', '.join(METRICS)}")
-        return name
-
     @property
     def best(self) -> Literal["max", "min"]:
         """The direction, natural when not said."""
-        return self.direction or METRICS[self.name].direction
+        return self.direction or metric(self.name).direction
 
 
 class Bound(Record):
@@ -89,8 +84,8 @@ class Study(Record):
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     base: Design
-    task: str = "digits"
-    limit: int | None = Field(default=None, ge=1, le=tasks.LIMIT)
+    task: Task = Digits()
+    limit: int | None = Field(default=None, ge=1)
     seeds: tuple[int, ...] = Field(default=(0,), strict=False, min_length=1, max_length=1000)
     space: dict[str, Axis]
     objectives: tuple[Objective, ...] = Field(default=(Objective(name="accuracy"),), strict=False, min_length=1, max_length=8)
@@ -112,6 +107,14 @@ class Study(Record):
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
 
+    @field_validator("task", mode="before")
+    @classmethod
+    def _task(cls, task: Any) -> Any:
+        try:
+            return task_of(task)
+        except InputError as error:
+            raise at("", str(error).removeprefix("task ")) from None
+
     @field_validator("base", mode="before")
     @classmethod
     def _design(cls, base: Any) -> Any:
@@ -132,15 +135,14 @@ class Study(Record):
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        known = tasks.names()
-        if self.task not in known:
-            raise at("task", f"must be a task{did_you_mean(self.task, known)}, got {self.task!r}; the tasks are {', '.join(known)}")
         for field, values in (("seeds", self.seeds), ("objectives", [o.name for o in self.objectives])):
             if len(set(values)) < len(values):
                 raise at(field, f"must differ from each other, got {list(values)}")
-        for name in self.constraints:
-            if name not in METRICS:
-                raise at(f"constraints.{name}", f"is not a metric{did_you_mean(name, list(METRICS))}; the metrics are {', '.join(METRICS)}")
+        asked = {f"objectives.{k}.name": o.name for k, o in enumerate(self.objectives)} | {f"constraints.{n}": n for n in self.constraints}
+        for field, name in asked.items():
+            if name not in METRICS and not is_own(type(self.task)):
+                close = did_you_mean(name, list(METRICS))
+                raise at(field, f"must be a metric{close}, got {name!r}; the metrics are {', '.join(METRICS)}")
         if self.pruning is not None:
             self._check_pruning()
         if not self.space:
@@ -152,11 +154,10 @@ class Study(Record):
 
     def _check_pruning(self) -> None:
         asked = [f"{o.name} ({o.best})" for o in self.objectives]
-        if asked != ["accuracy (max)"]:
-            raise at(
-                "pruning",
-                f"must be left out where accuracy is not the one objective, got {', '.join(asked)}; there is no order to prune by",
-            )
+        first = self.objectives[0]
+        if len(asked) > 1 or first.name in COSTS or first.best != metric(first.name).direction:
+            only = f"where a metric of the task is not the one objective, got {', '.join(asked)}"
+            raise at("pruning", f"must be left out {only}; there is no order to prune by")
         if self.constraints:
             raise at(
                 "pruning", f"must be left out beside constraints, got {', '.join(self.constraints)}; what is pruned has no costs to judge"

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from aimco.study.axis import label
 from aimco.study.front import front, hypervolume, knee
-from aimco.study.metrics import METRICS
+from aimco.study.metrics import metric
 from aimco.study.sensitivity import sensitivity
 from aimco.study.space import Study
 from aimco.study.trial import Trial
@@ -24,10 +24,10 @@ KNEE = "the point farthest from the line between the ends of the front, objectiv
 
 def shown(name: str, value: float) -> str:
     """A metric's value with its unit."""
-    unit = METRICS[name].unit
-    if name == "accuracy":
+    known = metric(name)
+    if known.percent:
         return f"{100 * value:.2f} %"
-    return text(value, unit) if unit else f"{value:.4g}"
+    return text(value, known.unit) if known.unit else f"{value:.4g}"
 
 
 def told(study: Study, trials: Sequence[Trial], done: int, size: int) -> str:
@@ -60,7 +60,8 @@ def options(study: Study, data_dir: str | None) -> list[str]:
 
 def commands(study: Study, trial: Trial, out: str, data_dir: str | None) -> list[str]:
     """What runs a point again, one command for each seed."""
-    words = ["aimco", "run", str(Path(out) / "designs" / f"trial-{trial.number}.toml"), "--task", study.task, *options(study, data_dir)]
+    design = str(Path(out) / "designs" / f"trial-{trial.number}.toml")
+    words = ["aimco", "run", design, "--task", study.task.text(), *options(study, data_dir)]
     return [shlex.join([*words, "--seed", str(seed)]) for seed in trial.seeds]
 
 
@@ -104,7 +105,7 @@ def document(study: Study, trials: Sequence[Trial], storage: str, out: str, data
         "study": study.name,
         "storage": storage,
         "sampler": study.sampler,
-        "objectives": [{"name": o.name, "direction": o.best, "unit": METRICS[o.name].unit} for o in study.objectives],
+        "objectives": [{"name": o.name, "direction": o.best, "unit": metric(o.name).unit} for o in study.objectives],
         "trials": dict(Counter(t.state for t in trials)),
         "pruned": [{"trial": t.number, "epochs": t.epochs, "values": t.values, "point": t.point} for t in trials if t.state == "pruned"],
         "front": points,

@@ -1,0 +1,180 @@
+"""Files and folders of arrays that users bring: .npz, .npy, .csv, .pt, and folders of images by class."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from aimco.errors import did_you_mean
+from aimco.record import InputError
+
+_X = ("x", "X", "inputs", "data", "images", "features")
+_Y = ("y", "Y", "labels", "targets", "target", "label")
+_PARTS = ("", "train", "test", "val")
+_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+Arrays = tuple[tuple[Any, Any], tuple[Any, Any] | None]  # training and test (x, y)
+
+
+def read(path: Path, x: str | None = None, y: str | None = None) -> Arrays:
+    """Training samples of a file or folder, and test samples where it has some.
+
+    Args:
+        path: .npz or .pt with named arrays, .npy of inputs, .csv whose last column is the target, or a folder of images with one folder
+            for each class, in folders train and test or not.
+        x: Name of the inputs in it; by the usual names when absent.
+        y: Name of the targets, of a column of .csv, or of the file of targets beside a .npy.
+
+    Raises:
+        InputError: A file that is missing, is of another format, or has no such arrays.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file or folder; check the path")
+    if path.is_dir():
+        return _folder(path)
+    try:
+        return _READERS[path.suffix.lower()](path, x, y)
+    except KeyError:
+        raise InputError(f"{path}: must be a folder of images or a file of {', '.join(_READERS)}, got {path.suffix or 'none'}") from None
+
+
+def _npz(path: Path, x: str | None, y: str | None) -> Arrays:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return _named({n: file[n] for n in file.files}, path, x, y)
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        raise InputError(f"{path}: must be an .npz file of plain arrays, got {_line(error)}") from None
+
+
+def _npy(path: Path, x: str | None, y: str | None) -> Arrays:
+    if y is None:
+        raise InputError(f"{path}: holds one array; name the file of its targets with y = 'FILE.npy', or use an .npz of both")
+    other = path.parent / y
+    try:
+        return (np.load(path, allow_pickle=False), np.load(other, allow_pickle=False)), None
+    except FileNotFoundError:
+        raise InputError(f"{other}: there is no such file; y names the file of targets beside {path.name}") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{path}: must be an .npy file of a plain array, as must {y}, got {_line(error)}") from None
+
+
+def _pt(path: Path, x: str | None, y: str | None) -> Arrays:
+    try:
+        loaded = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:
+        raise InputError(f"{path}: must be a file of tensors that torch saved, got {_line(error)}") from None
+    if isinstance(loaded, dict):
+        return _named(loaded, path, x, y)
+    if isinstance(loaded, list | tuple) and len(loaded) in (2, 4):
+        pairs = [(loaded[k], loaded[k + 1]) for k in range(0, len(loaded), 2)]
+        return pairs[0], pairs[1] if len(pairs) == 2 else None
+    raise InputError(f"{path}: must hold tensors by name, or (x, y), or (x, y, x_test, y_test), got {type(loaded).__name__}")
+
+
+def _csv(path: Path, x: str | None, y: str | None) -> Arrays:
+    import csv
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        dialect = csv.Sniffer().sniff(text[:10_000], ",;\t ") if text else csv.excel
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: must be text of columns apart by comma, semicolon or tab, got {_line(error)}") from None
+    rows = [row for row in csv.reader(text.splitlines(), dialect) if row]
+    if not rows or len(rows[0]) < 2:
+        raise InputError(f"{path}: must have at least two columns, inputs and a target, got {len(rows[0]) if rows else 0}")
+    head = None if all(_number(c) for c in rows[0][:-1]) else [c.strip() for c in rows.pop(0)]
+    column = _column(path, head, y)
+    odd = next((k for k, row in enumerate(rows) if len(row) != len(rows[0])), None)
+    if not rows or odd is not None:
+        raise InputError(f"{path}: row {1 if odd is None else odd + 1 + (head is not None)} must have as many columns as the others")
+    targets = [row.pop(column).strip() for row in rows]
+    for k, row in enumerate(rows):
+        bad = next((c for c in row if not _number(c)), None)
+        if bad is not None:
+            raise InputError(f"{path}: row {k + 1 + (head is not None)} must hold numbers beside the target, got {bad!r}")
+    whole = all(t.lstrip("+-").isdigit() for t in targets)
+    values: Any = np.array(targets) if not all(map(_number, targets)) else np.array(targets, float)
+    return (np.array(rows, float), values.astype(np.int64) if whole else values), None
+
+
+def _column(path: Path, head: list[str] | None, y: str | None) -> int:
+    """Place of the target."""
+    names = head or []
+    if y is not None and y not in names:
+        there = f"; the columns are {', '.join(names)}" if names else "; the file has no names of columns"
+        raise InputError(f"{path}: has no column {y!r}{did_you_mean(y, names)}{there}")
+    named = [y] if y is not None else [n for n in names if n in _Y]
+    return names.index(named[0]) if named else -1
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _named(arrays: dict[str, Any], path: Path, x: str | None, y: str | None) -> Arrays:
+    """Training and test samples among arrays by name."""
+    found = {}
+    for letter, asked, usual in (("x", x, _X), ("y", y, _Y)):
+        for part in ("train", "test"):
+            found[letter, part] = _pick(arrays, asked, usual, part)
+        if found[letter, "train"] is None:
+            names, wanted = ", ".join(arrays) or "none", asked or f"{usual[0]} or {usual[0]}_train"
+            raise InputError(f"{path}: has no array {wanted}{did_you_mean(str(asked or letter), list(arrays))}; its arrays are {names}")
+    train = found["x", "train"], found["y", "train"]
+    tested = found["x", "test"], found["y", "test"]
+    if (tested[0] is None) != (tested[1] is None):
+        raise InputError(f"{path}: must have both inputs and targets of test samples, or neither, got only one of them")
+    return train, None if tested[0] is None else tested
+
+
+def _pick(arrays: dict[str, Any], asked: str | None, usual: tuple[str, ...], part: str) -> Any:
+    """The array of a name, alone or with train or test before or after it."""
+    for name in (asked,) if asked else usual:
+        forms = (f"{name}_{part}", f"{part}_{name}", *((name,) if part == "train" else ()))
+        for form in forms:
+            if form in arrays:
+                return arrays[form]
+    return None
+
+
+def _folder(path: Path) -> Arrays:
+    """Images in a folder for each class; of training and test where there are folders of these names."""
+    train, test = path / "train", path / "test"
+    if train.is_dir():
+        return _classes(train), _classes(test) if test.is_dir() else None
+    return _classes(path), None
+
+
+def _classes(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    from PIL import Image, UnidentifiedImageError
+
+    images, labels = [], []
+    for folder in sorted(p for p in path.iterdir() if p.is_dir()):
+        for file in sorted(p for p in folder.iterdir() if p.suffix.lower() in _IMAGES):
+            try:
+                with Image.open(file) as opened:
+                    pixels = np.asarray(opened.convert("L" if opened.mode in ("1", "L", "I", "I;16", "P") else "RGB"), np.uint8)
+            except (UnidentifiedImageError, OSError) as error:
+                raise InputError(f"{file}: must be an image, got {_line(error)}") from None
+            images.append(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
+            labels.append(folder.name)
+            if images[-1].shape != images[0].shape:
+                sizes = [" x ".join(map(str, i.shape)) for i in (images[0], images[-1])]
+                raise InputError(f"{file}: must be of the size of the first image, {sizes[0]}, got {sizes[1]}; resize or crop them")
+    if not images:
+        raise InputError(f"{path}: must hold a folder of images ({', '.join(_IMAGES[:3])}, ...) for each class, got none")
+    return np.stack(images), np.array(labels)
+
+
+def _line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+_READERS = {".npz": _npz, ".npy": _npy, ".csv": _csv, ".tsv": _csv, ".txt": _csv, ".pt": _pt, ".pth": _pt}

@@ -1,0 +1,256 @@
+"""Ordinary torch models on arrays: their layers replaced by analog ones of the same weights, and the shapes of their matrices."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import fnmatch
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from aimco.nn.analog import AnalogLayer
+from aimco.nn.attention import MultiheadAttention
+from aimco.nn.conv import Conv1d, Conv2d, Conv3d
+from aimco.nn.linear import Linear
+from aimco.nn.recurrent import GRU, LSTM, RNN
+from aimco.record import InputError
+from aimco.shapes import Shape
+
+KINDS = "Linear, Conv1d to Conv3d, RNN, LSTM, GRU, MultiheadAttention"
+_TRACED = 2  # samples that shapes are found with
+_GATES = {nn.RNN: 1, nn.LSTM: 4, nn.GRU: 3}
+
+
+def _linear(m: nn.Linear, **made: Any) -> nn.Module:
+    return Linear(m.in_features, m.out_features, m.bias is not None, **made)
+
+
+def _conv(m: Any, **made: Any) -> nn.Module:
+    kind = {nn.Conv1d: Conv1d, nn.Conv2d: Conv2d, nn.Conv3d: Conv3d}[type(m)]
+    sizes = (m.in_channels, m.out_channels, m.kernel_size, m.stride, m.padding, m.dilation, m.groups)
+    return kind(*sizes, m.bias is not None, m.padding_mode, **made)
+
+
+def _recurrent(m: Any, **made: Any) -> nn.Module:
+    options = {n: getattr(m, n) for n in ("num_layers", "bias", "batch_first", "dropout", "bidirectional", "proj_size")}
+    if isinstance(m, nn.RNN):
+        return RNN(m.input_size, m.hidden_size, nonlinearity=m.nonlinearity, **options, **made)
+    return (LSTM if isinstance(m, nn.LSTM) else GRU)(m.input_size, m.hidden_size, **options, **made)
+
+
+def _attention(m: nn.MultiheadAttention, **made: Any) -> nn.Module:
+    return MultiheadAttention(
+        m.embed_dim,
+        m.num_heads,
+        m.dropout,
+        m.in_proj_bias is not None,
+        m.bias_k is not None,
+        m.add_zero_attn,
+        m.kdim,
+        m.vdim,
+        m.batch_first,
+        **made,
+    )
+
+
+_MAKE: dict[type[nn.Module], Callable[..., nn.Module]] = {
+    nn.Linear: _linear,
+    nn.Conv1d: _conv,
+    nn.Conv2d: _conv,
+    nn.Conv3d: _conv,
+    nn.RNN: _recurrent,
+    nn.LSTM: _recurrent,
+    nn.GRU: _recurrent,
+    nn.MultiheadAttention: _attention,
+}
+
+
+def on_arrays(model: nn.Module, analog: Sequence[str] = ("*",)) -> dict[str, nn.Module]:
+    """The layers of a model that can be put on arrays and that a pattern names, by their names.
+
+    Args:
+        model: An ordinary torch model.
+        analog: Patterns of names, with * for any part.
+
+    Raises:
+        InputError: A pattern that names no such layer, or no layer at all.
+    """
+    able = {name: m for name, m in _layers(model)}
+    if not able:
+        raise InputError(f"the network has no layer that can be put on arrays; these are {KINDS}")
+    for pattern in analog:
+        if not fnmatch.filter(able, pattern):
+            raise InputError(f"network.analog must name layers of the network, {', '.join(able)}, got {pattern!r}")
+    return {name: m for name, m in able.items() if any(fnmatch.fnmatchcase(name, pattern) for pattern in analog)}
+
+
+def _layers(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Layers by name; of attention the whole, not its parts."""
+    if type(model) in _MAKE:
+        yield prefix or "layer", model
+        return
+    for name, child in model.named_children():
+        yield from _layers(child, f"{prefix}.{name}".lstrip("."))
+
+
+def convert(
+    model: nn.Module,
+    design: Any,
+    *,
+    analog: Sequence[str] = ("*",),
+    designs: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> nn.Module:
+    """A copy of a torch model whose layers are on arrays, which hold its weights as they are.
+
+    Args:
+        model: An ordinary torch model; it stays as it is.
+        design: Of the layers.
+        analog: Patterns of the names of the layers that are put on arrays; all that can be when absent.
+        designs: Pattern -> design of the layers that it names, in place of `design`; the last that fits counts.
+        seed: Of devices and noise.
+
+    Raises:
+        InputError: No such layer; weights that two layers share.
+
+    Example:
+        >>> import torch, aimco as ai
+        >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+        >>> type(ai.convert(net, ai.Design(device="ideal"))[0]).__module__
+        'aimco.nn.linear'
+    """
+    chosen = on_arrays(model, analog)
+    _check_shared(model, chosen)
+    replaced: dict[int, nn.Module] = {}
+    for name, layer in chosen.items():
+        own = design
+        for pattern, other in (designs or {}).items():
+            own = other if fnmatch.fnmatchcase(name, pattern) else own
+        made = _MAKE[type(layer)](layer, design=own, name=name, seed=seed)
+        made.load_state_dict({n: t.detach().clone() for n, t in layer.state_dict().items()}, strict=False)
+        _freeze(layer, made)
+        replaced[id(layer)] = made.train(layer.training)
+    if id(model) in replaced:
+        return replaced[id(model)]
+    return copy.deepcopy(model, dict(replaced))
+
+
+def _freeze(layer: nn.Module, made: nn.Module) -> None:
+    """Layers that do not learn go on not to."""
+    if not any(p.requires_grad for p in layer.parameters()):
+        made.requires_grad_(False)
+
+
+def _check_shared(model: nn.Module, chosen: Mapping[str, nn.Module]) -> None:
+    """Refuse weights on arrays that another layer has too: they would part."""
+    owners: dict[int, str] = {id(p): name for name, m in chosen.items() for p in m.parameters()}
+    inside = {id(m) for layer in chosen.values() for m in layer.modules()}
+    for name, module in model.named_modules():
+        if id(module) in inside:
+            continue
+        for p in module.parameters(recurse=False):
+            if id(p) in owners:
+                own = owners[id(p)]
+                raise InputError(f"layers {own} and {name or 'model'} share a weight, which no array can; leave {own} out of analog")
+    seen: dict[int, str] = {}
+    for name, layer in chosen.items():
+        for p in layer.parameters():
+            if seen.setdefault(id(p), name) != name and chosen[seen[id(p)]] is not layer:
+                raise InputError(f"layers {seen[id(p)]} and {name} share a weight, which no array can; leave one out of network.analog")
+
+
+def shapes_of(model: nn.Module, sample: Sequence[int], analog: Sequence[str] = ("*",)) -> list[Shape]:
+    """The matrices of the layers that are put on arrays, in the order in which a sample reaches them.
+
+    Args:
+        model: An ordinary torch model.
+        sample: Shape of one sample.
+        analog: See `convert`.
+    """
+    model = copy.deepcopy(model).train()  # in training no layer takes a short cut around its parts
+    chosen, calls = on_arrays(model, analog), []
+    handles = [m.register_forward_hook(lambda m, x, y, n=n: calls.extend(_SHAPES[type(m)](n, m, x, y))) for n, m in chosen.items()]
+    try:
+        with torch.enable_grad(), _kept_generator():
+            model(torch.zeros(_TRACED, *sample))
+    finally:
+        for handle in handles:
+            handle.remove()
+    found: dict[str, Shape] = {}
+    for shape in calls:
+        before = found.get(shape.name)
+        if before is not None:
+            shape = replace(shape, vectors=shape.vectors + before.vectors, passes_back=shape.passes_back or before.passes_back)
+        found[shape.name] = shape
+    return list(found.values())
+
+
+@contextlib.contextmanager
+def _kept_generator() -> Iterator[None]:
+    """Leave torch's generator where it was."""
+    state = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+
+
+def _back(x: Any) -> bool:
+    """Whether the error at an input of a layer is asked for."""
+    return any(t.requires_grad for t in x if isinstance(t, torch.Tensor))
+
+
+def _of_linear(name: str, m: Any, x: Any, y: Any) -> Iterator[Shape]:
+    yield Shape(name, m.in_features, m.out_features, math.prod(y.shape[1:-1]), 1, _back(x), m.bias is not None)
+
+
+def _of_conv(name: str, m: Any, x: Any, y: Any) -> Iterator[Shape]:
+    rows = m.in_channels // m.groups * math.prod(m.kernel_size)
+    yield Shape(name, rows, m.out_channels // m.groups, math.prod(y.shape[2:]), m.groups, _back(x), m.bias is not None)
+
+
+def _of_recurrent(name: str, m: Any, x: Any, y: Any) -> Iterator[Shape]:
+    steps = x[0].shape[1 if m.batch_first else 0] if x[0].ndim == 3 else x[0].shape[0]
+    sides, outputs = 2 if m.bidirectional else 1, _GATES[type(m)] * m.hidden_size
+    for layer in range(m.num_layers):
+        inputs = m.input_size if layer == 0 else m.hidden_size * sides
+        for end in [f"l{layer}", f"l{layer}_reverse"][:sides]:
+            if isinstance(m, nn.GRU):
+                yield Shape(f"{name}.ih_{end}", inputs, outputs, steps, 1, layer > 0 or _back(x), m.bias)
+                yield Shape(f"{name}.hh_{end}", m.hidden_size, outputs, steps, 1, True, m.bias)
+            else:
+                yield Shape(f"{name}.{end}", inputs + m.hidden_size, outputs, steps, 1, True, m.bias)
+
+
+def _of_attention(name: str, m: Any, x: Any, y: Any) -> Iterator[Shape]:
+    axis = 1 if m.batch_first else 0
+    lengths = [t.shape[axis] if t.ndim == 3 else t.shape[0] for t in x[:3]]
+    bias = m.in_proj_bias is not None
+    for what, inputs, length in zip("qkv", (m.embed_dim, m.kdim, m.vdim), lengths, strict=True):
+        yield Shape(f"{name}.{what}_proj", inputs, m.embed_dim, length, 1, _back(x), bias)
+    yield Shape(f"{name}.out_proj", m.embed_dim, m.embed_dim, lengths[0], 1, True, bias)
+
+
+_SHAPES: dict[type[nn.Module], Callable[..., Iterator[Shape]]] = {
+    nn.Linear: _of_linear,
+    nn.Conv1d: _of_conv,
+    nn.Conv2d: _of_conv,
+    nn.Conv3d: _of_conv,
+    nn.RNN: _of_recurrent,
+    nn.LSTM: _of_recurrent,
+    nn.GRU: _of_recurrent,
+    nn.MultiheadAttention: _of_attention,
+}
+
+
+def set_vectors(model: nn.Module, shapes: Sequence[Shape]) -> None:
+    """Tell the analog layers of a converted model how many vectors a sample gives them."""
+    known = {s.name: s.vectors for s in shapes}
+    for name, m in model.named_modules():
+        if isinstance(m, AnalogLayer) and name in known:
+            m.vectors = known[name]

@@ -1,0 +1,49 @@
+"""The matrices of a network by their shapes: what it takes to price it without a run."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The matrix of one layer.
+
+    Args:
+        name: Of the layer.
+        rows: Inputs, without a row for a bias.
+        columns: Outputs.
+        vectors: That one sample puts on the rows.
+        groups: Such matrices beside each other, each with inputs of its own.
+        passes_back: Whether errors go back through it, so that it is read transposed; the first layer needs none.
+        bias: Whether its outputs have an offset.
+    """
+
+    name: str
+    rows: int
+    columns: int
+    vectors: int
+    groups: int = 1
+    passes_back: bool = True
+    bias: bool = True
+
+
+def chain(sample: Sequence[int], outputs: Sequence[int], *, first: int = 0) -> list[Shape]:
+    """Fully connected layers on samples of a shape, after so many other layers.
+
+    Example:
+        >>> [(s.rows, s.columns) for s in chain((1, 8, 8), (32, 10))]
+        [(64, 32), (32, 10)]
+    """
+    sizes = [math.prod(sample), *outputs]
+    names = [f"layer {first + k + 1}" for k in range(len(outputs))]
+    return [Shape(n, *pair, 1, passes_back=first + k > 0) for k, (n, pair) in enumerate(zip(names, itertools.pairwise(sizes), strict=True))]
+
+
+def convolved(size: Sequence[int], kernel: int, *, stride: int = 1, padding: int = 0, pool: int = 1) -> tuple[list[int], list[int]]:
+    """Height and width after a square convolution, and after pooling squares; below 1 where no pixel is left."""
+    out = [(n + 2 * padding - kernel) // stride + 1 for n in size]
+    return out, [n // pool for n in out]

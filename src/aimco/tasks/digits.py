@@ -1,0 +1,40 @@
+"""Handwritten digits of 8 x 8 pixels, which come with scikit-learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from aimco import rng
+from aimco.data.data import Data, first
+from aimco.data.goals import Classification
+from aimco.tasks import Sample, Task
+
+_TRAIN, _ALL = 1437, 1797
+
+
+class Digits(Task):
+    """8 x 8 images of ten digits, 1437 + 360 samples, pixels in 0..1.
+
+    Source: Alpaydin and Kaynak 1998 (UCI, test part).
+    """
+
+    def data(self, data_dir=None, seed=0, limit=None):
+        from sklearn.datasets import load_digits
+
+        x, y = load_digits(return_X_y=True)
+        order = rng.permutation(0, "digits split", 0, _ALL)
+        train, test = order[: first(limit, _TRAIN, "digits")], order[_TRAIN:]
+        return images("digits", (x[train], y[train]), (x[test], y[test]), white=16, shape=(1, 8, 8))
+
+    def sample(self, data_dir=None):
+        return Sample((1, 8, 8), 10)
+
+
+def images(name: str, train: tuple[Any, Any], test: tuple[Any, Any], *, white: int, shape: tuple[int, ...]) -> Data:
+    """Labelled images of ten classes, `white` being the value of a white pixel."""
+    x = [torch.from_numpy(x.reshape(len(x), -1).astype(np.float32) / np.float32(white)) for x, _ in (train, test)]
+    y = [torch.from_numpy(y.astype(np.int64)) for _, y in (train, test)]
+    return Data(name, Classification(10), x[0], y[0], x[1], y[1], shape)
