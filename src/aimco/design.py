@@ -80,11 +80,6 @@ class Design(Record):
         except InputError as error:
             raise at("", str(error).removeprefix("device ")) from None
 
-    @field_validator("network", mode="before")
-    @classmethod
-    def _function(cls, network: Any) -> Any:
-        return of_plain(network)
-
     @field_validator("technology")
     @classmethod
     def _not_empty(cls, technology: str) -> str:
@@ -153,3 +148,8 @@ class Design(Record):
         if not isinstance(part, Mapping | Record):
             raise at("", f"must be a table, got {part!r}")
         return part
+
+    @field_validator("network", mode="before")
+    @classmethod
+    def _function(cls, network: Any) -> Any:
+        return of_plain(network)

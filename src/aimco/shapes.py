@@ -18,7 +18,8 @@ class Shape:
         columns: Outputs.
         vectors: That one sample puts on the rows.
         groups: Such matrices beside each other, each with inputs of its own.
-        passes_back: Whether errors go back through it, so that it is read transposed; the first layer needs none.
+        back: Vectors of errors that one sample of training sends back through it, each a transposed read; none in the first layer, all
+            vectors when absent.
         bias: Whether its outputs have an offset.
     """
 
@@ -27,7 +28,7 @@ class Shape:
     columns: int
     vectors: int
     groups: int = 1
-    passes_back: bool = True
+    back: int | None = None
     bias: bool = True
 
 
@@ -40,7 +41,9 @@ def chain(sample: Sequence[int], outputs: Sequence[int], *, first: int = 0) -> l
     """
     sizes = [math.prod(sample), *outputs]
     names = [f"layer {first + k + 1}" for k in range(len(outputs))]
-    return [Shape(n, *pair, 1, passes_back=first + k > 0) for k, (n, pair) in enumerate(zip(names, itertools.pairwise(sizes), strict=True))]
+    return [
+        Shape(n, *pair, 1, back=None if first + k else 0) for k, (n, pair) in enumerate(zip(names, itertools.pairwise(sizes), strict=True))
+    ]
 
 
 def convolved(size: Sequence[int], kernel: int, *, stride: int = 1, padding: int = 0, pool: int = 1) -> tuple[list[int], list[int]]:

@@ -108,13 +108,13 @@ class Architecture(Listed):
         for k, layer in enumerate(self.layers):
             name = f"layer {k + 1}"
             if layer.kernel is None:
-                found.append(Shape(name, channels * height * width, layer.outputs, 1, passes_back=k > 0))
+                found.append(Shape(name, channels * height * width, layer.outputs, 1, back=None if k else 0))
                 channels, height, width = layer.outputs, 1, 1
                 continue
             after, pooled = convolved((height, width), layer.kernel, stride=layer.stride, padding=layer.padding, pool=layer.pool)
             if min(*after, *pooled) < 1:
                 raise PathError(f"layers.{k}", f"must leave pixels of {height} x {width}, got kernel {layer.kernel} and pool {layer.pool}")
-            found.append(Shape(name, channels * layer.kernel**2, layer.outputs, after[0] * after[1], passes_back=k > 0))
+            found.append(Shape(name, channels * layer.kernel**2, layer.outputs, after[0] * after[1], back=None if k else 0))
             channels, (height, width) = layer.outputs, pooled
         return found
 
@@ -177,7 +177,7 @@ def _trained(design: Design, s: Shape, name: str, work: Work, busy: Activity) ->
     done = _updated(design, s, work, busy)
     if name in design.rule.shares():
         done += _forward(design, s, busy.reads)
-        done += _back(design, s, busy.transposed_reads) if s.passes_back else Counts()
+        done += _back(design, s, busy.transposed_reads)
     return done
 
 
@@ -213,7 +213,7 @@ def _forward(design: Design, s: Shape, again: float = 1) -> Counts:
 
 def _back(design: Design, s: Shape, again: float = 1) -> Counts:
     """Transposed reads of one sample, each so many times."""
-    cut, v = Cut.of(design, s.rows, s.columns), s.vectors
+    cut, v = Cut.of(design, s.rows, s.columns), s.vectors if s.back is None else s.back
     read = _read(design, s, v * again, s.columns * cut.down, s.rows * cut.across)
     return read + Counts(mvm_t=v * again * cut.arrays, digital_ops=v * s.rows * (cut.across - 1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -75,14 +76,12 @@ def _pt(path: Path, x: str | None, y: str | None) -> Arrays:
 
 
 def _csv(path: Path, x: str | None, y: str | None) -> Arrays:
-    import csv
-
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        dialect = csv.Sniffer().sniff(text[:10_000], ",;\t ") if text else csv.excel
-    except (UnicodeDecodeError, csv.Error) as error:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: must be text of columns apart by comma, semicolon or tab, got {_line(error)}") from None
-    rows = [row for row in csv.reader(text.splitlines(), dialect) if row]
+    apart = max(",;\t ", key=(lines or [""])[0].count)
+    rows = [row for row in csv.reader(lines, delimiter=apart, skipinitialspace=True) if row]
     if not rows or len(rows[0]) < 2:
         raise InputError(f"{path}: must have at least two columns, inputs and a target, got {len(rows[0]) if rows else 0}")
     head = None if all(_number(c) for c in rows[0][:-1]) else [c.strip() for c in rows.pop(0)]

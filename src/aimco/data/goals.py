@@ -120,8 +120,9 @@ class Goal(ABC):
         return self.metrics[0]
 
     def score(self, metrics: Mapping[str, float], data: Data) -> float:
-        """Per cent of a perfect result, larger being better: what penalties in points are counted in."""
-        return 100 * metrics[self.main.name]
+        """Per cent of a perfect result: 100 times a metric of which more is better, 100 (1 - m / m of chance) of others."""
+        value = metrics[self.main.name]
+        return 100 * value if self.main.direction == "max" else 100 * (1 - value / self.chance(data)[0][self.main.name])
 
     def check_outputs(self, out: torch.Tensor, y: torch.Tensor) -> None:
         """Refuse outputs (E, B, ..., outputs) of a shape that does not fit targets (E, B, ...)."""
@@ -158,6 +159,8 @@ class Classification(Goal):
         return -torch.log_softmax(out, -1).gather(-1, y[..., None]).flatten(1).mean(1)
 
     def error(self, out, y):
+        if type(self).loss is not Classification.loss:  # of a user's own goal
+            return super().error(out, y)
         log = torch.log_softmax(out, -1)
         picked = y[..., None]
         loss = log.gather(-1, picked).mean(tuple(range(1, out.ndim))).neg_()
@@ -194,6 +197,8 @@ class Regression(Goal):
         return (y - out).square().flatten(1).mean(1) / 2
 
     def error(self, out, y):
+        if type(self).loss is not Regression.loss:  # of a user's own goal
+            return super().error(out, y)
         error = y - out
         loss = error.square().sum(-1).flatten(1).mean(1) / (2 * out.shape[-1])
         return loss, error.div_(math.prod(out.shape[1:]))
@@ -206,11 +211,12 @@ class Regression(Goal):
         return {"rmse": mean.sqrt(), "r2": 1 - mean / _variance(data.test_y)}
 
     def chance(self, data):
-        square = float(data.test_y.double().square().mean())
-        return {"rmse": math.sqrt(square), "r2": 1 - square / _variance(data.test_y)}, float(data.train_y.square().mean()) / 2
+        test, train = (torch.zeros_like(y)[None] for y in (data.test_y, data.train_y))
+        metrics = self.metrics_of(self.totals(test, data.test_y), data)
+        return {name: float(value) for name, value in metrics.items()}, float(self.loss(train, data.train_y[None]))
 
     def score(self, metrics, data):
-        return 100 * metrics["r2"]
+        return 100 * metrics["r2"] if "r2" in metrics else super().score(metrics, data)
 
     def _shape(self, y):
         return tuple(y.shape)
@@ -244,6 +250,3 @@ class TargetMatrix(Regression):
 
     def chance(self, data):
         return {"weight_error": float(self.target.std())}, float(data.train_y.square().mean()) / 2
-
-    def score(self, metrics, data):
-        return 100 * (1 - metrics["weight_error"] / float(self.target.std()))

@@ -47,9 +47,12 @@ def data_of(
         >>> data_of((x, np.arange(20) % 2)).goal
         Classification(classes=2, labels=('0', '1'))
     """
-    if test is None and isinstance(train, tuple | list) and len(train) == 2 and all(isinstance(p, tuple | list) for p in train):
+    if test is None and isinstance(train, tuple | list) and len(train) == 2 and all(isinstance(p, tuple) and len(p) == 2 for p in train):
         train, test = train
+    notes: list[str] = []
     x, y = _pair(train, name)
+    x = _inputs(x, name, notes)
+    _check_finite(y, name)
     if test is None:
         order = rng.permutation(0, "own split", 0, len(x))
         kept = max(1, min(len(x) - 1, round(len(x) * (1 - test_fraction))))
@@ -57,12 +60,13 @@ def data_of(
             raise InputError(f"{name}: x must hold at least 2 samples, one of them to test with, got {len(x)}")
         parts = [(x[order[:kept]], y[order[:kept]]), (x[order[kept:]], y[order[kept:]])]
     else:
-        parts = [(x, y), _pair(test, f"{name}: test")]
+        test_x, test_y = _pair(test, f"{name}: test")
+        _check_finite(test_y, f"{name}: test")
+        parts = [(x, y), (_inputs(test_x, f"{name}: test", notes), test_y)]
     shape = parts[0][0].shape[1:] or (1,)
     if parts[1][0].shape[1:] != parts[0][0].shape[1:]:
         raise InputError(f"{name}: test samples must have the shape of training samples, {shape}, got {parts[1][0].shape[1:]}")
-    notes: list[str] = []
-    inputs = [_inputs(a, name, notes) for a, _ in parts]
+    inputs = [torch.from_numpy(np.ascontiguousarray(a.reshape(len(a), -1))) for a, _ in parts]
     asked, targets = _targets([b for _, b in parts], goal, name, shape)
     n = first(limit, len(inputs[0]), name)
     found = Data(name, asked, inputs[0][:n], targets[0][:n], inputs[1], targets[1], tuple(shape), tuple(dict.fromkeys(notes)))
@@ -152,8 +156,16 @@ def _array(part: Any, what: str) -> np.ndarray:
     return array
 
 
-def _inputs(x: np.ndarray, name: str, notes: list[str]) -> torch.Tensor:
-    """Samples as vectors of float32."""
+def _check_finite(y: np.ndarray, name: str) -> None:
+    """Refuse targets that are NaN or infinite."""
+    if y.dtype.kind == "f":
+        flat = torch.from_numpy(np.ascontiguousarray(y, np.float64).reshape(len(y), -1))
+        if not bool(torch.isfinite(flat).all()):
+            raise InputError(f"{name}: y must be finite, got {_bad(flat)}")
+
+
+def _inputs(x: np.ndarray, name: str, notes: list[str]) -> np.ndarray:
+    """Samples in float32."""
     if x.dtype.kind in "US":
         raise InputError(f"{name}: x must be numbers, got text, for example {str(x.flat[0])!r}")
     if x.dtype == np.uint8:
@@ -162,10 +174,11 @@ def _inputs(x: np.ndarray, name: str, notes: list[str]) -> torch.Tensor:
     largest = np.abs(x, dtype=np.float64).max(initial=0.0)
     if math.isfinite(largest) and largest > np.finfo(np.float32).max:
         raise InputError(f"{name}: x must be at most {np.finfo(np.float32).max:.3g} in magnitude, got {largest:.3g}")
-    flat = torch.from_numpy(np.ascontiguousarray(x.reshape(len(x), -1), np.float32))
+    numbers = np.ascontiguousarray(x, np.float32)
+    flat = torch.from_numpy(numbers.reshape(len(x), -1))
     if not bool(torch.isfinite(flat).all()):
         raise InputError(f"{name}: x must be finite, got {_bad(flat)}")
-    return flat
+    return numbers
 
 
 def _targets(parts: list[np.ndarray], goal: GoalName, name: str, shape: tuple[int, ...]) -> tuple[Goal, list[torch.Tensor]]:
@@ -173,10 +186,6 @@ def _targets(parts: list[np.ndarray], goal: GoalName, name: str, shape: tuple[in
     train = parts[0]
     whole = train.dtype.kind in "biuUS"
     if train.dtype.kind == "f":
-        for part in parts:
-            flat = torch.from_numpy(np.ascontiguousarray(part, np.float64).reshape(len(part), -1))
-            if not bool(torch.isfinite(flat).all()):
-                raise InputError(f"{name}: y must be finite, got {_bad(flat)}")
         integral = all(bool((part == np.round(part)).all()) for part in parts)
         if goal == "auto" and integral and train.ndim == 1:
             raise InputError(
@@ -206,7 +215,7 @@ def _labels(parts: list[np.ndarray], name: str, shape: tuple[int, ...]) -> tuple
         raise InputError(f"{name}: y must hold one label for each sample, or for each of its {shape[0]} steps, got {steps} each{hint}")
     known, indices = np.unique(parts[0], return_inverse=True)
     if len(known) < 2:
-        raise InputError(f"{name}: y must hold at least 2 labels, got only {known[0]!r}")
+        raise InputError(f"{name}: y must hold at least 2 labels, got only {known[0].item()!r}")
     if len(known) > _MOST_CLASSES or (len(known) > 20 and len(known) > len(parts[0]) / 2):
         few = f"{len(known)} labels in {len(parts[0])} samples"
         raise InputError(f"{name}: y must hold several samples of each label, got {few}; for values set goal = 'regression'")

@@ -106,6 +106,10 @@ class Network(Kinded):
         return {}
 
     @classmethod
+    def of_kind(cls, kind, saved=None):
+        return _live.get(kind) or super().of_kind(kind, saved)
+
+    @classmethod
     def adopted(cls, thing, name):
         return network_of(thing, name) if callable(thing) and not (isinstance(thing, type) and issubclass(thing, Network)) else thing
 
@@ -182,7 +186,11 @@ class TorchModel(Layered):
 
     @classmethod
     def kind_name(cls) -> str:
-        return f"{inspect.getsourcefile(cls)}:{cls.function_name}"
+        try:
+            file = inspect.getsourcefile(cls.function)
+        except TypeError:
+            file = None
+        return f"{file or 'notebook.py'}:{cls.function_name}"
 
     def check(self, design):
         for pattern in self.parts:
@@ -274,14 +282,18 @@ def network_of(function: Callable[..., Any], name: str | None = None) -> type[To
         >>> network_of(net)(width=8).width
         8
     """
-    name = name or function.__name__
-    key = (function, name)
-    if key not in _kinds:
-        _kinds[key] = _made(function, name)
-    return _kinds[key]
+    known = name or getattr(function, "__name__", type(function).__name__)
+    if not known.isidentifier():  # a lambda has no name
+        known = f"lambda_{inspect.getsourcelines(function)[1]}"
+    if (function, known) not in _kinds:
+        made = _kinds[function, known] = _made(function, known)
+        if name is None:
+            _live[made.kind_name()] = made
+    return _kinds[function, known]
 
 
 _kinds: dict[tuple[Any, str], type[TorchModel]] = {}  # one class for each function
+_live: dict[str, type[TorchModel]] = {}  # of functions that a program handed over: its file need not be read again
 
 
 def _made(function: Callable[..., Any], name: str) -> type[TorchModel]:

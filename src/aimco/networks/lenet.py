@@ -62,6 +62,6 @@ class Lenet(Hidden):
     def shapes(self, sample):
         sizes, channels, found = self._sizes_of(sample.shape, "this shape"), sample.shape[0], []
         for k, (out, (after, _)) in enumerate(zip(self.channels, sizes, strict=True)):
-            found.append(Shape(f"layer {k + 1}", channels * self.kernel_size**2, out, after[0] * after[1], passes_back=k > 0))
+            found.append(Shape(f"layer {k + 1}", channels * self.kernel_size**2, out, after[0] * after[1], back=None if k else 0))
             channels = out
         return found + chain((channels, *sizes[-1][1]), [*self.hidden, sample.outputs], first=len(found))

@@ -185,7 +185,7 @@ def shapes_of(model: nn.Module, sample: Sequence[int], analog: Sequence[str] = (
     for shape in calls:
         before = found.get(shape.name)
         if before is not None:
-            shape = replace(shape, vectors=shape.vectors + before.vectors, passes_back=shape.passes_back or before.passes_back)
+            shape = replace(shape, vectors=shape.vectors + before.vectors, back=(shape.back or 0) + (before.back or 0))
         found[shape.name] = shape
     return list(found.values())
 
@@ -200,18 +200,20 @@ def _kept_generator() -> Iterator[None]:
         torch.set_rng_state(state)
 
 
-def _back(x: Any) -> bool:
-    """Whether the error at an input of a layer is asked for."""
-    return any(t.requires_grad for t in x if isinstance(t, torch.Tensor))
+def _back(x: Any, vectors: int) -> int:
+    """Vectors of errors that are asked for at the inputs of a layer: all or none."""
+    return vectors if any(t.requires_grad for t in x if isinstance(t, torch.Tensor)) else 0
 
 
 def _of_linear(name: str, m: Any, x: Any, y: Any) -> Iterator[Shape]:
-    yield Shape(name, m.in_features, m.out_features, math.prod(y.shape[1:-1]), 1, _back(x), m.bias is not None)
+    vectors = math.prod(y.shape[1:-1])
+    yield Shape(name, m.in_features, m.out_features, vectors, 1, _back(x, vectors), m.bias is not None)
 
 
 def _of_conv(name: str, m: Any, x: Any, y: Any) -> Iterator[Shape]:
     rows = m.in_channels // m.groups * math.prod(m.kernel_size)
-    yield Shape(name, rows, m.out_channels // m.groups, math.prod(y.shape[2:]), m.groups, _back(x), m.bias is not None)
+    vectors = math.prod(y.shape[2:])
+    yield Shape(name, rows, m.out_channels // m.groups, vectors, m.groups, _back(x, vectors), m.bias is not None)
 
 
 def _of_recurrent(name: str, m: Any, x: Any, y: Any) -> Iterator[Shape]:
@@ -220,11 +222,12 @@ def _of_recurrent(name: str, m: Any, x: Any, y: Any) -> Iterator[Shape]:
     for layer in range(m.num_layers):
         inputs = m.input_size if layer == 0 else m.hidden_size * sides
         for end in [f"l{layer}", f"l{layer}_reverse"][:sides]:
+            back = steps if layer else _back(x, steps)
             if isinstance(m, nn.GRU):
-                yield Shape(f"{name}.ih_{end}", inputs, outputs, steps, 1, layer > 0 or _back(x), m.bias)
-                yield Shape(f"{name}.hh_{end}", m.hidden_size, outputs, steps, 1, True, m.bias)
-            else:
-                yield Shape(f"{name}.{end}", inputs + m.hidden_size, outputs, steps, 1, True, m.bias)
+                yield Shape(f"{name}.ih_{end}", inputs, outputs, steps, 1, back, m.bias)
+                yield Shape(f"{name}.hh_{end}", m.hidden_size, outputs, steps, 1, steps - 1, m.bias)
+            else:  # the state before the first step asks for no error
+                yield Shape(f"{name}.{end}", inputs + m.hidden_size, outputs, steps, 1, max(back, steps - 1), m.bias)
 
 
 def _of_attention(name: str, m: Any, x: Any, y: Any) -> Iterator[Shape]:
@@ -232,8 +235,8 @@ def _of_attention(name: str, m: Any, x: Any, y: Any) -> Iterator[Shape]:
     lengths = [t.shape[axis] if t.ndim == 3 else t.shape[0] for t in x[:3]]
     bias = m.in_proj_bias is not None
     for what, inputs, length in zip("qkv", (m.embed_dim, m.kdim, m.vdim), lengths, strict=True):
-        yield Shape(f"{name}.{what}_proj", inputs, m.embed_dim, length, 1, _back(x), bias)
-    yield Shape(f"{name}.out_proj", m.embed_dim, m.embed_dim, lengths[0], 1, True, bias)
+        yield Shape(f"{name}.{what}_proj", inputs, m.embed_dim, length, 1, _back(x, length), bias)
+    yield Shape(f"{name}.out_proj", m.embed_dim, m.embed_dim, lengths[0], 1, lengths[0], bias)
 
 
 _SHAPES: dict[type[nn.Module], Callable[..., Iterator[Shape]]] = {
