@@ -19,7 +19,7 @@ from aimco.nn.arguments import shown
 from aimco.nn.handle import AnalogParameter, OuterProducts
 from aimco.nn.linear import Linear
 from aimco.record import InputError
-from aimco.resistive.network import EndToEnd
+from aimco.resistive.network import ResistiveNetwork
 from aimco.spiking.machine import OnChip
 
 
@@ -269,7 +269,7 @@ class DescentByTorch:
 class ByItself:
     """Trains a network that is no chain of layers in place, as it does itself; otherwise as `Descent`."""
 
-    def __init__(self, network: EndToEnd | OnChip) -> None:
+    def __init__(self, network: ResistiveNetwork | OnChip) -> None:
         self.network = network
 
     def step(self, x: torch.Tensor, y: torch.Tensor, lr: Any) -> torch.Tensor:
@@ -280,7 +280,7 @@ class ByItself:
 def descent_of(model: nn.Sequential, loss: Loss) -> Descent | DescentByTorch | ByItself:
     """What trains a network: written out where it is a chain of layers and activations."""
     first = model[0]
-    if isinstance(first, EndToEnd | OnChip):
+    if isinstance(first, ResistiveNetwork | OnChip):
         return ByItself(first)
     plain = all(isinstance(m, Linear) or type(m) in SLOPE for m in model)
     return (Descent if plain else DescentByTorch)(model, loss)

@@ -12,13 +12,13 @@ from torch import nn
 from aimco.nn.conv import Conv2d
 from aimco.nn.linear import Linear
 from aimco.record import InputError
-from aimco.resistive.network import EndToEnd
+from aimco.resistive.network import ResistiveNetwork
 from aimco.spiking.machine import OnChip
 
 if TYPE_CHECKING:
     from aimco.tasks import Task
 
-WHOLE = {"resistive": EndToEnd, "spiking-rbm": OnChip}  # networks that are no chain of layers
+WHOLE = {"resistive": ResistiveNetwork.of_design, "spiking-rbm": OnChip}  # networks that are no chain of layers
 _ACTIVATION = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
 
 
@@ -64,7 +64,7 @@ def build(designs: Any, task: Task, seeds: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def _whole(design: Any, task: Task, seeds: Sequence[int]) -> EndToEnd | OnChip:
+def _whole(design: Any, task: Task, seeds: Sequence[int]) -> ResistiveNetwork | OnChip:
     kind = design.network.kind
     if task.kind != "classify":
         raise InputError(f"network.kind {kind} needs classes to tell apart, by labels, and task {task.name} has none; take digits or mnist")

@@ -14,7 +14,7 @@ from aimco.phases import PHASES
 from aimco.record import write_atomic
 from aimco.report import circuit, markup, spiking
 from aimco.report.device import png
-from aimco.resistive.network import EndToEnd
+from aimco.resistive.network import ResistiveNetwork
 from aimco.result import Result
 from aimco.spiking.machine import OnChip
 from aimco.tasks import Task
@@ -83,4 +83,4 @@ def pictures(model: nn.Sequential, task: Task) -> dict[str, Figure]:
     first = model[0]
     if isinstance(first, OnChip):
         return {"spiking machine": spiking.figure(first, task.test_x, task.test_y, task.image)}
-    return {"circuit": circuit.figure(first, task.test_x, task.test_y)} if isinstance(first, EndToEnd) else {}
+    return {"circuit": circuit.figure(first, task.test_x, task.test_y)} if isinstance(first, ResistiveNetwork) else {}

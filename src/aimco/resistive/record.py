@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
 
 from aimco import rng
 from aimco.arrays.vertical import Stack
-from aimco.circuit.elements import DiodePair, Ideal, PiecewiseLinear, Shockley
+from aimco.circuit.elements import DiodePair, Ideal, PiecewiseLinear, Shockley, Value
 from aimco.record import PathError, Record, quantity
 from aimco.units import A, F, V, s
 
@@ -75,25 +76,25 @@ class Circuit(Record):
         spread = self._spread(self.diode_spread, nodes, seed, "diodes", layer)
         low, high = self.low_V * spread, self.high_V * spread
         if self.mirrored:
-            turned, own = torch.arange(nodes) >= (nodes + 1) // 2, torch.ones(nodes, dtype=getattr(torch, self.precision))
-            low, high = torch.where(turned, -own * high, own * low), torch.where(turned, -own * low, own * high)
-        bounds: dict[str, Any] = {"low": low, "high": high}
+            turned, ones = torch.arange(nodes) >= (nodes + 1) // 2, torch.ones(nodes, dtype=getattr(torch, self.precision))
+            low, high = torch.where(turned, -ones * high, ones * low), torch.where(turned, -ones * low, ones * high)
+        bounds = {"low": low, "high": high}
         if self.diodes == "ideal":
             return Ideal(**bounds)
         if self.diodes == "piecewise-linear":
             return PiecewiseLinear(**bounds, volts=self.volts, amperes=self.amperes)
-        own = self._spread(self.diode_spread, nodes, seed, "saturation", layer)
-        return Shockley(**bounds, saturation=self.saturation_A * own, ideality=self.ideality)
+        saturation = self.saturation_A * self._spread(self.diode_spread, nodes, seed, "saturation", layer)
+        return Shockley(**bounds, saturation=saturation, ideality=self.ideality)
 
-    def gains(self, nodes: int, layer: int, seed: int) -> Any:
+    def gains(self, nodes: int, layer: int, seed: int) -> Value:
         """Gains of the amplifiers of a hidden layer."""
         return self.gain * self._spread(self.gain_spread, nodes, seed, "gain", layer)
 
-    def offsets(self, nodes: int, layer: int, seed: int) -> Any:
+    def offsets(self, nodes: int, layer: int, seed: int) -> Value:
         """Offsets of the amplifiers of a hidden layer, V."""
         return self.offset_spread_V * normal(seed, (nodes,), "offset", layer) if self.offset_spread_V else 0.0
 
-    def _spread(self, sigma: float, nodes: int, seed: int, *names: str | int) -> Any:
+    def _spread(self, sigma: float, nodes: int, seed: int, *names: str | int) -> Value:
         """1 + sigma z for each node, at least 0.05; the number 1 where there is no spread."""
         if not sigma:
             return 1.0
@@ -103,3 +104,9 @@ class Circuit(Record):
 def normal(seed: int, shape: tuple[int, ...], *names: str | int, step: int = 0) -> torch.Tensor:
     """Standard normal numbers of a stream of a resistive network, in double precision."""
     return rng.normal(rng.stream_keys((seed,), "end-to-end", *names), step, shape)[0].double()
+
+
+def uniform(seed: int, shape: tuple[int, ...], *names: str | int, step: int = 0) -> torch.Tensor:
+    """Uniform numbers in (0, 1) of a stream of a resistive network, in double precision."""
+    draws = rng.uniform(rng.stream_keys((seed,), "end-to-end", *names), step, math.prod(shape))
+    return torch.from_numpy(draws[0]).reshape(shape)
