@@ -74,6 +74,18 @@ def test_the_gradient_of_pairs_is_that_of_the_adjoint():
         assert float(ours.norm() / theirs.norm()) == pytest.approx(1, abs=0.01)
 
 
+def test_a_network_of_devices_is_differentiable_and_counts_each_operating_point_once():
+    """The gradient of its outputs at the inputs by central differences."""
+    network, (x, _) = ResistiveNetwork.of_design(design(device="rpu").replace("network.circuit.tolerance_V", 1e-13), 64, 10), digits(2)
+    x = x.double().requires_grad_()
+    network(x).sum().backward()
+    assert network.counts["circuit"]["settles"] == 2
+    step = torch.zeros_like(x)
+    step[1, 20] = 1e-4
+    ends = [float(network(x.detach() + sign * step).detach().sum()) for sign in (1, -1)]
+    assert (ends[0] - ends[1]) / 2e-4 == pytest.approx(float(x.grad[1, 20]), rel=1e-6)
+
+
 def test_spread_and_noise_come_from_the_seed():
     """The same seed gives the same circuit and the same run; another gives others; noise is new at each sample."""
     spread = dict.fromkeys(("diode_spread", "gain_spread", "conductance_spread"), 0.1) | {"source_noise_V": 0.01, "readout_noise_V": 0.01}

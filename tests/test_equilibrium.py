@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from aimco import tasks
+from aimco.arrays.wires import Wires
 from aimco.circuit.circuit import ResistiveCircuit
 from aimco.circuit.elements import Ideal, Shockley
 from aimco.circuit.solvers import solve_forced
@@ -182,6 +183,42 @@ def test_back_propagation_through_the_circuit_passes_gradcheck(diodes):
         return network(x)
 
     assert torch.autograd.gradcheck(outputs, x[:2].requires_grad_())
+
+
+@pytest.mark.parametrize("arrays", [None, [Wires(word_ohm=1e3), None]])
+@pytest.mark.parametrize("paired", [False, True])
+def test_back_propagation_reaches_the_devices_through_their_spread(paired, arrays):
+    """Central differences of the cost in single devices, whose conductances in the circuit are their own times a factor."""
+    parts = Parts(paired=paired, arrays=arrays, conductance_spread=0.5, tolerance=1e-13)
+    network, (x, target) = ResistiveNetwork([3, 4, 2], parts), batch(3, 2)
+
+    def cost() -> torch.Tensor:
+        return (network(x) - target).square().sum()
+
+    cost().backward()
+    for g in (*network.conductances, *network.inverted):
+        slope, ends, step = float(g.grad[2, 1]), [], 1e-3 * float(g.detach()[2, 1])
+        for move in (step, -2 * step, step):
+            with torch.no_grad():
+                g[2, 1] += move
+                ends.append(float(cost()))
+        assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(slope, rel=1e-5)
+
+
+def test_back_propagation_in_single_precision_is_that_of_double():
+    x, target = batch(20, 3)
+    single, double = (ResistiveNetwork([20, 12, 3], Parts(dtype=dtype)) for dtype in (torch.float32, torch.float64))
+    for ours, exact in zip(adjoint_slopes(single, x, target), adjoint_slopes(double, x, target), strict=True):
+        assert ours.dtype == torch.float32
+        assert float(torch.cosine_similarity(ours.double().flatten(), exact.flatten(), dim=0)) >= 0.9999
+
+
+def test_a_network_without_a_design_counts_nothing_and_has_no_rule():
+    network, (x, _) = ResistiveNetwork([20, 12, 3]), batch(20, 3)
+    network(x)
+    assert not network.analog and "circuit" not in network.counts
+    with pytest.raises(InputError, match="without a design has no rule"):
+        network.learn_from(x, torch.zeros(8, dtype=torch.int64), 1.0)
 
 
 @pytest.mark.parametrize(

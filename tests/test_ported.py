@@ -177,6 +177,7 @@ def test_networks_in_arrays_that_cannot_be_are_refused_by_name():
         "vertical.columns must be 6": lambda: crossbar_ports(g[0], STACK.holding(7, 5)),
         "matrix must be at most 6 x 6": lambda: crossbar_ports(g[0], Vertical(layers=2, rows=3, columns=6)),
         "diodes must be smooth": lambda: PortReducedCircuit([IdealPorts(own) for own in g], Ideal()),
+        "method must be newton where": lambda: solve(network([PLANAR] * 3, False, Shockley()), driven(1)[0], method="descent"),
         "gain one number": lambda: PortReducedCircuit([IdealPorts(own) for own in g], gain=[torch.full((6,), 4.0), 4.0]),
         "crossbar 2 must have 6 rows": lambda: PortReducedCircuit([IdealPorts(g[0]), IdealPorts(g[2])]),
         "conductances of crossbar 1": lambda: PortReducedCircuit([IdealPorts(-own) for own in g]),

@@ -46,7 +46,7 @@ class ResistiveCircuit:
     Example:
         >>> from aimco.circuit.solvers import solve
         >>> circuit = ResistiveCircuit([torch.full((3, 2), 1e-6), torch.full((2, 1), 1e-6)])
-        >>> solve(circuit, torch.ones(5, 3)).outputs.shape
+        >>> solve(circuit, torch.ones(5, 3), tolerance=1e-5).outputs.shape
         torch.Size([5, 1])
     """
 

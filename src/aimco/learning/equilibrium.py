@@ -30,11 +30,15 @@ class Equilibrium(Rule):
     (Front. Neurosci. 15:633674) for the centred form. Digital work per sample: none; each device sees its own voltage.
 
     Args:
-        lr: rate, 1/V^2. layer_lr: part of it for each crossbar, the last for all that follow. beta: current per error, S.
-        centred: nudge both ways; else towards the target only, which is biased by order beta. target_V: wanted of the output of the
-            right class, 0 V of the others.
+        lr: Rate, 1/V^2.
+        layer_lr: Part of the rate for each crossbar, the last for all that follow.
+        beta: Nudging current per error, S.
+        centred: Nudge both ways; else towards the target only, which is biased by order beta.
+        target_V: Wanted voltage of the output of the right class, V; 0 V of the others.
         moves: "ideal" changes conductances exactly; "proportional" sends the number of pulses that makes the change on average,
-            rounded at random, at most `most_pulses`; "fixed" sends one pulse to each device whose change is above `threshold` pulses.
+            rounded at random; "fixed" sends one pulse to each device whose change is large enough.
+        most_pulses: Most pulses of one proportional update.
+        threshold: Change, in pulses, above which a fixed pulse is sent.
     """
 
     network: ClassVar[str] = "resistive"

@@ -31,16 +31,16 @@ class DeviceArrays:
         self._mid, self._half = float(np.mean(device.mid_range)), float(np.mean(device.half_range))
 
     @torch.no_grad()
-    def program(self, plus: Sequence[torch.Tensor], inverted: Sequence[torch.Tensor]) -> tuple[list[str], ...]:
+    def program(self, conductances: Sequence[torch.Tensor]) -> tuple[list[str], ...]:
         """Write conductances into the devices; returns what notes say of each matrix.
 
         Args:
-            plus: Of each crossbar, S, (rows, columns).
-            inverted: Of the devices on inverted lines, S, or empty.
+            conductances: Of each crossbar, then of the devices on inverted lines, if any, S, (rows, columns).
         """
-        remarks = []
+        remarks, layers = [], len(self.matrices)
+        inverted = conductances[layers:]
         for k, matrix in enumerate(self.matrices.values()):
-            g = plus[k].double()
+            g = conductances[k].double()
             state = (g - inverted[k].double()) / (2 * self._half) if inverted else (g - self._mid) / self._half
             target = (self._weight_max * state).float()[None]
             matrix.program(target)
@@ -48,11 +48,12 @@ class DeviceArrays:
         return tuple(remarks)
 
     @torch.no_grad()
-    def copy_into(self, plus: Sequence[torch.Tensor], inverted: Sequence[torch.Tensor]) -> None:
-        """Copy the conductances that the devices have now, S, into these tensors, (rows, columns)."""
+    def copy_into(self, conductances: Sequence[torch.Tensor]) -> None:
+        """Copy the conductances that the devices have now, S, into tensors in the order of `program`."""
+        layers = len(self.matrices)
         for k, matrix in enumerate(self.matrices.values()):
-            for tensors, held in zip((plus, inverted), matrix.conductances(), strict=False):
-                tensors[k].copy_(held[0])
+            for tensor, held in zip(conductances[k::layers], matrix.conductances(), strict=False):
+                tensor.copy_(held[0])
 
     def pulse(self, pulses: Sequence[torch.Tensor]) -> None:
         """Pulse each device of each crossbar its own number of times, those above 0 up, (rows, columns)."""

@@ -81,8 +81,8 @@ class ResistiveNetwork(Arrays):
         self.matrices = {} if devices is None else devices.matrices
         self._cache: Present | None = None
         if devices is not None:
-            self.written = devices.program(self.conductances, self.inverted)
-            devices.copy_into(self.conductances, self.inverted)
+            self.written = devices.program(self._held)
+            devices.copy_into(self._held)
 
     @classmethod
     def of_design(cls, design: Any, inputs: int, outputs: int, seed: int = 0) -> Self:
@@ -333,7 +333,7 @@ class ResistiveNetwork(Arrays):
         assert self.devices is not None
         self.devices.pulse(pulses)
         self.rule_state["updates"] += 1
-        self.devices.copy_into(self.conductances, self.inverted)
+        self.devices.copy_into(self._held)
 
     def learn_from(self, x: torch.Tensor, labels: torch.Tensor, lr: float) -> torch.Tensor:
         """One step of the rule of the design on samples (B, inputs) and labels (B,); returns the mean cost before."""
@@ -343,7 +343,7 @@ class ResistiveNetwork(Arrays):
     def hold(self, seconds):
         super().hold(seconds)
         if self.devices is not None:
-            self.devices.copy_into(self.conductances, self.inverted)
+            self.devices.copy_into(self._held)
 
     @property
     def analog(self):
@@ -382,4 +382,4 @@ class ResistiveNetwork(Arrays):
         if self.meter is not None:
             self.meter.restore(state["ledger"])
         if self.devices is not None:
-            self.devices.copy_into(self.conductances, self.inverted)
+            self.devices.copy_into(self._held)

@@ -17,6 +17,7 @@ from aimco.circuit.elements import DiodePair, Shockley, Value
 from aimco.record import InputError, PathError
 from aimco.resistive.record import Circuit, uniform
 
+_DIODES = Shockley()
 _START = 2.8  # first conductances reach this over the root of a crossbar's rows and columns, in units (Kendall 2020)
 _LEAST_G = 1e-6  # of the largest conductance, that ideal moves leave
 
@@ -43,7 +44,7 @@ class Parts:
         conductance_spread: Relative standard deviation of the conductance that a device has in the circuit.
     """
 
-    diodes: DiodePair | Sequence[DiodePair] = Shockley()
+    diodes: DiodePair | Sequence[DiodePair] = _DIODES
     gain: Value | Sequence[Value] = 4.0
     offset: Value | Sequence[Value] = 0.0
     paired: bool = False

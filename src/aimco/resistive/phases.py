@@ -60,7 +60,7 @@ class DeviceSlopes:
 
 @dataclass(frozen=True)
 class InputSlopes:
-    """Slopes whose part of the first crossbar is a product with x: common + scale x^T d in the rows of x, common - scale x^T d in those of -x.
+    """Slopes that are a product with x in the first crossbar: common + scale x^T d in the rows of x, common - scale x^T d in those of -x.
 
     Args:
         common: What all rows have in common, (columns,).

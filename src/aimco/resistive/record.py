@@ -78,13 +78,12 @@ class Circuit(Record):
         if self.mirrored:
             turned, ones = torch.arange(nodes) >= (nodes + 1) // 2, torch.ones(nodes, dtype=getattr(torch, self.precision))
             low, high = torch.where(turned, -ones * high, ones * low), torch.where(turned, -ones * low, ones * high)
-        bounds = {"low": low, "high": high}
         if self.diodes == "ideal":
-            return Ideal(**bounds)
+            return Ideal(low, high)
         if self.diodes == "piecewise-linear":
-            return PiecewiseLinear(**bounds, volts=self.volts, amperes=self.amperes)
+            return PiecewiseLinear(low, high, volts=self.volts, amperes=self.amperes)
         saturation = self.saturation_A * self._spread(self.diode_spread, nodes, seed, "saturation", layer)
-        return Shockley(**bounds, saturation=saturation, ideality=self.ideality)
+        return Shockley(low, high, saturation=saturation, ideality=self.ideality)
 
     def gains(self, nodes: int, layer: int, seed: int) -> Value:
         """Gains of the amplifiers of a hidden layer."""
