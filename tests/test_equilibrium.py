@@ -99,6 +99,28 @@ def test_one_pass_over_the_first_crossbar_is_the_gradient_step_within_the_window
     assert network.source_power(x) == pytest.approx(drawn, rel=near["rtol"])
 
 
+def test_devices_with_spread_learn_by_their_slopes_in_the_circuit():
+    """What the circuit has is a copy, so no compiled step changes it in place: held conductances move, and the circuit with them."""
+    network, (x, target) = ResistiveNetwork([20, 12, 3], Parts(conductance_spread=0.3)), batch(20, 3)
+    rule, before = Equilibrium(lr=10.0, layer_lr=(1.0,)), [g.detach().clone() for g in network.conductances]
+    factors = [seen / g for seen, g in zip(network.effective_conductances()[0], before, strict=True)]
+    slopes = rule.gradients(network.circuit(), rule.solve(network, x, target))
+    rule.step(network, x, target)
+    for g, was, slope, factor, seen in zip(network.conductances, before, slopes, factors, network.circuit().conductances, strict=True):
+        torch.testing.assert_close(g.detach(), (was - 10.0 * 1e-8 / 8 * slope).clamp(min=1e-11), rtol=1e-12, atol=0)
+        assert not torch.equal(g, was) and float(factor.std()) > 0.2
+        torch.testing.assert_close(seen, g.detach() * factor, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_outputs_are_the_same_with_and_without_autograd(grad):
+    network, (x, _) = ResistiveNetwork([20, 12, 3]), batch(20, 3)
+    with torch.set_grad_enabled(grad):
+        y = network(x)
+    driven = network.inputs(x)
+    assert torch.equal(y, network.read(network.solve(driven, network.forced(driven)))) and y.requires_grad == grad
+
+
 @pytest.mark.parametrize("lit", [0.1, 1.0])
 def test_a_step_of_a_large_layer_over_several_threads_is_the_gradient_step(lit):
     """784-300-10, 32 samples: products and the pass over the crossbar are shared out."""

@@ -72,6 +72,7 @@ class ResistiveNetwork(Arrays):
         super().__init__()
         shapes = parts.shapes(sizes)
         self.parts, self.seed, self.devices, self.meter = parts, seed, devices, meter
+        self.outputs = sizes[-1]
         first, number = conductances or first_conductances(parts, shapes, seed), len(shapes)
         self.conductances = nn.ParameterList(nn.Parameter(g) for g in first[:number])
         self.inverted = nn.ParameterList(nn.Parameter(g) for g in first[number:])
@@ -130,11 +131,6 @@ class ResistiveNetwork(Arrays):
         if self.design is None:
             raise InputError("a resistive network without a design has no rule; use the step of a rule, as of Equilibrium()")
         return self.design.rule
-
-    @property
-    def outputs(self) -> int:
-        """Outputs, each the difference of two nodes."""
-        return self.conductances[-1].shape[1] // 2
 
     def circuit(self) -> ResistiveCircuit:
         """The circuit with its present conductances; built again only when they changed."""
@@ -240,6 +236,8 @@ class ResistiveNetwork(Arrays):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Differences of the outputs as they are read, V, (B, outputs)."""
         driven = self.inputs(x)
+        if not torch.is_grad_enabled():
+            return self.read(self.solve(driven, self.forced(driven)))
         return self._read(Outputs.apply(self.lines(driven), driven.detach(), self, *self._effective()))
 
     def read(self, point: OperatingPoint) -> torch.Tensor:
