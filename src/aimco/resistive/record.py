@@ -22,18 +22,29 @@ class Circuit(Record):
 
     Args:
         diodes: "shockley", exponential; "ideal", held between two voltages; "piecewise-linear", measured points of one diode.
-        low_V, high_V: of the sources behind the diodes, V. mirrored: half of the hidden nodes have sources of -high_V and -low_V: with
-            low_V = 0 and a high_V that no node reaches, one half of a layer rectifies upwards and the other downwards.
-        saturation_A, ideality: of shockley diodes, I_s (A) and n.
-        volts, amperes: points of a measured diode, V and A.
-        input_V: what a source drives for an input of 1, and for the bias, V. gain: A of the amplifiers.
-        start: part of the range of the devices that initial conductances fill. empty: part of the devices that start at the lowest.
-        diode_spread, gain_spread, conductance_spread: standard deviation from part to part, relative: of saturation currents and
-            source voltages, of gains, and of the conductance that a device has in the circuit. offset_spread_V: of amplifiers, V.
-        source_noise_V: standard deviation of what a source drives, new for each sample, V. readout_noise_V: of each reading of
-            an output, V. tolerance_V: to which every voltage is solved, V. precision: of the solution.
-        node_F: capacitance that each device adds to the two lines it is on, F. settle_s: time of one operating point, s; from
-            the slowest mode of the circuit when absent. vertical: what three-dimensional arrays the crossbars stand in, if any.
+        low_V: Voltage of the lower source behind the diodes, V.
+        high_V: Voltage of the upper source behind the diodes, V.
+        mirrored: Half of the hidden nodes have sources of -high_V and -low_V: with low_V = 0 and a high_V that no node reaches, one half
+            of a layer rectifies upwards and the other downwards.
+        saturation_A: I_s of shockley diodes, A.
+        ideality: n of shockley diodes.
+        volts: Voltages of the points of a measured diode, V.
+        amperes: Currents of the points of a measured diode, A.
+        input_V: What a source drives for an input of 1, and for the bias, V.
+        gain: A of the amplifiers.
+        start: Part of the range of the devices that initial conductances fill.
+        empty: Part of the devices that start at the lowest conductance.
+        diode_spread: Relative standard deviation of saturation currents and source voltages from part to part.
+        gain_spread: Relative standard deviation of gains.
+        conductance_spread: Relative standard deviation of the conductance that a device has in the circuit.
+        offset_spread_V: Standard deviation of the offsets of amplifiers, V.
+        source_noise_V: Standard deviation of what a source drives, new for each sample, V.
+        readout_noise_V: Standard deviation of each reading of an output, V.
+        tolerance_V: To which every voltage is solved, V.
+        precision: Of the solution.
+        node_F: Capacitance that each device adds to the two lines it is on, F.
+        settle_s: Time of one operating point, s; from the slowest mode of the circuit when absent.
+        vertical: What three-dimensional arrays the crossbars stand in, if any.
     """
 
     diodes: Literal["shockley", "ideal", "piecewise-linear"] = "shockley"
