@@ -9,13 +9,13 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import torch
 
 from aimco.record import InputError
 
-Value = float | torch.Tensor  # a number for all nodes, or one for each, (nodes,)
+Value: TypeAlias = "float | torch.Tensor"  # a number for all nodes, or one for each; quoted: a design is priced without torch
 BOLTZMANN, CHARGE = 1.38064852e-23, 1.6021766208e-19  # J/K, C: the values that ngspice uses
 _CONDUCTING = 1e30  # slope of an ideal diode that conducts, S
 _STEPS = 60  # of a scalar Newton iteration: 4 to 6 are usual
