@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aimco.arrays import netlist
 from aimco.arrays.nonlinear import Law, Selector, SelfRectifying, Sinh, WiredNonlinear
 from aimco.arrays.wired import Wired
 from aimco.arrays.wires import Wires
-from aimco.circuit import spice
 from aimco.record import InputError
 
 LAWS = {
@@ -42,7 +42,7 @@ def test_reads_are_those_of_ngspice(ngspice, law, transposed):
     """9 x 12 cells as behavioural sources: currents to 1e-8 of the largest, which is what ngspice solves these to."""
     g, v = cells(9, 12), volts(1, 12 if transposed else 9)
     array = WiredNonlinear(g, WIRES, LAWS[law])
-    theirs, _ = spice.wired_currents(g, WIRES, v[0], transposed, law=LAWS[law])
+    theirs, _ = netlist.wired_currents(g, WIRES, v[0], transposed, law=LAWS[law])
     assert farthest((array.mvm_t if transposed else array.mvm)(v)[0], theirs) <= 1e-8
 
 

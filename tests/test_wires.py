@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aimco.arrays import netlist
 from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.wired import Wired
 from aimco.arrays.wires import Wires
-from aimco.circuit import spice
 from aimco.descent import Descent
 from aimco.design import Design
 from aimco.device.device import Device
@@ -56,7 +56,7 @@ def test_reads_are_those_of_ngspice(ngspice, lines, transposed):
     g, v = cells(9, 12), volts(1, 12 if transposed else 9)
     array = Wired(g, LINES[lines])
     ours = array.mvm_t(v) if transposed else array.mvm(v)
-    theirs, _ = spice.wired_currents(g, LINES[lines], v[0], transposed)
+    theirs, _ = netlist.wired_currents(g, LINES[lines], v[0], transposed)
     assert farthest(ours[0], theirs) <= 1e-10
 
 
@@ -75,7 +75,7 @@ def test_random_patterns_are_those_of_ngspice(ngspice, rows, columns, seed, shar
     wires = Wires(word_ohm=ohm, bit_ohm=2 * ohm, sense_ohm=10.0, both_sides=both, tolerance=1e-12)
     g, v = cells(rows, columns, seed, share), volts(1, columns if transposed else rows, seed)
     ours = (Wired(g, wires).mvm_t if transposed else Wired(g, wires).mvm)(v)[0]
-    theirs, _ = spice.wired_currents(g, wires, v[0], transposed)
+    theirs, _ = netlist.wired_currents(g, wires, v[0], transposed)
     assert float((ours - theirs).abs().max()) <= 1e-10 * float(theirs.abs().max()) + 1e-20
 
 
@@ -211,7 +211,7 @@ def test_a_crossbar_reads_two_wired_circuits_against_each_other(ngspice, referen
     held = [s.double().expand(array.shape)[0] * half + mid for s in (array.state.double() + array.origin, array.origin)]
     for transposed, read in ((False, array.mvm), (True, array.mvm_t)):
         v = volts(1, 9 if transposed else 7).float()
-        own, against = (spice.wired_currents(g.clamp(min=0), ARRAY, v[0].double(), transposed)[0] for g in held)
+        own, against = (netlist.wired_currents(g.clamp(min=0), ARRAY, v[0].double(), transposed)[0] for g in held)
         assert torch.allclose(read(v[None])[0, 0].double(), (own - against) / half, rtol=1e-5, atol=1e-6)
 
 
