@@ -166,7 +166,7 @@ class Classification(Goal):
         loss = log.gather(-1, picked).mean(tuple(range(1, out.ndim))).neg_()
         share = 1 / math.prod(out.shape[1:-1])
         d = log.exp_().mul_(-share)
-        return loss, d.scatter_add_(-1, picked, torch.full((), share).expand(picked.shape))
+        return loss, d.scatter_add_(-1, picked, torch.full((), share, dtype=d.dtype).expand(picked.shape))
 
     def totals(self, out, y):
         return (out.argmax(-1) == y).flatten(1).float().sum(1, keepdim=True)
