@@ -2,7 +2,7 @@ from aimco import Cell
 
 
 class Twins(Cell):
-    """Two devices in parallel: both take every update, and what is random in them averages out."""
+    """Two devices in parallel that take updates in turn: twice as many states, and half of what is random in them."""
 
     @property
     def signs(self):
@@ -12,8 +12,13 @@ class Twins(Cell):
     def weight(self):
         return super().weight / 2
 
+    @property
+    def leads(self):
+        return (0, 1)
+
     def route(self, before, count):
-        yield 0, count, ((0, 0), (1, 0))
+        for k in range(count):
+            yield k, k + 1, (((before + k) % 2, 0),)
 
     def write(self, tile, target, only=None):
         for crossbar in tile.crossbars:

@@ -2,11 +2,11 @@ from aimco import Response
 
 
 class Saturating(Response):
-    """Steps that shrink with the square of the state."""
+    """Steps that shrink as the square of the distance from a point beyond each bound."""
 
     fall: float = 0.4
 
     @staticmethod
     def step(g, up, p):
-        size = 1 - p.fall * g * g
-        return p.step_up * size if up else -p.step_down * size
+        ahead = 1 - p.fall * g if up else 1 + p.fall * g
+        return p.step_up * ahead * ahead if up else -p.step_down * ahead * ahead
