@@ -16,4 +16,4 @@ class Momentum(Rule):
         for k in range(x.shape[1]):
             for name, now in (("x", x), ("d", d)):
                 state[name].mul_(self.beta).add_((1 - self.beta) * now[:, k : k + 1])
-            arrays["W"].pulse(x[:, k : k + 1].contiguous(), d[:, k : k + 1].contiguous(), lr)
+            arrays["W"].pulse(state["x"], state["d"], lr)
