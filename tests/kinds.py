@@ -21,7 +21,7 @@ def toy(name: str) -> str:
 
 RESPONSES = [*Response.kinds(), toy("my_response.py:Saturating")]
 CELLS = [*ai.Cell.kinds(), toy("my_cell.py:Twins")]
-RULES = [*LAYER_RULES, toy("my_rule.py:Momentum")]
+RULES = [*LAYER_RULES, toy("my_rule.py:Sparse")]
 TASKS = [*(kind for kind in Task.kinds() if kind not in ("arrays", "mnist")), toy("my_task.py:Quadrants")]  # others need files
 NETWORKS = [*Network.kinds(), toy("my_network.py:Wide")]
 TECHNOLOGIES = [*Technology.names(), toy("my_technology.toml")]

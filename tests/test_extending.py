@@ -33,7 +33,7 @@ def test_all_toys_work_in_one_design(tmp_path, monkeypatch):
             "device": {"name": "mine", "g_min": 0.0, "g_max": 2e-6, "response": response},
             "cell": {"kind": "my_cell.py:Twins", "weight_max": 2.0},
             "network": {"kind": "my_network.py:Wide", "times": 8},
-            "rule": {"kind": "my_rule.py:Momentum", "lr": 0.2},
+            "rule": {"kind": "my_rule.py:Sparse", "lr": 0.2},
             "training": {"epochs": 8, "batch": 5},
             "technology": "my_technology.toml",
         }

@@ -1,19 +1,13 @@
-import torch
+from pydantic import Field
 
 from aimco import Rule
 
 
-class Momentum(Rule):
-    """Pulses of a running mean of inputs and errors, m <- beta m + (1 - beta) v."""
+class Sparse(Rule):
+    """Errors below a part of the largest of their sample send no pulses."""
 
-    beta: float = 0.5
-
-    def start(self, arrays):
-        members, rows, columns = arrays["W"].shape
-        return {"x": torch.zeros(members, 1, rows), "d": torch.zeros(members, 1, columns)}
+    least: float = Field(default=0.1, ge=0, lt=1, description="part of the largest error")
 
     def update(self, arrays, state, x, d, lr):
-        for k in range(x.shape[1]):
-            for name, now in (("x", x), ("d", d)):
-                state[name].mul_(self.beta).add_((1 - self.beta) * now[:, k : k + 1])
-            arrays["W"].pulse(state["x"], state["d"], lr)
+        large = d.abs() >= self.least * d.abs().amax(2, keepdim=True)
+        arrays["W"].pulse(x, d * large, lr)
