@@ -53,11 +53,11 @@ def test_chance_is_finite_and_worse_than_what_is_learned(task):
     data = load(task, limit=500)
     network, rule = {"hidden": [24], "activation": "tanh"}, {"kind": "digital", "lr": 0.2}
     design = ai.Design(device="ideal", network=network, rule=rule, training={"epochs": 8})
-    result, (metrics, loss) = ai.evaluate(design, data), data.goal.chance(data)
+    result, (metrics, loss) = ai.evaluate(design, data), data.goal.chance(data.test_y)
     name, sign = result.main.name, 1 if result.main.direction == "max" else -1
     assert sign * result.metrics[name] > sign * metrics[name] and np.isfinite(loss)
     assert result.curves["train_loss"][-1] < loss
-    assert result.score > data.goal.score(metrics, data)
+    assert result.score > data.goal.score(metrics, data.test_y)
 
 
 def test_the_gradient_of_a_loss_is_its_error(task):

@@ -285,7 +285,9 @@ def test_training_through_wires_recovers_what_a_blind_network_loses():
     wires, task = {"word_ohm": 1500.0, "bit_ohm": 1500.0}, load("digits")
     blind = network(None)
     weights = [layer.stored for layer in blind if isinstance(layer, Linear)]
-    ideal, moved, aware = (float(task.goal.judge(m, task)["accuracy"][0]) for m in (blind, network(wires, weights), network(wires)))
+    ideal, moved, aware = (
+        float(task.goal.judge(m, task.test_x, task.test_y)["accuracy"][0]) for m in (blind, network(wires, weights), network(wires))
+    )
     assert ideal - moved > 0.05
     assert ideal - aware < (ideal - moved) / 2
 

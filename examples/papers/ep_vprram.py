@@ -55,7 +55,7 @@ def programmed(into: ResistiveNetwork, trained: ResistiveNetwork) -> ResistiveNe
 
 def correct(net: ResistiveNetwork, task: Data) -> float:
     """Of the test set, %."""
-    return 100 * float(task.goal.judge(net, task)["accuracy"][0])
+    return 100 * float(task.goal.judge(net, task.test_x, task.test_y)["accuracy"][0])
 
 
 def main() -> None:

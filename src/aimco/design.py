@@ -125,7 +125,7 @@ class Design(Record):
             from aimco.rule_trial import check_rule
 
             try:
-                check_rule(self)
+                check_rule(self.rule, self.device, self.cell)
             except InputError as error:
                 raise at("rule", str(error)) from None
         return self

@@ -47,7 +47,7 @@ def _only_rise(design: Design) -> bool:
 
 def _training_notes(design: Design, samples: int) -> list[str]:
     """Schedules that are hardly meant."""
-    found, batch = rule_notes(design), design.training.batch
+    found, batch = rule_notes(design.rule, design.device, design.cell), design.training.batch
     if getattr(design.rule, "lr", None) == 0:
         found.append("rule.lr is 0: nothing is learned")
     if batch > samples:

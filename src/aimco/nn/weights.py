@@ -19,9 +19,10 @@ from aimco.ensemble import per_member, repeat
 from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
 from aimco.nn.arguments import flag
-from aimco.nn.handle import AnalogParameter, Role
+from aimco.nn.handle import AnalogParameter
 from aimco.nn.layers import Arrays
 from aimco.nn.layout import Layout
+from aimco.nn.passes import Role
 from aimco.record import InputError
 
 _FILL = 0.6  # part of the range of a cell that initial weights take up under a scale by fan-in
