@@ -141,24 +141,24 @@ def test_a_range_is_taken_from_the_first_vectors(serial):
     planes = [whole.sign() * (whole.abs().int() >> k & 1) for k in range(4)] if serial else [whole / 15]
     currents = torch.cat([plane @ made.crossbar.state[0] for plane in planes]).abs()
     made.mvm(inputs())
-    assert made.conversion.limits["mvm"][0] == pytest.approx(np.percentile(currents.numpy(), 90), rel=1e-5)
-    before = made.conversion.limits["mvm"].copy()
+    assert made.chain.limits["mvm"][0] == pytest.approx(np.percentile(currents.numpy(), 90), rel=1e-5)
+    before = made.chain.limits["mvm"].copy()
     made.mvm(2 * inputs())
-    assert made.conversion.limits["mvm"] == before
-    assert np.isnan(made.conversion.limits["mvm_t"])
+    assert made.chain.limits["mvm"] == before
+    assert np.isnan(made.chain.limits["mvm_t"])
     made.calibrate(0.5 * inputs())
-    assert made.conversion.limits["mvm"] < before
+    assert made.chain.limits["mvm"] < before
 
 
 def test_a_range_from_data_is_within_that_of_the_converter_and_in_checkpoints():
     adc = {"bits": 6.0, "calibration": "percentile", "range_A": 0.1 * UNIT}
     made, other = tile(adc=adc), tile(adc=adc)
     made.mvm(torch.zeros(1, 1, 20))
-    assert np.isnan(made.conversion.limits["mvm"])  # zeros say nothing of a range
+    assert np.isnan(made.chain.limits["mvm"])  # zeros say nothing of a range
     made.mvm(inputs())
-    assert made.conversion.limits["mvm"] == pytest.approx(0.1)
+    assert made.chain.limits["mvm"] == pytest.approx(0.1)
     other.restore(made.checkpoint())
-    assert np.array_equal(other.conversion.limits["mvm"], made.conversion.limits["mvm"])
+    assert np.array_equal(other.chain.limits["mvm"], made.chain.limits["mvm"])
 
 
 def test_a_calibrated_adc_loses_less_than_one_that_takes_in_everything():
@@ -215,7 +215,7 @@ def test_a_matrix_calibrates_each_of_its_arrays():
             piece.crossbar.state.uniform_(-1, 1)
     made.calibrate(inputs())
     made.calibrate(inputs(lines=16), "mvm_t")
-    ranges = [piece.conversion.limits[side][0] for line in made.tiles for piece in line for side in ("mvm", "mvm_t")]
+    ranges = [piece.chain.limits[side][0] for line in made.tiles for piece in line for side in ("mvm", "mvm_t")]
     assert len(set(ranges)) == 8
     assert np.isfinite(ranges).all()
 

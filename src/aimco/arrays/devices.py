@@ -16,6 +16,7 @@ from aimco.arrays import doors
 from aimco.arrays.aging import Aging
 from aimco.arrays.doors import ReferencePolicy
 from aimco.arrays.half_select import HalfSelect
+from aimco.arrays.operations import ArrayOperations
 from aimco.arrays.pulses import Pulses
 from aimco.arrays.readout import Readout
 from aimco.arrays.sender import Sender
@@ -29,7 +30,7 @@ _STATE_FIELDS = ("state", "origin")
 _DONE = ("updates", "applied", "lines", "alternate", "mvm", "mvm_t", "programs", "resets")
 
 
-class Devices:
+class Devices(ArrayOperations):
     """R x C devices of E ensemble members (abstract); arguments as `Crossbar`."""
 
     def __init__(
@@ -156,12 +157,8 @@ class Devices:
         if self._disturbed is not None:
             self._disturbed.lines(self.state, pulses, np.arange(self.shape[1]))
 
-    def hold(self, seconds: Any) -> None:
-        """Let time pass, s or (E,), in closed form for any time: devices relax to their resting points by exp(-t/tau), drift, fluctuate.
-
-        However a time is divided, the same is left, to single precision (see `Aging`).
-        """
-        seconds = doors.seconds("Crossbar.hold", seconds, self.shape[0])
+    def _hold(self, seconds: Any) -> None:
+        """In closed form for any time: devices relax by exp(-t/tau), drift, fluctuate; to single precision, see `Aging`."""
         self._counts.add(hold_s=seconds)
         if self._aging is None:
             return
@@ -178,16 +175,14 @@ class Devices:
         self._counts.add(**amounts)
 
     @property
-    def counts(self) -> Counts:
-        """Everything done so far."""
+    def counts(self):
         done, cells = self.done, self.shape[1] * self.shape[2]
         vectors = done["mvm"] + done["mvm_t"]
         reads = Counts(mvm=done["mvm"], mvm_t=done["mvm_t"], cell_reads=vectors * cells)
         return self._ledger() + reads + Counts(updates=done["updates"], line_updates=done["lines"])
 
     @property
-    def timed(self) -> dict[str, Any]:
-        """Those of `counts` that take time, quickly: pulses may go on waiting."""
+    def timed(self):
         done, known = self.done, self._counts.get
         return {
             "mvm": done["mvm"] + known("mvm", 0),
@@ -203,8 +198,7 @@ class Devices:
             total.add(**self._sender.counts())
         return total
 
-    def checkpoint(self) -> dict[str, Any]:
-        """All that a later run needs to go on as if never stopped."""
+    def checkpoint(self):
         return {
             "tensors": {n: t.clone() for n, t in self._tensors().items()},
             "done": dict(self.done),
@@ -215,8 +209,7 @@ class Devices:
         tensors = {f"device.{n}": t for n, t in self.sampled.values.items()} | {n: getattr(self, n) for n in _STATE_FIELDS}
         return tensors if self._aging is None else tensors | self._aging.tensors(self._state)
 
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+    def restore(self, saved):
         own = self._tensors()
         doors.alike("Crossbar.restore", own, saved["tensors"])
         for name, tensor in saved["tensors"].items():

@@ -80,12 +80,6 @@ def shaped_update(where: str, x: Any, d: Any, lr: Any, shape: Shape) -> tuple[to
     return x, d, lr if known else rates(where, lr, shape[0], x.shape[1])
 
 
-def reads(where: str, name: str, t: Any, shape: Shape, lines: Lines, again: Any) -> tuple[torch.Tensor, np.ndarray | None]:
-    """Arguments of a read that may be one of some vectors again."""
-    t = vectors(where, name, t, shape, lines)
-    return t, repeats(where, again, shape[0], t.shape[1])
-
-
 def either(where: str, x: Any, shape: Shape, direction: str) -> torch.Tensor:
     """Vectors on the rows, or for "mvm_t" on the columns."""
     return vectors(where, "x", x, shape, "rows" if one_of(where, "direction", direction, ("mvm", "mvm_t")) == "mvm" else "columns")
@@ -147,16 +141,6 @@ def sides(where: str, take: Any) -> int:
     if take not in (-1, 0, 1):
         raise InputError(f"{where}: take must be -1, 0 or 1, got {take!r}")
     return int(take)
-
-
-def repeats(where: str, again: Any, members: int, batch: int) -> np.ndarray | None:
-    """Vectors that are read once more, (E, B) bool; None for all of them, for the first time."""
-    if again is None:
-        return None
-    if not isinstance(again, np.ndarray) or again.dtype != np.bool_ or again.shape != (members, batch):
-        got = f"{again.dtype} {again.shape}" if isinstance(again, np.ndarray) else type(again).__name__
-        raise InputError(f"{where}: again must be a bool array of the shape (members, batch) = ({members}, {batch}), got {got}")
-    return again
 
 
 def one_of(where: str, name: str, value: Any, known: tuple[str, ...]) -> str:
