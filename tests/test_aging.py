@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from aimco.arrays.crossbar import Crossbar
+from aimco.arrays.spec import ArraySpec
 from aimco.device.device import Device
 from aimco.ensemble import stack
 
@@ -18,7 +19,7 @@ NOISY = {"flicker": FLICKERING, "telegraph": SWITCHING}
 
 
 def written(device: Device, **options) -> Crossbar:
-    array = Crossbar(device, 6, 5, **options)
+    array = Crossbar(ArraySpec(device, **options), 6, 5)
     array.state.copy_(torch.linspace(-0.5, 0.5, 30).reshape(6, 5).expand(array.shape))
     array.reset(torch.zeros(array.shape, dtype=torch.bool))  # nothing: the noise is that of these states
     return array

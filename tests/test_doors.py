@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import aimco as ai
 from aimco.arrays.crossbar import Crossbar
+from aimco.arrays.spec import ArraySpec
 from aimco.mapping import AnalogMatrix
 from aimco.record import InputError
 from aimco.tile import Tile
@@ -25,11 +26,11 @@ NAN, INF = float("nan"), float("inf")
 def made(kind: str):
     seeds = tuple(range(E))
     if kind == "crossbar":
-        return Crossbar(DEVICE, R, C, seeds=seeds, reference="symmetry-point")
+        return Crossbar(ArraySpec(DEVICE, reference="symmetry-point"), R, C, seeds=seeds)
     if kind == "tile":
-        return Tile(DEVICE, DESIGN.cell, DESIGN.periphery, R, C, seeds=seeds, reference="symmetry-point")
+        return Tile(ArraySpec(DEVICE, reference="symmetry-point"), R, C, seeds=seeds)
     array = DESIGN.array if kind == "cut matrix" else ai.Design(device="ideal").array
-    return AnalogMatrix(DEVICE, DESIGN.cell, array, DESIGN.periphery, R, C, seeds=seeds, reference="symmetry-point")
+    return AnalogMatrix(ArraySpec(DEVICE, array=array, reference="symmetry-point"), R, C, seeds=seeds)
 
 
 KINDS = ("crossbar", "tile", "matrix", "cut matrix")

@@ -8,34 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 
 from aimco.arrays import doors
-from aimco.arrays.doors import ReferencePolicy
+from aimco.arrays.kinds import Array
 from aimco.arrays.operations import Direction, WeightOperations
 from aimco.arrays.programming import window
-from aimco.arrays.wires import Wires
-from aimco.cell import Cell
-from aimco.device.device import Device
+from aimco.arrays.spec import ArraySpec
+from aimco.cell.reference import Reference
 from aimco.ledger import Counts, counts_of, tensors_of
-from aimco.periphery import Periphery
-from aimco.record import InputError, Record
+from aimco.record import InputError
 from aimco.tile import Tile
 
 _MISSED = 0.01  # of first weights outside the window is said in notes
-
-
-class Array(Record):
-    """The physical array that a chip offers.
-
-    Args:
-        rows, cols: size, 1..65536. A larger matrix is cut over several arrays.
-        wires: resistances of its lines; ideal when absent.
-    """
-
-    rows: int = Field(default=4096, ge=1, le=65536, description="word lines (inputs)")
-    cols: int = Field(default=4096, ge=1, le=65536, description="bit lines (outputs)")
-    wires: Wires | None = None
 
 
 def spans(size: int, largest: int) -> list[slice]:
@@ -77,43 +61,31 @@ class AnalogMatrix(WeightOperations):
     """A rows x columns matrix of weights held in arrays, whatever their number.
 
     Args:
-        device, cell, array, periphery: what the arrays are made of. rows, columns: inputs and outputs of the matrix.
-        seeds: one for each ensemble member. names: of this matrix. reference, reference_error: see `Crossbar`.
+        spec: What the arrays are made of.
+        rows: Inputs of the matrix.
+        columns: Outputs of the matrix.
+        seeds: One for each ensemble member.
+        names: Of this matrix, for its random streams.
+
+    Example:
+        >>> from aimco.design import Design
+        >>> matrix = AnalogMatrix(ArraySpec.of(Design(device="ideal")), 784, 10)
+        >>> matrix.mvm(torch.ones(1, 5, 784)).shape
+        torch.Size([1, 5, 10])
     """
 
     def __init__(
-        self,
-        device: Device,
-        cell: Cell,
-        array: Array,
-        periphery: Periphery,
-        rows: int,
-        columns: int,
-        *,
-        seeds: Sequence[int] = (0,),
-        names: tuple[str, ...] = ("matrix",),
-        reference: ReferencePolicy = "mid-range",
-        reference_error: Any = 0.0,
+        self, spec: ArraySpec, rows: int, columns: int, *, seeds: Sequence[int] = (0,), names: tuple[str, ...] = ("matrix",)
     ) -> None:
         rows, columns, seeds = doors.made("AnalogMatrix", rows, columns, seeds)
-        self.cell, self.seeds, self.names = cell, seeds, names
+        array = spec.array or Array()
+        self.cell, self.seeds, self.names = spec.cell or Reference(), seeds, names
         self.kept: dict[str, Any] = {}  # what a rule worked out ahead from design and seeds: a checkpoint leaves it out
         self.shape = (len(seeds), rows, columns)
         self.row_spans, self.column_spans = spans(rows, array.rows), spans(columns, array.cols)
         self.tiles = [
             [
-                Tile(
-                    device,
-                    cell,
-                    periphery,
-                    r.stop - r.start,
-                    c.stop - c.start,
-                    seeds=seeds,
-                    names=(*names, f"{i},{j}"),
-                    reference=reference,
-                    reference_error=reference_error,
-                    wires=array.wires,
-                )
+                Tile(spec, r.stop - r.start, c.stop - c.start, seeds=seeds, names=(*names, f"{i},{j}"))
                 for j, c in enumerate(self.column_spans)
             ]
             for i, r in enumerate(self.row_spans)
@@ -233,26 +205,33 @@ class AnalogMatrix(WeightOperations):
             tile._program(target[:, r, c], None if only is None else only[:, r, c])
 
     def missed(self, target: torch.Tensor) -> list[str]:
-        """What notes say of weights (E, rows, columns) that were just written, one for each member; empty where all is well.
+        """What notes say of weights that were just written, one for each member; empty where all is well.
 
         Where devices are written as cited, by how much they miss; else so where over a percent could not be written within the window.
+        Weights that make up for wires are judged by what reads make of them.
+
+        Args:
+            target: What was to be written, (E, rows, columns).
         """
         tile = self.tiles[0][0]
-        error, limit = (self.weights - target).flatten(1), window(tile.crossbar)[:, 0, 0].numpy() * tile.weight * len(tile.cell.leads)
-        numbers = zip(
-            limit, error.square().mean(1).sqrt().tolist(), target.expand(self.shape).flatten(1).std(1, correction=0).tolist(), strict=True
-        )
-        said = []
-        for own, (most, rms, std) in zip(error, numbers, strict=True):
-            share = float((own.abs() > 1.001 * most).double().mean())
-            rest = f"rms error {rms:.2g}, where their standard deviation is {std:.2g}"
-            if tile.crossbar.device.writes.method == "as-cited":
-                said.append(f"first weights of {self.names[0]} are written with the residue that the datasheet cites: {rest}")
-            elif share > _MISSED:
-                said.append(f"{share:.0%} of the first weights of {self.names[0]} are not written within {most:.2g}: {rest}")
-            else:
-                said.append("")
-        return said
+        limit = window(tile.crossbar)[:, 0, 0].numpy() * tile.weight * len(tile.cell.leads)
+        error = ((self._read_weights() if tile.crossbar.compensates else self.weights) - target).flatten(1)
+        spread = target.expand(self.shape).flatten(1).std(1, correction=0).tolist()
+        numbers = zip(error, limit, error.square().mean(1).sqrt().tolist(), spread, strict=True)
+        return [self._missed_by(tile, *one) for one in numbers]
+
+    def _missed_by(self, tile: Tile, error: torch.Tensor, most: float, rms: float, std: float) -> str:
+        share = float((error.abs() > 1.001 * most).double().mean())
+        rest = f"rms error {rms:.2g}, where their standard deviation is {std:.2g}"
+        if tile.crossbar.device.writes.method == "as-cited":
+            return f"first weights of {self.names[0]} are written with the residue that the datasheet cites: {rest}"
+        if share > _MISSED:
+            return f"{share:.0%} of the first weights of {self.names[0]} are not written within {most:.2g}: {rest}"
+        return ""
+
+    def _read_weights(self) -> torch.Tensor:
+        """What reads without noise find stored, (E, rows, columns); not counted."""
+        return torch.cat([torch.cat([tile.read_weights() for tile in line], 2) for line in self.tiles], 1)
 
     def _reset(self, mask: torch.Tensor) -> None:
         for r, c, tile in self._each():

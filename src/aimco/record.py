@@ -203,6 +203,11 @@ class Kinded(Record):
         return type(self).kind_name()
 
     @classmethod
+    def default_kind(cls, data: Mapping[str, Any]) -> str | None:
+        """The kind that plain data are of where they do not say; None where they must."""
+        return None
+
+    @classmethod
     def kinds(cls) -> list[str]:
         """Names of the kinds that come with aimco."""
         folder = importlib.import_module(cls.kinds_in).__path__
@@ -230,7 +235,9 @@ class Kinded(Record):
         rest = dict(data)
         kind, saved = rest.pop("kind", None), rest.pop(SHA256, None)
         if kind is None and "kinds_in" in cls.__dict__ and cls.kinds_in:  # the base of the kinds
-            raise at("kind", f"is missing; the kinds are {', '.join(cls.kinds())}")
+            kind = cls.default_kind(rest)
+            if kind is None:
+                raise at("kind", f"is missing; the kinds are {', '.join(cls.kinds())}")
         if kind is None or kind == cls.kind_name():
             return handler(rest)
         if not isinstance(kind, str):

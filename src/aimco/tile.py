@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,9 @@ import torch
 
 from aimco.arrays import doors
 from aimco.arrays.crossbar import Crossbar
-from aimco.arrays.doors import ReferencePolicy
 from aimco.arrays.operations import Direction, WeightOperations
-from aimco.arrays.wires import Wires
-from aimco.cell import Cell
-from aimco.device.device import Device
+from aimco.arrays.spec import ArraySpec
+from aimco.cell.reference import Reference
 from aimco.ensemble import per_member
 from aimco.ledger import Counts, counts_of, tensors_of
 from aimco.periphery import Periphery, across
@@ -31,33 +30,25 @@ class Tile(WeightOperations):
     DAC, multiplied by the array, noise is added, the current is cut and put on the levels of the ADC, and scaled back.
 
     Args:
-        device, cell, periphery: what it is made of. rows, columns: size.
-        seeds: one for each ensemble member. names: of this array, for its random streams. reference,
-            reference_error, wires: see `Crossbar`; a cell may state an error of its own.
+        spec: What it is made of; the cells may state a reference and an error of their own.
+        rows: Word lines.
+        columns: Bit lines.
+        seeds: One for each ensemble member.
+        names: Of this array, for its random streams.
     """
 
     def __init__(
-        self,
-        device: Device,
-        cell: Cell,
-        periphery: Periphery,
-        rows: int,
-        columns: int,
-        *,
-        seeds: Sequence[int] = (0,),
-        names: tuple[str, ...] = ("tile",),
-        reference: ReferencePolicy = "mid-range",
-        reference_error: Any = 0.0,
-        wires: Wires | None = None,
+        self, spec: ArraySpec, rows: int, columns: int, *, seeds: Sequence[int] = (0,), names: tuple[str, ...] = ("tile",)
     ) -> None:
         rows, columns, seeds = doors.made("Tile", rows, columns, seeds)
-        if len(cell.signs) > 1 and reference != "mid-range":
-            raise InputError(f"cell.kind must be reference for a rule that reads an array against its {reference}, got {cell.kind}")
+        device, cell, periphery = spec.made_of("Tile"), spec.cell or Reference(), spec.periphery or Periphery()
+        if len(cell.signs) > 1 and spec.reference != "mid-range":
+            raise InputError(f"cell.kind must be reference for a rule that reads an array against its {spec.reference}, got {cell.kind}")
         named = [names] if len(cell.signs) == 1 else [(*names, f"device {k}") for k in range(len(cell.signs))]
-        options: dict[str, Any] = {"seeds": seeds, "reference": cell.reference(reference), "pulses": periphery.pulses, "wires": wires}
-        options["reference_error"] = reference_error if reference != "mid-range" else cell.reference_error
-        made = zip(cell.devices(device), named, strict=True)
-        self.crossbars = [Crossbar(one, rows, columns, names=own, **options) for one, own in made]
+        error = spec.reference_error if spec.reference != "mid-range" else cell.reference_error
+        one = replace(spec, periphery=periphery, reference=cell.reference(spec.reference), reference_error=error)
+        places = zip(cell.devices(device), named, strict=True)
+        self.crossbars = [Crossbar(replace(one, device=own), rows, columns, seeds=seeds, names=n) for own, n in places]
         self.crossbar = self.crossbars[0]  # the array of the first device of the cells
         self.signs: tuple[float, ...] = cell.signs
         self.updates = 0
@@ -257,6 +248,11 @@ class Tile(WeightOperations):
     def weights(self) -> torch.Tensor:
         states = (sign * crossbar.state for sign, crossbar in zip(self.signs, self.crossbars, strict=True))
         return sum(states) * self._weight  # pyright: ignore[reportReturnType]
+
+    def read_weights(self) -> torch.Tensor:
+        """What reads without noise and converters find stored, (E, rows, columns): for tests and notes; not counted."""
+        effective = (sign * crossbar.effective() for sign, crossbar in zip(self.signs, self.crossbars, strict=True))
+        return sum(effective) * self._weight  # pyright: ignore[reportReturnType]
 
     @property
     def counts(self):

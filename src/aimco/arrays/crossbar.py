@@ -26,14 +26,11 @@ class Crossbar(Devices):
     """R x C devices at the crossings of rows and columns, for E ensemble members.
 
     Args:
-        device: what stands at each crossing. rows, columns: size.
-        seeds: one per member: device parameters and every later draw depend on it and on `names` alone.
-        reference: what the state is measured against: mid-range, each device's own symmetry or resting point, or what `refer`
-            is told ("measured"; mid-range until then).
-        reference_error: standard deviation of that reference, in half ranges, a number or (E,). Devices start at the point meant.
-        pulses: how updates are sent.
-        wires: resistances of the lines, which reads then feel (see `Readout`); ideal when absent. Pulses and write-and-verify reach each
-            device at full voltage all the same.
+        spec: What it is made of; a device alone is an ideal array of such devices. Of its cell it is the one place.
+        rows: Word lines.
+        columns: Bit lines.
+        seeds: One per member: device parameters and every later draw depend on it and on `names` alone.
+        names: Of the array, for its random streams.
     """
 
     def _refer(self, to: torch.Tensor, row: int | None, members: torch.Tensor | None) -> None:
@@ -68,7 +65,7 @@ class Crossbar(Devices):
     def line(self, k: int) -> torch.Tensor:
         """Currents of the columns when row k alone is driven at full voltage, (E, C); not counted."""
         k = doors.index("Crossbar.line", "k", k, self.shape[1])
-        if self._readout is None:
+        if self._reader is None:
             return self._seen()[:, k].clone()
         driven = torch.zeros(self.shape[0], 1, self.shape[1])
         driven[:, :, k] = 1
@@ -76,9 +73,13 @@ class Crossbar(Devices):
 
     def _product(self, voltages: torch.Tensor, transposed: bool) -> torch.Tensor:
         seen = self._seen()
-        if self._readout is not None:
-            return self._readout.read(voltages, seen, self.origin, transposed)
+        if self._reader is not None:
+            return self._reader.read(voltages, seen, self.origin, transposed)
         return torch.bmm(voltages, seen.transpose(1, 2) if transposed else seen)
+
+    def effective(self) -> torch.Tensor:
+        """What reads find in place of the states, (E, R, C): those of rows driven one by one; not counted."""
+        return self._product(torch.eye(self.shape[1]).expand(self.shape[0], -1, -1), transposed=False)
 
     def count_read(self, name: Direction, vectors: int, again: np.ndarray | None) -> None:
         """Note vectors that were read: all, or those of `again` once more."""
@@ -99,7 +100,7 @@ class Crossbar(Devices):
     def reads_states(self):
         """Where devices do not fluctuate, no wire drops voltage, and no half-select disturbs."""
         still = self._aging is None or self._aging.noise is None
-        return still and self._readout is None and self._disturbed is None
+        return still and self._reader is None and self._disturbed is None
 
     # writes
 
@@ -188,6 +189,8 @@ class Crossbar(Devices):
         retry: bool = True,
     ) -> None:
         low, high = self.limits()
+        if self._reader is not None and self.compensates:
+            target = self._reader.compensated(target.expand(self.shape), self.origin)
         target = torch.minimum(torch.maximum(target.expand(self.shape).float(), low), high)
         mask, writes = self._mask(only), self.device.writes
         limit = programming.window(self) if tolerance is None else torch.as_tensor(float(tolerance))

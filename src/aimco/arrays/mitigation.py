@@ -10,7 +10,7 @@ import torch
 
 from aimco.arrays import doors
 from aimco.arrays.vertical import Vertical, VerticalArray
-from aimco.arrays.wired import Wired
+from aimco.arrays.wired import WiredArray
 from aimco.arrays.wires import Wires
 from aimco.circuit.linear import Linear
 from aimco.record import InputError
@@ -22,7 +22,7 @@ def effective(conductances: torch.Tensor, made: Wires | Vertical) -> torch.Tenso
     """The exact effective matrix of conductances (rows, columns) in an array, S, float64."""
     if isinstance(made, Vertical):
         return VerticalArray(conductances, made).matrix[: len(conductances), : conductances.shape[1]]
-    return Wired(conductances, made).matrix()
+    return WiredArray(conductances, made).matrix()
 
 
 def in_tiles(conductances: torch.Tensor, wires: Wires, rows: int, columns: int) -> torch.Tensor:
@@ -30,7 +30,7 @@ def in_tiles(conductances: torch.Tensor, wires: Wires, rows: int, columns: int) 
     if rows < 1 or columns < 1:
         raise InputError(f"rows and columns of an array must be at least 1, got {rows} x {columns}")
     strips = conductances.detach().double().split(rows)
-    return torch.cat([torch.cat([Wired(tile, wires).matrix() for tile in strip.split(columns, 1)], 1) for strip in strips])
+    return torch.cat([torch.cat([WiredArray(tile, wires).matrix() for tile in strip.split(columns, 1)], 1) for strip in strips])
 
 
 @dataclass(frozen=True)

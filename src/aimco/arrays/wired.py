@@ -27,7 +27,7 @@ _AT_ONCE = 2**25  # numbers: cells x vectors whose drops are kept side by side
 _SHARED = 2**16  # cells x vectors from which waking the other threads pays
 
 
-class Wired:
+class WiredArray:
     """A crossbar whose cells are programmed: its lines are eliminated once and serve every read, transposed read and gradient.
 
     Args:
@@ -38,7 +38,7 @@ class Wired:
 
     Example:
         >>> import torch
-        >>> array = Wired(torch.full((4, 3), 5e-5), Wires(word_ohm=1.0, bit_ohm=1.0))
+        >>> array = WiredArray(torch.full((4, 3), 5e-5), Wires(word_ohm=1.0, bit_ohm=1.0))
         >>> bool((array.mvm(torch.ones(1, 4)) < 4 * 5e-5).all())
         True
     """
@@ -46,7 +46,7 @@ class Wired:
     def __init__(self, conductances: torch.Tensor, wires: Wires) -> None:
         from aimco.kernels import lines
 
-        g = np.ascontiguousarray(doors.conductances("Wired", conductances).numpy())
+        g = np.ascontiguousarray(doors.conductances("WiredArray", conductances).numpy())
         self.conductances, self.wires, self.shape, self.g = conductances, wires, g.shape, g
         driver, sense = wires.driver_ohm + wires.word_ohm, wires.sense_ohm + wires.bit_ohm
         both = wires.both_sides and driver > 0
@@ -110,7 +110,7 @@ class Wired:
 
     def given(self, voltages: torch.Tensor, transposed: bool) -> np.ndarray:
         """Voltages that a read can take, float64. Raises InputError for others."""
-        return doors.matrix(("Wired.mvm", "Wired.mvm_t")[transposed], "voltages", voltages, self.shape[transposed]).numpy()
+        return doors.matrix(("WiredArray.mvm", "WiredArray.mvm_t")[transposed], "voltages", voltages, self.shape[transposed]).numpy()
 
     def with_sources(
         self, cells: np.ndarray, sources: np.ndarray | None, voltages: np.ndarray, transposed: bool, tolerance: float
@@ -141,7 +141,7 @@ class _Read(torch.autograd.Function):
     """A read with its gradients: of the cells by a second read from the other side, of the voltages by the currents of that one."""
 
     @staticmethod
-    def forward(ctx: Any, conductances: torch.Tensor, voltages: torch.Tensor, wired: Wired, transposed: bool) -> torch.Tensor:
+    def forward(ctx: Any, conductances: torch.Tensor, voltages: torch.Tensor, wired: WiredArray, transposed: bool) -> torch.Tensor:
         ctx.save_for_backward(voltages)
         ctx.wired, ctx.transposed = wired, transposed
         return wired.solve(voltages, transposed)[0].to(voltages.dtype)

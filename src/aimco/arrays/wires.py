@@ -18,7 +18,7 @@ class Wires(Record):
         word_ohm, bit_ohm: of one segment of word line and bit line, Ohm. driver_ohm, sense_ohm: of each driver and sense amplifier, Ohm;
             when columns are driven, the other way round. 0 is ideal.
         both_sides: whether word lines are driven from both ends.
-        method: "exact", or "first-order": cells weighed by the drops that the ideal currents would make (see `Wired.first_order`).
+        method: "exact", or "first-order": cells weighed by the drops that the ideal currents would make (see `WiredArray.first_order`).
         tolerance: of every current, relative to the largest of its vector.
     """
 
@@ -34,8 +34,3 @@ class Wires(Record):
     def ideal(self) -> bool:
         """Whether nothing drops any voltage."""
         return not any(np.any(ohm) for ohm in (self.word_ohm, self.bit_ohm, self.driver_ohm, self.sense_ohm))
-
-    def of_member(self, e: int) -> Wires:
-        """Those of one ensemble member, where `stack` laid numbers side by side."""
-        values = {n: getattr(self, n) for n in type(self).model_fields}
-        return Wires(**{n: v[e] if isinstance(v, tuple) else v for n, v in values.items()})

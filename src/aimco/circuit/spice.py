@@ -27,7 +27,7 @@ from aimco.circuit.ported import Multiport, Plain, Ported
 from aimco.record import InputError
 
 if TYPE_CHECKING:
-    from aimco.arrays.nonlinear import Law
+    from aimco.arrays.laws import Law
     from aimco.arrays.wires import Wires
 
 _OPTIONS = ".options reltol=1e-11 vntol=1e-14 abstol=1e-18 gmin=1e-25 itl1=1000 tnom=27\n.temp 27"

@@ -336,7 +336,7 @@ class _Matrix:
         c, t, p, kind = self.cut, self.technology, self.design.periphery, self.design.network.kind
         if not c.rows:
             return
-        parts = {"array": c.rows * c.columns * len(self.design.cell.signs) * t.pitch_m**2}
+        parts = {"array": c.rows * c.columns * len(self.design.cell.signs) / self.design.array.layers * t.pitch_m**2}
         if kind == "resistive":
             parts["other"] = c.columns * t.need("node_m2", "a resistive network")
         elif kind == "spiking-rbm":

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from aimco.learning import Needs, Referenced, Unit, clock, per_sample, turns
+from aimco.arrays.spec import ArraySpec
+from aimco.learning import Referenced, Unit, clock, per_sample, turns
 from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
 from aimco.periphery import across
@@ -44,7 +45,7 @@ class Residual(Referenced):
     most_pulses: int = Field(default=31, ge=1, le=1000, description="most pulses on a weight by one transfer")
 
     def arrays(self):
-        return {"W": Needs()} | {f"W{n}": self.against for n in range(1, self.arrays_used)}
+        return {"W": ArraySpec()} | {f"W{n}": self.against for n in range(1, self.arrays_used)}
 
     def shares(self):
         gamma = np.asarray(self.gamma)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from aimco.learning import Needs, Referenced, Unit, clock, one_hot, per_sample, turns
+from aimco.arrays.spec import ArraySpec
+from aimco.learning import Referenced, Unit, clock, one_hot, per_sample, turns
 from aimco.ledger import Work
 from aimco.periphery import across
 
@@ -35,7 +36,7 @@ class TikiTaka(Referenced):
     transfer_unit: Unit = "sample"
 
     def arrays(self):
-        return {"A": self.against, "C": Needs()}
+        return {"A": self.against, "C": ArraySpec()}
 
     def start(self, arrays):
         self.find(arrays["A"])

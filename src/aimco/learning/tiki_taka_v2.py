@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from aimco.arrays.spec import ArraySpec
 from aimco.device.device import Device
 from aimco.ensemble import per_member
 from aimco.kernels import filters
-from aimco.learning import Needs, Referenced, Unit, clock, per_sample, reads_between
+from aimco.learning import Referenced, Unit, clock, per_sample, reads_between
 from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
 
@@ -52,7 +53,7 @@ class TikiTakaV2(Referenced):
     slow_device: Device | None = None
 
     def arrays(self):
-        return {"W": Needs(device=self.slow_device), "A": self.against}
+        return {"W": ArraySpec(self.slow_device), "A": self.against}
 
     def start(self, arrays):
         self.find(arrays["A"])

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from aimco import rng
+from aimco.arrays.spec import ArraySpec
 from aimco.arrays.vertical import Vertical
 from aimco.arrays.wires import Wires
 from aimco.circuit import newton
@@ -64,11 +65,11 @@ class EndToEnd(Resistive):
         self.units = [top * math.sqrt(rows * (1 + self.paired) + columns) / START for rows, columns in shapes]
         self.spread: list[torch.Tensor | None] = [self._spread_of(k, shape) for k, shape in enumerate(shapes * (1 + self.paired))]
         self.pulse_S = float(np.mean(device.step))
-        parts = (design.cell, design.array, design.periphery)
+        spec = ArraySpec.of(design)
         if self.rule.arrays():
             names = [f"crossbar {k + 1}" for k in range(len(shapes))]
             self.matrices = {
-                name: AnalogMatrix(device, *parts, *shape, seeds=(seed,), names=(name,)) for name, shape in zip(names, shapes, strict=True)
+                name: AnalogMatrix(spec, *shape, seeds=(seed,), names=(name,)) for name, shape in zip(names, shapes, strict=True)
             }
             self._program(float(np.mean(design.cell.weight_max)), float(np.mean(device.mid_range)), float(np.mean(device.half_range)))
         self.rule_state = {name: torch.zeros((), dtype=torch.int64) for name in ("updates", "sources", "reads")}
@@ -244,21 +245,17 @@ class EndToEnd(Resistive):
             self._take()
 
 
-def _arrays(design: Any, nodes: Sequence[int]) -> list[Wires | Vertical] | None:
+def _arrays(design: Any, nodes: Sequence[int]) -> list[Wires | Vertical | None] | None:
     """What each crossbar stands in where lines drop voltage: one array, planar or three-dimensional."""
     stack, array, shapes = design.network.circuit.vertical, design.array, list(itertools.pairwise(nodes))
-    if stack is None and (array.wires is None or array.wires.ideal):
+    lines = [array.in_circuit(*shape) if stack is None else stack.holding(*shape) for shape in shapes]
+    if all(line is None for line in lines):
         return None
     if design.network.circuit.precision != "float64":
         raise PathError("network.circuit.precision", "must be float64 where lines drop voltage, got float32")
     if design.network.circuit.gain_spread or design.network.circuit.diodes == "ideal":
         raise PathError("network.circuit.gain_spread", "must be 0, and diodes not ideal, where lines drop voltage in a resistive network")
-    if stack is not None:
-        return [stack.holding(*shape) for shape in shapes]
-    for rows, columns in shapes:
-        if rows > array.rows or columns > array.cols:
-            raise PathError("array.rows", f"x cols must be at least {rows} x {columns} with wires, got {array.rows} x {array.cols}")
-    return [array.wires] * len(shapes)
+    return lines
 
 
 def slowest(net: Layered, node_F: float) -> float:
