@@ -215,7 +215,7 @@ class AnalogMatrix(WeightOperations):
         """
         tile = self.tiles[0][0]
         limit = window(tile.crossbar)[:, 0, 0].numpy() * tile.weight * len(tile.cell.leads)
-        error = ((self._read_weights() if tile.crossbar.compensates else self.weights) - target).flatten(1)
+        error = ((self.read_weights() if tile.crossbar.compensates else self.weights) - target).flatten(1)
         spread = target.expand(self.shape).flatten(1).std(1, correction=0).tolist()
         numbers = zip(error, limit, error.square().mean(1).sqrt().tolist(), spread, strict=True)
         return [self._missed_by(tile, *one) for one in numbers]
@@ -229,8 +229,7 @@ class AnalogMatrix(WeightOperations):
             return f"{share:.0%} of the first weights of {self.names[0]} are not written within {most:.2g}: {rest}"
         return ""
 
-    def _read_weights(self) -> torch.Tensor:
-        """What reads without noise find stored, (E, rows, columns); not counted."""
+    def read_weights(self) -> torch.Tensor:
         return torch.cat([torch.cat([tile.read_weights() for tile in line], 2) for line in self.tiles], 1)
 
     def _reset(self, mask: torch.Tensor) -> None:

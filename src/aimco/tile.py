@@ -59,7 +59,8 @@ class Tile(WeightOperations):
         ampere = np.asarray(device.half_range) * np.asarray(periphery.read_voltage)
         device_noise = np.asarray(device.read_noise) / np.asarray(device.half_range)
         self.chain = ReadoutChain(periphery, ampere, device_noise, self.weight, self.shape, seeds, names)
-        self.ideal_reads = self.chain.ideal
+        self._linear = spec.array is None or spec.array.linear  # else the voltages themselves matter, and not only their ratios
+        self.ideal_reads = self.chain.ideal and self._linear
         self._scaled = periphery.pulses.update_management or periphery.pulses.update_bl_management
         self._counts = Counts()
         self._rates: dict[float, np.ndarray] = {}
@@ -124,7 +125,7 @@ class Tile(WeightOperations):
             return self._line(k, None) * (self._weight[:, 0] if isinstance(self._weight, torch.Tensor) else self._weight)
         one = torch.zeros(self.shape[0], 1, self.shape[1])
         one[:, :, k] = 1
-        return self._read("mvm", one, row=k)[:, 0]
+        return self._read("mvm", one, row=k if self._linear else None)[:, 0]
 
     def read_devices(self, k: int) -> torch.Tensor:
         """Read the k-th device of every cell through the periphery, row by row.
@@ -250,7 +251,6 @@ class Tile(WeightOperations):
         return sum(states) * self._weight  # pyright: ignore[reportReturnType]
 
     def read_weights(self) -> torch.Tensor:
-        """What reads without noise and converters find stored, (E, rows, columns): for tests and notes; not counted."""
         effective = (sign * crossbar.effective() for sign, crossbar in zip(self.signs, self.crossbars, strict=True))
         return sum(effective) * self._weight  # pyright: ignore[reportReturnType]
 

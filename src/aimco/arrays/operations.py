@@ -330,3 +330,7 @@ class WeightOperations(ArrayOperations):
     @abstractmethod
     def weights(self) -> torch.Tensor:
         """The stored weights, (E, rows, columns): for tests and plots; a chip cannot see them without reading."""
+
+    @abstractmethod
+    def read_weights(self) -> torch.Tensor:
+        """What reads without converters find in place of the stored weights, (E, rows, columns): for tests and notes; not counted."""

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import torch
 
 
+_CLOSE = 1e-5  # of the effective matrix, to which compensation brings it: finer than the steps of devices
+
+
 class Wired(Array):
     """Word lines and bit lines that drop voltage (IR drop).
 
@@ -42,7 +45,7 @@ class Wired(Array):
     def compensated(self, wanted, g_min, g_max):
         from aimco.arrays.mitigation import compensated
 
-        return compensated(wanted, self.wires, g_min=g_min, g_max=g_max, gain=1.0).conductances
+        return compensated(wanted, self.wires, g_min=g_min, g_max=g_max, gain=1.0, tolerance=_CLOSE).conductances
 
     def in_circuit(self, rows, columns):
         if self.ideal:
