@@ -47,7 +47,10 @@ def utilisation(inputs: int, outputs: int, array: Array, parts: int | None = Non
     """Share of the cells of its arrays that a matrix takes up, 0..1.
 
     Args:
-        inputs, outputs: size of the matrix. parts: that the inputs are cut into; as few as fit when absent.
+        inputs: Rows of the matrix.
+        outputs: Columns of the matrix.
+        array: The physical array.
+        parts: Parts that the inputs are cut into; as few as fit when absent.
 
     Example:
         >>> utilisation(384, 128, Array(rows=256, cols=256))

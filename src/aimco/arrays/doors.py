@@ -44,12 +44,12 @@ def vectors(where: str, name: str, t: Any, shape: Shape, lines: Lines, batch: in
     """Finite float32 vectors on the lines of an array, (E, B, lines).
 
     Args:
-        where: the operation.
-        name: the argument.
-        t: what was given.
-        shape: of the array.
-        lines: that the vectors drive.
-        batch: how many there must be; any number when absent.
+        where: The operation.
+        name: The argument.
+        t: What was given.
+        shape: Of the array.
+        lines: That the vectors drive.
+        batch: How many there must be; any number when absent.
     """
     return finite(where, name, shaped(where, name, t, shape, lines, batch))
 

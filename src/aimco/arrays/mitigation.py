@@ -38,8 +38,11 @@ class Compensated:
     """Conductances that make up for wires.
 
     Args:
-        conductances: to program, S, (rows, columns). gain: what the effective matrix is of the one wanted. error: what is
-            left, |W - a W*|/|a W*|. at_bounds: share of the cells that the bounds stop. steps: effective matrices made.
+        conductances: To program, S, (rows, columns).
+        gain: What the effective matrix is of the one wanted.
+        error: What is left, |W - a W*|/|a W*|.
+        at_bounds: Share of the cells that the bounds stop.
+        steps: Effective matrices made.
     """
 
     conductances: torch.Tensor
@@ -62,13 +65,32 @@ def compensated(
     """Conductances whose effective matrix is gain x wanted, within bounds: each is raised by what it was short of, g <- g a W*/W(g).
 
     Args:
-        wanted: W*, S, (rows, columns), at least 0. made: planar or three-dimensional array. g_min, g_max: of the devices, S.
+        wanted: W*, S, (rows, columns), at least 0.
+        made: Planar or three-dimensional array.
+        g_min: Least conductance of a device, S.
+        g_max: Largest conductance of a device, S.
         gain: a; when absent the largest at which no device has to go beyond g_max.
-        tolerance: stop at this error, or when a step no longer lessens it by a hundredth. steps: give up after so many.
+        tolerance: Stop at this error, or when a step no longer lessens it by a hundredth.
+        steps: Give up after so many.
 
     Raises:
         InputError: bounds, a gain of 0 or below, entries below 0.
     """
+    wanted = _wanted(wanted, g_min, g_max, gain)
+    g, best = wanted.clamp(g_min, g_max), None
+    for step in range(1, steps + 1):
+        found, next_g = _step(g, wanted, made, (g_min, g_max), gain, tolerance, step)
+        settled = best is not None and found.error > 0.99 * best.error and step > 5
+        best = found if best is None or found.error < best.error or gain is None else best
+        if found.error <= tolerance or settled:
+            break
+        g = next_g
+    assert best is not None
+    return best
+
+
+def _wanted(wanted: torch.Tensor, g_min: float, g_max: float, gain: float | None) -> torch.Tensor:
+    """The matrix that is asked for, float64, if it can be asked for."""
     if not 0 <= g_min < g_max:
         raise InputError(f"g_min must be at least 0 and below g_max, got {g_min:g} and {g_max:g} S")
     if gain is not None and not gain > 0:
@@ -76,24 +98,26 @@ def compensated(
     wanted = doors.matrix("compensated", "wanted", wanted)
     if not bool((wanted >= 0).all()) or not wanted.any():
         raise InputError("wanted must be at least 0 S, and not 0 everywhere")
-    g = wanted.clamp(g_min, g_max)
-    best: Compensated | None = None
-    a = 1.0 if gain is None else gain
-    for step in range(1, steps + 1):
-        made_of_it = effective(g, made)
-        short = torch.where(wanted > 0, wanted / made_of_it.clamp(min=_LEAST), 1.0)
-        if gain is None:
-            a = min(1.0, float(g_max / (g * short).max()))
-        error = float((made_of_it - a * wanted).norm() / (a * wanted).norm())
-        stopped = ((g <= g_min) & (a * short < 1)) | ((g >= g_max) & (a * short > 1))
-        found = Compensated(g, a, error, float((stopped & ((a * short - 1).abs() > tolerance)).double().mean()), step)
-        settled = best is not None and error > 0.99 * best.error and step > 5
-        best = found if best is None or error < best.error or gain is None else best
-        if error <= tolerance or settled:
-            break
-        g = (g * a * short).clamp(g_min, g_max)
-    assert best is not None
-    return best
+    return wanted
+
+
+def _step(
+    g: torch.Tensor,
+    wanted: torch.Tensor,
+    made: Wires | Vertical,
+    bounds: tuple[float, float],
+    gain: float | None,
+    tolerance: float,
+    step: int,
+) -> tuple[Compensated, torch.Tensor]:
+    """What conductances make of the wanted matrix, and the conductances of the next step."""
+    (g_min, g_max), matrix = bounds, effective(g, made)
+    short = torch.where(wanted > 0, wanted / matrix.clamp(min=_LEAST), 1.0)
+    a = min(1.0, float(g_max / (g * short).max())) if gain is None else gain
+    error = float((matrix - a * wanted).norm() / (a * wanted).norm())
+    stopped = ((g <= g_min) & (a * short < 1)) | ((g >= g_max) & (a * short > 1))
+    share = float((stopped & ((a * short - 1).abs() > tolerance)).double().mean())
+    return Compensated(g, a, error, share, step), (g * a * short).clamp(g_min, g_max)
 
 
 @dataclass(frozen=True)
@@ -121,8 +145,12 @@ def read_margin(
     """Reading one cell of a three-dimensional array past its sneak paths, all other cells being on: the worst they can be.
 
     Args:
-        made: of what. on_S, off_S: conductances of the two states. unselected: other word lines are at 0 V, at half the voltage, or float.
-        cell: (layer, row, column); the farthest when absent. Transistors of its row alone are on. read_V: on its word line, V.
+        made: The array.
+        on_S: Conductance of a cell that is on, S.
+        off_S: Conductance of a cell that is off, S.
+        unselected: Other word lines: "grounded", at "half" the voltage, or "floating".
+        cell: (layer, row, column) of the cell that is read; the farthest when absent. Transistors of its row alone are on.
+        read_V: Voltage of its word line, V.
 
     Raises:
         InputError: conductances that are not above each other, a cell beyond the array, another scheme.

@@ -28,7 +28,9 @@ class WiredNonlinear:
     """A wired crossbar of cells that follow a law; reads and gradients as `WiredArray`, each vector by itself.
 
     Args:
-        conductances: g, S, (rows, columns), at least 0; gradients of reads flow to them. wires: their lines, exact. law: of every cell.
+        conductances: g, S, (rows, columns), at least 0; gradients of reads flow to them.
+        wires: Lines of the array, exact.
+        law: What every cell follows.
 
     Raises:
         InputError: as `WiredArray`; first-order wires.

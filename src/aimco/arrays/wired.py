@@ -31,7 +31,8 @@ class WiredArray:
     """A crossbar whose cells are programmed: its lines are eliminated once and serve every read, transposed read and gradient.
 
     Args:
-        conductances: S, (rows, columns), at least 0; gradients of reads flow to them. wires: their lines.
+        conductances: S, (rows, columns), at least 0; gradients of reads flow to them.
+        wires: Lines of the array.
 
     Raises:
         InputError: an array of size zero, conductances below 0 or not finite.
@@ -118,7 +119,9 @@ class WiredArray:
         """One read of other cells in the same wires, each with a voltage source in series: currents, voltages across cells, relative error.
 
         Args:
-            cells: S, (rows, columns). sources: V, against the current from word to bit line, none when absent. voltages: one vector.
+            cells: S, (rows, columns).
+            sources: V, against the current from word to bit line, none when absent.
+            voltages: One vector.
         """
         from aimco.kernels import lines
 

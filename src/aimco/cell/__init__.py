@@ -19,7 +19,7 @@ class Cell(Kinded):
     """A weight made of devices (abstract), w = weight times the sum of signs x states.
 
     Args:
-        weight_max: largest weight, > 0: that of a cell whose devices are at the ends of their nominal ranges.
+        weight_max: Largest weight, > 0: that of a cell whose devices are at the ends of their nominal ranges.
     """
 
     kinds_in: ClassVar[str] = "aimco.cell"

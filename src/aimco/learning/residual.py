@@ -29,11 +29,13 @@ class Residual(Referenced):
     converter; memory: none.
 
     Args:
-        arrays_used: number of arrays, N + 1. gamma: significance of an array over that of the next coarser one.
-        transfer_unit: what transfer_every counts, see `Unit`.
-        transfer_every: samples between two reads of the finest array. slower: that of each coarser one over that of the next finer.
-        transfer_lr: share of what the finer array holds that is carried over at once.
-        most_pulses: on one weight by one transfer.
+        arrays_used: Number of arrays, N + 1.
+        gamma: Significance of an array over that of the next coarser one.
+        transfer_unit: What transfer_every counts, see `Unit`.
+        transfer_every: Samples between two reads of the finest array.
+        slower: The same of each coarser one over that of the next finer.
+        transfer_lr: Share of what the finer array holds that is carried over at once.
+        most_pulses: Most pulses on one weight by one transfer.
     """
 
     arrays_used: int = Field(default=3, ge=2, le=16, description="number of arrays")

@@ -27,7 +27,9 @@ class Rider(ChoppedTikiTakaV2):
     operations for each column; memory: H and q, two numbers per weight, and one bit per row.
 
     Args:
-        gamma: share of A in the weights. memory: eta, share of a read in the running mean of A. reference: where Q starts.
+        gamma: Share of A in the weights.
+        memory: eta, share of a read in the running mean of A.
+        reference: Where Q starts.
     """
 
     digital_per_read: ClassVar[int] = 3

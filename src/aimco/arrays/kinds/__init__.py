@@ -27,8 +27,8 @@ class ProgrammedArray(ABC):
     """Conductances in an array, as `Array.program` puts them there (abstract).
 
     Args:
-        reads: Vectors read since, those asked for now included; infinite in an array of references, which stay. Whoever reads keeps it:
-            a solver may work ahead where many are read.
+        reads: Vectors read since, those asked for now included; infinite in an array of references, which stay. Whoever reads keeps it: a
+            solver may work ahead where many are read.
     """
 
     reads: float = 0

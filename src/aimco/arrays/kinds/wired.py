@@ -24,8 +24,8 @@ class Wired(Array):
 
     Args:
         wires: Resistances, 1 Ohm for each segment when absent (assumed).
-        compensation: "effective-matrix" writes, in place of each weight, what makes reads through the wires give it, as far as the range
-            of the devices lets it (`aimco.arrays.mitigation.compensated`); for cells of one device. The weights themselves when absent.
+        compensation: "effective-matrix" writes, in place of each weight, what makes reads through the wires give it, as far as the range of
+            the devices lets it (`aimco.arrays.mitigation.compensated`); for cells of one device. The weights themselves when absent.
     """
 
     wires: Wires = Wires(word_ohm=1.0, bit_ohm=1.0)

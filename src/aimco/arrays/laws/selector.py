@@ -11,7 +11,9 @@ class Selector(Law):
     """A cell behind a threshold, f = s(v - v_t) - s(-v - v_t) + leak v, s(x) = w ln(1 + exp(x/w)): g far above it.
 
     Args:
-        threshold_V: v_t, V. width_V: w, V, in which the selector turns on. leak: part of g that is left below the threshold.
+        threshold_V: v_t, V.
+        width_V: w, V, in which the selector turns on.
+        leak: Part of g that is left below the threshold.
     """
 
     threshold_V: float = quantity(V, 0.2, ge=0, le=100, doc="voltage at which the selector turns on")

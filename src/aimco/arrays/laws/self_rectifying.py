@@ -14,7 +14,8 @@ class SelfRectifying(Law):
     """A cell that conducts one way, f = v/rho + (1 - 1/rho) (s(v) - s(0)), s(x) = w ln(1 + exp(x/w)): g from word to bit line.
 
     Args:
-        ratio: rho, of forward to reverse conductance. width_V: w, V, of the turn between them.
+        ratio: rho, forward over reverse conductance.
+        width_V: w, V, of the turn between them.
     """
 
     both_ways: ClassVar[bool] = False
