@@ -13,6 +13,7 @@ from aimco.arrays.laws import Law
 from aimco.arrays.nonlinear import WiredNonlinear
 from aimco.arrays.vertical import VerticalArray
 from aimco.arrays.wires import Wires
+from aimco.ensemble import stack
 from aimco.errors import InputError
 from designs import design
 
@@ -189,3 +190,26 @@ def test_an_array_of_a_users_own_is_tried_when_the_design_is_read(tmp_path, said
     (tmp_path / "mine.py").write_text(OWN + WRONG[said])
     with pytest.raises(InputError, match=said):
         ai.Design.of({"device": "ideal", "array": {"kind": f"{tmp_path / 'mine.py'}:Mine"}})
+
+
+@pytest.mark.parametrize(
+    ("array", "path", "values"),
+    [
+        ({"kind": "nonlinear"}, "array.law.scale_V", (0.1, 0.5)),
+        ({"kind": "nonlinear"}, "periphery.read_voltage", (0.1, 0.5)),
+        ({"kind": "vertical", "rows": 8, "cols": 4, "stack": {"layers": 4}}, "array.stack.pillar_ohm", (1e2, 1e5)),
+    ],
+)
+def test_members_of_an_ensemble_have_arrays_of_their_own(array, path, values):
+    """Numbers along the ensemble axis: a member reads as it does alone, and unlike the other."""
+    base = design(array=array, device=MICRO)
+    alone = [base.replace(path, value) for value in values]
+    both, *ones = (
+        ai.AnalogMatrix(ai.ArraySpec.of(made), 8, 4, seeds=(0,) * n) for made, n in ((stack(alone), 2), *((d, 1) for d in alone))
+    )
+    target, x = 0.6 * torch.rand(1, 8, 4, generator=torch.Generator().manual_seed(0)), volts(8)
+    for matrix in (both, *ones):
+        matrix.program(target)
+    read = both.mvm(x.expand(2, -1, -1).contiguous())
+    assert all(torch.equal(read[e], one.mvm(x)[0]) for e, one in enumerate(ones))
+    assert not torch.allclose(read[0], read[1], rtol=1e-2)

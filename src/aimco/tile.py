@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,10 +18,16 @@ from aimco.cell.reference import Reference
 from aimco.ensemble import per_member
 from aimco.ledger import Counts, counts_of, tensors_of
 from aimco.periphery import Periphery, across
-from aimco.periphery.readout_chain import Drive, Noise, ReadoutChain
+from aimco.periphery.readout_chain import Noise, ReadoutChain
 from aimco.record import InputError
 
 _AT_ONCE = ("mvm", "mvm_t", "updates", "slots", "hold_s")  # what the devices of a cell do together counts once
+
+
+@functools.cache
+def _together(signs: tuple[float, ...]) -> np.float32:
+    """Noise of devices that are read together, over that of one."""
+    return np.float32(np.linalg.norm(signs))
 
 
 class Tile(WeightOperations):
@@ -81,10 +88,12 @@ class Tile(WeightOperations):
             currents = self._currents(name, v, None, only, row)
             return currents if isinstance(self._weight, float) and self._weight == 1 else currents.mul_(self._weight)
         lead, drive = self.crossbars[only or 0], self.chain.encode(v)
-        numbers, first, share = None, lead.done[name], np.float32(1.0 if only is not None else np.linalg.norm(self.signs))
+        numbers, first, share = None, lead.done[name], np.float32(1.0) if only is not None else _together(self.signs)
         while True:
-            currents = [self._currents(name, own, counted, only, row) for own, counted in self._counted(drive)]
-            bits = range(len(drive.pulses)) if self.chain.serial else (None,)
+            first_pulse, *others = drive.pulses  # a vector is counted once, however many pulses it has
+            currents = [self._currents(name, first_pulse, drive.again if drive.attempt else None, only, row)]
+            currents += [self._currents(name, pulse, np.zeros_like(drive.again), only, row) for pulse in others]
+            bits = range(len(currents)) if self.chain.serial else (None,)
             noise = Noise([lead.noise_keys(name, drive.attempt, bit) for bit in bits], first, share)
             read, again = self.chain.digitise(name, currents, drive, noise)
             numbers = read if numbers is None else torch.where(torch.from_numpy(drive.again)[:, :, None], read, numbers)
@@ -92,12 +101,6 @@ class Tile(WeightOperations):
                 return numbers
             drive, repeated = self.chain.encode(v, drive, again), again.sum(1)
             self._counts.add(dac=repeated * v.shape[2], adc=repeated * numbers.shape[2])
-
-    @staticmethod
-    def _counted(drive: Drive) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
-        """Each pulse of a read, and the vectors of it that are counted: once however many pulses it has; None for all of them."""
-        for k, voltages in enumerate(drive.pulses):
-            yield voltages, np.zeros_like(drive.again) if k else drive.again if drive.attempt else None
 
     def _currents(self, name: Direction, v: torch.Tensor, again: np.ndarray | None, only: int | None, row: int | None) -> torch.Tensor:
         """Currents of the cells, the differences of their devices' currents; or those of one device; or of one row driven alone."""

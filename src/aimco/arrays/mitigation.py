@@ -163,17 +163,23 @@ def read_margin(
         raise InputError(f"cell must be below (layers, rows, columns) = {size}, got {(layer, row, column)}")
     if unselected not in ("grounded", "half", "floating"):
         raise InputError(f"unselected must be grounded, half or floating, got {unselected}")
-    chosen, currents = layer * (made.inputs // made.layers) + (row if made.word_lines == "combs" else 0), []
+    chosen = layer * (made.inputs // made.layers) + (row if made.word_lines == "combs" else 0)
+    currents = []
     for value in (on_S, off_S):
         g = torch.full(size, on_S, dtype=torch.float64)
         g[layer, row, column] = value
-        count, cells, wires, held, _ = VerticalArray(g, made, selected=[row]).branches
-        volts = np.zeros(len(held))
-        volts[: made.inputs] = read_V / 2 if unselected == "half" else 0.0
-        volts[chosen] = read_V
-        kept = np.ones(len(held), bool)
-        kept[: made.inputs] = unselected != "floating"
-        kept[chosen] = True
-        end = int(kept[: made.inputs].sum()) + column
-        currents.append(float(Linear(count, cells, wires, held[kept]).currents(volts[kept][:, None])[end, 0]))
+        array = VerticalArray(g, made, selected=[row])
+        currents.append(_read_one(array, chosen, column, {"grounded": 0.0, "half": read_V / 2, "floating": None}[unselected], read_V))
     return Margin(*currents)
+
+
+def _read_one(array: VerticalArray, chosen: int, column: int, others_V: float | None, read_V: float) -> float:
+    """Current of a bit line, A, with one word line at the read voltage and the others at a voltage, or floating when absent."""
+    (count, cells, wires, held, _), inputs = array.branches, array.made.inputs
+    volts, driven = np.zeros(len(held)), np.ones(len(held), bool)
+    volts[:inputs] = others_V or 0.0
+    volts[chosen] = read_V
+    driven[:inputs] = others_V is not None
+    driven[chosen] = True
+    end = int(driven[:inputs].sum()) + column
+    return float(Linear(count, cells, wires, held[driven]).currents(volts[driven][:, None])[end, 0])

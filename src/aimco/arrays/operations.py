@@ -8,6 +8,7 @@ Axes: (ensemble E, [batch B,] rows, columns). A crossbar takes and gives states,
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from typing import Any, Literal
 
@@ -22,6 +23,11 @@ from aimco.record import InputError
 Direction = Literal["mvm", "mvm_t"]  # rows are driven and columns read, or the other way round
 
 
+@functools.cache
+def _named(kind: type, operation: str) -> str:
+    return f"{kind.__name__}.{operation}"
+
+
 class ArrayOperations(ABC):
     """E members of an array of rows x columns (abstract)."""
 
@@ -29,7 +35,7 @@ class ArrayOperations(ABC):
 
     def _op(self, operation: str) -> str:
         """The operation as errors name it."""
-        return f"{type(self).__name__}.{operation}"
+        return _named(type(self), operation)
 
     # reads
 

@@ -59,7 +59,8 @@ class WiredArray:
         """Currents into the sense amplifiers, A, when the rows are driven: (B, rows) -> (B, columns).
 
         Raises:
-            InputError: shapes, voltages that are not finite. RuntimeError: not solved to the tolerance, with the vector and by how much.
+            InputError: shapes, voltages that are not finite.
+            RuntimeError: not solved to the tolerance, with the vector and by how much.
         """
         return _Read.apply(self.conductances, voltages, self, False)  # pyright: ignore[reportReturnType]
 

@@ -7,8 +7,7 @@ currents of them; these are integrated, noise is added, and they are put on the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,8 +22,7 @@ SIDES: tuple[Direction, Direction] = ("mvm", "mvm_t")
 _ATTEMPTS = 10  # of bound management
 
 
-@dataclass(frozen=True)
-class Drive:
+class Drive(NamedTuple):
     """What the lines of an array are driven with in one read.
 
     Args:
@@ -42,8 +40,7 @@ class Drive:
     power: np.ndarray
 
 
-@dataclass(frozen=True)
-class Noise:
+class Noise(NamedTuple):
     """Where the noise of one read comes from.
 
     Args:
@@ -132,7 +129,7 @@ class ReadoutChain:
         from aimco.kernels.reads import drive
 
         if before is None or again is None:
-            scale, power, again = (np.ones(v.shape[:2], kind) for kind in (np.float32, np.float32, np.bool_))
+            scale, power, again = np.empty(v.shape[:2], np.float32), np.empty(v.shape[:2], np.float32), np.ones(v.shape[:2], np.bool_)
             attempt, voltages = 0, torch.empty(v.shape)
         else:
             scale, power, attempt, (voltages,) = before.scale, before.power, before.attempt + 1, before.pulses
@@ -172,7 +169,7 @@ class ReadoutChain:
         out, part = torch.zeros(currents[0].shape), torch.empty(currents[0].shape)
         for k, (pulse, own) in enumerate(zip(drive.pulses, currents, strict=True)):
             sent = np.repeat(self._pulses[:, None] > k, drive.scale.shape[1], 1)
-            bit = replace(drive, scale=np.ones_like(drive.scale), power=pulse.square().sum(2).numpy())
+            bit = drive._replace(scale=np.ones_like(drive.scale), power=pulse.square().sum(2).numpy())
             self._convert(name, own, sent, bit, (noise.keys[k], noise), part.zero_())
             out.add_(part * (2**k / steps))
         return out.mul_(torch.from_numpy(drive.scale)[:, :, None])
