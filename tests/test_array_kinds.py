@@ -61,6 +61,16 @@ def test_inputs_of_cells_that_are_not_linear_are_scaled_to_the_read_voltage():
     assert matrix.read_rows().mean() > 5 * 0.4  # sinh(4)/4
 
 
+def test_a_row_that_saturates_the_converter_is_read_again_at_half_the_voltage():
+    """Half the voltage of a law that is not linear gives less than half the current: a row alone reads as the product with one input."""
+    adc = {"bits": 16.0, "range_A": 4e-7}  # cells at 10 uS take 2 uA at 0.2 V
+    parts = {"array": {"kind": "nonlinear", "law": {"kind": "sinh", "scale_V": 0.05}}, "periphery": {"adc": adc}}
+    matrix = ai.AnalogMatrix(ai.ArraySpec.of(design(device=MICRO, **parts)), 5, 4)
+    matrix.program(torch.full((1, 5, 4), 0.4))
+    assert torch.allclose(matrix.mvm(torch.eye(5)[None]), matrix.read_rows(), rtol=1e-3)
+    assert matrix.counts["mvm"].sum() > 10
+
+
 @pytest.mark.parametrize("transposed", [False, True])
 def test_a_vertical_array_reads_two_three_dimensional_circuits(transposed):
     """Cells minus references, 12 rows in 4 layers; the product without wires is another."""
