@@ -268,7 +268,7 @@ def test_random_numbers_of_a_rule_are_those_of_their_seed_alone():
     made = design()
 
     def array(*seeds: int, name: str = "W") -> ai.AnalogMatrix:
-        return ai.AnalogMatrix(made.device, made.cell, made.array, made.periphery, 3, 4, seeds=seeds, names=("layer", name))
+        return ai.AnalogMatrix(ai.ArraySpec.of(made), 3, 4, seeds=seeds, names=("layer", name))
 
     solo, both = learning.uniform(array(2), "a", 5, (3, 4)), learning.uniform(array(1, 2), "a", 5, (3, 4))
     assert solo.shape == (1, 3, 4)

@@ -13,12 +13,14 @@ import numpy as np
 import torch
 
 from aimco import user_code
+from aimco.arrays.kinds import Array
+from aimco.arrays.spec import ArraySpec
 from aimco.cell import Cell
 from aimco.device.device import Device
 from aimco.device.families.constant_step import ConstantStep
 from aimco.errors import InputError
 from aimco.learning import Rule
-from aimco.mapping import AnalogMatrix, Array
+from aimco.mapping import AnalogMatrix
 from aimco.periphery import Periphery
 
 ROWS, COLUMNS, BATCH, BATCHES = 12, 10, 10, 60
@@ -145,11 +147,8 @@ def _arrays(rule: Rule, device: Device, cell: Cell) -> dict[str, AnalogMatrix]:
         if name not in needed:
             place = f"{user_code.where_is(kind, 'shares')}: {kind.__name__}.shares"
             raise InputError(f"{place} must name arrays that {kind.__name__}.arrays asks for, {', '.join(needed)}, got {name!r}")
-    parts = (cell, Array(), Periphery(), ROWS, COLUMNS)
-    return {
-        name: AnalogMatrix(needs.device or ideal, *parts, names=("trial", name), reference=needs.reference, reference_error=needs.error)
-        for name, needs in needed.items()
-    }
+    trial = ArraySpec(ideal, cell, Array(), Periphery())
+    return {name: AnalogMatrix(spec.within(trial), ROWS, COLUMNS, names=("trial", name)) for name, spec in needed.items()}
 
 
 def _check_state(rule: Rule, state: Any) -> None:

@@ -6,7 +6,7 @@ import itertools
 
 import torch
 
-from aimco.arrays.nonlinear import Law
+from aimco.arrays.laws import Law
 from aimco.arrays.wires import Wires
 from aimco.circuit.spice import OPTIONS, op_deck, printed, run
 

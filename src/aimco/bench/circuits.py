@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from aimco.arrays.wired import Wired
+from aimco.arrays.wired import WiredArray
 from aimco.arrays.wires import Wires
 from aimco.bench.timing import OnCase, median, row
 from aimco.circuit.elements import Ideal, Shockley
@@ -85,11 +85,11 @@ def wires(on_case: OnCase) -> list[dict[str, Any]]:
             error = float(np.abs(ours().numpy() - found).max() / np.abs(found).max())
             rows.append(row(case, value, "ms", peer, seconds * 1e3) | {"error": error})
         if size > _ELIMINATED:  # beside the same read of an array whose lines are eliminated already
-            array = Wired(torch.from_numpy(g), lines)
+            array = WiredArray(torch.from_numpy(g), lines)
             warm = median(functools.partial(array.mvm, torch.from_numpy(volts)), runs=5, warm=1) * 1e3
             rows.append(row(case, value, "ms", "the same, factored before", warm))
     return rows
 
 
 def _read(g: torch.Tensor, lines: Wires, volts: torch.Tensor) -> torch.Tensor:
-    return Wired(g, lines).mvm(volts)
+    return WiredArray(g, lines).mvm(volts)

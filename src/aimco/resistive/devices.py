@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from aimco.arrays.spec import ArraySpec
 from aimco.mapping import AnalogMatrix
 
 
@@ -21,11 +22,11 @@ class DeviceArrays:
     """
 
     def __init__(self, design: Any, shapes: Sequence[tuple[int, int]], seed: int) -> None:
-        device, parts = design.device, (design.cell, design.array, design.periphery)
+        device, spec = design.device, ArraySpec.of(design)
         self.matrices: dict[str, AnalogMatrix] = {}
         for k, shape in enumerate(shapes, 1):
             name = f"crossbar {k}"
-            self.matrices[name] = AnalogMatrix(device, *parts, *shape, seeds=(seed,), names=(name,))
+            self.matrices[name] = AnalogMatrix(spec, *shape, seeds=(seed,), names=(name,))
         self.pulse_S = float(np.mean(device.step))
         self._weight_max = float(np.mean(design.cell.weight_max))
         self._mid, self._half = float(np.mean(device.mid_range)), float(np.mean(device.half_range))

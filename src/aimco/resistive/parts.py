@@ -142,18 +142,14 @@ def parts_of(design: Any, sizes: Sequence[int], seed: int) -> Parts:
     )
 
 
-def _arrays(design: Any, shapes: Sequence[tuple[int, int]]) -> list[Wires | Vertical] | None:
+def _arrays(design: Any, shapes: Sequence[tuple[int, int]]) -> list[Wires | Vertical | None] | None:
     """What each crossbar stands in where lines drop voltage: one array, planar or three-dimensional."""
     record, array = design.network.circuit, design.array
-    if record.vertical is None and (array.wires is None or array.wires.ideal):
+    lines = [array.in_circuit(*shape) if record.vertical is None else record.vertical.holding(*shape) for shape in shapes]
+    if all(line is None for line in lines):
         return None
     if record.precision != "float64":
         raise PathError("network.circuit.precision", "must be float64 where lines drop voltage, got float32")
     if record.gain_spread or record.diodes == "ideal":
         raise PathError("network.circuit.gain_spread", "must be 0, and diodes not ideal, where lines drop voltage in a resistive network")
-    if record.vertical is not None:
-        return [record.vertical.holding(*shape) for shape in shapes]
-    for rows, columns in shapes:
-        if rows > array.rows or columns > array.cols:
-            raise PathError("array.rows", f"x cols must be at least {rows} x {columns} with wires, got {array.rows} x {array.cols}")
-    return [array.wires] * len(shapes)
+    return lines
