@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "Design": "design", "Network": "design", "Training": "design", "Array": "mapping", "Periphery": "periphery", "Converter": "periphery",
-    "Pulses": "arrays.pulses", "Device": "device.device", "Response": "device.response", "catalogue": "device.device", "Cell": "cell",
+    "Pulses": "arrays.pulses", "Device": "device.device", "Response": "device.response", "NoiseSource": "device.noises", "catalogue": "device.device", "Cell": "cell",
     "Rule": "learning", "Record": "record", "InputError": "record", "quantity": "record", "Counts": "ledger", "counts": "nn.layers",
     "AnalogMatrix": "mapping", "Tile": "tile", "Crossbar": "arrays.crossbar", "evaluate": "evaluation",
     "evaluate_many": "evaluation", "Result": "evaluation",
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aimco.cost.price import price
     from aimco.design import Design, Network, Training
     from aimco.device.device import Device, catalogue
+    from aimco.device.noises import NoiseSource
     from aimco.device.response import Response
     from aimco.evaluation import Result, evaluate, evaluate_many
     from aimco.learning import Rule
