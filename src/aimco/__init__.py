@@ -9,10 +9,10 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "Design": "design", "Network": "design", "Training": "design", "Array": "mapping", "Periphery": "periphery", "Converter": "periphery",
-    "Pulses": "arrays.pulses", "Device": "device.device", "Response": "device.response", "NoiseSource": "device.noises", "catalogue": "device.device", "Cell": "cell",
-    "Rule": "learning", "Record": "record", "InputError": "record", "quantity": "record", "Counts": "ledger", "counts": "nn.layers",
-    "AnalogMatrix": "mapping", "Tile": "tile", "Crossbar": "arrays.crossbar", "evaluate": "evaluation",
-    "evaluate_many": "evaluation", "Result": "evaluation",
+    "Pulses": "arrays.pulses", "Device": "device.device", "Response": "device.response", "catalogue": "device.device", "Cell": "cell",
+    "NoiseSource": "device.noises", "Rule": "learning", "Record": "record", "InputError": "record", "quantity": "record",
+    "Counts": "ledger", "counts": "nn.layers", "AnalogMatrix": "mapping", "Tile": "tile", "Crossbar": "arrays.crossbar",
+    "evaluate": "evaluation", "evaluate_many": "evaluation", "Result": "evaluation",
     "price": "cost.price", "load_task": "tasks",
 }  # fmt: skip
 _MODULES = ("nn", "optim", "units", "tasks", "learning", "cost", "report")

@@ -198,7 +198,9 @@ def entry(entries: Sequence[Any], name: str, path: str) -> int | None:
         return int(name)
     places = [k for k, e in enumerate(entries) if isinstance(e, Mapping) and str(e.get("kind")).rpartition(":")[2] == name]
     if len(places) > 1:
-        raise InputError(f"{path} is not one field: {len(places)} entries are of kind {name}; name one by its number, {places[0]} for the first")
+        raise InputError(
+            f"{path} is not one field: {len(places)} entries are of kind {name}; name one by its number, {places[0]} for the first"
+        )
     return places[0] if places else None
 
 

@@ -27,11 +27,12 @@ class Fluctuations:
     def __init__(self, device: Any, seeds: tuple[int, ...], names: tuple[str, ...], devices: int) -> None:
         members = len(seeds)
         half, mid, top = (per_member(v, members) for v in (device.half_range, device.mid_range, device.g_max))
-        self._middle, self._scale = (torch.from_numpy(v.astype(np.float32))[:, None] for v in (mid / half, half / top))
+        self._middle, self._scale = (v.astype(np.float32) for v in (mid / half, half / top))
         self.sources = dict(zip(stream_names(device.noise), device.noise, strict=True))
         self._draws = {name: Draws(seeds, (*names, name)) for name in self.sources}
         self.state = {name: source.start(self._draws[name], devices) for name, source in self.sources.items()}
         self.shift = torch.zeros(members, devices)
+        self._g, self._ratio = torch.empty(members, devices), torch.empty(members, devices)  # kept, since new memory is slow
         self._restarting = [name for name, source in self.sources.items() if source.restarts]
         self._seen = torch.full((members, devices if self._restarting else 0), torch.nan)
 
@@ -69,11 +70,12 @@ class Fluctuations:
 
     def show(self, state: torch.Tensor, absolute: torch.Tensor) -> None:
         """Set `shift` for these states; `absolute`: measured from mid-range."""
-        g = torch.add(absolute, self._middle).clamp_(min=0)
-        ratio = g * self._scale
-        parts = [source.relative(self.state[name], ratio) for name, source in self.sources.items()]
-        total = parts[0] if len(parts) == 1 else torch.stack([part.double() for part in parts]).sum(0)
-        torch.mul(total.float().clamp(min=-1), g, out=self.shift)  # never more than to 0 S
+        from aimco.kernels.flicker import conductances, shifts
+
+        conductances(absolute.numpy(), self._middle, self._scale, self._g.numpy(), self._ratio.numpy())
+        change = [source.relative(self.state[name], self._ratio) for name, source in self.sources.items()]
+        total = change[0] if len(change) == 1 else torch.stack([c.double() for c in change]).sum(0)
+        shifts(total.numpy(), self._g.numpy(), self.shift.numpy())
         if self._restarting:
             self._seen.copy_(state)
 

@@ -174,19 +174,46 @@ def flip(filled, rates, share, sum_, seconds, size, keys, number):
 
 
 @nb.njit(**_flags)
-def _relative(total, ratio, amplitude, power, limit, out):
+def _sizes(ratio, amplitude, power, limit, size):
+    for i in range(ratio.size):
+        size[i] = min(amplitude * exp2(-power * log2(ratio[i])), limit)
+
+
+@nb.njit(**_flags)
+def _products(size, total, out):
     for i in range(total.size):
-        size = min(amplitude * exp2(-power * log2(ratio[i])), limit)
-        out[i] = np.float64(size) * np.float64(total[i])
+        out[i] = np.float64(size[i]) * np.float64(total[i])
 
 
 @nb.njit(**_flags)
 def relative(total, ratio, law, out):
-    """Relative change of each conductance by its processes, exact in float64: min(amplitude ratio^-power, limit) total.
+    """Relative change of each conductance by its processes: min(amplitude ratio^-power, limit) total.
 
     Args:
         total: sum of the processes. ratio: g/g_max. Both (E, devices) float32. law: amplitude, power, limit, (E, 3) float32.
-        out: (E, devices) float64.
+        out: (E, devices) float64, in which the products are exact.
     """
-    for e in range(total.shape[0]):
-        _relative(total[e], ratio[e], law[e, 0], law[e, 1], law[e, 2], out[e])
+    members, devices = total.shape
+    size = np.empty(min(_BLOCK, devices), np.float32)
+    for e in range(members):
+        for first in range(0, devices, _BLOCK):
+            end = min(first + _BLOCK, devices)
+            _sizes(ratio[e, first:end], law[e, 0], law[e, 1], law[e, 2], size)
+            _products(size, total[e, first:end], out[e, first:end])
+
+
+@nb.njit(**_flags)
+def conductances(absolute, middle, scale, g, ratio):
+    """Conductances from states: g in half ranges, and over g_max; all (E, devices) float32, middle and scale (E,) float32."""
+    for e in range(g.shape[0]):
+        for i in range(g.shape[1]):
+            g[e, i] = max(absolute[e, i] + middle[e], _ZERO)
+            ratio[e, i] = g[e, i] * scale[e]
+
+
+@nb.njit(**_flags)
+def shifts(change, g, out):
+    """Changes of conductances g from relative ones, never more than to 0 S, (E, devices); change float32 or float64."""
+    for e in range(g.shape[0]):
+        for i in range(g.shape[1]):
+            out[e, i] = max(g[e, i] * np.float32(change[e, i]), -g[e, i])

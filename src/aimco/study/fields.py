@@ -57,7 +57,9 @@ def _type(owner: Any, node: Any, name: str, path: str) -> Any:
         kind: Any = _record(owner)
         kinds = kind.kinds()
         if isinstance(node, list) and entry(node, name, path) is None and name not in kinds:
-            raise InputError(f"{path} is not a field: there is no entry of kind {name}{did_you_mean(name, kinds)}; kinds are {', '.join(kinds)}")
+            raise InputError(
+                f"{path} is not a field: there is no entry of kind {name}{did_you_mean(name, kinds)}; kinds are {', '.join(kinds)}"
+            )
         return kind
     raise InputError(f"{path} is not a field; {path.rpartition('.')[0]} holds no fields")
 

@@ -81,17 +81,18 @@ class Flicker(NoiseSource):
         from aimco.kernels.flicker import advance
 
         rates, counts, _ = self.processes(len(seconds))
-        for name in ("ages", "waited"):
-            tensors[name] += seconds
-        arrays = (tensors[n].numpy() for n in ("x", "total", "ages", "waited", "together"))
-        advance(*arrays, rates, counts, draws.keys, number)
+        x, total, ages, waited, together = (tensors[n].numpy() for n in ("x", "total", "ages", "waited", "together"))
+        passed = seconds.numpy()
+        ages += passed
+        waited += passed
+        advance(x, total, ages, waited, together, rates, counts, draws.keys, number)
 
     def relative(self, tensors, ratio):
         from aimco.kernels.flicker import relative
 
-        law, out = _law(self.amplitude, self.power, self.limit, self.f_low, self.f_high, len(ratio)), torch.empty(ratio.shape, dtype=torch.float64)
-        relative(tensors["total"].numpy(), ratio.numpy(), law, out.numpy())
-        return out
+        law, out = _law(self.amplitude, self.power, self.limit, self.f_low, self.f_high, len(ratio)), np.empty(ratio.shape)
+        relative(tensors["total"].numpy(), ratio.numpy(), law, out)
+        return torch.from_numpy(out)
 
     def programmed(self, tensors, written):
         for name in ("total", "ages"):
