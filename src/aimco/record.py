@@ -156,7 +156,8 @@ class Record(BaseModel):
         data = self.as_dict()
         path = current_path(type(self), path)
         *parents, last = path.split(".")
-        node, record = data, self
+        node: Any = data
+        record: Any = self
         for name in parents:
             if isinstance(record, tuple):
                 place = entry(node, name, path)
@@ -220,7 +221,7 @@ def put_value(node: Any, name: str, path: str, value: Any) -> None:
         node[name] = value
         return
     place = entry(node, name, path)
-    new = [] if value == _NONE else [{"kind": name} | value if isinstance(value, Mapping) and not name.isdigit() else value]
+    new = [] if value == _NONE else [{"kind": name, **value} if isinstance(value, Mapping) and not name.isdigit() else value]
     if place is None:
         node += new
     else:

@@ -117,7 +117,7 @@ def _try(source: NoiseSource) -> None:
 def _check_ensemble(trial: _Trial, alone: list[list[torch.Tensor]]) -> None:
     """Two members, whose numbers lie side by side, fluctuate as each of them alone."""
     source = trial.source
-    beside = {n: (v,) * len(_SEEDS) if isinstance(v, float) else v for n, v in source}
+    beside: dict[str, Any] = {n: (v,) * len(_SEEDS) if isinstance(v, float) else v for n, v in source}
     remedy = "a field holds one number for each member, which member_column(self.NAME) turns into a column"
     try:
         together = trial.run(_SEEDS, type(source).model_construct(**beside))

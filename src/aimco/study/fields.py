@@ -96,7 +96,7 @@ def put(data: dict[str, Any], path: str, value: Any) -> None:
             node[name] = {}
         node = table(node, name, path, {})
     if isinstance(node, list) and isinstance(value, Mapping) and not last.isdigit():
-        value = {"kind": last} | value
+        value = {"kind": last, **value}
     put_value(node, last, path, plain(found, value))
 
 
