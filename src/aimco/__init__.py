@@ -11,9 +11,9 @@ _WHERE = {
     "Design": "design", "Network": "design", "Training": "design", "Array": "arrays.kinds", "ArraySpec": "arrays.spec",
     "Periphery": "periphery", "Converter": "periphery",
     "Pulses": "arrays.pulses", "Device": "device.device", "Response": "device.response", "catalogue": "device.device", "Cell": "cell",
-    "Rule": "learning", "Record": "record", "InputError": "record", "quantity": "record", "Counts": "ledger", "counts": "nn.layers",
-    "AnalogMatrix": "mapping", "Tile": "tile", "Crossbar": "arrays.crossbar", "evaluate": "evaluation",
-    "evaluate_many": "evaluation", "Result": "evaluation",
+    "NoiseSource": "device.noises", "Rule": "learning", "Record": "record", "InputError": "record", "quantity": "record",
+    "Counts": "ledger", "counts": "nn.layers", "AnalogMatrix": "mapping", "Tile": "tile", "Crossbar": "arrays.crossbar",
+    "evaluate": "evaluation", "evaluate_many": "evaluation", "Result": "evaluation",
     "price": "cost.price", "load_task": "tasks",
 }  # fmt: skip
 _MODULES = ("nn", "optim", "units", "tasks", "learning", "cost", "report")
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aimco.cost.price import price
     from aimco.design import Design, Network, Training
     from aimco.device.device import Device, catalogue
+    from aimco.device.noises import NoiseSource
     from aimco.device.response import Response
     from aimco.evaluation import Result, evaluate, evaluate_many
     from aimco.learning import Rule
