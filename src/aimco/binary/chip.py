@@ -67,12 +67,13 @@ class BinaryArrays(Arrays):
             self.hold(self.design.network.read_after_s)
         self._at_write = self._here()
 
-    def calibrate(self, x: torch.Tensor) -> None:
-        """Take the ranges of the ADCs from vectors (B, inputs), as part of the writing."""
-        before = self._here()
+    def calibrated(self, x: torch.Tensor) -> torch.Tensor:
+        """Take the ranges of the ADCs from vectors (B, inputs), as part of the writing; returns the outputs for them."""
         for part, matrix in zip(self._groups(x), self.matrices.values(), strict=True):
             matrix.calibrate(part)
-        self._at_write = self._at_write + (self._here() - before)
+        outputs = self(x)
+        self._at_write = self._here()
+        return outputs
 
     def sums(self, x: torch.Tensor) -> torch.Tensor:
         """Sums of each group as they are read, (B, groups, outputs), of inputs (B, inputs)."""

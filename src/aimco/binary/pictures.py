@@ -28,8 +28,8 @@ def figure(network: BinaryNetwork, x: torch.Tensor, labels: torch.Tensor) -> Fig
 
 
 def _weights(axis: Axes, network: BinaryNetwork) -> None:
-    for k, layer in enumerate(network.arrays):
-        held = torch.cat([matrix.weights.flatten() for matrix in layer.matrices.values()]).numpy()  # pyright: ignore
+    for k, layer in enumerate(network.layers):
+        held = torch.cat([matrix.weights.flatten() for matrix in layer.matrices.values()]).numpy()
         axis.hist(held, bins=np.linspace(-2, 2, 101).tolist(), density=True, histtype="step", label=f"layer {k + 1}")
     axis.set(xlabel="weight in the arrays", ylabel="density", title="Weights as written (+-1 is wanted)", yscale="log")
     axis.legend()

@@ -100,7 +100,8 @@ def tables(costs: Costs) -> list[Table]:
     }
     for name, values in rows.items():
         shown.add_row(name, *values)
-    return [shown, _layers(costs), _activity(costs), _rates(costs.rates())]
+    busy = [_activity(costs)] if any(costs.activity) else []  # of arrays that learn
+    return [shown, _layers(costs), *busy, _rates(costs.rates())]
 
 
 def _share(value: float, total: float) -> str:
