@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -70,6 +72,19 @@ def test_an_ideal_chip_computes_what_the_software_network_does(place, digits):
         x = arrays(x)
     assert torch.equal(network.on_chip(digits.test_x), network.in_software(digits.test_x))
     assert result.accuracy == right(network.in_software(digits.test_x), digits) > 0.85
+
+
+def test_normalisation_of_either_sign_is_a_threshold_on_the_chip(digits):
+    """Gains of both signs and of 0, in every layer: amplifiers then say +1 above their threshold, below it, or always the same."""
+    network = BinaryNetwork(design("exact"), digits.train_x, 10).train()
+    network.in_software(digits.train_x[:200])
+    with torch.no_grad():
+        for layer in network.hidden:
+            for p in (layer.norm.weight, layer.norm.bias):
+                p.copy_(torch.randn(len(p), generator=torch.Generator().manual_seed(len(p))))
+            layer.norm.weight[0] = 0
+    network.eval().write()
+    assert torch.equal(network.on_chip(digits.test_x), network.in_software(digits.test_x))
 
 
 def test_a_chip_written_by_ideal_pulses_is_as_good_as_software(digits):
@@ -157,6 +172,10 @@ def test_outputs_take_a_read_for_each_bit(digits):
     assert 0 < float((exact - coarse).abs().max()) <= 2 * 33 / 16 + 1e-4
     reads = [result.counts_by_phase["infer"]["mvm"] // (len(digits.test_x) * 4) for result, _ in (all_bits, few)]
     assert reads == [2 + 2 + 2 * 6, 2 + 2 + 2 * 4]
+    votes, sums, normalised = 48 + 64, 10, 2 * 10
+    assert all(
+        r.counts_by_phase["infer"]["digital_ops"] == 4 * len(digits.test_x) * (votes + sums + normalised) for r, _ in (all_bits, few)
+    )
 
 
 PRICED = {
@@ -182,6 +201,16 @@ def test_shapes_price_a_sample_as_the_run_does(parts, digits):
     assert trained_price.area_m2 == told.area_m2
     sensed = made.periphery.sense is not None
     assert (result.energy_J["sense"] > 0) == sensed == (result.energy_J["adc"] == 0)
+
+
+def test_shapes_are_priced_without_torch(tmp_path):
+    file = tmp_path / "design.toml"
+    file.write_text(design().dumps())
+    priced = f"from aimco.cli import main; main(['cost', {str(file)!r}]); import sys; print('torch.nn' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", priced], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "TOPS/W" in done.stdout and done.stdout.endswith("False\n")
+    assert "One update in training" not in done.stdout
 
 
 def test_writing_is_counted_once_whatever_the_epochs(digits):
