@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _WHERE = {
-    "Design": "design", "Network": "design", "Training": "design", "Array": "mapping", "Periphery": "periphery", "Converter": "periphery",
+    "Design": "design", "Network": "design", "Training": "design", "Array": "arrays.kinds", "ArraySpec": "arrays.spec",
+    "Periphery": "periphery", "Converter": "periphery",
     "Pulses": "arrays.pulses", "Device": "device.device", "Response": "device.response", "catalogue": "device.device", "Cell": "cell",
     "Rule": "learning", "Record": "record", "InputError": "record", "quantity": "record", "Counts": "ledger", "counts": "nn.layers",
     "AnalogMatrix": "mapping", "Tile": "tile", "Crossbar": "arrays.crossbar", "evaluate": "evaluation",
@@ -21,7 +22,9 @@ __all__ = [*_WHERE, *_MODULES]
 if TYPE_CHECKING:
     from aimco import cost, learning, nn, optim, report, tasks, units
     from aimco.arrays.crossbar import Crossbar
+    from aimco.arrays.kinds import Array
     from aimco.arrays.pulses import Pulses
+    from aimco.arrays.spec import ArraySpec
     from aimco.cell import Cell
     from aimco.cost.price import price
     from aimco.design import Design, Network, Training
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from aimco.evaluation import Result, evaluate, evaluate_many
     from aimco.learning import Rule
     from aimco.ledger import Counts
-    from aimco.mapping import AnalogMatrix, Array
+    from aimco.mapping import AnalogMatrix
     from aimco.nn.layers import counts
     from aimco.periphery import Converter, Periphery
     from aimco.record import InputError, Record, quantity
