@@ -231,7 +231,7 @@ def test_writing_is_counted_once_whatever_the_epochs(digits):
 def test_ranges_of_converters_are_taken_from_training_samples_as_part_of_writing(digits):
     made = design(periphery={"adc": {"bits": 6.0, "calibration": "percentile"}, "bound_management": "none"})
     result, network = trained(made, digits)
-    limits = [tile.conversion.limits["mvm"] for layer in network.layers for tile in layer.matrices["group 0"].tiles[0]]
+    limits = [tile.chain.limits["mvm"] for layer in network.layers for tile in layer.matrices["group 0"].tiles[0]]
     assert all(0 < float(limit[0]) < math.inf for limit in limits)
     assert result.counts_by_phase["write"]["mvm"] == 2 * 100 * (2 + 2 + 2)
     assert result.accuracy > right(network.in_software(digits.test_x), digits) - 0.05

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from aimco.arrays.spec import ArraySpec
 from aimco.binary.layers import sign
 from aimco.binary.plan import Placement
 from aimco.ledger import Counts, counts_of, tensors_of
@@ -44,10 +46,9 @@ class BinaryArrays(Arrays):
             adc = Adc(offset_A=float(np.mean(periphery.sense.offset_A)))
             changed = {"sense": None, "adc": adc, "noise_management": "none", "bound_management": "none"}
             periphery = periphery.model_copy(update=changed)
+        spec = replace(ArraySpec.of(d), periphery=periphery)
         self.matrices = {
-            f"group {k}": AnalogMatrix(
-                d.device, d.cell, d.array, periphery, p.rows, p.outputs, seeds=(self.seed,), names=(self.name, f"group {k}")
-            )
+            f"group {k}": AnalogMatrix(spec, p.rows, p.outputs, seeds=(self.seed,), names=(self.name, f"group {k}"))
             for k in range(p.groups)
         }
 
