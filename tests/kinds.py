@@ -24,6 +24,7 @@ CELLS = [*ai.Cell.kinds(), toy("my_cell.py:Twins")]
 RULES = [*LAYER_RULES, toy("my_rule.py:Sparse")]
 TASKS = [*(kind for kind in Task.kinds() if kind not in ("arrays", "mnist")), toy("my_task.py:Quadrants")]  # others need files
 NETWORKS = [*Network.kinds(), toy("my_network.py:Wide")]
+ARRAYS = [*ai.Array.kinds(), toy("my_array.py:Lossy")]
 TECHNOLOGIES = [*Technology.names(), toy("my_technology.toml")]
 
 

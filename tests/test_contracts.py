@@ -14,7 +14,7 @@ from aimco.arrays.crossbar import Crossbar
 from aimco.device.device import Device, catalogue
 from aimco.ensemble import stack
 from designs import design
-from kinds import CELLS, RESPONSES, RULES, short
+from kinds import ARRAYS, CELLS, RESPONSES, RULES, TOYS, short
 
 IN_ARRAYS = [kind for kind in RULES if kind != "digital"]
 
@@ -253,33 +253,13 @@ def test_every_number_of_the_catalogue_has_a_source(name):
     assert all(device.sources.values())
 
 
-OWN_ARRAY = """
-from aimco.arrays.kinds import Array, ProgrammedArray
-
-
-class Lossy(Array):
-    left: float = 0.9
-
-    def program(self, conductances):
-        return Read(self.left * conductances)
-
-
-class Read(ProgrammedArray):
-    def __init__(self, g):
-        self.g = g
-
-    def read(self, voltages, transposed):
-        return voltages @ (self.g.T if transposed else self.g)
-"""
 MICRO = {"g_min": 1e-7, "g_max": 1e-5, "response": {"kind": "constant-step", "step_up": 1e-8, "step_down": 1e-8}}
 
 
-@pytest.fixture(params=[*ai.Array.kinds(), "a user's own"])
-def stands_in(request, tmp_path) -> ai.Design:
+@pytest.fixture(params=ARRAYS, ids=short)
+def stands_in(request) -> ai.Design:
     """A design of weights in arrays of 16 x 8 cells of one kind, of devices of 0.1 to 10 uS."""
-    (tmp_path / "own.py").write_text(OWN_ARRAY)
-    kind = request.param if request.param in ai.Array.kinds() else f"{tmp_path / 'own.py'}:Lossy"
-    return design(array={"kind": kind, "rows": 16, "cols": 8}, device=MICRO)
+    return design(array={"kind": request.param, "rows": 16, "cols": 8}, device=MICRO)
 
 
 def written(made: ai.Design, rows: int = 16, columns: int = 8, seeds: tuple[int, ...] = (0,)) -> ai.AnalogMatrix:
@@ -577,25 +557,6 @@ def test_a_spread_that_would_take_devices_below_0_S_is_cut_there_and_noted():
 
 # Sources of noise. One line here is all that a further kind needs, whose numbers have no defaults.
 
-WANDER = """
-import torch
-from aimco.device.noises import NoiseSource, member_column
-
-
-class Wander(NoiseSource):
-    amplitude: float = 0.05
-    tau_s: float = 1.0
-
-    def start(self, draws, devices):
-        return {"x": draws.normal("start", 0, (devices,))}
-
-    def advance(self, tensors, seconds, draws, number):
-        x, keep = tensors["x"], torch.exp(-seconds / member_column(self.tau_s))
-        x.mul_(keep).add_(torch.sqrt(1 - keep**2) * draws.normal("step", number, x.shape[1:]))
-
-    def relative(self, tensors, ratio):
-        return member_column(self.amplitude) * tensors["x"]
-"""
 FRESH = """
 
 class Fresh(Wander):
@@ -614,7 +575,7 @@ VARIED = {"amplitude": 0.03}  # of another member of an ensemble
 
 def noise_of(name: str, folder) -> dict:
     """Plain data of a source; those of a user stand in a file."""
-    (folder / "noises.py").write_text(WANDER + FRESH)
+    (folder / "noises.py").write_text((TOYS / "my_noise.py").read_text() + FRESH)
     kind = f"{folder / 'noises.py'}:{name}" if name[0].isupper() else name
     return {"kind": kind} | NOISES.get(name, {})
 

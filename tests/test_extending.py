@@ -30,7 +30,14 @@ def test_all_toys_work_in_one_design(tmp_path, monkeypatch):
     response = {"kind": "my_response.py:Saturating", "step_up": 2e-9, "step_down": 2e-9, "fall": 0.1}
     design = ai.Design.of(
         {
-            "device": {"name": "mine", "g_min": 0.0, "g_max": 2e-6, "response": response},
+            "device": {
+                "name": "mine",
+                "g_min": 0.0,
+                "g_max": 2e-6,
+                "response": response,
+                "noise": [{"kind": "my_noise.py:Wander", "amplitude": 0.01}],
+            },
+            "array": {"kind": "my_array.py:Lossy"},
             "cell": {"kind": "my_cell.py:Twins", "weight_max": 2.0},
             "network": {"kind": "my_network.py:Wide", "times": 8},
             "rule": {"kind": "my_rule.py:Sparse", "lr": 0.2},
@@ -40,4 +47,4 @@ def test_all_toys_work_in_one_design(tmp_path, monkeypatch):
     )
     result = ai.evaluate(design, "my_task.py:Quadrants")
     assert result.accuracy > 0.9 and result.energy_J["total"] > 0
-    assert {Path(n).name for n in design.files()} == {"my_response.py", "my_cell.py", "my_network.py", "my_rule.py", "my_technology.toml"}
+    assert {Path(n).name for n in design.files()} == {p.name for p in TOYS.iterdir() if p.is_file()} - {"my_task.py"}
