@@ -65,9 +65,9 @@ def study(
 
     from aimco.device.requirement import Requirement
     from aimco.report.study import write
-    from aimco.study import Study, default_storage, front
-    from aimco.study import run as search
-    from aimco.study.summary import commands, document, pruned, table, told
+    from aimco.studies import Study, default_storage, front
+    from aimco.studies import run as search
+    from aimco.studies.summary import commands, document, pruned, table, told
 
     asked = Study.load(file)
     required = [Requirement.named(name) for name in requirement]
@@ -108,8 +108,8 @@ def _about(asked: Any, trials: list[Any], command: str, data_dir: str | None, re
     """What the page of a study says beside its trials."""
     from aimco.report.tolerance import tolerances
     from aimco.report.view import About
-    from aimco.study import front, sensitivity
-    from aimco.study.summary import bounds, options
+    from aimco.studies import front, sensitivity
+    from aimco.studies.summary import bounds, options
 
     return About(
         {o.name: o.best for o in asked.objectives},
@@ -150,7 +150,7 @@ def requirements(
     --out DIR keeps tables, picture and requirements, and goes on when stopped.
     """
     from aimco.device.device import Device
-    from aimco.study.requirements import Question, derive
+    from aimco.studies.requirements import Question, derive
 
     device = None if verdict is None else Device.named(verdict)
     keys, moved = tuple(line), tuple(_number("near", n) for n in near)

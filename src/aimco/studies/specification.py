@@ -7,8 +7,8 @@ from typing import Any
 
 from aimco.device.device import Device
 from aimco.device.requirement import Judged, Line, Requirement
-from aimco.study.lines import BOUND, Bench, Sweep
-from aimco.study.threshold import Threshold
+from aimco.studies.lines import BOUND, Bench, Sweep
+from aimco.studies.threshold import Threshold
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from aimco.design import Design
 from aimco.errors import did_you_mean
 from aimco.files import contents, paths_from, resolved
 from aimco.record import InputError, Record, at, read_toml
-from aimco.study import fields
-from aimco.study.axis import Axis, applies, flattened
-from aimco.study.checks import check_space, ordered
-from aimco.study.metrics import COSTS, METRICS, metric
-from aimco.study.pruning import Pruning
+from aimco.studies import fields
+from aimco.studies.axis import Axis, applies, flattened
+from aimco.studies.checks import check_space, ordered
+from aimco.studies.metrics import COSTS, METRICS, metric
+from aimco.studies.pruning import Pruning
 from aimco.tasks import Task, task_of
 from aimco.tasks.digits import Digits
 from aimco.user_code import is_own
