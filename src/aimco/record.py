@@ -14,14 +14,15 @@ import inspect
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
-from aimco import user_code
+from aimco import html_parts, user_code
 from aimco.errors import InputError, PathError, at, did_you_mean, first_problem
 from aimco.files import OWN, SHA256, carried, paths_from, read_toml, resolved, signed, write_atomic
 from aimco.units import Unit
@@ -42,6 +43,7 @@ def quantity(unit: Unit, default: Any = ..., *, doc: str = "", level: bool = Fal
 
 
 _OF_FLOATS = (dict[str, float], tuple[float, ...], tuple[tuple[float, ...], ...])  # annotations of fields of several numbers
+_LONGEST = 200  # characters of a value in a table
 _NONE = "none"  # in plain data: absent, where the default is something
 
 
@@ -86,6 +88,21 @@ class Record(BaseModel):
                 if field.default != math.inf:
                     raise at(name, f"must be finite, got {number}")
         return self
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """The fields that differ from their defaults."""
+        fields = type(self).model_fields
+        for name, value in self.__dict__.items():  # which is empty in a record that is being made
+            if name in fields and not _same(value, fields[name].default):
+                yield name, value
+
+    def _repr_html_(self) -> str:
+        """Every field with its value, unit and meaning, for notebooks; those that differ from their defaults in bold."""
+        changed = {name for name, _ in self.__repr_args__()}
+        fields = type(self).model_fields
+        rows = [(name, _brief(getattr(self, name)), unit_of(field), field.description or "") for name, field in fields.items()]
+        bold = [k for k, name in enumerate(fields) if name in changed]
+        return html_parts.card(self.__repr_name__(), html_parts.table(("field", "value", "unit", ""), rows, marked=bold))
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
@@ -279,6 +296,26 @@ def _derived(cls: type[Kinded], name: str, names: Mapping[str, Any], path: str) 
             f"{user_code.where(found) if derived else names['__file__']}: {name} must be a subclass of {cls.__name__}, got {got}"
         )
     return found
+
+
+def unit_of(field: FieldInfo) -> str:
+    """Symbol of the unit of a field; empty where it has none."""
+    extra = field.json_schema_extra
+    return str(extra.get("unit", "")) if isinstance(extra, dict) else ""
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether a field has its default; numbers that differ between the members of an ensemble are no default."""
+    try:
+        return bool(value == default)
+    except ValueError:
+        return False
+
+
+def _brief(value: Any) -> str:
+    """A value in a table: text as it is, long ones cut."""
+    words = f"{value:.6g}" if isinstance(value, float) else "-" if value is None else value if isinstance(value, str) else repr(value)
+    return words if len(words) <= _LONGEST else words[: _LONGEST - 1] + "…"
 
 
 def _floats(value: Any) -> list[float]:

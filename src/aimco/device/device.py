@@ -13,6 +13,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 
 from aimco import rng, user_code
+from aimco.device import display
 from aimco.device.noise import Flicker, Telegraph
 from aimco.device.programming import Programming
 from aimco.device.response import Response
@@ -133,6 +134,12 @@ class Device(Listed):
 
     def _response_numbers(self) -> list[str]:
         return [n for n, f in type(self.response).model_fields.items() if f.annotation is float]
+
+    def __repr__(self) -> str:
+        return f"Device({', '.join(display.words(self))})"
+
+    def _repr_html_(self) -> str:
+        return display.html(self)
 
     @property
     def half_range(self) -> Any:
