@@ -6,6 +6,7 @@ import importlib
 import io
 import json
 import pkgutil
+import re
 import subprocess
 import sys
 import types
@@ -294,11 +295,18 @@ def test_words_from_outside_are_escaped_everywhere(result, found):
 
 
 def test_a_chart_leaves_out_what_is_not_finite():
-    line = html_parts.Line("loss", [1, 2, 3], [1.0, float("nan"), 3.0])
-    drawn = html_parts.chart([line, html_parts.Line(NASTY, [1, 3], [0.0, 1.0])], x="epoch", y="loss")
-    assert "nan" not in drawn and drawn.count("<polyline") == 3 and NASTY in Text(drawn)
-    assert html_parts.chart([html_parts.Line("", [1.0], [float("inf")])], x="", y="") == ""
-    assert "<polyline" in html_parts.chart([html_parts.Line("", [1.0, 2.0], [5.0, 5.0])], x="", y="")
+    drawn = html_parts.chart([1, 2, 3, 4], [1.0, float("nan"), 3.0, 2.0], below="epoch", beside=NASTY)
+    assert "nan" not in drawn and drawn.count("<polyline") == 2 and NASTY in Text(drawn)
+    assert html_parts.chart([1.0], [float("inf")], below="", beside="") == ""
+    assert "<polyline" in html_parts.chart([1.0, 2.0], [5.0, 5.0], below="", beside="")
+
+
+def test_the_ends_of_a_curve_are_the_corners_of_its_chart():
+    drawn = html_parts.chart([0, 10], [2.0, 4.0], below="", beside="", size=(100, 100))
+    frame = re.search(r'<rect x="(\d+)" y="(\d+)" width="(\d+)" height="(\d+)"', drawn)
+    assert frame is not None
+    x, y, width, height = map(int, frame.groups())
+    assert f'points="{x:.1f},{y + height:.1f} {x + width:.1f},{y:.1f}"' in drawn
 
 
 def test_without_pandas_one_sentence_says_what_to_install(monkeypatch):

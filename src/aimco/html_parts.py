@@ -5,29 +5,13 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLORS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728")
+_COLOR = "#1f77b4"
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 8, 8, 34  # margins of a chart, px
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a chart.
-
-    Args:
-        label: In the legend.
-        x: Places along the horizontal axis.
-        y: Values there; those that are not finite leave a gap.
-    """
-
-    label: str
-    x: Sequence[float]
-    y: Sequence[float]
 
 
 def escape(words: Any) -> str:
@@ -89,57 +73,56 @@ def of_table(shown: Table) -> str:
     return title + table(head, zip(*columns, strict=True), caption=caption, right=right)
 
 
-def chart(lines: Sequence[Line], *, x: str, y: str, size: tuple[int, int] = (340, 190)) -> str:
-    """Lines as a picture in SVG.
+def chart(x: Sequence[float], y: Sequence[float], *, below: str, beside: str, size: tuple[int, int] = (340, 190)) -> str:
+    """A curve as a picture in SVG; empty where no point is finite.
 
     Args:
-        lines: At least one, with at least one finite value.
-        x: What the horizontal axis shows.
-        y: What the vertical axis shows.
+        x: Places along the horizontal axis.
+        y: Values there; those that are not finite leave a gap.
+        below: What the horizontal axis shows.
+        beside: What the vertical axis shows.
         size: Width and height, px.
     """
-    points = [(a, b) for line in lines for a, b in zip(line.x, line.y, strict=True) if math.isfinite(a) and math.isfinite(b)]
+    runs = _runs(x, y)
+    points = [p for run in runs for p in run]
     if not points:
         return ""
     (left, right), (low, high) = (_ends([p[k] for p in points]) for k in (0, 1))
     width, height = size[0] - _LEFT - _RIGHT, size[1] - _TOP - _BOTTOM
 
-    def place(a: float, b: float) -> str:
-        return f"{_LEFT + width * (a - left) / (right - left):.1f},{_TOP + height * (high - b) / (high - low):.1f}"
+    def place(point: tuple[float, float]) -> str:
+        a, b = (point[0] - left) / (right - left), (high - point[1]) / (high - low)
+        return f"{_LEFT + width * a:.1f},{_TOP + height * b:.1f}"
 
-    drawn = [_polyline(line, COLORS[k % len(COLORS)], place) for k, line in enumerate(lines)]
-    frame = f'<rect x="{_LEFT}" y="{_TOP}" width="{width}" height="{height}" fill="none" stroke="#888"/>'
-    below, beside = _TOP + height + 13, _LEFT - 4
-    words = [
-        _words(_LEFT, below, f"{left:.4g}", "start"),
-        _words(_LEFT + width, below, f"{right:.4g}", "end"),
-        _words(_LEFT + width / 2, below, x, "middle"),
-        _words(beside, _TOP + 10, f"{high:.4g}", "end"),
-        _words(beside, _TOP + height, f"{low:.4g}", "end"),
-        _words(_LEFT, size[1] - 6, y, "start"),
+    drawn = [f'<rect x="{_LEFT}" y="{_TOP}" width="{width}" height="{height}" fill="none" stroke="#888"/>']
+    for run in runs:
+        places = " ".join(map(place, run if len(run) > 1 else run * 2))  # a single point is a dot
+        drawn.append(f'<polyline points="{places}" fill="none" stroke="{_COLOR}" stroke-width="1.5" stroke-linecap="round"/>')
+    foot = _TOP + height + 13
+    drawn += [
+        _words(_LEFT, foot, f"{left:.4g}", "start"),
+        _words(_LEFT + width, foot, f"{right:.4g}", "end"),
+        _words(_LEFT + width / 2, foot, below, "middle"),
+        _words(_LEFT - 4, _TOP + 10, f"{high:.4g}", "end"),
+        _words(_LEFT - 4, _TOP + height, f"{low:.4g}", "end"),
+        _words(_LEFT, size[1] - 6, beside, "start"),
     ]
-    words += [
-        _words(_LEFT + width, size[1] - 6 - 12 * k, line.label, "end", COLORS[k % len(COLORS)])
-        for k, line in enumerate(reversed(lines))
-        if len(lines) > 1
-    ]
-    style = "font:11px sans-serif;background:#fff"
-    return f'<svg width="{size[0]}" height="{size[1]}" style="{style}">{frame}{"".join(drawn)}{"".join(words)}</svg>'
+    return f'<svg width="{size[0]}" height="{size[1]}" style="font:11px sans-serif;background:#fff">{"".join(drawn)}</svg>'
 
 
-def _polyline(line: Line, color: str, place: Any) -> str:
-    parts: list[list[str]] = [[]]
-    for a, b in zip(line.x, line.y, strict=True):
-        if math.isfinite(a) and math.isfinite(b):
-            parts[-1].append(place(a, b))
-        else:
-            parts.append([])
-    style = f'fill="none" stroke="{color}" stroke-width="1.5" stroke-linecap="round"'
-    return "".join(f'<polyline points="{" ".join(part if len(part) > 1 else part * 2)}" {style}/>' for part in parts if part)
+def _runs(x: Sequence[float], y: Sequence[float]) -> list[list[tuple[float, float]]]:
+    """Points that follow each other without a gap."""
+    runs: list[list[tuple[float, float]]] = [[]]
+    for point in zip(x, y, strict=True):
+        if all(map(math.isfinite, point)):
+            runs[-1].append(point)
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]
 
 
-def _words(x: float, y: float, words: str, anchor: str, color: str = "#333") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{color}">{escape(words)}</text>'
+def _words(x: float, y: float, words: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="#333">{escape(words)}</text>'
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:

@@ -130,8 +130,8 @@ class Result:
         }
         curve = self.curves[self.main_curve]
         scale, unit = (100, " (%)") if self.main.percent else (1, f" ({self.main.unit})" if self.main.unit else "")
-        line = html_parts.Line(self.main.name, list(range(1, len(curve) + 1)), [scale * v for v in curve])
-        drawn = html_parts.chart([line], x="epoch", y=f"test {self.main.name.replace('_', ' ')}{unit}") if len(curve) > 1 else ""
+        beside, epochs = f"test {self.main.name.replace('_', ' ')}{unit}", range(1, len(curve) + 1)
+        drawn = html_parts.chart(epochs, [scale * v for v in curve], below="epoch", beside=beside) if len(curve) > 1 else ""
         title = f"{self.design.device.name}, {self.design.rule.kind}, {self.task}, seed {self.seed}"
         return html_parts.card(title, html_parts.facts(judged | costs), drawn, html_parts.listed(self.notes))
 

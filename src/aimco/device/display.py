@@ -53,8 +53,8 @@ def html(device: Device) -> str:
 def _picture(device: Device) -> str:
     pulses, g = mean_cycle(device)
     unit = suited(device.g_max, "S")
-    line = html_parts.Line(device.name, pulses, [value / unit for value in g])
-    return html_parts.chart([line], x="pulse", y=f"conductance ({unit.symbol}), without noise and spread")
+    beside = f"conductance ({unit.symbol}), without noise and spread"
+    return html_parts.chart(pulses, [value / unit for value in g], below="pulse", beside=beside)
 
 
 def mean_cycle(device: Device) -> tuple[list[float], list[float]]:
