@@ -19,7 +19,7 @@ import torch
 
 import aimco as ai
 import typed_use
-from aimco import html_parts
+from aimco import evaluation, html_parts
 from aimco.api import progress
 from aimco.arrays.crossbar import Crossbar
 from aimco.cli import main
@@ -216,6 +216,7 @@ def test_a_run_in_python_is_the_run_of_the_command(tmp_path, capsys):
     ours = json.loads(as_json(mine.as_json()))
     assert ours | {"wall_s": 0} == document | {"wall_s": 0}
     assert f"aimco run {tmp_path / 'page' / 'design.toml'} --task digits --seed 3 --limit 60" in (tmp_path / "page/report.html").read_text()
+    assert evaluation.evaluate(design, "digits", limit=60, seed=3).curves == mine.curves
     many = ai.evaluate_many([design, design], seeds=[3, 4], limit=60)
     assert many[0].metrics == mine.metrics and many[1].seed == 4
 
@@ -271,6 +272,9 @@ def test_requirements_in_python_are_those_of_the_command(tmp_path, capsys):
     shown = Text(answer._repr_html_())
     assert "step of a weight, dw_min" in shown and f"{answer.rules[0].near_ideal:.2f} %" in shown and "digits, 1 points" in repr(answer)
     assert answer.verdict("ecram")["sgd"].device == "ecram"
+    (derived,) = answer.rules
+    assert (answer.samples, answer.seeds, answer.bench.epochs) == (60, 1, 1)
+    assert [f.sweep.key for f in derived.findings] == ["step"] and "the near-ideal device has cycle_noise 0.1" in derived.notes
 
 
 def test_a_verdict_says_what_fails():
