@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from aimco.arrays.crossbar import Crossbar
+from aimco.arrays.doors import ReferencePolicy
+from aimco.arrays.spec import ArraySpec
 from aimco.device.device import Device
 from aimco.ensemble import stack
 
@@ -17,8 +19,8 @@ SWITCHING = Device.of(SOFT | {"retention_s": 100.0, "telegraph": {"amplitude": 0
 NOISY = {"flicker": FLICKERING, "telegraph": SWITCHING}
 
 
-def written(device: Device, **options) -> Crossbar:
-    array = Crossbar(device, 6, 5, **options)
+def written(device: Device, *, reference: ReferencePolicy = "mid-range", seeds: tuple[int, ...] = (0,)) -> Crossbar:
+    array = Crossbar(ArraySpec(device, reference=reference), 6, 5, seeds=seeds)
     array.state.copy_(torch.linspace(-0.5, 0.5, 30).reshape(6, 5).expand(array.shape))
     array.reset(torch.zeros(array.shape, dtype=torch.bool))  # nothing: the noise is that of these states
     return array

@@ -13,7 +13,7 @@ NOISY_PCM = {"g_min": 0.0, "g_max": 25e-6, "cycle_noise": 1.5, "spread": {"step"
 
 def matrix(cell: dict, device: dict, rows: int = 1, columns: int = 2000) -> ai.AnalogMatrix:
     made = ai.Design.of({"device": device, "cell": cell})
-    return ai.AnalogMatrix(made.device, made.cell, made.array, made.periphery, rows, columns)
+    return ai.AnalogMatrix(ai.ArraySpec.of(made), rows, columns)
 
 
 def program_error(cell: dict, device: dict, **training) -> float:
@@ -130,7 +130,7 @@ def test_transfers_come_after_so_many_samples_whatever_the_batch():
     draws = torch.Generator().manual_seed(0)
     x, d, found = torch.rand(1, 10, 4, generator=draws), torch.rand(1, 10, 5, generator=draws), []
     for batch in (1, 4):
-        w = ai.AnalogMatrix(made.device, made.cell, made.array, made.periphery, 4, 5)
+        w = ai.AnalogMatrix(ai.ArraySpec.of(made), 4, 5)
         state = made.rule.start({"W": w})
         for xs, ds in zip(x.split(batch, 1), d.split(batch, 1), strict=True):
             made.rule.update({"W": w}, state, xs, ds, 0.1)

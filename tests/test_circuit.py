@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimco.circuit import adjoint, descent, spice
+from aimco.circuit.circuit import ResistiveCircuit
 from aimco.circuit.elements import DiodePair, Ideal, PiecewiseLinear, Shockley
-from aimco.circuit.network import Layered
+from aimco.circuit.solvers import solve, solve_forced
 from aimco.record import InputError
 
 MEASURED = PiecewiseLinear(volts=(0.0, 0.2, 0.3), amperes=(0.0, 1e-7, 1e-4))
@@ -39,8 +40,8 @@ def farthest(a: list[torch.Tensor], b: list[torch.Tensor]) -> float:
 @pytest.mark.parametrize(("diodes", "nearest"), [(Shockley(as_ngspice=True), 1e-11), (Shockley(), 1e-8), (MEASURED, 1e-8)])
 def test_nodes_are_those_of_ngspice(ngspice, sizes, diodes, nearest, method):
     """With ngspice's own reverse law to 1e-11 V, in both decks; other laws are formulas in the deck, of less precision there."""
-    net, (volts, amperes) = Layered(crossbars(sizes), diodes), driven(sizes, 2)
-    ours = net.settle(volts, amperes, tolerance=1e-12, method=method)
+    net, (volts, amperes) = ResistiveCircuit(crossbars(sizes), diodes), driven(sizes, 2)
+    ours = solve(net, volts, amperes, tolerance=1e-12, method=method)
     for k, folded in enumerate((False, True)):
         theirs, _ = spice.operating_point(net, volts[k], amperes[k], folded=folded)
         assert farthest([u[k] for u in ours.nodes], theirs) <= nearest
@@ -64,9 +65,9 @@ def test_random_networks_are_those_of_ngspice(ngspice, hidden, seed, spread, pai
     diodes = [Shockley(high=h, low=-h, as_ngspice=True) for h in high] if spread else Shockley(as_ngspice=True)
     gains = [around(4.0, n) for n in hidden] if spread else 4.0
     inverted = crossbars(sizes, seed + 1) if paired else None
-    net = Layered(crossbars(sizes, seed), diodes, gains, [around(0.01, n) for n in hidden], inverted=inverted)
+    net = ResistiveCircuit(crossbars(sizes, seed), diodes, gains, [around(0.01, n) for n in hidden], inverted=inverted)
     volts, amperes = driven(sizes, 1, seed)
-    ours = net.settle(volts, amperes, tolerance=1e-12, steps=20_000)
+    ours = solve(net, volts, amperes, tolerance=1e-12, steps=20_000)
     theirs, _ = spice.operating_point(net, volts[0], amperes[0])
     assert farthest([u[0] for u in ours.nodes], theirs) <= 1e-11
 
@@ -74,9 +75,9 @@ def test_random_networks_are_those_of_ngspice(ngspice, hidden, seed, spread, pai
 def test_power_taken_is_power_brought():
     """Resistors and diodes take what sources, amplifiers and currents bring (Tellegen), also with lines of both signs."""
     sizes = (6, 5, 4)
-    net = Layered(crossbars(sizes), Shockley(), 4.0, inverted=[None, crossbars(sizes, 1)[1]])
+    net = ResistiveCircuit(crossbars(sizes), Shockley(), 4.0, inverted=[None, crossbars(sizes, 1)[1]])
     volts, amperes = driven(sizes, 3)
-    found = net.settle(volts, amperes, tolerance=1e-12)
+    found = solve(net, volts, amperes, tolerance=1e-12)
     u, y = found.nodes
     p = net.driven(0, u)
     from_sources = (volts * (volts * net.plus[0].sum(1) - u @ net.plus[0].T)).sum(1)
@@ -93,27 +94,27 @@ def test_deep_networks_settle_to_the_tolerance_in_every_sample(dtype, tolerance)
     float32 cannot know 3 V to 1e-6 V, and says so.
     """
     sizes = (300, 200, 200, 200, 20)
-    exact, (volts, _) = Layered(crossbars(sizes)), driven(sizes, 256)
-    reference = exact.settle(volts, tolerance=1e-12)
-    net = Layered([g.to(dtype) for g in exact.conductances])
-    found = net.settle(volts.to(dtype), tolerance=tolerance)
+    exact, (volts, _) = ResistiveCircuit(crossbars(sizes)), driven(sizes, 256)
+    reference = solve(exact, volts, tolerance=1e-12)
+    net = ResistiveCircuit([g.to(dtype) for g in exact.conductances])
+    found = solve(net, volts.to(dtype), tolerance=tolerance)
     assert farthest([u.double() for u in found.nodes], reference.nodes) <= tolerance
     if dtype == torch.float32:
         with pytest.raises(RuntimeError, match="use method newton or float64"):
-            net.settle(volts.to(dtype), tolerance=1e-6)
+            solve(net, volts.to(dtype), tolerance=1e-6)
 
 
 @pytest.mark.parametrize("diodes", [Shockley(), MEASURED, Ideal(), Shockley(as_ngspice=True)])
 def test_descent_finds_the_point_of_newton_and_less_content_nowhere_else(diodes: DiodePair):
     """Kirchhoff's law holds at every node; ideal diodes hold theirs within bounds."""
     sizes = (20, 15, 12, 4)
-    net, (volts, amperes) = Layered(crossbars(sizes), diodes), driven(sizes, 5)
-    found = net.settle(volts, amperes, tolerance=1e-11, method="descent", steps=20_000)
+    net, (volts, amperes) = ResistiveCircuit(crossbars(sizes), diodes), driven(sizes, 5)
+    found = solve(net, volts, amperes, tolerance=1e-11, method="descent", steps=20_000)
     assert float(found.residual.max()) < 1e-13
     if isinstance(diodes, Ideal):
         assert all(float(u.abs().max()) <= 0.3 for u in found.nodes[:-1])
     else:
-        assert farthest(found.nodes, net.settle(volts, amperes, tolerance=1e-11, method="newton").nodes) < 1e-10
+        assert farthest(found.nodes, solve(net, volts, amperes, tolerance=1e-11, method="newton").nodes) < 1e-10
 
 
 def cost(outputs: torch.Tensor) -> torch.Tensor:
@@ -127,12 +128,12 @@ def test_the_adjoint_is_the_slope_of_the_cost(diodes):
     g, (volts, _) = crossbars(sizes), driven(sizes, 2)
 
     def at(g: list[torch.Tensor], volts: torch.Tensor) -> float:
-        return float(cost(Layered(g, diodes).settle(volts, tolerance=1e-13, steps=50_000).outputs))
+        return float(cost(solve(ResistiveCircuit(g, diodes), volts, tolerance=1e-13, steps=50_000).outputs))
 
-    net = Layered(g, diodes)
-    settled = net.settle(volts, tolerance=1e-13, steps=50_000)
-    into = settled.outputs + torch.nn.functional.one_hot(torch.zeros(2, dtype=torch.int64), 3)
-    slopes, at_sources = adjoint.gradients(net, volts, settled, into)
+    net = ResistiveCircuit(g, diodes)
+    point = solve(net, volts, tolerance=1e-13, steps=50_000)
+    into = point.outputs + torch.nn.functional.one_hot(torch.zeros(2, dtype=torch.int64), 3)
+    slopes, at_sources = adjoint.gradients(net, volts, point, into)
     for k, (i, j) in ((0, (1, 2)), (1, (4, 0)), (2, (3, 1))):
         step = 1e-4 * float(g[k][i, j])
         up, down = ([h.clone() for h in g] for _ in range(2))
@@ -158,20 +159,20 @@ def test_the_adjoint_is_the_slope_of_the_cost(diodes):
 def test_circuits_that_cannot_be_are_refused_by_name(change, said):
     g = [torch.full((4, 3), 1e-6), torch.full((3, 2), 1e-6)]
     with pytest.raises(InputError, match=said):
-        Layered(change(g))
+        ResistiveCircuit(change(g))
 
 
 def test_elements_that_cannot_be_are_refused_by_name():
     g = [torch.full((4, 3), 1e-6), torch.full((3, 2), 1e-6)]
     cases = {
-        "gain of the amplifiers of layer 1": lambda: Layered(g, gain=0.0),
+        "gain of the amplifiers of layer 1": lambda: ResistiveCircuit(g, gain=0.0),
         "diodes.low must be at most diodes.high": lambda: Shockley(low=0.5, high=0.3),
         "diodes.saturation must be above 0": lambda: Shockley(saturation=0.0),
         "diodes.amperes must be at least two rising": lambda: PiecewiseLinear(volts=(0.0, 1.0), amperes=(1.0, 0.0)),
-        "sources must be": lambda: Layered(g).settle(torch.zeros(1, 3)),
-        "injected must be": lambda: Layered(g).settle(torch.zeros(1, 4), torch.zeros(1, 3)),
-        "method must be descent": lambda: Layered(g, Ideal()).settle(torch.zeros(1, 4), method="newton"),
-        "diodes must be shockley": lambda: spice.netlist(Layered(g, Ideal()), torch.zeros(4)),
+        "sources must be": lambda: solve(ResistiveCircuit(g), torch.zeros(1, 3)),
+        "injected must be": lambda: solve(ResistiveCircuit(g), torch.zeros(1, 4), torch.zeros(1, 3)),
+        "method must be descent": lambda: solve(ResistiveCircuit(g, Ideal()), torch.zeros(1, 4), method="newton"),
+        "diodes must be shockley": lambda: spice.netlist(ResistiveCircuit(g, Ideal()), torch.zeros(4)),
     }
     for said, build in cases.items():
         with pytest.raises(InputError, match=said):
@@ -179,9 +180,9 @@ def test_elements_that_cannot_be_are_refused_by_name():
 
 
 def test_what_does_not_settle_is_an_error_that_says_where_and_by_how_much():
-    net, (volts, _) = Layered(crossbars((8, 12, 10, 4))), driven((8, 12, 10, 4), 3)
+    net, (volts, _) = ResistiveCircuit(crossbars((8, 12, 10, 4))), driven((8, 12, 10, 4), 3)
     with pytest.raises(RuntimeError, match=r"not settled: sample \d is .* V off after 2 steps of descent, asked 1e-12 V"):
-        net.settle(volts, tolerance=1e-12, method="descent", steps=2)
+        solve(net, volts, tolerance=1e-12, method="descent", steps=2)
 
 
 @pytest.mark.parametrize("diodes", [Shockley(), Shockley(high=0.2, low=-0.4, as_ngspice=True), Ideal()])
@@ -190,12 +191,12 @@ def test_compiled_descent_is_that_of_torch_and_within_the_error_it_tells(diodes,
     """Gains and offsets that differ from node to node, two phases at once from a common start, each within its own estimate."""
     sizes, draws = (41, 30, 6), torch.Generator().manual_seed(0)
     gain = 2 + 4 * torch.rand(30, generator=draws, dtype=torch.float64)
-    net, (volts, amperes) = Layered(crossbars(sizes), diodes, [gain], 0.01 * gain), driven(sizes, 4)
+    net, (volts, amperes) = ResistiveCircuit(crossbars(sizes), diodes, [gain], 0.01 * gain), driven(sizes, 4)
     fixed, injected = net.forced(drive * volts), torch.cat((amperes, -amperes))
-    free = net.relax(fixed)
-    exact = descent.settle(net, fixed.repeat(2, 1), injected, None, 1e-14, 200).nodes
+    free = solve_forced(net, fixed)
+    exact = descent.solve(net, fixed.repeat(2, 1), injected, None, 1e-14, 200).nodes
     for tolerance in (1e-3, 1e-6, 1e-12):
-        found = net.relax(fixed, injected, start=free, tolerance=tolerance)
+        found = solve_forced(net, fixed, injected, start=free, tolerance=tolerance)
         for ours, reference in zip(found.nodes, exact, strict=True):
             assert bool(((ours - reference).abs().amax(1) <= found.error).all()) and float(found.error.max()) <= tolerance
     towards, away = found.phases(2)
@@ -204,23 +205,23 @@ def test_compiled_descent_is_that_of_torch_and_within_the_error_it_tells(diodes,
 
 
 def test_compiled_descent_tells_the_sample_that_does_not_settle():
-    net, (volts, amperes) = Layered(crossbars((8, 12, 4))), driven((8, 12, 4), 3)
+    net, (volts, amperes) = ResistiveCircuit(crossbars((8, 12, 4))), driven((8, 12, 4), 3)
     with pytest.raises(RuntimeError, match=r"not settled: sample [0-2] is .* V off after 1 steps of descent, asked 1e-12 V"):
-        net.relax(net.forced(volts), torch.cat((amperes, -amperes)), tolerance=1e-12, steps=1)
+        solve_forced(net, net.forced(volts), torch.cat((amperes, -amperes)), tolerance=1e-12, steps=1)
     volts[1, 2] = math.nan
     with pytest.raises(RuntimeError, match="sample 1 is"):
-        net.settle(volts)
+        solve(net, volts)
 
 
 @pytest.mark.parametrize("diodes", [Shockley(), Ideal()])
 def test_conductances_in_single_precision_tell_their_rounding(diodes):
     """Within the error told, of a float64 reference with the same conductances; what rounding hides is refused."""
     sizes = (301, 50, 10)
-    exact, (volts, _) = Layered([g.float().double() for g in crossbars(sizes)], diodes), driven(sizes, 64)
+    exact, (volts, _) = ResistiveCircuit([g.float().double() for g in crossbars(sizes)], diodes), driven(sizes, 64)
     volts = volts.float().double()
-    net = Layered([g.float() for g in exact.conductances], diodes)
-    found, reference = net.settle(volts.float(), tolerance=2e-6), exact.settle(volts, tolerance=1e-12)
+    net = ResistiveCircuit([g.float() for g in exact.conductances], diodes)
+    found, reference = solve(net, volts.float(), tolerance=2e-6), solve(exact, volts, tolerance=1e-12)
     for ours, true in zip(found.nodes, reference.nodes, strict=True):
         assert bool(((ours.double() - true).abs().amax(1) <= found.error).all())
     with pytest.raises(RuntimeError, match="or float64"):
-        net.settle(volts.float(), tolerance=1e-8)
+        solve(net, volts.float(), tolerance=1e-8)

@@ -19,6 +19,7 @@ from aimco.nn.layers import analog_layers
 from aimco.periphery import Periphery
 from aimco.record import InputError
 from aimco.tasks import Sample, load
+from kinds import TECHNOLOGIES, short
 
 DESIGN = Design.of({"device": "rpu"})
 AMOUNTS = st.integers(0, 10**12)
@@ -77,7 +78,7 @@ def test_every_number_of_a_technology_has_a_source_and_a_tolerance(name):
     assert set(technology.tolerances) == set(technology.sources)
 
 
-@pytest.mark.parametrize("name", Technology.names())
+@pytest.mark.parametrize("name", TECHNOLOGIES, ids=short)
 def test_every_technology_prices_inference_and_training(name):
     design = DESIGN.replace("technology", name)
     seen, learned = (made(design, Architecture.named("vgg8")) for made in (inference, training))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import aimco as ai
 from aimco.arrays.crossbar import Crossbar
+from aimco.arrays.spec import ArraySpec
 from aimco.mapping import AnalogMatrix
 from aimco.record import InputError
 from aimco.tile import Tile
@@ -25,11 +26,11 @@ NAN, INF = float("nan"), float("inf")
 def made(kind: str):
     seeds = tuple(range(E))
     if kind == "crossbar":
-        return Crossbar(DEVICE, R, C, seeds=seeds, reference="symmetry-point")
+        return Crossbar(ArraySpec(DEVICE, reference="symmetry-point"), R, C, seeds=seeds)
     if kind == "tile":
-        return Tile(DEVICE, DESIGN.cell, DESIGN.periphery, R, C, seeds=seeds, reference="symmetry-point")
+        return Tile(ArraySpec(DEVICE, reference="symmetry-point"), R, C, seeds=seeds)
     array = DESIGN.array if kind == "cut matrix" else ai.Design(device="ideal").array
-    return AnalogMatrix(DEVICE, DESIGN.cell, array, DESIGN.periphery, R, C, seeds=seeds, reference="symmetry-point")
+    return AnalogMatrix(ArraySpec(DEVICE, array=array, reference="symmetry-point"), R, C, seeds=seeds)
 
 
 KINDS = ("crossbar", "tile", "matrix", "cut matrix")
@@ -93,8 +94,8 @@ def right(kind: str):
     lines = {"rows": (one, WRONG_ROWS), "pulses": (line, wrong_pulses(E, 1, C))}
     expanding = wrong_floats(E, R, C, expands=True)
     everywhere = {
-        "mvm": {"voltages" if kind == "crossbar" else "x": x},
-        "mvm_t": {"voltages" if kind == "crossbar" else "d": d},
+        "mvm": {"x": x},
+        "mvm_t": {"d": d},
         "pulse": batch,
         "pulse_and_read": batch | {"lr": (np.full((E, B), 0.01), WRONG_RATES), "after": (one, WRONG_AFTER), "rows": (one, WRONG_ROWS)},
         "pulse_lines": lines,
@@ -104,13 +105,10 @@ def right(kind: str):
         "reset": {"mask": (torch.ones(E, R, C, dtype=torch.bool), WRONG_MASKS)},
         "hold": {"seconds": (1.0, WRONG_TIMES)},
     }
-    again = [np.ones((E, B + 1), bool), np.ones((B, E), bool), np.ones((E, B)), True]
     own = {
         "crossbar": {
             "apply": {"pulses": (torch.ones(E, R, C, dtype=torch.int32), wrong_pulses(E, R, C))},
             "line": {"k": (0, WRONG_INDEX)},
-            "mvm": {"voltages": x, "again": (np.ones((E, B), bool), again)},
-            "mvm_t": {"voltages": d, "again": (np.ones((E, B), bool), again)},
             "pulse": batch | {"take": (1, [2, -2, 0.5, None, NAN, "1"])},
             "program": everywhere["program"] | {"tolerance": (0.1, [-1.0, 0.0, NAN, INF, "1"]), "rounds": (3, WRONG_COUNTS[:6])},
         },

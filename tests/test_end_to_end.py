@@ -10,10 +10,11 @@ import torch
 import aimco as ai
 from aimco import tasks
 from aimco.circuit import adjoint
+from aimco.circuit.settling import slowest
 from aimco.design import Design
 from aimco.learning.equilibrium import Equilibrium
 from aimco.record import InputError
-from aimco.resistive.network import EndToEnd, slowest
+from aimco.resistive.network import ResistiveNetwork
 from aimco.resistive.pictures import unmoved
 
 
@@ -27,27 +28,33 @@ def digits(samples: int = 30) -> tuple[torch.Tensor, torch.Tensor]:
     return task.train_x, task.train_y
 
 
+def settle_s(network: ResistiveNetwork) -> float:
+    """Time of one operating point of a network as it is."""
+    assert network.meter is not None
+    return network.meter.settle_s(network.circuit())
+
+
 DEVICES = [{"device": "rpu"}, {"device": "igzo-6t1c"}, {"device": "pcm", "cell": {"kind": "pair"}}]
 
 
 @pytest.mark.parametrize("parts", DEVICES)
 def test_pulses_move_conductances_as_ideal_moves_would(parts):
     """Over the same batch the change that pulses made points the way of the gradient, device by device in the mean."""
-    network, (x, y) = EndToEnd(design(**parts), 64, 10), digits()
+    network, (x, y) = ResistiveNetwork.of_design(design(**parts), 64, 10), digits()
     before = [g.detach().clone() for g in network.conductances]
     rule = Equilibrium(moves="proportional")
     target = 0.3 * torch.nn.functional.one_hot(y, 10).double()
-    slopes = rule.gradients(network.circuit(), rule.settle(network, x, target))
+    slopes = rule.gradients(network.circuit(), rule.solve(network, x, target))
     network.learn_from(x, y, 200.0)
     for k, (now, old) in enumerate(zip(network.conductances, before, strict=True)):
         moved, wanted = now.detach() - old, -slopes[k]
-        if network.paired:
+        if network.parts.paired:
             moved, wanted = moved.clamp(min=0), (wanted + slopes[k + 2]).clamp(min=0)
         assert float(torch.cosine_similarity(moved.flatten(), wanted.flatten(), dim=0)) > 0.4
 
 
 def test_conductances_are_those_of_the_devices_and_stay_within_their_range():
-    network, (x, y) = EndToEnd(design(device="rpu"), 64, 10), digits()
+    network, (x, y) = ResistiveNetwork.of_design(design(device="rpu"), 64, 10), digits()
     network.learn_from(x, y, 1000.0)
     held = network.matrices["crossbar 1"].conductances()[0][0]
     assert torch.equal(network.conductances[0].detach(), held)
@@ -57,9 +64,9 @@ def test_conductances_are_those_of_the_devices_and_stay_within_their_range():
 def test_the_gradient_of_pairs_is_that_of_the_adjoint():
     """Lines of both signs: both devices of a pair, cosine 0.99999 and 1 % in length."""
     parts = {"device": "pcm", "cell": {"kind": "pair"}, "rule": {"kind": "equilibrium", "moves": "ideal", "beta": 1e-7}}
-    network, (x, y) = EndToEnd(design(**parts).replace("network.circuit.tolerance_V", 1e-13), 64, 10), digits()
+    network, (x, y) = ResistiveNetwork.of_design(design(**parts).replace("network.circuit.tolerance_V", 1e-13), 64, 10), digits()
     target = 0.3 * torch.nn.functional.one_hot(y, 10).double()
-    phases = network.rule.settle(network, x, target)
+    phases = network.rule.solve(network, x, target)
     error = network.read(phases.free) - target
     exact, _ = adjoint.gradients(network.circuit(), network.lines(phases.x), phases.free, torch.cat((error, -error), 1))
     for ours, theirs in zip(network.rule.gradients(network.circuit(), phases), exact, strict=True):
@@ -67,17 +74,29 @@ def test_the_gradient_of_pairs_is_that_of_the_adjoint():
         assert float(ours.norm() / theirs.norm()) == pytest.approx(1, abs=0.01)
 
 
+def test_a_network_of_devices_is_differentiable_and_counts_each_operating_point_once():
+    """The gradient of its outputs at the inputs by central differences."""
+    network, (x, _) = ResistiveNetwork.of_design(design(device="rpu").replace("network.circuit.tolerance_V", 1e-13), 64, 10), digits(2)
+    x = x.double().requires_grad_()
+    network(x).sum().backward()
+    assert network.counts["circuit"]["settles"] == 2
+    step = torch.zeros_like(x)
+    step[1, 20] = 1e-4
+    ends = [float(network(x.detach() + sign * step).detach().sum()) for sign in (1, -1)]
+    assert (ends[0] - ends[1]) / 2e-4 == pytest.approx(float(x.grad[1, 20]), rel=1e-6)
+
+
 def test_spread_and_noise_come_from_the_seed():
     """The same seed gives the same circuit and the same run; another gives others; noise is new at each sample."""
     spread = dict.fromkeys(("diode_spread", "gain_spread", "conductance_spread"), 0.1) | {"source_noise_V": 0.01, "readout_noise_V": 0.01}
     made = design(network={"kind": "resistive", "hidden": [20], "circuit": spread | {"offset_spread_V": 0.01}})
     x, _ = digits()
-    first, again, other = (EndToEnd(made, 64, 10, seed)(x) for seed in (0, 0, 1))
+    first, again, other = (ResistiveNetwork.of_design(made, 64, 10, seed)(x) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-    network = EndToEnd(made, 64, 10)
+    network = ResistiveNetwork.of_design(made, 64, 10)
     assert not torch.equal(network(x), network(x))
-    assert len(network.gain[0]) == len(network.diodes[0].high) == 20
+    assert len(network.parts.gain[0]) == len(network.parts.diodes[0].high) == 20
 
 
 def test_mirrored_halves_rectify_and_empty_devices_start_at_the_lowest():
@@ -85,10 +104,10 @@ def test_mirrored_halves_rectify_and_empty_devices_start_at_the_lowest():
     circuit = {"mirrored": True, "low_V": 0.0, "high_V": 12.0, "empty": 0.5, "gain": 1.0, "input_V": 20.0, "tolerance_V": 1e-12}
     rule = {"kind": "equilibrium", "moves": "ideal", "beta": 1e-8}
     made = design(network={"kind": "resistive", "hidden": [21], "circuit": circuit}, rule=rule)
-    network, (x, y) = EndToEnd(made, 64, 10), digits()
-    empty = network.conductances[0].detach() <= network.g_min
+    network, (x, y) = ResistiveNetwork.of_design(made, 64, 10), digits()
+    empty = network.conductances[0].detach() <= network.parts.g_min
     assert float(empty.double().mean()) == pytest.approx(0.5, abs=0.05)
-    phases = network.rule.settle(network, x, torch.nn.functional.one_hot(y, 10).double())
+    phases = network.rule.solve(network, x, torch.nn.functional.one_hot(y, 10).double())
     hidden = phases.free.nodes[0]
     assert float(hidden[:, :11].min()) > -0.6
     assert float(hidden[:, 11:].max()) < 0.6
@@ -96,9 +115,9 @@ def test_mirrored_halves_rectify_and_empty_devices_start_at_the_lowest():
     exact, _ = adjoint.gradients(network.circuit(), network.lines(phases.x), phases.free, torch.cat((error, -error), 1))
     for ours, theirs in zip(network.rule.gradients(network.circuit(), phases), exact, strict=True):
         assert float(torch.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0)) >= 0.99999
-    ideal = EndToEnd(made.replace("network.circuit.diodes", "ideal"), 64, 10)
-    settled = ideal.relax(ideal.inputs(x), ideal.forced(ideal.inputs(x)))
-    assert float(settled.nodes[0][:, :11].min()) == 0 == float(settled.nodes[0][:, 11:].max())
+    ideal = ResistiveNetwork.of_design(made.replace("network.circuit.diodes", "ideal"), 64, 10)
+    point = ideal.solve(ideal.inputs(x), ideal.forced(ideal.inputs(x)))
+    assert float(point.nodes[0][:, :11].min()) == 0 == float(point.nodes[0][:, 11:].max())
 
 
 CIRCUITS = [
@@ -111,19 +130,19 @@ CIRCUITS = [
 @pytest.mark.parametrize("centred", [True, False])
 @pytest.mark.parametrize("circuit", CIRCUITS)
 def test_a_compiled_step_is_settling_and_learning_with_the_same_noise_and_ledger(circuit, centred):
-    class Apart(EndToEnd):
-        at_once = False  # pyright: ignore[reportAssignmentType]
+    class Apart(ResistiveNetwork):
+        fused = False  # pyright: ignore[reportAssignmentType]
 
     network = {"kind": "resistive", "hidden": [21], "circuit": circuit}
     made = design(network=network, rule={"kind": "equilibrium", "moves": "ideal", "centred": centred})
-    together, apart = EndToEnd(made, 64, 10, 3), Apart(made, 64, 10, 3)
+    together, apart = ResistiveNetwork.of_design(made, 64, 10, 3), Apart.of_design(made, 64, 10, 3)
     x, y = digits()
     for part in (slice(0, 16), slice(16, 17)):
         costs = [float(n.learn_from(x[part], y[part], 10.0)) for n in (together, apart)]
         assert costs[0] == pytest.approx(costs[1], rel=1e-6)
-    assert together.at_once and together.rule_state == apart.rule_state
-    for name, total in together._ledger.items():
-        assert float(total) == pytest.approx(float(apart._ledger[name]), rel=1e-6)
+    assert together.fused and together.rule_state == apart.rule_state
+    for name, total in together.meter.totals.items():
+        assert float(total) == pytest.approx(float(apart.meter.totals[name]), rel=1e-6)
     for ours, theirs in zip(together.conductances, apart.conductances, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-14)
 
@@ -165,18 +184,18 @@ def test_energy_is_the_power_of_the_operating_points_times_their_time():
 def test_looking_at_the_ledger_changes_no_price(parts):
     """The circuit of a trained network is another than that of the first samples, whoever looked at it when."""
     made, (x, y) = design(**parts), digits()
-    watched, alone = EndToEnd(made, 64, 10), EndToEnd(made, 64, 10)
+    watched, alone = ResistiveNetwork.of_design(made, 64, 10), ResistiveNetwork.of_design(made, 64, 10)
     for k in range(0, 30, 10):
         for network in (watched, alone):
             network.learn_from(x[k : k + 10], y[k : k + 10], 3000.0)
         assert watched.counts["circuit"]["settle_s"] == watched.timed["circuit"]["settle_s"] > 0
-    assert watched.settle_s != pytest.approx(EndToEnd(made, 64, 10).settle_s, rel=1e-5)
+    assert settle_s(watched) != pytest.approx(settle_s(ResistiveNetwork.of_design(made, 64, 10)), rel=1e-5)
     assert watched.counts == alone.counts
 
 
 def test_the_slowest_mode_is_that_of_the_matrices():
     """Against the eigenvalues of a dense Jacobian."""
-    network = EndToEnd(design(network={"kind": "resistive", "hidden": [6, 5]}), 4, 2)
+    network = ResistiveNetwork.of_design(design(network={"kind": "resistive", "hidden": [6, 5]}), 4, 2)
     net = network.circuit()
     sizes = [g.shape[1] for g in net.conductances]
     jacobian, at = torch.diag(torch.cat(net.a)), [0, 6, 11]

@@ -158,9 +158,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(tmp_path, rule):
 def test_reads_do_not_depend_on_the_batch_split():
     periphery = ai.Periphery.of({"output_noise": 1e-9, "adc": {"bits": 9.0, "range_A": 2e-7}, "dac": {"bits": 7.0}})
     x = torch.rand(1, 10, 6, generator=torch.Generator().manual_seed(0))
-    whole, split = (
-        ai.AnalogMatrix(ai.Device.named("rpu"), ai.Cell.of({"kind": "reference"}), ai.Array(), periphery, 6, 5) for _ in range(2)
-    )
+    whole, split = (ai.AnalogMatrix(ai.ArraySpec(ai.Device.named("rpu"), periphery=periphery), 6, 5) for _ in range(2))
     parts = [split.mvm(x[:, part].contiguous()) for part in (slice(0, 3), slice(3, 4), slice(4, 10))]
     assert torch.equal(whole.mvm(x), torch.cat(parts, 1))
 

@@ -12,9 +12,11 @@ import torch
 from aimco import rng
 from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.pulses import Pulses
+from aimco.arrays.spec import ArraySpec
 from aimco.design import Design
 from aimco.device.device import Device
 from aimco.kernels import reference
+from aimco.periphery import Periphery
 from aimco.record import InputError
 
 PART = 0.1
@@ -23,7 +25,9 @@ STEP = float(PLAIN.step / PLAIN.half_range)
 
 
 def crossbar(part: float | None, rows: int = 5, columns: int = 7, device: Device = PLAIN, **options) -> Crossbar:
-    return Crossbar(device if part is None else device.replace("half_select", part), rows, columns, **options)
+    pulses = options.pop("pulses", Pulses())
+    made = device if part is None else device.replace("half_select", part)
+    return Crossbar(ArraySpec(made, periphery=Periphery(pulses=pulses)), rows, columns, **options)
 
 
 def vectors(batch: int, lines: int, seed: int = 0) -> torch.Tensor:

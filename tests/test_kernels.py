@@ -14,6 +14,7 @@ import torch
 from aimco import kernels, rng
 from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.pulses import Pulses
+from aimco.arrays.spec import ArraySpec
 from aimco.cell.reference import Reference
 from aimco.device.device import Device
 from aimco.device.response import Response, scalar_functions
@@ -33,7 +34,8 @@ def test_the_compiled_update_equals_its_definition(family, managed, size, take):
     device = Device.of({"g_min": 0.0, "g_max": 2.0, "cycle_noise": 0.2, "cycle_noise_additive": 0.1, "spread": spread}
                        | {"response": {"kind": family} | STEPS})  # fmt: skip
     pulses = Pulses(length=13, update_management=managed, update_bl_management=managed, mode="exact")
-    array, on_side, shape = Crossbar(device, *size, pulses=pulses, names=("law",)), size[0] > size[1], tuple(sorted(size))
+    spec, on_side, shape = ArraySpec(device, periphery=Periphery(pulses=pulses)), size[0] > size[1], tuple(sorted(size))
+    array = Crossbar(spec, *size, names=("law",))
     sampled, keys = array.sampled, [int(k) for k in array.keys["pulse"][0]]
     values = {n: t.numpy() if t.ndim == 1 else t[0].numpy() for n, t in sampled.values.items()}
     parameters = {n: np.broadcast_to(v.T if on_side else v, shape) for n, v in values.items()}
@@ -157,7 +159,8 @@ def test_the_sides_of_a_pair_share_the_coincidences(mode, size):
     device = Device.of({"g_min": 0.0, "g_max": 2.0, "response": {"kind": "constant-step", "step_up": 1e-3, "step_down": 1e-3}})
     draws = torch.Generator().manual_seed(0)
     x, d = torch.randn(1, 5, size[0], generator=draws), torch.randn(1, 5, size[1], generator=draws)
-    arrays = {take: Crossbar(device, *size, pulses=Pulses(mode=mode), names=("law",)) for take in (0, 1, -1)}
+    spec = ArraySpec(device, periphery=Periphery(pulses=Pulses(mode=mode)))
+    arrays = {take: Crossbar(spec, *size, names=("law",)) for take in (0, 1, -1)}
     for take, array in arrays.items():
         array.pulse(x, d, np.array([0.002]), take)
     hits = {take: array.counts["coincidences"].sum() for take, array in arrays.items()}
@@ -173,7 +176,7 @@ def noisy_tile(**periphery) -> Tile:
         {"g_min": 0.0, "g_max": 2.0, "read_noise": 0.02, "response": {"kind": "constant-step", "step_up": 0.01, "step_down": 0.01}}
     )
     parts = {"read_voltage": 0.5, "dac": {"bits": 5.0}, "adc": {"bits": 9.0, "range_A": 0.75}, "output_noise": 0.02} | periphery
-    tile = Tile(device, Reference(weight_max=1.5), Periphery.of(parts), 20, 8, seeds=(3, 4), names=("law",))
+    tile = Tile(ArraySpec(device, Reference(weight_max=1.5), periphery=Periphery.of(parts)), 20, 8, seeds=(3, 4), names=("law",))
     tile.crossbar.state.copy_(torch.rand(2, 20, 8, generator=torch.Generator().manual_seed(0)) - 0.5)
     return tile
 

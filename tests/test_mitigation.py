@@ -9,7 +9,7 @@ import torch
 
 from aimco.arrays.mitigation import compensated, effective, in_tiles, read_margin
 from aimco.arrays.vertical import Vertical, residual
-from aimco.arrays.wired import Wired
+from aimco.arrays.wired import WiredArray
 from aimco.arrays.wires import Wires
 from aimco.record import InputError
 
@@ -51,7 +51,7 @@ def test_smaller_arrays_lose_less_and_single_cells_what_their_ends_take():
     g, v = cells(32, 24), torch.rand(4, 32, dtype=torch.float64)
     errors = [residual(v @ in_tiles(g, WIRES, n, n), v @ g)[1] for n in (32, 16, 4)]
     assert errors[0] > 1.5 * errors[1] > 2.25 * errors[2]
-    assert torch.equal(in_tiles(g, WIRES, 32, 24), Wired(g, WIRES).matrix())
+    assert torch.equal(in_tiles(g, WIRES, 32, 24), WiredArray(g, WIRES).matrix())
     torch.testing.assert_close(in_tiles(g, WIRES, 1, 1), 1 / (1 / g + 10.0))
 
 

@@ -8,10 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimco.arrays.nonlinear import Law, Selector, SelfRectifying, Sinh, WiredNonlinear
-from aimco.arrays.wired import Wired
+from aimco.arrays import netlist
+from aimco.arrays.laws import Law
+from aimco.arrays.laws.selector import Selector
+from aimco.arrays.laws.self_rectifying import SelfRectifying
+from aimco.arrays.laws.sinh import Sinh
+from aimco.arrays.nonlinear import WiredNonlinear
+from aimco.arrays.wired import WiredArray
 from aimco.arrays.wires import Wires
-from aimco.circuit import spice
 from aimco.record import InputError
 
 LAWS = {
@@ -42,7 +46,7 @@ def test_reads_are_those_of_ngspice(ngspice, law, transposed):
     """9 x 12 cells as behavioural sources: currents to 1e-8 of the largest, which is what ngspice solves these to."""
     g, v = cells(9, 12), volts(1, 12 if transposed else 9)
     array = WiredNonlinear(g, WIRES, LAWS[law])
-    theirs, _ = spice.wired_currents(g, WIRES, v[0], transposed, law=LAWS[law])
+    theirs, _ = netlist.wired_currents(g, WIRES, v[0], transposed, law=LAWS[law])
     assert farthest((array.mvm_t if transposed else array.mvm)(v)[0], theirs) <= 1e-8
 
 
@@ -68,7 +72,7 @@ def test_every_read_settles_and_currents_are_kept(law, rows, columns, seed, ohm,
 @pytest.mark.parametrize("law", [Sinh(scale_V=100.0), Selector(threshold_V=0.0, width_V=1e-6, leak=1e-9), SelfRectifying(ratio=1.0)])
 def test_laws_that_are_straight_read_as_linear_cells(law: Law):
     g, v = cells(8, 6), volts(3, 8)
-    assert farthest(WiredNonlinear(g, WIRES, law).mvm(v), Wired(g, WIRES).mvm(v)) < 1e-5
+    assert farthest(WiredNonlinear(g, WIRES, law).mvm(v), WiredArray(g, WIRES).mvm(v)) < 1e-5
 
 
 def test_a_selector_stops_half_selected_cells():
@@ -78,7 +82,9 @@ def test_a_selector_stops_half_selected_cells():
     alone = torch.zeros_like(v)
     alone[0, 3] = 0.5
     wires = Wires(word_ohm=1.0, bit_ohm=1.0, tolerance=1e-9)
-    shares = [float(a.mvm(alone)[0, 0] / a.mvm(v)[0, 0]) for a in (Wired(g, wires), WiredNonlinear(g, wires, Selector(threshold_V=0.4)))]
+    shares = [
+        float(a.mvm(alone)[0, 0] / a.mvm(v)[0, 0]) for a in (WiredArray(g, wires), WiredNonlinear(g, wires, Selector(threshold_V=0.4)))
+    ]
     assert shares[0] < 0.15 and shares[1] > 0.9
 
 
@@ -111,7 +117,7 @@ def test_what_is_too_steep_is_an_error_that_says_how_far_off():
         ("wires.method must be exact", lambda: WiredNonlinear(cells(2, 2), Wires(word_ohm=1.0, method="first-order"), Sinh())),
         ("conductances must be finite and at least 0 S", lambda: WiredNonlinear(-cells(2, 2), WIRES, Sinh())),
         (
-            r"Wired.mvm: voltages must have the shape \(vectors, 3\)",
+            r"WiredArray.mvm: voltages must have the shape \(vectors, 3\)",
             lambda: WiredNonlinear(cells(3, 2), WIRES, Sinh()).mvm(torch.zeros(1, 2)),
         ),
     ],

@@ -223,9 +223,10 @@ def test_a_rule_is_not_refused_by_chance_or_for_standing_still(tmp_path):
         )
     )
     made = design_of(tmp_path / "slow.py")
-    assert rule_trial.rule_notes(made) == [rule_trial.STILL]
+    assert rule_trial.rule_notes(made.rule, made.device, made.cell) == [rule_trial.STILL]
     assert rule_trial.STILL in ai.evaluate(made.replace("training.epochs", 1), limit=20).notes
-    assert rule_trial.rule_notes(design("sgd")) == []
+    made = design("sgd")
+    assert rule_trial.rule_notes(made.rule, made.device, made.cell) == []
 
 
 def test_a_response_that_turns_round_near_a_bound_passes_with_a_note(tmp_path):
@@ -248,8 +249,8 @@ def test_every_rule_passes_the_trial_as_a_users_own(tmp_path, kind):
     name = type(given.rule).__name__
     made = ai.Design.of(given.as_dict() | {"rule": {"kind": f"{file}:{name}"}})
     assert made.rule.kind == f"{file}:{name}"
-    assert rule_trial.rule_notes(made) == []
-    assert rule_trial.try_rule(given).sigmas > 5
+    assert rule_trial.rule_notes(made.rule, made.device, made.cell) == []
+    assert rule_trial.try_rule(given.rule, given.device, given.cell).sigmas > 5
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Response.kinds()])
@@ -267,7 +268,7 @@ def test_random_numbers_of_a_rule_are_those_of_their_seed_alone():
     made = design()
 
     def array(*seeds: int, name: str = "W") -> ai.AnalogMatrix:
-        return ai.AnalogMatrix(made.device, made.cell, made.array, made.periphery, 3, 4, seeds=seeds, names=("layer", name))
+        return ai.AnalogMatrix(ai.ArraySpec.of(made), 3, 4, seeds=seeds, names=("layer", name))
 
     solo, both = learning.uniform(array(2), "a", 5, (3, 4)), learning.uniform(array(1, 2), "a", 5, (3, 4))
     assert solo.shape == (1, 3, 4)

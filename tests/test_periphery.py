@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
+from aimco.arrays.spec import ArraySpec
 from aimco.binary.folded import fold
 from aimco.binary.layers import SplitLinear
 from aimco.cell.reference import Reference
@@ -24,7 +25,7 @@ UNIT = 0.2  # A: half the range of a device, 1 S, at the read voltage, 0.2 V
 def tile(rows: int = 20, columns: int = 16, seeds: tuple[int, ...] = (0,), weight: float = 1.0, **periphery) -> Tile:
     """Devices at random states; noise management off unless asked for, so that a current of 1 is a number of 1."""
     parts = {"noise_management": "none", "bound_management": "none"} | periphery
-    made = Tile(DEVICE, Reference(weight_max=weight), Periphery.of(parts), rows, columns, seeds=seeds, names=("law",))
+    made = Tile(ArraySpec(DEVICE, Reference(weight_max=weight), periphery=Periphery.of(parts)), rows, columns, seeds=seeds, names=("law",))
     states = torch.rand(rows, columns, generator=torch.Generator().manual_seed(0)) - 0.5
     made.crossbar.state.copy_(states.expand(len(seeds), -1, -1))
     return made
@@ -116,7 +117,7 @@ def test_noise_of_bits_is_weighed_like_them(bits):
 def test_members_may_differ_in_their_bits():
     both = Periphery.of({"noise_management": "none", "dac": {"bits": 5.0, "serial": True}, "output_noise": 0.1 * UNIT})
     both = Periphery.model_construct(**dict(both) | {"dac": type(both.dac).model_construct(**dict(both.dac) | {"bits": (3.0, 5.0)})})
-    made = Tile(DEVICE, Reference(weight_max=1.0), both, 20, 16, seeds=(0, 1), names=("law",))
+    made = Tile(ArraySpec(DEVICE, Reference(weight_max=1.0), periphery=both), 20, 16, seeds=(0, 1), names=("law",))
     made.crossbar.state.copy_(tile(seeds=(0, 1)).crossbar.state)
     alone = [tile(seeds=(e,), dac={"bits": b, "serial": True}, output_noise=0.1 * UNIT) for e, b in enumerate((3.0, 5.0))]
     together = made.mvm(inputs(2))
@@ -141,24 +142,24 @@ def test_a_range_is_taken_from_the_first_vectors(serial):
     planes = [whole.sign() * (whole.abs().int() >> k & 1) for k in range(4)] if serial else [whole / 15]
     currents = torch.cat([plane @ made.crossbar.state[0] for plane in planes]).abs()
     made.mvm(inputs())
-    assert made.conversion.limits["mvm"][0] == pytest.approx(np.percentile(currents.numpy(), 90), rel=1e-5)
-    before = made.conversion.limits["mvm"].copy()
+    assert made.chain.limits["mvm"][0] == pytest.approx(np.percentile(currents.numpy(), 90), rel=1e-5)
+    before = made.chain.limits["mvm"].copy()
     made.mvm(2 * inputs())
-    assert made.conversion.limits["mvm"] == before
-    assert np.isnan(made.conversion.limits["mvm_t"])
+    assert made.chain.limits["mvm"] == before
+    assert np.isnan(made.chain.limits["mvm_t"])
     made.calibrate(0.5 * inputs())
-    assert made.conversion.limits["mvm"] < before
+    assert made.chain.limits["mvm"] < before
 
 
 def test_a_range_from_data_is_within_that_of_the_converter_and_in_checkpoints():
     adc = {"bits": 6.0, "calibration": "percentile", "range_A": 0.1 * UNIT}
     made, other = tile(adc=adc), tile(adc=adc)
     made.mvm(torch.zeros(1, 1, 20))
-    assert np.isnan(made.conversion.limits["mvm"])  # zeros say nothing of a range
+    assert np.isnan(made.chain.limits["mvm"])  # zeros say nothing of a range
     made.mvm(inputs())
-    assert made.conversion.limits["mvm"] == pytest.approx(0.1)
+    assert made.chain.limits["mvm"] == pytest.approx(0.1)
     other.restore(made.checkpoint())
-    assert np.array_equal(other.conversion.limits["mvm"], made.conversion.limits["mvm"])
+    assert np.array_equal(other.chain.limits["mvm"], made.chain.limits["mvm"])
 
 
 def test_a_calibrated_adc_loses_less_than_one_that_takes_in_everything():
@@ -199,7 +200,7 @@ def test_amplifiers_in_arrays_leave_the_bits_of_a_folded_layer():
 
 
 def test_a_matrix_over_several_arrays_counts_votes():
-    made = AnalogMatrix(DEVICE, Reference(weight_max=1.0), Array(rows=7, cols=16), Periphery.of({"sense": {}}), 20, 16)
+    made = AnalogMatrix(ArraySpec(DEVICE, Reference(weight_max=1.0), Array(rows=7, cols=16), Periphery.of({"sense": {}})), 20, 16)
     for (piece,) in made.tiles:
         piece.crossbar.state.uniform_(-1, 1)
     votes = [torch.where(inputs()[..., r] @ piece.weights >= 0, 1.0, -1.0) for r, (piece,) in zip(made.row_spans, made.tiles, strict=True)]
@@ -209,13 +210,13 @@ def test_a_matrix_over_several_arrays_counts_votes():
 
 def test_a_matrix_calibrates_each_of_its_arrays():
     adc = {"bits": 6.0, "calibration": "percentile", "percentile": 100.0}
-    made = AnalogMatrix(DEVICE, Reference(weight_max=1.0), Array(rows=10, cols=8), Periphery.of({"adc": adc}), 20, 16)
+    made = AnalogMatrix(ArraySpec(DEVICE, Reference(weight_max=1.0), Array(rows=10, cols=8), Periphery.of({"adc": adc})), 20, 16)
     for line in made.tiles:
         for piece in line:
             piece.crossbar.state.uniform_(-1, 1)
     made.calibrate(inputs())
     made.calibrate(inputs(lines=16), "mvm_t")
-    ranges = [piece.conversion.limits[side][0] for line in made.tiles for piece in line for side in ("mvm", "mvm_t")]
+    ranges = [piece.chain.limits[side][0] for line in made.tiles for piece in line for side in ("mvm", "mvm_t")]
     assert len(set(ranges)) == 8
     assert np.isfinite(ranges).all()
 

@@ -8,18 +8,19 @@ import pytest
 import torch
 
 from aimco import tasks
-from aimco.arrays.ports import multiport
+from aimco.arrays.ports import crossbar_ports
 from aimco.arrays.vertical import Stack, Vertical
 from aimco.arrays.wires import Wires
 from aimco.circuit import adjoint, spice
+from aimco.circuit.circuit import ResistiveCircuit
 from aimco.circuit.elements import Ideal, Shockley
-from aimco.circuit.network import Layered
-from aimco.circuit.ported import Plain, Ported
+from aimco.circuit.port_reduction import IdealPorts, PortReducedCircuit
+from aimco.circuit.solvers import solve
 from aimco.design import Design
 from aimco.learning.equilibrium import Equilibrium
 from aimco.record import InputError
-from aimco.resistive.base import Resistive
-from aimco.resistive.network import EndToEnd
+from aimco.resistive.network import ResistiveNetwork
+from aimco.resistive.parts import Parts
 
 SIZES = (7, 6, 5, 4)
 PLANAR = Wires(word_ohm=2e3, bit_ohm=1e3, driver_ohm=5e3, sense_ohm=500.0)
@@ -39,9 +40,9 @@ def crossbars(seed: int = 0) -> list[torch.Tensor]:
     return [(1e-7 + 1e-5 * value) * (other > 0.1) for value, other in drawn]
 
 
-def network(arrays: list, paired: bool, diodes: Shockley) -> Ported:
-    made = [[multiport(g, a) for g, a in zip(crossbars(seed), arrays, strict=True)] for seed in (0, 1)]
-    return Ported(made[0], diodes, 4.0, [0.01, -0.02], inverted=made[1] if paired else None)
+def network(arrays: list, paired: bool, diodes: Shockley) -> PortReducedCircuit:
+    made = [[crossbar_ports(g, a) for g, a in zip(crossbars(seed), arrays, strict=True)] for seed in (0, 1)]
+    return PortReducedCircuit(made[0], diodes, 4.0, [0.01, -0.02], inverted=made[1] if paired else None)
 
 
 def driven(samples: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,7 +59,7 @@ def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
 def test_nodes_are_those_of_ngspice_with_every_wire(ngspice, arrays, paired):
     """Two hidden layers, offsets of amplifiers, all inner nodes in the deck: every node to 1e-10 V."""
     net, (volts, amperes) = network(ARRAYS[arrays], paired, Shockley(as_ngspice=True)), driven(2)
-    ours = net.settle(volts, amperes, tolerance=1e-12)
+    ours = solve(net, volts, amperes, tolerance=1e-12)
     for k in range(2):
         theirs, _ = spice.operating_point(net, volts[k], amperes[k])
         assert max(float((u[k] - v).abs().max()) for u, v in zip(ours.nodes, theirs, strict=True)) <= 1e-10
@@ -66,10 +67,10 @@ def test_nodes_are_those_of_ngspice_with_every_wire(ngspice, arrays, paired):
 
 def test_without_resistance_it_is_the_layered_network():
     """A hundredth of an Ohm per segment moves no voltage by more than a few microvolts."""
-    plain, (volts, amperes) = Layered(crossbars(), offset=0.01), driven(3)
+    plain, (volts, amperes) = ResistiveCircuit(crossbars(), offset=0.01), driven(3)
     for made in (None, Wires(), Wires(word_ohm=1e-2, bit_ohm=1e-2)):
-        net = Ported([multiport(g, made) for g in crossbars()], offset=0.01)
-        pairs = [n.settle(volts, amperes, tolerance=1e-12) for n in (net, plain)]
+        net = PortReducedCircuit([crossbar_ports(g, made) for g in crossbars()], offset=0.01)
+        pairs = [solve(n, volts, amperes, tolerance=1e-12) for n in (net, plain)]
         assert max(float((a - b).abs().max()) for a, b in zip(pairs[0].nodes, pairs[1].nodes, strict=True)) < 1e-5
         powers = [n.dissipation(volts, n.forced(volts), s.nodes) for n, s in zip((net, plain), pairs, strict=True)]
         torch.testing.assert_close(powers[0], powers[1], rtol=1e-5, atol=0)
@@ -78,7 +79,7 @@ def test_without_resistance_it_is_the_layered_network():
 def test_power_taken_is_power_brought():
     """Devices, wires and diodes take what sources, amplifiers and currents bring: by the voltages across each device and wire."""
     net, (volts, amperes) = network(ARRAYS["vertical"], False, Shockley()), driven(3)
-    found = net.settle(volts, amperes, tolerance=1e-12)
+    found = solve(net, volts, amperes, tolerance=1e-12)
     p = [volts, *(net.driven(k, u) for k, u in enumerate(found.nodes[:-1]))]
     brought = (amperes * found.outputs).sum(1)
     for k, (line, crossbar) in enumerate(zip(p, net.crossbars, strict=True)):
@@ -92,8 +93,8 @@ def test_the_adjoint_is_the_slope_of_the_cost():
     g, (volts, _), arrays = [own + 1e-8 for own in crossbars()], driven(2), ARRAYS["vertical"]
 
     def settled(g: list[torch.Tensor]):
-        net = Ported([multiport(own, made) for own, made in zip(g, arrays, strict=True)])
-        return net, net.settle(volts, tolerance=1e-13)
+        net = PortReducedCircuit([crossbar_ports(own, made) for own, made in zip(g, arrays, strict=True)])
+        return net, solve(net, volts, tolerance=1e-13)
 
     net, found = settled(g)
     slopes, _ = adjoint.gradients(net, volts, found, found.outputs)
@@ -115,14 +116,14 @@ def test_the_rule_of_two_states_is_the_adjoint_inside_the_array(arrays, paired):
     made = [PLANAR] * 2 if arrays == "planar" else [STACK.holding(a, b) for a, b in itertools.pairwise(nodes)]
     draws = torch.Generator().manual_seed(0)
     x, target = torch.rand(8, 6, generator=draws, dtype=torch.float64), torch.nn.functional.one_hot(torch.arange(8) % 3, 3).double()
-    net, blind = (Resistive(sizes, paired=paired, tolerance=1e-13, arrays=a) for a in (made, None))
+    net, blind = (ResistiveNetwork(sizes, Parts(paired=paired, tolerance=1e-13, arrays=a)) for a in (made, None))
     slopes = []
     for own in (net, blind):
         ((own(x) - target) ** 2).sum().div(2).backward()
         slopes.append([g.grad for g in (*own.conductances, *own.inverted)])
     for beta in (1e-7, 1e-5):
         rule = Equilibrium(beta=beta)
-        found = rule.gradients(net.circuit(), rule.settle(net, x, target))
+        found = rule.gradients(net.circuit(), rule.solve(net, x, target))
         for ours, exact in zip(found, slopes[0], strict=True):
             assert cosine(ours, exact) >= 0.99999
             assert float(ours.norm() / exact.norm()) == pytest.approx(1, abs=0.01)
@@ -136,8 +137,8 @@ def test_learning_inside_the_array_beats_programming_weights_learned_without_it(
     target, order = 0.3 * torch.nn.functional.one_hot(digits.train_y, 10).double(), torch.Generator().manual_seed(0)
     rule, stack = Equilibrium(lr=10.0, layer_lr=(1.0, 0.4)), Stack(layers=16, pillar_ohm=1e4)
     options = {"unit": 4.5e-5, "g_min": 1e-7, "g_max": 1e-4}
-    net = Resistive([64, 16, 10], **options)
-    inside = Resistive([64, 16, 10], **options, arrays=[stack.holding(129, 16), stack.holding(16, 20)])
+    net = ResistiveNetwork([64, 16, 10], Parts(**options))
+    inside = ResistiveNetwork([64, 16, 10], Parts(**options, arrays=[stack.holding(129, 16), stack.holding(16, 20)]))
     right = []
     with torch.no_grad():
         for _ in range(3):
@@ -159,13 +160,13 @@ def test_learning_inside_the_array_beats_programming_weights_learned_without_it(
 def test_a_design_says_what_its_resistive_network_stands_in(parts):
     stack = {"circuit": {"vertical": parts["vertical"]}} if "vertical" in parts else {}
     base = {"device": "rpu", "network": {"kind": "resistive", "hidden": [8]} | stack, "rule": {"kind": "equilibrium"}}
-    wired = EndToEnd(Design.of(base | {"array": parts.get("array", {})}), 64, 10)
-    plain = EndToEnd(Design.of(base | {"network": {"kind": "resistive", "hidden": [8]}}), 64, 10)
+    wired = ResistiveNetwork.of_design(Design.of(base | {"array": parts.get("array", {})}), 64, 10)
+    plain = ResistiveNetwork.of_design(Design.of(base | {"network": {"kind": "resistive", "hidden": [8]}}), 64, 10)
     x = tasks.load("digits", limit=10)
     assert not torch.allclose(wired(x.train_x), plain(x.train_x), rtol=1e-3)
     wired.learn_from(x.train_x, x.train_y, 100.0)
     assert wired.counts["circuit"]["dissipated_W"] > 0
-    assert wired.settle_s > 0
+    assert wired.meter.settle_s(wired.circuit()) > 0
 
 
 def test_networks_in_arrays_that_cannot_be_are_refused_by_name():
@@ -173,21 +174,26 @@ def test_networks_in_arrays_that_cannot_be_are_refused_by_name():
     base = {"device": "rpu", "network": {"kind": "resistive", "hidden": [8]}, "rule": {"kind": "equilibrium"}}
     wired = base | {"array": {"wires": {"word_ohm": 1.0}}}
     cases = {
-        "vertical.columns must be 6": lambda: multiport(g[0], STACK.holding(7, 5)),
-        "matrix must be at most 6 x 6": lambda: multiport(g[0], Vertical(layers=2, rows=3, columns=6)),
-        "diodes must be smooth": lambda: Ported([Plain(own) for own in g], Ideal()),
-        "gain one number": lambda: Ported([Plain(own) for own in g], gain=[torch.full((6,), 4.0), 4.0]),
-        "crossbar 2 must have 6 rows": lambda: Ported([Plain(g[0]), Plain(g[2])]),
-        "conductances of crossbar 1": lambda: Ported([Plain(-own) for own in g]),
-        "arrays must be one or None for each of 2": lambda: Resistive([3, 4, 2], arrays=[PLANAR]),
+        "vertical.columns must be 6": lambda: crossbar_ports(g[0], STACK.holding(7, 5)),
+        "matrix must be at most 6 x 6": lambda: crossbar_ports(g[0], Vertical(layers=2, rows=3, columns=6)),
+        "diodes must be smooth": lambda: PortReducedCircuit([IdealPorts(own) for own in g], Ideal()),
+        "method must be newton where": lambda: solve(network([PLANAR] * 3, False, Shockley()), driven(1)[0], method="descent"),
+        "gain one number": lambda: PortReducedCircuit([IdealPorts(own) for own in g], gain=[torch.full((6,), 4.0), 4.0]),
+        "crossbar 2 must have 6 rows": lambda: PortReducedCircuit([IdealPorts(g[0]), IdealPorts(g[2])]),
+        "conductances of crossbar 1": lambda: PortReducedCircuit([IdealPorts(-own) for own in g]),
+        "arrays must be one or None for each of 2": lambda: ResistiveNetwork([3, 4, 2], Parts(arrays=[PLANAR])),
         "vertical.word_lines must be combs": lambda: Design.of(base).replace(
             "network.circuit.vertical", {"layers": 2, "word_lines": "planes"}
         ),
-        "array.rows x cols must be at least 129 x 8": lambda: EndToEnd(Design.of(wired).replace("array.rows", 64), 64, 10),
-        "network.circuit.precision must be float64": lambda: EndToEnd(
+        "array.rows x cols must be at least 129 x 8": lambda: ResistiveNetwork.of_design(
+            Design.of(wired).replace("array.rows", 64), 64, 10
+        ),
+        "network.circuit.precision must be float64": lambda: ResistiveNetwork.of_design(
             Design.of(wired).replace("network.circuit.precision", "float32"), 64, 10
         ),
-        "network.circuit.gain_spread must be 0": lambda: EndToEnd(Design.of(wired).replace("network.circuit.gain_spread", 0.1), 64, 10),
+        "network.circuit.gain_spread must be 0": lambda: ResistiveNetwork.of_design(
+            Design.of(wired).replace("network.circuit.gain_spread", 0.1), 64, 10
+        ),
     }
     for said, build in cases.items():
         with pytest.raises(InputError, match=said):

@@ -25,7 +25,7 @@ def cited(g_S: float) -> float:
 
 def pairs(device: Device, size: int = 100, **options) -> Tile:
     design = ai.Design.of({"device": device, "cell": {"kind": "pair"}})
-    return Tile(design.device, design.cell, design.periphery, size, size, **options)
+    return Tile(ai.ArraySpec.of(design), size, size, **options)
 
 
 def written(tile: Tile, uS: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -202,7 +202,7 @@ def test_a_network_written_as_cited_loses_what_the_residue_alone_makes_it_lose()
     design, onto, added = ai.Design.of({"device": NOISY, "cell": {"kind": "pair"}}), [], []
     assert NOISY.programming_noise is not None
     for seed in range(8):
-        tile = Tile(design.device, design.cell, design.periphery, 64, 10, seeds=(seed,))
+        tile = Tile(ai.ArraySpec.of(design), 64, 10, seeds=(seed,))
         tile.program(w[None])
         onto.append(accuracy(tile.weights[0]))
         sigma = programming_sigma(NOISY.programming_noise, w.abs()) / 25e-6
@@ -214,7 +214,7 @@ def test_a_network_written_as_cited_loses_what_the_residue_alone_makes_it_lose()
 def test_looking_at_times_leaves_the_ledger():
     """Also where several pairs of a cell are written."""
     design = ai.Design.of({"device": "pcm", "cell": {"kind": "multi-device", "count": 2, "differential": True}})
-    tile = Tile(design.device, design.cell, design.periphery, 5, 5)
+    tile = Tile(ai.ArraySpec.of(design), 5, 5)
     tile.program(torch.full(tile.shape, 0.2))
     rounds = [int(np.sum(tile.timed["program_rounds"])) for _ in range(3)]
     assert rounds == [int(np.sum(tile.counts["program_rounds"]))] * 3

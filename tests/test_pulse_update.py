@@ -12,7 +12,9 @@ import torch
 from aimco import rng
 from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.pulses import Pulses
+from aimco.arrays.spec import ArraySpec
 from aimco.device.device import Device
+from aimco.periphery import Periphery
 
 FIXED = Pulses(length=10, update_management=False, update_bl_management=False, mode="exact")
 
@@ -24,11 +26,15 @@ def soft_bounds(states: float = 200, **changes) -> Device:
     return Device.of(base | changes)
 
 
+def sent(device: Device, pulses: Pulses) -> ArraySpec:
+    return ArraySpec(device, periphery=Periphery(pulses=pulses))
+
+
 def test_mean_and_variance_of_the_stochastic_update():
     """E = BL dw C^2 x d and Var = BL dw^2 q (1 - q), q = C^2 x d: Gokmen & Vlasov 2016, within 3 sigma of 1e5 draws."""
     step, lr, draws = 0.001, 0.005, 100_000
     device = Device.of({"g_min": 0.0, "g_max": 2.0, "response": {"kind": "constant-step", "step_up": step, "step_down": step}})
-    array = Crossbar(device, 1, draws // 100, pulses=FIXED)
+    array = Crossbar(sent(device, FIXED), 1, draws // 100)
     x, d = torch.full((1, 1, 1), 0.6), torch.full((1, 1, draws // 100), 0.5)
     changes = []
     for _ in range(100):
@@ -50,7 +56,7 @@ def test_expected_change_is_lr_x_d(mode, management):
     """E[dW] = lr x d^T for either sign, with and without update management, within 4 sigma."""
     pulses = Pulses(length=31, update_management=management, update_bl_management=management, mode=mode)
     device = Device.of({"g_min": 0.0, "g_max": 2.0, "response": {"kind": "constant-step", "step_up": 0.001, "step_down": 0.001}})
-    array = Crossbar(device, 4, 3, pulses=pulses)
+    array = Crossbar(sent(device, pulses), 4, 3)
     x, d, n = torch.tensor([[[0.5, -0.2, 0.0, 1.0]]]), torch.tensor([[[0.3, -0.6, 0.1]]]), 3000
     total, squares = torch.zeros(1, 4, 3), torch.zeros(1, 4, 3)
     for _ in range(n):
@@ -99,7 +105,7 @@ def test_residual_spread_after_up_down_pairs(states, published):
 def test_sgd_on_an_asymmetric_device_minimises_the_regularised_loss():
     """Implicit l2: E[g] + E[|g|] w / tau = 0 (Wu 2024) on a scalar linear model, within 5 %."""
     tau, truth, noise, members = 1.0, 0.5, 1.0, 2000
-    array = Crossbar(soft_bounds(states=4000), 1, members, pulses=Pulses(length=31))
+    array = Crossbar(sent(soft_bounds(states=4000), Pulses(length=31)), 1, members)
     w_mean = []
     for step in range(3000):
         error = truth + noise * rng.normal(rng.stream_keys((step,), "implicit"), 0, (1, members)) - array.state
@@ -124,7 +130,7 @@ def test_one_step_for_all_coincidences_has_the_moments_of_pulse_by_pulse():
     """Aggregated against exact, 20,000 devices: means within 1 %, spreads within 5 %."""
     found = {}
     for mode in ("exact", "aggregated"):
-        array = Crossbar(soft_bounds(states=1000, cycle_noise=0.3), 100, 200, pulses=FIXED.replace("mode", mode).replace("length", 31))
+        array = Crossbar(sent(soft_bounds(states=1000, cycle_noise=0.3), FIXED.replace("mode", mode).replace("length", 31)), 100, 200)
         for _ in range(20):
             array.pulse(torch.ones(1, 1, 100) * 0.8, torch.ones(1, 1, 200) * 0.8, np.array([0.06]))
         found[mode] = array.state
@@ -175,11 +181,11 @@ def test_a_member_has_the_draws_of_its_solo_run():
 def test_pulses_that_wait_end_where_pulses_at_once_do(monkeypatch, members, reference, rows, columns, mode):
     """A large array applies its pulses row by row when there are many: reads, states and counts are those of one that never waits."""
     device = Device.named("rpu").replace("spread", {"step": 0.3, "asymmetry": 0.2})
-    seeds, given = tuple(range(members)), {"reference": reference, "pulses": Pulses(length=7, mode=mode)}
-    at_once = Crossbar(device, rows, columns, seeds=seeds, **given)
+    seeds, given = tuple(range(members)), ArraySpec(device, None, None, Periphery(pulses=Pulses(length=7, mode=mode)), reference)
+    at_once = Crossbar(given, rows, columns, seeds=seeds)
     monkeypatch.setattr("aimco.arrays.sender._FAR", 0)
     monkeypatch.setattr("aimco.arrays.sender._FOR_EACH", 40)  # a dozen samples
-    waiting, draws, waited = Crossbar(device, rows, columns, seeds=seeds, **given), torch.Generator().manual_seed(0), False
+    waiting, draws, waited = Crossbar(given, rows, columns, seeds=seeds), torch.Generator().manual_seed(0), False
     rate, line = np.full((members, 5), 0.02), 0
     for k in range(12):
         x = torch.randn(members, 5, rows, generator=draws) * (torch.rand(members, 5, rows, generator=draws) < 0.5)
@@ -200,7 +206,7 @@ def test_pulses_that_wait_end_where_pulses_at_once_do(monkeypatch, members, refe
             at_once.pulse(x, d, rate)
         if k == 8:
             saved = waiting.checkpoint()
-            waiting = Crossbar(device, rows, columns, seeds=seeds, **given)
+            waiting = Crossbar(given, rows, columns, seeds=seeds)
             waiting.restore(saved)
         if k == 10:
             waiting = copy.deepcopy(waiting)

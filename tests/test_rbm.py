@@ -17,7 +17,7 @@ CELLS = {"reference": {}, "pair6t2r": {"refresh_every": 50}}  # pairs that fill 
 
 def machine(device: str = "ideal", cell: str = "reference", rows: int = 74, columns: int = 30, **options) -> Rbm:
     d = ai.Design.of({"device": device, "cell": {"kind": cell, "weight_max": 2.0} | CELLS[cell]})
-    matrix = AnalogMatrix(d.device, d.cell, d.array, d.periphery, rows, columns)
+    matrix = AnalogMatrix(ai.ArraySpec.of(d), rows, columns)
     start = torch.randn(1, rows, columns, generator=torch.Generator().manual_seed(0))
     matrix.program((0.1 * start).clamp(-2, 2))
     return Rbm(matrix, **options)

@@ -79,7 +79,7 @@ NOT_REPRODUCED = {
     "neurosim-mlp": ["rram-alox-hfo2"],
     "osana2026": ["1569-100-20, 50 epochs, one run"],
     "rpu-tile": ["power of the busy tile, by 84,000 GOp/s/W"],
-    "wu2024-fcn": ["SGD, tau 0.70", "tau below which SGD collapses"],
+    "wu2024-fcn": ["SGD, tau 0.78"],
     "xiao2026-fcn": ["tiki-taka-v2, offset 1"],
 }
 _MISSED = {

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import aimco as ai
 from aimco.arrays.crossbar import Crossbar
+from aimco.arrays.spec import ArraySpec
 from aimco.cell import Cell
 from aimco.device.device import Device
 from aimco.ensemble import stack
@@ -46,7 +47,7 @@ def test_pulses_on_a_row_step_its_devices_alone(size):
 
 def test_pulses_on_a_row_of_pairs_only_raise_devices():
     device = Device.of(STEADY | {"response": {"kind": "pcm", "step_up": 0.01}})
-    tile = Tile(device, Cell.of({"kind": "pair"}), Periphery(), 3, 3)
+    tile = Tile(ArraySpec(device, Cell.of({"kind": "pair"})), 3, 3)
     before = tile.crossbar.state[0, 0, 0].item()
     tile.pulse_lines(np.array([1]), torch.tensor([[[2, -2, 0]]], dtype=torch.int32))
     moved = tile.weights[0, 1]
@@ -62,7 +63,7 @@ def test_a_row_is_read_as_the_product_with_one_input(cell):
     device = Device.of(STEADY | {"read_noise": 0.01})
     lossy = {"dac": {"bits": 5.0}, "adc": {"bits": 7.0, "range_A": 0.05}, "output_noise": 0.01}
     for parts in ({}, lossy):
-        tiles = [Tile(device, Cell.of({"kind": cell}), Periphery.of(parts), 5, 7, seeds=(1, 2)) for _ in range(2)]
+        tiles = [Tile(ArraySpec(device, Cell.of({"kind": cell}), periphery=Periphery.of(parts)), 5, 7, seeds=(1, 2)) for _ in range(2)]
         for tile in tiles:
             for k, crossbar in enumerate(tile.crossbars):
                 crossbar.state.copy_(torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(k)) - 0.4)
@@ -81,7 +82,7 @@ def test_a_row_is_read_as_the_product_with_one_input(cell):
 def test_reads_between_samples_are_pulses_and_reads_in_turn(size, members, parts):
     """In one launch or one after the other, also over several arrays: the same states, reads and counts."""
     made = ai.Design.of({"device": SOFT | {"spread": {"step": 0.3}, "cycle_noise": 0.3}} | parts)
-    options = (made.device, made.cell, made.array, made.periphery, *size)
+    options = (ArraySpec.of(made), *size)
     together, apart = (AnalogMatrix(*options, seeds=tuple(range(members))) for _ in range(2))
     draws = torch.Generator().manual_seed(0)
     x, d = (torch.randn(members, 7, n, generator=draws) for n in size)
@@ -135,7 +136,7 @@ def test_pulses_up_and_down_in_turn_settle_at_the_symmetry_point():
 
 
 def test_a_reference_that_is_written_is_what_states_are_read_against():
-    array = Crossbar(Device.of(SOFT), 3, 4, reference="measured")
+    array = Crossbar(ArraySpec(Device.of(SOFT), reference="measured"), 3, 4)
     array.state.copy_(torch.linspace(-0.5, 0.5, 12).reshape(1, 3, 4))
     physical = array.state + array.origin
     array.refer(array.state.clone())
@@ -147,7 +148,7 @@ def test_a_reference_that_is_written_is_what_states_are_read_against():
 
 def test_an_offset_reference_leaves_the_devices_where_they_are():
     """Standard deviation of 3600 references within four of its standard errors; means as well."""
-    exact, offset = (Crossbar(Device.of(SOFT), 60, 60, reference="symmetry-point", reference_error=e) for e in (0.0, 0.3))
+    exact, offset = (Crossbar(ArraySpec(Device.of(SOFT), reference="symmetry-point", reference_error=e), 60, 60) for e in (0.0, 0.3))
     torch.testing.assert_close(exact.state + exact.origin, offset.state + offset.origin, atol=1e-6, rtol=0)
     assert offset.state.std().item() == pytest.approx(0.3, rel=4 / 7200**0.5)
     assert abs(offset.state.mean().item()) < 4 * 0.3 / 60
@@ -285,7 +286,7 @@ def measured(states: float, **device) -> ai.AnalogMatrix:
     step = 2 / states
     device = {"spread": {"asymmetry": 0.2}, "response": {"kind": "soft-bounds", "step_up": step, "step_down": step}} | device
     made = ai.Design.of({"device": {"g_min": 0.0, "g_max": 2.0} | device})
-    return ai.AnalogMatrix(made.device, made.cell, made.array, made.periphery, 30, 30, reference="measured")
+    return ai.AnalogMatrix(ArraySpec.of(made, "measured"), 30, 30)
 
 
 def test_zero_shifting_stops_when_it_is_there():
@@ -405,7 +406,7 @@ def test_what_rider_reads_is_w_and_the_chopped_residual(kind):
 
 
 def test_references_that_are_written_in_some_members_are_counted_there():
-    array = Crossbar(Device.of(SOFT), 3, 4, seeds=(0, 1), reference="measured")
+    array = Crossbar(ArraySpec(Device.of(SOFT), reference="measured"), 3, 4, seeds=(0, 1))
     array.refer(torch.full((2, 4), 0.2), 1, torch.tensor([True, False]))
     assert array.counts["programmed"].tolist() == [4, 0]
     assert array.origin[0, 1].min().item() == pytest.approx(0.2)

@@ -8,8 +8,10 @@ import torch
 
 from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.pulses import Pulses
+from aimco.arrays.spec import ArraySpec
 from aimco.device.device import Device, catalogue
 from aimco.kernels.trains import MAY_AGGREGATE
+from aimco.periphery import Periphery
 
 SIZE = 200  # rows of an array whose devices are the draws: 40,000 of them
 STARTS = (-1.0, -0.9, -0.5, 0.0, 0.3, 0.8, 0.97, 1.0)
@@ -69,7 +71,7 @@ def full_scale(array: Crossbar, start: float, up: bool) -> torch.Tensor:
 def array_of(made: Device, slots: int, mode: str) -> Crossbar:
     """An array whose trains have all their slots."""
     fixed = Pulses(length=slots, update_management=False, update_bl_management=False)
-    return Crossbar(made, SIZE, SIZE, pulses=fixed.replace("mode", mode), names=("law",))
+    return Crossbar(ArraySpec(made, periphery=Periphery(pulses=fixed.replace("mode", mode))), SIZE, SIZE, names=("law",))
 
 
 def aggregates(array: Crossbar) -> bool:
@@ -164,7 +166,7 @@ def test_a_train_that_meets_a_steep_part_is_not_taken_for_none(tmp_path):
     moved = {}
     for name, made, start, up in (("exponential", exponential, 0.0, False), ("power", power, -0.9, True)):
         fixed = Pulses(update_management=False, update_bl_management=False)
-        moved[name] = full_scale(Crossbar(made, 4, 4, pulses=fixed), start, up).mean().item() * 125
+        moved[name] = full_scale(Crossbar(ArraySpec(made, periphery=Periphery(pulses=fixed)), 4, 4), start, up).mean().item() * 125
     assert moved["exponential"] == pytest.approx(-9.69, abs=0.05)
     assert moved["power"] == pytest.approx(116.2, abs=0.6)
 

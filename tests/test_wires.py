@@ -8,15 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aimco.arrays import netlist
 from aimco.arrays.crossbar import Crossbar
-from aimco.arrays.wired import Wired
+from aimco.arrays.spec import ArraySpec
+from aimco.arrays.wired import WiredArray
 from aimco.arrays.wires import Wires
-from aimco.circuit import spice
 from aimco.descent import Descent
 from aimco.design import Design
 from aimco.device.device import Device
 from aimco.ensemble import stack
-from aimco.mapping import AnalogMatrix
+from aimco.mapping import AnalogMatrix, Array
 from aimco.nn.linear import Linear
 from aimco.peers.wires import superlu
 from aimco.record import InputError
@@ -54,9 +55,9 @@ def farthest(ours: torch.Tensor, theirs: torch.Tensor) -> float:
 def test_reads_are_those_of_ngspice(ngspice, lines, transposed):
     """Currents to 1e-10 of the largest, whichever resistances there are and from whichever side the array is read."""
     g, v = cells(9, 12), volts(1, 12 if transposed else 9)
-    array = Wired(g, LINES[lines])
+    array = WiredArray(g, LINES[lines])
     ours = array.mvm_t(v) if transposed else array.mvm(v)
-    theirs, _ = spice.wired_currents(g, LINES[lines], v[0], transposed)
+    theirs, _ = netlist.wired_currents(g, LINES[lines], v[0], transposed)
     assert farthest(ours[0], theirs) <= 1e-10
 
 
@@ -74,8 +75,8 @@ def test_random_patterns_are_those_of_ngspice(ngspice, rows, columns, seed, shar
     """Any shape and any share of open cells, all of them included."""
     wires = Wires(word_ohm=ohm, bit_ohm=2 * ohm, sense_ohm=10.0, both_sides=both, tolerance=1e-12)
     g, v = cells(rows, columns, seed, share), volts(1, columns if transposed else rows, seed)
-    ours = (Wired(g, wires).mvm_t if transposed else Wired(g, wires).mvm)(v)[0]
-    theirs, _ = spice.wired_currents(g, wires, v[0], transposed)
+    ours = (WiredArray(g, wires).mvm_t if transposed else WiredArray(g, wires).mvm)(v)[0]
+    theirs, _ = netlist.wired_currents(g, wires, v[0], transposed)
     assert float((ours - theirs).abs().max()) <= 1e-10 * float(theirs.abs().max()) + 1e-20
 
 
@@ -106,7 +107,7 @@ def test_the_tolerance_is_kept_in_every_pattern(name):
     g, v = patterns(96)[name], volts(3, 96)
     exact = torch.from_numpy(superlu(g.numpy(), 20.0, v.numpy()))
     for tolerance in (1e-3, 1e-6, 1e-11):
-        ours = Wired(g, Wires(word_ohm=20.0, bit_ohm=20.0, tolerance=tolerance)).mvm(v)
+        ours = WiredArray(g, Wires(word_ohm=20.0, bit_ohm=20.0, tolerance=tolerance)).mvm(v)
         assert bool(((ours - exact).abs().amax(1) <= tolerance * exact.abs().amax(1) + 1e-24).all())
 
 
@@ -115,7 +116,7 @@ def test_the_tolerance_is_kept_in_every_pattern(name):
 def test_large_arrays_are_solved_in_every_pattern(name):
     """1024 x 1024 at 5 Ohm, both directions: reciprocity ties the two reads together, c.(W^T v) = (W c).v."""
     g, v, c = patterns(1024)[name], volts(1, 1024), volts(1, 1024, 1)
-    array = Wired(g, Wires(word_ohm=5.0, bit_ohm=5.0, tolerance=1e-9))
+    array = WiredArray(g, Wires(word_ohm=5.0, bit_ohm=5.0, tolerance=1e-9))
     columns, rows = array.mvm(v), array.mvm_t(c)
     scale = max(float((columns.abs() @ c.abs().T).max()), 1e-30)
     assert abs(float((columns * c).sum() - (rows * v).sum())) <= 1e-7 * scale
@@ -129,7 +130,7 @@ def test_gradients_of_cells_and_voltages_are_exact(lines, transposed):
     v = volts(2, 5 if transposed else 4).requires_grad_()
 
     def read(g: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        array = Wired(1e-5 * g, LINES[lines])
+        array = WiredArray(1e-5 * g, LINES[lines])
         return 1e5 * (array.mvm_t(v) if transposed else array.mvm(v))
 
     assert torch.autograd.gradcheck(read, (g, v))
@@ -139,14 +140,14 @@ def test_a_gradient_reaches_open_cells():
     """The slope at 0 S, where only one side exists."""
     g = torch.zeros(3, 3, dtype=torch.float64, requires_grad=True)
     v = torch.tensor([[0.1, 0.2, 0.3]], dtype=torch.float64)
-    Wired(g, EVERY).mvm(v).sum().backward()
+    WiredArray(g, EVERY).mvm(v).sum().backward()
     assert torch.allclose(g.grad, v.T.expand(3, 3), rtol=1e-9)
 
 
 @pytest.mark.parametrize("shape", [(6, 40), (40, 6), (17, 16)])
 def test_the_effective_matrix_makes_every_read_one_product(shape):
     wires = EVERY.replace("both_sides", True)
-    array, (v, c) = Wired(cells(*shape), wires), (volts(4, n) for n in shape)
+    array, (v, c) = WiredArray(cells(*shape), wires), (volts(4, n) for n in shape)
     matrix = array.matrix()
     assert farthest(v @ matrix, array.mvm(v)) < 1e-11
     assert farthest(c @ matrix.T, array.mvm_t(c)) < 1e-11
@@ -154,7 +155,7 @@ def test_the_effective_matrix_makes_every_read_one_product(shape):
 
 def test_wires_without_resistance_change_nothing():
     g = cells(20, 30)
-    assert torch.equal(Wired(g, Wires()).matrix(), g)
+    assert torch.equal(WiredArray(g, Wires()).matrix(), g)
 
 
 def test_the_first_order_is_right_to_first_order_and_says_its_error():
@@ -162,16 +163,16 @@ def test_the_first_order_is_right_to_first_order_and_says_its_error():
     g = cells(24, 24, open_share=0.0)
     for both in (False, True):
         wires = [Wires(word_ohm=r, bit_ohm=r, both_sides=both, tolerance=1e-12) for r in (1.0, 0.01)]
-        (coarse, error), (_, small) = (Wired(g, w).first_order() for w in wires)
+        (coarse, error), (_, small) = (WiredArray(g, w).first_order() for w in wires)
         assert small < 2e-4 * error < 2e-6
-        exact = Wired(g, wires[0]).mvm(torch.ones(1, 24, dtype=torch.float64))[0]
+        exact = WiredArray(g, wires[0]).mvm(torch.ones(1, 24, dtype=torch.float64))[0]
         assert farthest(coarse.sum(0), exact) == pytest.approx(error, rel=1e-6)
     for one in (Wires(driver_ohm=1e4), Wires(sense_ohm=1e4)):
-        assert Wired(g, one).first_order()[1] < 1e-12
+        assert WiredArray(g, one).first_order()[1] < 1e-12
 
 
 def test_float32_voltages_give_float32_currents():
-    array = Wired(cells(5, 4).float(), EVERY)
+    array = WiredArray(cells(5, 4).float(), EVERY)
     assert array.mvm(torch.ones(2, 5)).dtype == torch.float32
 
 
@@ -181,13 +182,13 @@ def test_float32_voltages_give_float32_currents():
         ("word_ohm must be at least 0 Ohm, got -1", lambda: Wires(word_ohm=-1.0)),
         ("sense_ohm must be at least 0 Ohm", lambda: Wires(sense_ohm=-0.1)),
         ("tolerance must be", lambda: Wires(tolerance=0.0)),
-        (r"conductances must have the shape \(rows, columns\)", lambda: Wired(torch.zeros(0, 4), EVERY)),
-        (r"conductances must have the shape \(rows, columns\)", lambda: Wired(torch.zeros(4), EVERY)),
-        ("conductances must be finite and at least 0 S, got -1e-06 S", lambda: Wired(torch.full((2, 2), -1e-6), EVERY)),
-        ("conductances must be finite and at least 0 S, got nan S", lambda: Wired(torch.full((2, 2), torch.nan), EVERY)),
-        (r"Wired.mvm: voltages must have the shape \(vectors, 3\)", lambda: Wired(cells(3, 2), EVERY).mvm(torch.zeros(1, 2))),
-        (r"Wired.mvm_t: voltages must have the shape \(vectors, 2\)", lambda: Wired(cells(3, 2), EVERY).mvm_t(torch.zeros(1, 3))),
-        ("voltages must be finite", lambda: Wired(cells(3, 2), EVERY).mvm(torch.full((1, 3), torch.inf))),
+        (r"conductances must have the shape \(rows, columns\)", lambda: WiredArray(torch.zeros(0, 4), EVERY)),
+        (r"conductances must have the shape \(rows, columns\)", lambda: WiredArray(torch.zeros(4), EVERY)),
+        ("conductances must be finite and at least 0 S, got -1e-06 S", lambda: WiredArray(torch.full((2, 2), -1e-6), EVERY)),
+        ("conductances must be finite and at least 0 S, got nan S", lambda: WiredArray(torch.full((2, 2), torch.nan), EVERY)),
+        (r"WiredArray.mvm: voltages must have the shape \(vectors, 3\)", lambda: WiredArray(cells(3, 2), EVERY).mvm(torch.zeros(1, 2))),
+        (r"WiredArray.mvm_t: voltages must have the shape \(vectors, 2\)", lambda: WiredArray(cells(3, 2), EVERY).mvm_t(torch.zeros(1, 3))),
+        ("voltages must be finite", lambda: WiredArray(cells(3, 2), EVERY).mvm(torch.full((1, 3), torch.inf))),
     ],
 )
 def test_wires_and_reads_that_cannot_be_are_refused_by_name(said, build):
@@ -199,7 +200,7 @@ ARRAY = Wires(word_ohm=400.0, bit_ohm=300.0, driver_ohm=1e3, sense_ohm=500.0, to
 
 
 def crossbar(rows: int = 7, columns: int = 9, **options) -> Crossbar:
-    array = Crossbar(Device.named("soft-bounds"), rows, columns, wires=ARRAY, **options)
+    array = Crossbar(ArraySpec(Device.named("soft-bounds"), array=Array(wires=ARRAY), **options), rows, columns)
     array.program(0.4 * torch.randn(array.shape, generator=torch.Generator().manual_seed(0)))
     return array
 
@@ -211,7 +212,7 @@ def test_a_crossbar_reads_two_wired_circuits_against_each_other(ngspice, referen
     held = [s.double().expand(array.shape)[0] * half + mid for s in (array.state.double() + array.origin, array.origin)]
     for transposed, read in ((False, array.mvm), (True, array.mvm_t)):
         v = volts(1, 9 if transposed else 7).float()
-        own, against = (spice.wired_currents(g.clamp(min=0), ARRAY, v[0].double(), transposed)[0] for g in held)
+        own, against = (netlist.wired_currents(g.clamp(min=0), ARRAY, v[0].double(), transposed)[0] for g in held)
         assert torch.allclose(read(v[None])[0, 0].double(), (own - against) / half, rtol=1e-5, atol=1e-6)
 
 
@@ -230,7 +231,7 @@ def test_single_vectors_and_the_effective_matrix_read_the_same():
 
 
 def test_wires_of_no_resistance_leave_every_bit():
-    plain, wired = (Crossbar(Device.named("soft-bounds"), 6, 5, wires=w) for w in (None, Wires()))
+    plain, wired = (Crossbar(ArraySpec(Device.named("soft-bounds"), array=Array(wires=w)), 6, 5) for w in (None, Wires()))
     v = volts(4, 6).float()[None]
     assert torch.equal(plain.mvm(v), wired.mvm(v))
     assert Design.of({"device": "rpu"}).as_dict()["array"] == {"rows": 4096, "cols": 4096}
@@ -240,7 +241,7 @@ def test_members_of_an_ensemble_have_wires_of_their_own():
     """A study may sweep the resistance along the ensemble axis; a member reads as it does alone."""
     base = Design.of({"device": "soft-bounds", "array": {"wires": {"word_ohm": 10.0}}})
     together = stack([base, base.replace("array.wires.word_ohm", 1e5)])
-    parts = [(d.device, d.cell, d.array, d.periphery, 8, 6) for d in (together, base, base.replace("array.wires.word_ohm", 1e5))]
+    parts = [(ArraySpec.of(d), 8, 6) for d in (together, base, base.replace("array.wires.word_ohm", 1e5))]
     both, *alone = (AnalogMatrix(*p, seeds=(0,) * n) for p, n in zip(parts, (2, 1, 1), strict=True))
     v, target = volts(3, 8).float()[None], 0.3 * torch.randn(1, 8, 6, generator=torch.Generator().manual_seed(0))
     for matrix in (both, *alone):
@@ -260,6 +261,7 @@ def test_training_through_wires_goes_on_bit_for_bit():
     whole, part, rest = trained(6, crossbar()), trained(3, crossbar()), crossbar()
     part.mvm(volts(9, 7).float()[None])
     rest.restore(part.checkpoint())
+    assert rest.checkpoint()["read"].tolist() == part.checkpoint()["read"].tolist() != [0]
     assert torch.equal(trained(6, rest).state, whole.state)
     assert torch.equal(trained(6, part).state, whole.state)
 
@@ -285,13 +287,15 @@ def test_training_through_wires_recovers_what_a_blind_network_loses():
     wires, task = {"word_ohm": 1500.0, "bit_ohm": 1500.0}, load("digits")
     blind = network(None)
     weights = [layer.stored for layer in blind if isinstance(layer, Linear)]
-    ideal, moved, aware = (float(task.goal.judge(m, task)["accuracy"][0]) for m in (blind, network(wires, weights), network(wires)))
+    ideal, moved, aware = (
+        float(task.goal.judge(m, task.test_x, task.test_y)["accuracy"][0]) for m in (blind, network(wires, weights), network(wires))
+    )
     assert ideal - moved > 0.05
     assert ideal - aware < (ideal - moved) / 2
 
 
 def test_a_tolerance_that_cannot_be_met_is_an_error_that_says_by_how_much():
     """Lines of 1e9 Ohm per segment against cells of 0.1 mS: rounding is all that is left."""
-    array = Wired(patterns(64)["closed"], Wires(word_ohm=1e9, bit_ohm=1e9, tolerance=1e-13))
+    array = WiredArray(patterns(64)["closed"], Wires(word_ohm=1e9, bit_ohm=1e9, tolerance=1e-13))
     with pytest.raises(RuntimeError, match=r"not solved: currents of vector \d are .* of the largest off after \d+ steps, asked 1e-13"):
         array.mvm(volts(2, 64))

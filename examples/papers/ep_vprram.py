@@ -20,7 +20,8 @@ from _figure import figure_of
 import aimco as ai
 from aimco.arrays.vertical import Vertical
 from aimco.learning.equilibrium import Equilibrium
-from aimco.resistive.base import Resistive
+from aimco.resistive.network import ResistiveNetwork
+from aimco.resistive.parts import Parts
 from aimco.tasks import Data
 
 PILLAR = (1e3, 3e3, 1e4, 3e4)  # Ohm per layer
@@ -28,14 +29,14 @@ SEEDS, EPOCHS, LAYERS, HIDDEN = 2, 10, 16, 32
 RULE = Equilibrium(lr=10.0, layer_lr=(1.0, 0.4), target_V=0.3)
 
 
-def network(pillar: float | None, seed: int) -> Resistive:
+def network(pillar: float | None, seed: int) -> ResistiveNetwork:
     """The network, in vertical arrays or without wires."""
     rows = {HIDDEN: 2 * 64 + 1, 2 * 10: HIDDEN}
     made = [Vertical(layers=LAYERS, rows=math.ceil(r / LAYERS), columns=c, pillar_ohm=pillar) for c, r in rows.items()] if pillar else None
-    return Resistive([64, HIDDEN, 10], arrays=made, unit=4.5e-5, g_min=1e-7, g_max=1e-4, seed=seed)
+    return ResistiveNetwork([64, HIDDEN, 10], Parts(arrays=made, unit=4.5e-5, g_min=1e-7, g_max=1e-4), seed=seed)
 
 
-def train(net: Resistive, task: Data, epochs: int) -> Resistive:
+def train(net: ResistiveNetwork, task: Data, epochs: int) -> ResistiveNetwork:
     """Centred equilibrium propagation in batches of 25."""
     target, order = RULE.target_V * torch.nn.functional.one_hot(task.train_y, 10).double(), torch.Generator().manual_seed(0)
     for _ in range(epochs):
@@ -45,16 +46,16 @@ def train(net: Resistive, task: Data, epochs: int) -> Resistive:
 
 
 @torch.no_grad()
-def programmed(into: Resistive, trained: Resistive) -> Resistive:
+def programmed(into: ResistiveNetwork, trained: ResistiveNetwork) -> ResistiveNetwork:
     """The conductances of one network in the devices of another."""
     for own, other in zip(into.conductances, trained.conductances, strict=True):
         own.copy_(other)
     return into
 
 
-def correct(net: Resistive, task: Data) -> float:
+def correct(net: ResistiveNetwork, task: Data) -> float:
     """Of the test set, %."""
-    return 100 * float(task.goal.judge(net, task)["accuracy"][0])
+    return 100 * float(task.goal.judge(net, task.test_x, task.test_y)["accuracy"][0])
 
 
 def main() -> None:

@@ -69,7 +69,7 @@ def spread(task: tasks.Data, epochs: int) -> list[dict[str, Any]]:
             with torch.no_grad():
                 for own, learned in zip(network[0].conductances, trained[0][0].conductances, strict=True):
                     own.copy_(learned)
-            written = float(task.goal.judge(network, task)["accuracy"][0])
+            written = float(task.goal.judge(network, task.test_x, task.test_y)["accuracy"][0])
             learned_in = ai.evaluate(made, task, seed=1).accuracy
             rows.append({"part": part, "spread": sigma, "learned_in": learned_in, "written": written})
             print(

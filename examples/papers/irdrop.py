@@ -59,15 +59,15 @@ def run(data_dir: str, quick: bool) -> dict[str, Any]:
     task = ai.tasks.load("mnist", data_dir=data_dir)
     blind = network(task, 0.0)
     train(blind, task, 60_000, 1 if quick else 3, 0.1)
-    ideal = 100 * float(task.goal.judge(blind, task)["accuracy"][0])
+    ideal = 100 * float(task.goal.judge(blind, task.test_x, task.test_y)["accuracy"][0])
     print(f"without wires {ideal:.2f} %")
     table: dict[str, list[float]] = {"Ohm per segment": [], "trained without wires": [], "trained on through the wires": []}
     for ohm in OHM[1:3] if quick else OHM:
         model = moved(blind, network(task, ohm))
-        lost = 100 * float(task.goal.judge(model, task)["accuracy"][0])
+        lost = 100 * float(task.goal.judge(model, task.test_x, task.test_y)["accuracy"][0])
         for samples, rate in RATES.items():
             train(model, task, samples // (10 if quick else 1), 1, rate)
-        row = (ohm, lost, 100 * float(task.goal.judge(model, task)["accuracy"][0]))
+        row = (ohm, lost, 100 * float(task.goal.judge(model, task.test_x, task.test_y)["accuracy"][0]))
         for values, value in zip(table.values(), row, strict=True):
             values.append(value)
         share = (row[2] - row[1]) / (ideal - row[1])

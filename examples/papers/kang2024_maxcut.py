@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from _figure import figure_of
 
+from aimco.arrays.spec import ArraySpec
 from aimco.cell.pair6t2r import Pair6t2r
 from aimco.device.device import Device
-from aimco.mapping import AnalogMatrix, Array
-from aimco.periphery import Periphery
+from aimco.mapping import AnalogMatrix
 from aimco.spiking.max_cut import Annealed, MaxCut, cut
 
 SIZES, GRAPHS, SEEDS, DEGREE, EXACT = (20, 40, 60), 3, 4, 4, 20
@@ -62,10 +62,7 @@ def on_pairs(solver: MaxCut) -> None:
     """Weights as pairs of phase-change memory hold them after write and verify."""
     machine = solver.machine
     matrix = AnalogMatrix(
-        Device.named("pcm"),
-        Pair6t2r(weight_max=TOP),
-        Array(),
-        Periphery(),
+        ArraySpec(Device.named("pcm"), Pair6t2r(weight_max=TOP)),
         solver.count,
         solver.count,
         seeds=machine.seeds,

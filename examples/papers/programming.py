@@ -28,7 +28,7 @@ LARGEST = float(DEVICE.g_max - DEVICE.g_min) * 1e6  # uS, of a weight of 1
 def pairs(method: str, rows: int, columns: int, seed: int = 0) -> Tile:
     """An array of pairs that are written by one method."""
     design = ai.Design.of({"device": DEVICE.replace("programming", {"method": method}), "cell": {"kind": "pair"}})
-    return Tile(design.device, design.cell, design.periphery, rows, columns, seeds=(seed,))
+    return Tile(ai.ArraySpec.of(design), rows, columns, seeds=(seed,))
 
 
 def cited(weights: torch.Tensor) -> torch.Tensor:

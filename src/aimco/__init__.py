@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AnalogMatrix",
     "Array",
+    "ArraySpec",
     "Cell",
     "Converter",
     "Counts",
@@ -60,13 +61,14 @@ __all__ = [
 ]
 
 _WHERE = {
-    "AnalogMatrix": "mapping", "Array": "mapping", "Cell": "cell", "Converter": "periphery", "Counts": "ledger",
-    "Crossbar": "arrays.crossbar", "Data": "data.data", "Design": "design", "Device": "device.device", "InputError": "record",
-    "Network": "networks", "Periphery": "periphery", "Pulses": "arrays.pulses", "Record": "record", "Requirement": "device.requirement",
-    "Response": "device.response", "Result": "result", "Rule": "learning", "Study": "studies.space", "Task": "tasks",
-    "Technology": "cost.technology", "Tile": "tile", "Training": "design", "catalogue": "device.device", "convert": "nn.convert",
-    "counts": "nn.layers", "devices": "api.devices", "estimate": "api.costs", "evaluate": "api.runs", "evaluate_many": "api.runs",
-    "fit": "api.devices", "price": "cost.price", "quantity": "record", "requirements": "api.requirements", "study": "api.studies",
+    "AnalogMatrix": "mapping", "Array": "arrays.kinds", "ArraySpec": "arrays.spec", "Cell": "cell", "Converter": "periphery",
+    "Counts": "ledger", "Crossbar": "arrays.crossbar", "Data": "data.data", "Design": "design", "Device": "device.device",
+    "InputError": "record", "Network": "networks", "Periphery": "periphery", "Pulses": "arrays.pulses", "Record": "record",
+    "Requirement": "device.requirement", "Response": "device.response", "Result": "result", "Rule": "learning", "Study": "studies.space",
+    "Task": "tasks", "Technology": "cost.technology", "Tile": "tile", "Training": "design", "catalogue": "device.device",
+    "convert": "nn.convert", "counts": "nn.layers", "devices": "api.devices", "estimate": "api.costs", "evaluate": "api.runs",
+    "evaluate_many": "api.runs", "fit": "api.devices", "price": "cost.price", "quantity": "record", "requirements": "api.requirements",
+    "study": "api.studies",
 }  # fmt: skip
 _MODULES = ("bench", "cost", "demo", "learning", "networks", "nn", "optim", "reference", "report", "studies", "tasks", "units")
 _MOVED = {"load_task": ("tasks", "load")}  # name of before -> module and name of today; kept for one release
@@ -79,7 +81,9 @@ if TYPE_CHECKING:
     from aimco.api.runs import evaluate, evaluate_many
     from aimco.api.studies import study
     from aimco.arrays.crossbar import Crossbar
+    from aimco.arrays.kinds import Array
     from aimco.arrays.pulses import Pulses
+    from aimco.arrays.spec import ArraySpec
     from aimco.cell import Cell
     from aimco.cost.price import price
     from aimco.cost.technology import Technology
@@ -90,7 +94,7 @@ if TYPE_CHECKING:
     from aimco.device.response import Response
     from aimco.learning import Rule
     from aimco.ledger import Counts
-    from aimco.mapping import AnalogMatrix, Array
+    from aimco.mapping import AnalogMatrix
     from aimco.networks import Network
     from aimco.nn.convert import convert
     from aimco.nn.layers import counts

@@ -111,6 +111,21 @@ class Design(Record):
         return str(resolved(technology)) if technology.endswith(".toml") else technology
 
     @model_validator(mode="after")
+    def _array_fits(self) -> Self:
+        try:
+            with user_code.located(type(self.array)):
+                self.array.check(self)
+            if user_code.is_own(type(self.array)):
+                from aimco.arrays.trial import check_array
+
+                check_array(self.array)
+        except PathError as error:
+            raise at(error.path, error.problem) from None
+        except InputError as error:
+            raise at("array", str(error)) from None
+        return self
+
+    @model_validator(mode="after")
     def _converters_fit(self) -> Self:
         for converter, size, side in (("adc", self.array.cols, "cols"), ("dac", self.array.rows, "rows")):
             lines = getattr(self.periphery, converter).lines
@@ -148,7 +163,7 @@ class Design(Record):
             from aimco.rule_trial import check_rule
 
             try:
-                check_rule(self)
+                check_rule(self.rule, self.device, self.cell)
             except InputError as error:
                 raise at("rule", str(error)) from None
         return self

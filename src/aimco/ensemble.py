@@ -16,6 +16,7 @@ def per_member(value: Any, members: int) -> np.ndarray:
 
 
 R = TypeVar("R", bound=Record)
+_NUMBER = (float, float | None)  # annotations of fields that members may have side by side
 
 
 def stack(records: Sequence[R]) -> R:
@@ -51,13 +52,28 @@ def _stack_column(name: str, column: list[Any]) -> Any:
     raise PathError(name, f"differs within one ensemble ({shown}): only numbers with a decimal point may; run the others apart")
 
 
+def member(record: R, e: int) -> R:
+    """The record of one ensemble member, where `stack` laid numbers side by side."""
+    fields = type(record).model_fields
+    values = {n: _of_member(getattr(record, n, None), e, f.annotation in _NUMBER) for n, f in fields.items()}
+    return record if all(v is getattr(record, n, None) for n, v in values.items()) else type(record).model_construct(**values)
+
+
+def _of_member(value: Any, e: int, number: bool) -> Any:
+    if isinstance(value, Record):
+        return member(value, e)
+    if isinstance(value, dict):
+        return {k: _of_member(v, e, True) for k, v in value.items()}
+    return value[e] if number and isinstance(value, tuple) else value
+
+
 def repeat(record: R, times: int) -> R:
     """The numbers that `stack` laid side by side, each so many times: for a member that is several arrays beside each other."""
     if times == 1:
         return record
     fields = type(record).model_fields
     return type(record).model_construct(
-        **{n: _repeated(getattr(record, n, None), times, field.annotation in (float, float | None)) for n, field in fields.items()}
+        **{n: _repeated(getattr(record, n, None), times, field.annotation in _NUMBER) for n, field in fields.items()}
     )
 
 

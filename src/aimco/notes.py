@@ -36,7 +36,7 @@ def _devices(design: Design) -> list[Device]:
 
 def _made_of(design: Design) -> list[Device]:
     """What each array that the rule asks for is made of."""
-    return [needs.device or design.device for needs in design.rule.arrays().values()]
+    return [spec.device or design.device for spec in design.rule.arrays().values()]
 
 
 def _only_rise(design: Design) -> bool:
@@ -47,7 +47,7 @@ def _only_rise(design: Design) -> bool:
 
 def _training_notes(design: Design, samples: int) -> list[str]:
     """Schedules that are hardly meant."""
-    found, batch = rule_notes(design), design.training.batch
+    found, batch = rule_notes(design.rule, design.device, design.cell), design.training.batch
     if getattr(design.rule, "lr", None) == 0:
         found.append("rule.lr is 0: nothing is learned")
     if batch > samples:
@@ -67,6 +67,7 @@ def _approximations(design: Design, layers: Mapping[str, Arrays], member: int) -
     """Approximations in force."""
     found, parts, wires = list(design.rule.notes()), list(layers.values()), design.array.wires
     found += [note for part in parts for note in part.notes(member)]
+    found += design.array.notes() if parts else []
     devices = _devices(design) if any(part.matrices for part in parts) else []
     found += dict.fromkeys(note for device in devices for note in device.notes())
     found += design.network.notes(Technology.named(design.technology))

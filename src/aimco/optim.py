@@ -12,9 +12,9 @@ from torch.autograd import profiler
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from aimco.arrays.doors import NotFinite
-from aimco.nn.analog import AnalogLayer
 from aimco.nn.arguments import shown
 from aimco.nn.handle import AnalogParameter, OuterProducts
+from aimco.nn.passes import Holder
 from aimco.record import InputError
 
 
@@ -141,7 +141,7 @@ class InMemory(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        due: dict[AnalogLayer, dict[Any, tuple[Any, Any]]] = {}
+        due: dict[Holder, dict[Any, tuple[Any, Any]]] = {}
         others: list[tuple[torch.Tensor, torch.Tensor, Any]] = []
         for group in self.param_groups:
             lr = _checked_rate(group["lr"])
@@ -166,7 +166,7 @@ class InMemory(torch.optim.Optimizer):
                 parameter.sub_(gradient * rate) if isinstance(rate, torch.Tensor) else parameter.add_(gradient, alpha=-rate)
         return loss
 
-    def _may_learn(self, layer: AnalogLayer, gradients: dict[Any, tuple[Any, Any]]) -> bool:
+    def _may_learn(self, layer: Holder, gradients: dict[Any, tuple[Any, Any]]) -> bool:
         """Whether gradients are such that arrays can be pulsed by them."""
         seen = None
         for role, (gradient, _) in gradients.items():

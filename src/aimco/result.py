@@ -218,7 +218,7 @@ def result_of(run: Run, e: int, wall_s: float, samples: Mapping[str, int], remar
         task=run.data.name,
         seed=run.seeds[e],
         wall_s=wall_s,
-        score=goal.score(metrics, run.data),
+        score=goal.score(metrics, run.data.test_y),
         versions=_versions(design),
         notes=[*notes(design, layers, e, len(run.data.train_x), latency["training_sample"]), *run.data.notes, *remarks],
     )

@@ -7,21 +7,21 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from aimco import user_code
+from aimco.arrays.kinds import Array
+from aimco.arrays.spec import ArraySpec
+from aimco.cell import Cell
 from aimco.device.device import Device
 from aimco.device.families.constant_step import ConstantStep
 from aimco.errors import InputError
 from aimco.learning import Rule
-from aimco.mapping import AnalogMatrix, Array
+from aimco.mapping import AnalogMatrix
 from aimco.periphery import Periphery
-
-if TYPE_CHECKING:
-    from aimco.design import Design
 
 ROWS, COLUMNS, BATCH, BATCHES = 12, 10, 10, 60
 _AGAIN = 20  # batches after which two trials are compared
@@ -59,33 +59,33 @@ class Moved:
         return 0.0 if size == 0 else float(a @ b) / size * math.sqrt(a.numel())
 
 
-def check_rule(design: Design) -> None:
-    """Try the rule of a design on ideal devices.
+def check_rule(rule: Rule, device: Device, cell: Cell) -> None:
+    """Try a rule on ideal devices of the range of a device, in cells of a kind.
 
     Raises:
         InputError: a method that is missing, misspelt or of other arguments; an error in the user's file; weights that are not finite, that
             move along the gradient, or that differ between two trials of the same seed. One sentence, with file and line.
     """
-    rule_notes(design)
+    rule_notes(rule, device, cell)
 
 
-def rule_notes(design: Design) -> list[str]:
+def rule_notes(rule: Rule, device: Device, cell: Cell) -> list[str]:
     """What a trial of a user's rule could not see; nothing of aimco's own rules. Raises as `check_rule`.
 
     Numbers with a point leave alone what a trial can see, so that the points of a study share one.
     """
-    if not user_code.is_own(type(design.rule)):
+    if not user_code.is_own(type(rule)):
         return []
-    options = {n: v for n, v in design.rule if not isinstance(v, float)}
-    key = type(design.rule), repr((options, design.cell.kind))
+    options = {n: v for n, v in rule if not isinstance(v, float)}
+    key = type(rule), repr((options, cell.kind))
     if key not in _passed:
-        _passed[key] = _tried(design)
+        _passed[key] = _tried(rule, device, cell)
     return _passed[key]
 
 
-def _tried(design: Design) -> list[str]:
+def _tried(rule: Rule, device: Device, cell: Cell) -> list[str]:
     """Notes of a rule that passes."""
-    rule, kind = design.rule, type(design.rule)
+    kind = type(rule)
     user_code.check_methods(kind, Rule, {"update": "update(self, arrays, state, x, d, lr)"}, {})
     with user_code.located(kind):
         if rule.teaches != "layers" or not rule.arrays():  # one that teaches no arrays of layers
@@ -94,7 +94,7 @@ def _tried(design: Design) -> list[str]:
         rule.work(ROWS, COLUMNS, 1, BATCH)
     try:
         with _generators_kept(), user_code.located(kind):
-            first, again = try_rule(design), try_rule(design, _AGAIN)
+            first, again = try_rule(rule, device, cell), try_rule(rule, device, cell, _AGAIN)
     except InputError:
         raise
     except Exception as error:  # not in the user's file: the run will tell, or has no such trouble
@@ -118,12 +118,12 @@ def _judged(kind: type[Rule], first: Moved, again: Moved) -> list[str]:
 
 
 @torch.no_grad()
-def try_rule(design: Design, batches: int = BATCHES) -> Moved:
-    """Update ideal devices by the rule of a design, from samples of a linear target, of which the mean gradient is large."""
-    rule, arrays = design.rule, _arrays(design)
+def try_rule(rule: Rule, device: Device, cell: Cell, batches: int = BATCHES) -> Moved:
+    """Update ideal devices by a rule, from samples of a linear target, of which the mean gradient is large."""
+    arrays = _arrays(rule, device, cell)
     state, draws = rule.start(arrays), torch.Generator().manual_seed(0)
     _check_state(rule, state)
-    top = float(np.min(design.cell.weight_max))
+    top = float(np.min(cell.weight_max))
     arrays[rule.weights_on].program(0.2 * top * (2 * torch.rand(1, ROWS, COLUMNS, generator=draws) - 1))
     before, descent, early = rule.stored(arrays, state).clone(), torch.zeros(ROWS, COLUMNS), {}
     target = torch.randn(1, ROWS, COLUMNS, generator=draws) / math.sqrt(ROWS)
@@ -140,19 +140,15 @@ def try_rule(design: Design, batches: int = BATCHES) -> Moved:
     return Moved((rule.stored(arrays, state) - before)[0], descent, early)
 
 
-def _arrays(design: Design) -> dict[str, AnalogMatrix]:
+def _arrays(rule: Rule, device: Device, cell: Cell) -> dict[str, AnalogMatrix]:
     """The arrays that the rule asks for, of ideal devices."""
-    rule, ideal = design.rule, ideal_device(design.device)
-    needed, kind = rule.arrays(), type(rule)
+    ideal, needed, kind = ideal_device(device), rule.arrays(), type(rule)
     for name in rule.shares():
         if name not in needed:
             place = f"{user_code.where_is(kind, 'shares')}: {kind.__name__}.shares"
             raise InputError(f"{place} must name arrays that {kind.__name__}.arrays asks for, {', '.join(needed)}, got {name!r}")
-    parts = (design.cell, Array(), Periphery(), ROWS, COLUMNS)
-    return {
-        name: AnalogMatrix(needs.device or ideal, *parts, names=("trial", name), reference=needs.reference, reference_error=needs.error)
-        for name, needs in needed.items()
-    }
+    trial = ArraySpec(ideal, cell, Array(), Periphery())
+    return {name: AnalogMatrix(spec.within(trial), ROWS, COLUMNS, names=("trial", name)) for name, spec in needed.items()}
 
 
 def _check_state(rule: Rule, state: Any) -> None:

@@ -1,64 +1,61 @@
-"""Tile: a crossbar with its cell and periphery; the seven operations of the hardware, in units of weights."""
+"""Tile: one array with its cells and its periphery; the operations of the hardware, in weights."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from aimco.arrays import doors
-from aimco.arrays.crossbar import Crossbar, Direction
-from aimco.arrays.doors import ReferencePolicy
-from aimco.arrays.wires import Wires
-from aimco.cell import Cell
-from aimco.conversion import Conversion
-from aimco.device.device import Device
+from aimco.arrays.crossbar import Crossbar
+from aimco.arrays.operations import Direction, WeightOperations
+from aimco.arrays.spec import ArraySpec
+from aimco.cell.reference import Reference
 from aimco.ensemble import per_member
 from aimco.ledger import Counts, counts_of, tensors_of
 from aimco.periphery import Periphery, across
+from aimco.periphery.readout_chain import Noise, ReadoutChain
 from aimco.record import InputError
 
 _AT_ONCE = ("mvm", "mvm_t", "updates", "slots", "hold_s")  # what the devices of a cell do together counts once
-_ATTEMPTS = 10  # of bound management
 
 
-class Tile:
+@functools.cache
+def _together(signs: tuple[float, ...]) -> np.float32:
+    """Noise of devices that are read together, over that of one."""
+    return np.float32(np.linalg.norm(signs))
+
+
+class Tile(WeightOperations):
     """One physical array and what stands around it.
 
     A read computes y = x W as the chip does: the input is scaled to full range (noise management), put on the levels of the
     DAC, multiplied by the array, noise is added, the current is cut and put on the levels of the ADC, and scaled back.
 
     Args:
-        device, cell, periphery: what it is made of. rows, columns: size.
-        seeds: one for each ensemble member. names: of this array, for its random streams. reference,
-            reference_error, wires: see `Crossbar`; a cell may state an error of its own.
+        spec: What it is made of; the cells may state a reference and an error of their own.
+        rows: Word lines.
+        columns: Bit lines.
+        seeds: One for each ensemble member.
+        names: Of this array, for its random streams.
     """
 
     def __init__(
-        self,
-        device: Device,
-        cell: Cell,
-        periphery: Periphery,
-        rows: int,
-        columns: int,
-        *,
-        seeds: Sequence[int] = (0,),
-        names: tuple[str, ...] = ("tile",),
-        reference: ReferencePolicy = "mid-range",
-        reference_error: Any = 0.0,
-        wires: Wires | None = None,
+        self, spec: ArraySpec, rows: int, columns: int, *, seeds: Sequence[int] = (0,), names: tuple[str, ...] = ("tile",)
     ) -> None:
         rows, columns, seeds = doors.made("Tile", rows, columns, seeds)
-        if len(cell.signs) > 1 and reference != "mid-range":
-            raise InputError(f"cell.kind must be reference for a rule that reads an array against its {reference}, got {cell.kind}")
+        device, cell, periphery = spec.made_of("Tile"), spec.cell or Reference(), spec.periphery or Periphery()
+        if len(cell.signs) > 1 and spec.reference != "mid-range":
+            raise InputError(f"cell.kind must be reference for a rule that reads an array against its {spec.reference}, got {cell.kind}")
         named = [names] if len(cell.signs) == 1 else [(*names, f"device {k}") for k in range(len(cell.signs))]
-        options: dict[str, Any] = {"seeds": seeds, "reference": cell.reference(reference), "pulses": periphery.pulses, "wires": wires}
-        options["reference_error"] = reference_error if reference != "mid-range" else cell.reference_error
-        made = zip(cell.devices(device), named, strict=True)
-        self.crossbars = [Crossbar(one, rows, columns, names=own, **options) for one, own in made]
+        error = spec.reference_error if spec.reference != "mid-range" else cell.reference_error
+        one = replace(spec, periphery=periphery, reference=cell.reference(spec.reference), reference_error=error)
+        places = zip(cell.devices(device), named, strict=True)
+        self.crossbars = [Crossbar(replace(one, device=own), rows, columns, seeds=seeds, names=n) for own, n in places]
         self.crossbar = self.crossbars[0]  # the array of the first device of the cells
         self.signs: tuple[float, ...] = cell.signs
         self.updates = 0
@@ -68,37 +65,54 @@ class Tile:
         self._weight, self._top = across(self.weight, members), across(cell.weight_max, members)
         ampere = np.asarray(device.half_range) * np.asarray(periphery.read_voltage)
         device_noise = np.asarray(device.read_noise) / np.asarray(device.half_range)
-        self.conversion = Conversion(periphery, ampere, device_noise, self.weight, self.shape, seeds, names)
-        self.ideal_reads = self.conversion.ideal
-        self._managed = periphery.noise_management == "abs-max"
-        repeats = periphery.bound_management == "iterative" and not periphery.dac.serial
-        self._attempts = 1 + (_ATTEMPTS if repeats else 0)
+        self.chain = ReadoutChain(periphery, ampere, device_noise, self.weight, self.shape, seeds, names)
+        self._linear = spec.array is None or spec.array.linear  # else the voltages themselves matter, and not only their ratios
+        self.ideal_reads = self.chain.ideal and self._linear
         self._scaled = periphery.pulses.update_management or periphery.pulses.update_bl_management
         self._counts = Counts()
         self._rates: dict[float, np.ndarray] = {}
 
     @property
     def step(self) -> np.ndarray:
-        """Mean weight change of one pulse at mid-range, dw_min, (E,)."""
         return self.crossbar.step * self.weight
 
-    def mvm(self, x: torch.Tensor) -> torch.Tensor:
-        """y = x W: (E, B, rows) -> (E, B, columns)."""
-        return self.read("mvm", doors.vectors("Tile.mvm", "x", x, self.shape, "rows"))
+    # reads
 
-    def mvm_t(self, d: torch.Tensor) -> torch.Tensor:
-        """z = d W^T: (E, B, columns) -> (E, B, rows)."""
-        return self.read("mvm_t", doors.vectors("Tile.mvm_t", "d", d, self.shape, "columns"))
+    @property
+    def reads_states(self):
+        return self.ideal_reads and len(self.crossbars) == 1 and self.crossbar.reads_states
 
-    def read_line(self, k: int) -> torch.Tensor:
-        """Weights of row k, read once through the periphery, (E, columns)."""
-        k = doors.index("Tile.read_line", "k", k, self.shape[1])
-        self._counts.add(line_reads=1)
+    def _read(self, name: Direction, v: torch.Tensor, only: int | None = None, row: int | None = None) -> torch.Tensor:
+        """Of one device of the cells, or of one row driven alone, where these are given."""
         if self.ideal_reads:
-            return self._line(k, None) * (self._weight[:, 0] if isinstance(self._weight, torch.Tensor) else self._weight)
-        one = torch.zeros(self.shape[0], 1, self.shape[1])
-        one[:, :, k] = 1
-        return self.read("mvm", one, row=k)[:, 0]
+            currents = self._currents(name, v, None, only, row)
+            return currents if isinstance(self._weight, float) and self._weight == 1 else currents.mul_(self._weight)
+        lead, drive = self.crossbars[only or 0], self.chain.encode(v)
+        numbers, first, share = None, lead.done[name], np.float32(1.0) if only is not None else _together(self.signs)
+        while True:
+            first_pulse, *others = drive.pulses  # a vector is counted once, however many pulses it has
+            currents = [self._currents(name, first_pulse, drive.again if drive.attempt else None, only, row)]
+            currents += [self._currents(name, pulse, np.zeros_like(drive.again), only, row) for pulse in others]
+            bits = range(len(currents)) if self.chain.serial else (None,)
+            noise = Noise([lead.noise_keys(name, drive.attempt, bit) for bit in bits], first, share)
+            read, again = self.chain.digitise(name, currents, drive, noise)
+            numbers = read if numbers is None else torch.where(torch.from_numpy(drive.again)[:, :, None], read, numbers)
+            if again is None:
+                return numbers
+            drive, repeated = self.chain.encode(v, drive, again), again.sum(1)
+            self._counts.add(dac=repeated * v.shape[2], adc=repeated * numbers.shape[2])
+
+    def _currents(self, name: Direction, v: torch.Tensor, again: np.ndarray | None, only: int | None, row: int | None) -> torch.Tensor:
+        """Currents of the cells, the differences of their devices' currents; or those of one device; or of one row driven alone."""
+        if row is not None:
+            return v[:, :, row : row + 1] * self._line(row, again)[:, None]
+        if only is not None:
+            return self.crossbars[only].currents(name, v, again)
+        total = self.crossbar.currents(name, v, again)
+        total = total if self.signs[0] == 1 else total.mul_(self.signs[0])
+        for sign, crossbar in zip(self.signs[1:], self.crossbars[1:], strict=True):
+            total = total.add_(crossbar.currents(name, v, again), alpha=sign)
+        return total
 
     def _line(self, k: int, again: np.ndarray | None) -> torch.Tensor:
         """Currents of the cells of row k when it is driven alone at full voltage, (E, columns)."""
@@ -108,77 +122,47 @@ class Tile:
             total = crossbar.line(k) if len(self.signs) == 1 else total + sign * crossbar.line(k)
         return total  # pyright: ignore[reportReturnType]
 
+    def _read_line(self, k: int) -> torch.Tensor:
+        self._counts.add(line_reads=1)
+        if self.ideal_reads:
+            return self._line(k, None) * (self._weight[:, 0] if isinstance(self._weight, torch.Tensor) else self._weight)
+        one = torch.zeros(self.shape[0], 1, self.shape[1])
+        one[:, :, k] = 1
+        return self._read("mvm", one, row=k if self._linear else None)[:, 0]
+
     def read_devices(self, k: int) -> torch.Tensor:
-        """States of the k-th device of every cell, read row by row through the periphery, (E, rows, columns)."""
+        """Read the k-th device of every cell through the periphery, row by row.
+
+        Args:
+            k: Place of the device in its cell.
+
+        Returns:
+            States, (E, rows, columns).
+        """
         (_, count, columns), k = self.shape, doors.index("Tile.read_devices", "k", k, len(self.crossbars))
         self._counts.add(line_reads=count)
         if k:  # reads of the first device are in its array's own count
             pulses = self.periphery.dac.pulses
             self._counts.add(mvm=count, dac=count * count * pulses, adc=count * columns * pulses)
         rows = torch.eye(count).expand(self.shape[0], -1, -1)
-        return self.read("mvm", rows, only=k) / self._weight
+        return self._read("mvm", rows, only=k) / self._weight
 
-    def _product(
-        self, name: Direction, v: torch.Tensor, again: np.ndarray | None, *, only: int | None = None, row: int | None = None
-    ) -> torch.Tensor:
-        """Currents of the cells, the differences of their devices' currents; or those of one device; or of one row driven alone."""
-        if row is not None:
-            return v[:, :, row : row + 1] * self._line(row, again)[:, None]
-        if only is not None:
-            return self.crossbars[only].read(name, v, again)
-        total = self.crossbar.read(name, v, again)
-        total = total if self.signs[0] == 1 else total.mul_(self.signs[0])
-        for sign, crossbar in zip(self.signs[1:], self.crossbars[1:], strict=True):
-            total = total.add_(crossbar.read(name, v, again), alpha=sign)
-        return total
+    def _calibrate(self, x: torch.Tensor, direction: Direction) -> None:
+        self.chain.forget(direction)
+        self._read(direction, x)
 
-    def read(self, name: Direction, v: torch.Tensor, only: int | None = None, row: int | None = None) -> torch.Tensor:
-        """`mvm` or `mvm_t` of what was checked before; of one device of the cells, or of one row, where these are given."""
-        if self.ideal_reads:
-            currents = self._product(name, v, None, only=only, row=row)
-            return currents if isinstance(self._weight, float) and self._weight == 1 else currents.mul_(self._weight)
-        from aimco.kernels.reads import drive
+    # updates
 
-        members, batch = v.shape[:2]
-        values, edges, first = v.contiguous().numpy(), self.conversion.edges, self.crossbars[only or 0].done[name]
-        voltages, numbers = torch.empty(v.shape), torch.empty(members, batch, self.shape[2 if name == "mvm" else 1])
-        scale, power, again = (np.ones((members, batch), kind) for kind in (np.float32, np.float32, np.bool_))
-        share = np.float32(1.0 if only is not None else np.linalg.norm(self.signs))
-        for attempt in range(self._attempts):
-            drive(values, again, self._managed, attempt, edges["dac"], voltages.numpy(), scale, power)
-            if attempt:
-                repeated = again.sum(1)
-                self._counts.add(dac=repeated * v.shape[2], adc=repeated * numbers.shape[2])
-            product = partial(self._product, name, only=only, row=row)
-            keys = partial(self.crossbars[only or 0].noise_keys, name, attempt)
-            if not self.conversion.measure(name, voltages, product, again, not attempt, scale, power, share, keys, first, numbers):
-                break
-        return numbers
-
-    def calibrate(self, x: torch.Tensor, name: Direction = "mvm") -> None:
-        """Take the range of the ADC in one direction anew, from the currents of these vectors, (E, B, lines), which are read for it."""
-        x = doors.either("Tile.calibrate", x, self.shape, name)
-        self.conversion.forget(name)
-        self.read(name, x)
-
-    def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
-        """Parallel pulsed update, E[dW] = lr x d^T, sample after sample.
-
-        x (E, B, rows), d (E, B, columns), lr a number, (E,), or a float64 array (E, B).
-        """
-        self.send(*doors.update("Tile.pulse", x, d, lr, self.shape))
-
-    def send(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
-        """`pulse` with what was checked before."""
+    def _send(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
         rate, before = self._in_state(lr), self.updates
         self._note_updates(x.shape[1])
         if len(self.crossbars) == 1:
-            self.crossbar.send(x, d, rate)
+            self.crossbar._send(x, d, rate)
             return
         for first, last, taking in self.cell.route(before, x.shape[1]):
             some = (x, d) if last - first == x.shape[1] else (x[:, first:last].contiguous(), d[:, first:last].contiguous())
             for k, take in taking:
-                self.crossbars[k].send(some[0], some[1] if self.signs[k] > 0 or take else -some[1], rate, take)
+                self.crossbars[k]._send(some[0], some[1] if self.signs[k] > 0 or take else -some[1], rate, take)
         self.cell.refresh(self, before, self.updates)
 
     def _note_updates(self, samples: int) -> None:
@@ -186,31 +170,15 @@ class Tile:
         if self._scaled:  # the largest value on each side is looked for
             self._counts.add(digital_ops=samples * (self.shape[1] + self.shape[2]))
 
-    @property
-    def reads_states(self) -> bool:
-        """Whether a read of a row is the state of its devices and nothing else, which `pulse_and_read` needs."""
-        return self.ideal_reads and len(self.crossbars) == 1 and self.crossbar.reads_states
-
-    def pulse_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: Any, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
-        """`pulse`, and `read_line` of rows[t] after sample after[t], in one launch, (E, T, columns). Where `reads_states` only."""
-        x, d, lr, after, rows = doors.update_and_reads("Tile.pulse_and_read", x, d, lr, after, rows, self.shape)
+    def _send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: Any, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
         if not self.reads_states:
-            raise InputError("Tile.pulse_and_read: reads of the tile must be the states of its devices; pulse and read one after the other")
-        return self.send_and_read(x, d, lr, after, rows)
-
-    def send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: Any, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
-        """`pulse_and_read` with what was checked before."""
+            return super()._send_and_read(x, d, lr, after, rows)
         self._note_updates(x.shape[1])
         self._counts.add(line_reads=len(rows))
         self.crossbar.count_read("mvm", len(rows), None)
-        return self.crossbar.send_and_read(x, d, self._in_state(lr), after, rows).mul_(self._weight)
-
-    def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
-        """Give each weight of rows[t] its own number of pulses, (E, T, columns) int32, positive up, one row after the other."""
-        self.send_lines(*doors.lines("Tile.pulse_lines", rows, pulses, self.shape))
+        return self.crossbar._send_and_read(x, d, self._in_state(lr), after, rows).mul_(self._weight)
 
     def send_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
-        """`pulse_lines` with what was checked before."""
         if len(self.crossbars) == 1:
             self.updates += len(rows)
             self.crossbar.send_lines(rows, pulses)
@@ -219,9 +187,8 @@ class Tile:
             for device, own in self._routed(pulses[:, t], 1):
                 self.crossbars[device].send_lines(rows[t : t + 1], own[:, None].contiguous())
 
-    def pulse_rows(self, pulses: torch.Tensor) -> None:
-        """`pulse_lines` on all rows, (E, rows, columns) int32, as one update."""
-        for device, own in self._routed(doors.pulses("Tile.pulse_rows", "pulses", pulses, self.shape), 1):
+    def _pulse_rows(self, pulses: torch.Tensor) -> None:
+        for device, own in self._routed(pulses, 1):
             self.crossbars[device].send_lines(np.arange(self.shape[1]), own)
 
     def _routed(self, pulses: torch.Tensor, updates: int) -> Iterator[tuple[int, torch.Tensor]]:
@@ -237,20 +204,12 @@ class Tile:
                 yield device, own.clamp_(min=0) if take else own
         self.cell.refresh(self, before, self.updates)
 
-    def refer(self, to: torch.Tensor, row: int | None = None, members: torch.Tensor | None = None) -> None:
-        """Read weights from now on against what is now read as `to`, (E, rows, columns), or (E, columns) of one row; see `Crossbar`."""
-        to, row, members = doors.reference("Tile.refer", to, row, members, self.shape)
-        weight = self._weight[:, 0] if row is not None and isinstance(self._weight, torch.Tensor) else self._weight
-        self.crossbar.refer(to / weight, row, members)
-
-    def alternate(self, pulses: int, up: bool = True) -> None:
-        """Pulses up and down in turn on all devices at once; the first is up or down."""
+    def _alternate(self, pulses: int, up: bool) -> None:
         if len(self.crossbars) > 1:
             raise InputError(f"Tile.alternate: the cell must be of one device, as reference, got {self.cell.kind}")
-        self.crossbar.alternate(pulses, up)
+        self.crossbar._alternate(pulses, up)
 
-    def transfer(self, invert: bool) -> None:
-        """Move what the devices that learn hold to those that remember; see `Cell.transfer`."""
+    def _transfer(self, invert: bool) -> None:
         self.cell.transfer(self, invert)
 
     def _in_state(self, lr: Any) -> np.ndarray:
@@ -264,45 +223,48 @@ class Tile:
             self._rates = {lr: np.full(self.weight.shape, lr) / self.weight}
         return self._rates[lr]
 
-    def program(self, target: torch.Tensor, only: torch.Tensor | None = None) -> None:
-        """Write and verify weights (E, rows, columns); those of a mask alone, all when absent."""
-        target, only = doors.writes("Tile.program", target, only, self.shape)
+    # writes, and time
+
+    def _refer(self, to: torch.Tensor, row: int | None, members: torch.Tensor | None) -> None:
+        weight = self._weight[:, 0] if row is not None and isinstance(self._weight, torch.Tensor) else self._weight
+        self.crossbar._refer(to / weight, row, members)
+
+    def _program(self, target: torch.Tensor, only: torch.Tensor | None) -> None:
         self.cell.write(self, target / self._top, only)
 
-    def reset(self, mask: torch.Tensor) -> None:
-        """Reset the devices of the mask (E, rows, columns)."""
-        mask = doors.mask("Tile.reset", "mask", mask, self.shape)
+    def _reset(self, mask: torch.Tensor) -> None:
         for crossbar in self.crossbars:
-            crossbar.reset(mask)
+            crossbar._reset(mask)
 
-    def hold(self, seconds: Any) -> None:
-        """Let time pass, s, a number or (E,)."""
-        seconds = doors.seconds("Tile.hold", seconds, self.shape[0])
+    def _hold(self, seconds: Any) -> None:
         for crossbar in self.crossbars:
-            crossbar.hold(seconds)
+            crossbar._hold(seconds)
 
-    def conductances(self) -> list[torch.Tensor]:
-        """Of each device of the cells, S, (E, rows, columns) float64: what a circuit made of them sees."""
+    # what is known of it
+
+    def conductances(self):
         return [crossbar.conductances() for crossbar in self.crossbars]
 
-    def seen(self) -> list[torch.Tensor]:
-        """The same as states, half ranges from mid-range, float32; see `Crossbar`."""
+    def seen(self):
         return [crossbar.seen() for crossbar in self.crossbars]
 
     @property
     def weights(self) -> torch.Tensor:
-        """The stored weights, (E, rows, columns): for tests and plots; a chip cannot see them without reading."""
         states = (sign * crossbar.state for sign, crossbar in zip(self.signs, self.crossbars, strict=True))
         return sum(states) * self._weight  # pyright: ignore[reportReturnType]
 
+    def read_weights(self) -> torch.Tensor:
+        effective = (sign * crossbar.effective() for sign, crossbar in zip(self.signs, self.crossbars, strict=True))
+        return sum(effective) * self._weight  # pyright: ignore[reportReturnType]
+
     @property
-    def counts(self) -> Counts:
+    def counts(self):
         """Everything done so far, the converters' work included."""
         (_, rows, columns), done = self.shape, self.crossbar.done
         forward, back, pulses = done["mvm"], done["mvm_t"], self.periphery.dac.pulses
         read = forward * columns + back * rows
         conversions = Counts(dac=(forward * rows + back * columns) * pulses)
-        conversions.add(**{"sensed" if self.conversion.senses else "adc": read * pulses})
+        conversions.add(**{"sensed" if self.chain.senses else "adc": read * pulses})
         if self.periphery.dac.serial:  # cells are read by every pulse, and results shifted and added
             more = pulses - 1
             conversions.add(cell_reads=(forward + back) * rows * columns * len(self.crossbars) * more, digital_ops=read * 2 * more)
@@ -313,8 +275,7 @@ class Tile:
         return Counts.total([first, *others, self._counts, conversions])
 
     @property
-    def timed(self) -> dict[str, Any]:
-        """Those of `counts` that take time, quickly: pulses may go on waiting."""
+    def timed(self):
         (_, rows, columns), dac, known = self.shape, self.periphery.dac, self._counts
         first, *others = [crossbar.timed for crossbar in self.crossbars]
         for k, own in enumerate(others, 1):
@@ -322,26 +283,23 @@ class Tile:
             first["program_rounds"] += own["program_rounds"]
         done = self.crossbar.done
         read = done["mvm"] * columns + done["mvm_t"] * rows
-        first["adc"] = 0 if self.conversion.senses else read * dac.pulses if dac.serial else read
+        first["adc"] = 0 if self.chain.senses else read * dac.pulses if dac.serial else read
         first["digital_ops"] = read * 2 * (dac.pulses - 1) if dac.serial else 0
         for name in ("mvm", "mvm_t", "adc", "digital_ops"):
             if name in known:
                 first[name] += known[name]
         return first
 
-    def checkpoint(self) -> dict[str, Any]:
-        """All that a later run needs to go on as if never stopped."""
+    def checkpoint(self):
         devices = [crossbar.checkpoint() for crossbar in self.crossbars]
-        ranges = (
-            {"ranges": {n: torch.from_numpy(v.copy()) for n, v in self.conversion.limits.items()}} if self.conversion.calibrated else {}
-        )
+        limits = {n: torch.from_numpy(v.copy()) for n, v in self.chain.limits.items()}
+        ranges = {"ranges": limits} if self.chain.calibrated else {}
         return {"devices": devices, "converters": tensors_of(self._counts), "updates": self.updates, "signs": self.signs} | ranges
 
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+    def restore(self, saved):
         for crossbar, own in zip(self.crossbars, saved["devices"], strict=True):
             crossbar.restore(own)
         self._counts = counts_of(saved["converters"])
         self.updates, self.signs = saved["updates"], tuple(saved["signs"])
         for name, limit in saved.get("ranges", {}).items():
-            self.conversion.limits[name][:] = limit.numpy()
+            self.chain.limits[name][:] = limit.numpy()

@@ -93,7 +93,7 @@ class Run:
             loss = self._epoch(trainer, epoch, clock)
             self.phases.end("train")
             with self._told_of_divergence(epoch, "infer", len(self.data.test_x)):
-                metrics = self.data.goal.judge(self.model, self.data, len(self.seeds))
+                metrics = self.data.goal.judge(self.model, self.data.test_x, self.data.test_y, len(self.seeds))
             self._note(loss, metrics)
             self.phases.end("infer")
             if clock is not None:
@@ -144,7 +144,8 @@ class Run:
     def diverged(self, error: Diverged) -> dict[str, int]:
         """Give all epochs from one on the metrics of chance; samples of the phases up to then."""
         left = self.designs[0].training.epochs - error.epoch + 1
-        metrics, loss = self.data.goal.chance(self.data)
+        goal = self.data.goal
+        metrics, loss = goal.chance(self.data.test_y)[0], goal.chance(self.data.train_y)[1]
         values = {f"test_{name}": value for name, value in metrics.items()} | {"train_loss": loss}
         self.curves = {n: [*self.curves[n][: error.epoch - 1], *[np.array([v])] * left] for n, v in values.items()}
         self.phases.end(error.phase)

@@ -22,8 +22,10 @@ class Found:
     """How a reference was found.
 
     Args:
-        pulses: sent to every device. reads: of the whole array, row by row. left: how far devices still are from the point, estimated
-            from how they moved, root mean square, weight units; None where it was not looked at.
+        pulses: Pulses sent to every device.
+        reads: Reads of the whole array, row by row.
+        left: How far devices still are from the point, estimated from how they moved, root mean square, weight units; None where it was not
+            looked at.
     """
 
     pulses: int
@@ -41,11 +43,12 @@ def zero_shift(
     cycle to cycle leaves a spread of sqrt(d/2) s_c2c.
 
     Args:
-        matrix: made with the reference policy "measured". pulses: the most that are sent, an even number.
-        tolerance: stop once what is left of the way, as two checks tell, is below this (weight units), or no longer falls, in the member
-            of an ensemble that moves most: members stop together.
-        check_every: pulses between two checks; a twentieth of all by default.
-        pulse_s: time of one pulse, s, in which devices leak: what is then found is where pulses and leak balance.
+        matrix: Made with the reference policy "measured".
+        pulses: The most that are sent, an even number.
+        tolerance: Stop once what is left of the way, as two checks tell, is below this (weight units), or no longer falls, in the member of
+            an ensemble that moves most: members stop together.
+        check_every: Pulses between two checks; a twentieth of all by default.
+        pulse_s: Time of one pulse, s, in which devices leak: what is then found is where pulses and leak balance.
 
     Source: Kim 2019 (arXiv 1907.10228); with the leak Noh 2024 (Science Advances 10, eadl3350).
     """
@@ -56,6 +59,15 @@ def zero_shift(
     tolerance = None if tolerance is None else doors.above_zero("zero_shift", "tolerance", tolerance)
     _can_be_told("zero_shift", matrix)
     block = max(2 * ((check_every or (pulses // 20 if tolerance is not None or pulse_s is not None else pulses)) // 2), 2)
+    sent, reads, left = _pulsed(matrix, pulses, block, tolerance, pulse_s)
+    low = matrix.read_rows()
+    matrix.alternate(1)
+    matrix.refer((low + matrix.read_rows()) / 2)
+    return Found(sent + 1, reads + 2, left)
+
+
+def _pulsed(matrix: AnalogMatrix, pulses: int, block: int, tolerance: float | None, pulse_s: float | None) -> tuple[int, int, float | None]:
+    """Pulses in blocks, up to the tolerance if there is one: how many were sent, reads of the matrix, and what is left of the way."""
     sent, reads, left, moved = 0, 0, None, None
     before = matrix.read_rows() if tolerance is not None else None
     while sent < pulses:
@@ -73,17 +85,15 @@ def zero_shift(
             left = moved * ratio / max(1 - ratio, 1e-6)
             if left < tolerance or ratio > _NO_LONGER_FALLING:
                 break
-    low = matrix.read_rows()
-    matrix.alternate(1)
-    matrix.refer((low + matrix.read_rows()) / 2)
-    return Found(sent + 1, reads + 2 + (tolerance is not None), left)
+    return sent, reads + (tolerance is not None), left
 
 
 def rest(matrix: AnalogMatrix, wait_s: float) -> Found:
     """Wait until devices that leak have come to rest; what is then read becomes the reference.
 
     Args:
-        matrix: made with the reference policy "measured". wait_s: how long, s: exp(-wait_s / tau) of the distance is left.
+        matrix: Made with the reference policy "measured".
+        wait_s: How long, s: exp(-wait_s / tau) of the distance is left.
 
     Source: Won 2023 (Advanced Science 10, 2303018): the resting point is stable, and can be read at any time by waiting.
     """

@@ -26,8 +26,11 @@ class Aging:
     """Time of one array.
 
     Args:
-        sampled: the devices. seeds, names: of the array. on_its_side: whether the columns come first in memory.
-        origin: what states are measured against.
+        sampled: The devices.
+        seeds: Of the array, one for each member.
+        names: Of the array, for its random streams.
+        on_its_side: Whether the columns come first in memory.
+        origin: What states are measured against.
     """
 
     def __init__(self, sampled: Sampled, seeds: tuple[int, ...], names: tuple[str, ...], on_its_side: bool, origin: torch.Tensor) -> None:

@@ -9,7 +9,7 @@ voltage, a current to their product. `Tile` turns them into weights and amperes.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,35 +17,25 @@ import torch
 from aimco import rng
 from aimco.arrays import doors, programming
 from aimco.arrays.devices import Devices
+from aimco.arrays.operations import Direction
 from aimco.ensemble import per_member
 from aimco.record import InputError
-
-Direction = Literal["mvm", "mvm_t"]
 
 
 class Crossbar(Devices):
     """R x C devices at the crossings of rows and columns, for E ensemble members.
 
     Args:
-        device: what stands at each crossing. rows, columns: size.
-        seeds: one per member: device parameters and every later draw depend on it and on `names` alone.
-        reference: what the state is measured against: mid-range, each device's own symmetry or resting point, or what `refer`
-            is told ("measured"; mid-range until then).
-        reference_error: standard deviation of that reference, in half ranges, a number or (E,). Devices start at the point meant.
-        pulses: how updates are sent.
-        wires: resistances of the lines, which reads then feel (see `Readout`); ideal when absent. Pulses and write-and-verify reach each
-            device at full voltage all the same.
+        spec: What it is made of; a device alone is an ideal array of such devices. Of its cell it is the one place.
+        rows: Word lines.
+        columns: Bit lines.
+        seeds: One per member: device parameters and every later draw depend on it and on `names` alone.
+        names: Of the array, for its random streams.
     """
 
-    def refer(self, to: torch.Tensor, row: int | None = None, members: torch.Tensor | None = None) -> None:
-        """Measure states from now on against what is now read as `to`: each device's reference takes that value.
-
-        Args:
-            to: (E, R, C), or (E, C) of one row. row: which, all when absent. members: (E,) bool, all when absent.
-        """
+    def _refer(self, to: torch.Tensor, row: int | None, members: torch.Tensor | None) -> None:
         if not self.referenced:
             raise InputError("Crossbar.refer: the array has no references to write; make it with a reference policy")
-        to, row, members = doors.reference("Crossbar.refer", to, row, members, self.shape)
         if members is not None:
             to = to * members.view(-1, *[1] * (to.ndim - 1))
         before = None if self._aging is None else self.state.clone()
@@ -58,37 +48,38 @@ class Crossbar(Devices):
 
     # reads
 
-    def mvm(self, voltages: torch.Tensor, again: np.ndarray | None = None) -> torch.Tensor:
-        """Currents of the columns, I = G^T V (Ohm and Kirchhoff): (E, B, R) -> (E, B, C).
+    def _read(self, name: Direction, v: torch.Tensor) -> torch.Tensor:
+        return self.currents(name, v, None)
+
+    def currents(self, name: Direction, voltages: torch.Tensor, again: np.ndarray | None) -> torch.Tensor:
+        """Read like `mvm` or `mvm_t` what was checked before.
 
         Args:
-            voltages: on the rows. again: vectors (E, B) that are read once more; only these are counted.
+            name: The operation.
+            voltages: On the lines that it drives, (E, B, lines), relative to the read voltage.
+            again: Vectors that are counted, (E, B) bool, where some were read before; all when absent.
         """
-        return self.read("mvm", *doors.reads("Crossbar.mvm", "voltages", voltages, self.shape, "rows", again))
-
-    def mvm_t(self, voltages: torch.Tensor, again: np.ndarray | None = None) -> torch.Tensor:
-        """Currents of the rows when the columns are driven, I = G V: (E, B, C) -> (E, B, R)."""
-        return self.read("mvm_t", *doors.reads("Crossbar.mvm_t", "voltages", voltages, self.shape, "columns", again))
-
-    def read(self, name: Direction, voltages: torch.Tensor, again: np.ndarray | None) -> torch.Tensor:
-        """`mvm` or `mvm_t` of what was checked before."""
         self.count_read(name, voltages.shape[1], again)
-        return self._read(voltages, transposed=name == "mvm_t")
+        return self._product(voltages, transposed=name == "mvm_t")
 
     def line(self, k: int) -> torch.Tensor:
         """Currents of the columns when row k alone is driven at full voltage, (E, C); not counted."""
         k = doors.index("Crossbar.line", "k", k, self.shape[1])
-        if self._readout is None:
+        if self._reader is None:
             return self._seen()[:, k].clone()
         driven = torch.zeros(self.shape[0], 1, self.shape[1])
         driven[:, :, k] = 1
-        return self._read(driven, transposed=False)[:, 0]
+        return self._product(driven, transposed=False)[:, 0]
 
-    def _read(self, voltages: torch.Tensor, transposed: bool) -> torch.Tensor:
+    def _product(self, voltages: torch.Tensor, transposed: bool) -> torch.Tensor:
         seen = self._seen()
-        if self._readout is not None:
-            return self._readout.read(voltages, seen, self.origin, transposed)
+        if self._reader is not None:
+            return self._reader.read(voltages, seen, self.origin, transposed)
         return torch.bmm(voltages, seen.transpose(1, 2) if transposed else seen)
+
+    def effective(self) -> torch.Tensor:
+        """What reads find in place of the states, (E, R, C): those of rows driven one by one; not counted."""
+        return self._product(torch.eye(self.shape[1]).expand(self.shape[0], -1, -1), transposed=False)
 
     def count_read(self, name: Direction, vectors: int, again: np.ndarray | None) -> None:
         """Note vectors that were read: all, or those of `again` once more."""
@@ -106,39 +97,34 @@ class Crossbar(Devices):
         return self._noise_keys[which]
 
     @property
-    def reads_states(self) -> bool:
-        """Whether a read of a row is the states of its devices, which no other row's pulses move: they do not fluctuate, no wire drops
-        voltage, no half-select disturbs."""
+    def reads_states(self):
+        """Where devices do not fluctuate, no wire drops voltage, and no half-select disturbs."""
         still = self._aging is None or self._aging.noise is None
-        return still and self._readout is None and self._disturbed is None
+        return still and self._reader is None and self._disturbed is None
 
     # writes
 
-    def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, take: int = 0) -> None:
-        """Parallel rank-1 update by coincidence of stochastic pulses: E[change of state] = lr x d^T, sample after sample.
+    def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any, take: int = 0) -> None:
+        """Update as any array, E[change of state] = lr x d^T; see `ArrayOperations.pulse`.
 
         Args:
-            x: values on the rows (E, B, R). d: values on the columns (E, B, C), float32.
-            lr: learning rate in units of the state, (E,) or (E, B) float64.
+            x: Values on the rows, (E, B, R).
+            d: Values on the columns, (E, B, C).
+            lr: Learning rate in units of the state, a number, (E,) or (E, B) float64.
             take: 1 leaves the pulses out that would step down; -1 takes only these, and they step up: the two sides of a pair.
         """
         x, d, lr = doors.update("Crossbar.pulse", x, d, lr, self.shape)
-        self.send(x, d, lr if isinstance(lr, np.ndarray) else per_member(lr, len(x)), doors.sides("Crossbar.pulse", take))
+        self._send(x, d, lr, doors.sides("Crossbar.pulse", take))
 
-    def send(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, take: int = 0) -> None:
-        """`pulse` with what was checked before."""
-        self.sender.pulse(x, d, lr, self.done["updates"], take)
+    def _send(self, x: torch.Tensor, d: torch.Tensor, lr: Any, take: int = 0) -> None:
+        rates = lr if isinstance(lr, np.ndarray) else per_member(lr, len(x))
+        self.sender.pulse(x, d, rates, self.done["updates"], take)
         self._sent(x.shape[1], take)
 
-    def pulse_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
-        """`pulse`, and `line` of rows[t] after sample after[t], in one launch; (E, T, C). Where `reads_states` only; not counted."""
-        x, d, lr, after, rows = doors.update_and_reads("Crossbar.pulse_and_read", x, d, lr, after, rows, self.shape)
+    def _send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+        """Where `reads_states` only; the reads are not counted."""
         if not self.reads_states:
             raise InputError("Crossbar.pulse_and_read: reads of the array must be its states; pulse and read one after the other")
-        return self.send_and_read(x, d, lr, after, rows)
-
-    def send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
-        """`pulse_and_read` with what was checked before."""
         seen = torch.empty(self.shape[0], len(rows), self.shape[2])
         self.sender.pulse_and_read(x, d, lr, self.done["updates"], (after, rows, seen.numpy()))
         self._sent(x.shape[1], 0)
@@ -158,24 +144,14 @@ class Crossbar(Devices):
         self.disturb(count)
         self._counts.add(program_pulses=count.abs().sum((1, 2)).numpy())
 
-    def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
-        """Give each device of rows[t] its own number of pulses, (E, T, C) int32, positive up, one row after the other.
-
-        The row fires, and the columns count off theirs.
-        """
-        self.send_lines(*doors.lines("Crossbar.pulse_lines", rows, pulses, self.shape))
-
     def send_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
-        """`pulse_lines` with what was checked before."""
         self.sender.pulse_lines(rows, pulses, self.done["lines"])
         self.done["lines"] += len(rows)
         if self._disturbed is not None:
             self._disturbed.lines(self.state, pulses, rows)
 
-    def alternate(self, pulses: int, up: bool = True) -> None:
-        """Pulses up and down in turn on all devices at once, rows and columns firing together; the first is up or down."""
-        pulses, (_, rows, columns) = doors.whole("Crossbar.alternate", "pulses", pulses, 0), self.shape
-        up = doors.flag("Crossbar.alternate", "up", up)
+    def _alternate(self, pulses: int, up: bool) -> None:
+        _, rows, columns = self.shape
         self.sender.alternate(pulses, up, self.done["alternate"])
         self.done["alternate"] += 1
         each = {"slots": 1, "row_pulses": rows, "column_pulses": columns, "coincidences": rows * columns}
@@ -184,8 +160,8 @@ class Crossbar(Devices):
     def program(
         self,
         target: torch.Tensor,
-        *,
         only: torch.Tensor | None = None,
+        *,
         tolerance: float | None = None,
         rounds: int | None = None,
         retry: bool = True,
@@ -202,7 +178,19 @@ class Crossbar(Devices):
         target, only = doors.writes("Crossbar.program", target, only, self.shape)
         tolerance = None if tolerance is None else doors.above_zero("Crossbar.program", "tolerance", tolerance)
         rounds = None if rounds is None else doors.whole("Crossbar.program", "rounds", rounds, 0)
+        self._program(target, only, tolerance, rounds, retry)
+
+    def _program(
+        self,
+        target: torch.Tensor,
+        only: torch.Tensor | None,
+        tolerance: float | None = None,
+        rounds: int | None = None,
+        retry: bool = True,
+    ) -> None:
         low, high = self.limits()
+        if self._reader is not None and self.compensates:
+            target = self._reader.compensated(target.expand(self.shape), self.origin)
         target = torch.minimum(torch.maximum(target.expand(self.shape).float(), low), high)
         mask, writes = self._mask(only), self.device.writes
         limit = programming.window(self) if tolerance is None else torch.as_tensor(float(tolerance))
@@ -242,9 +230,7 @@ class Crossbar(Devices):
         self._show_noise()
         self._counts.add(programmed=mask.sum((1, 2)).numpy())
 
-    def reset(self, mask: torch.Tensor) -> None:
-        """Put the devices of the mask (E, R, C) bool to their reset state."""
-        mask = doors.mask("Crossbar.reset", "mask", mask, self.shape)
+    def _reset(self, mask: torch.Tensor) -> None:
         self.state.copy_(torch.where(mask, self.sampled.reset_point() - self.origin, self.state))
         if np.any(self.device.reset_noise):
             self._blur("resets", self._each(np.asarray(self.device.reset_noise) / self.device.half_range), mask)

@@ -14,12 +14,11 @@ import torch
 from aimco import rng
 from aimco.arrays import doors
 from aimco.arrays.aging import Aging
-from aimco.arrays.doors import ReferencePolicy
+from aimco.arrays.differential import DifferentialRead
 from aimco.arrays.half_select import HalfSelect
-from aimco.arrays.pulses import Pulses
-from aimco.arrays.readout import Readout
+from aimco.arrays.operations import ArrayOperations
 from aimco.arrays.sender import Sender
-from aimco.arrays.wires import Wires
+from aimco.arrays.spec import ArraySpec
 from aimco.device.device import Device
 from aimco.device.sampled import Sampled
 from aimco.ensemble import per_member
@@ -29,36 +28,34 @@ _STATE_FIELDS = ("state", "origin")
 _DONE = ("updates", "applied", "lines", "alternate", "mvm", "mvm_t", "programs", "resets")
 
 
-class Devices:
+class Devices(ArrayOperations):
     """R x C devices of E ensemble members (abstract); arguments as `Crossbar`."""
 
     def __init__(
         self,
-        device: Device,
+        spec: ArraySpec | Device,
         rows: int,
         columns: int,
         *,
         seeds: Sequence[int] = (0,),
         names: tuple[str, ...] = ("array",),
-        reference: ReferencePolicy = "mid-range",
-        reference_error: Any = 0.0,
-        pulses: Pulses | None = None,
-        wires: Wires | None = None,
     ) -> None:
+        spec = ArraySpec(device=spec) if isinstance(spec, Device) else spec
         rows, columns, seeds = doors.made("Crossbar", rows, columns, seeds)
-        doors.measured("Crossbar", reference, reference_error, len(seeds))
-        self.device, self.reference, self.pulses = device, reference, pulses or Pulses()
+        doors.measured("Crossbar", spec.reference, spec.reference_error, len(seeds))
+        device = spec.made_of("Crossbar")
+        self.device, self.reference, self.pulses = device, spec.reference, spec.pulses
         self.seeds, self.names = seeds, names
         self.sampled: Sampled = device.sample((rows, columns), seeds, *names)
         self.shape = (len(seeds), rows, columns)
-        self.referenced = reference != "mid-range"
+        self.referenced = spec.reference != "mid-range"
         self.on_its_side = rows > columns  # in memory, so that the inner loops of the kernels are the long ones
         self._state = self._blank()
         self._sender: Sender | None = None
         self._aging: Aging | None = None
         self.origin = self._blank() if self.referenced else torch.zeros(len(seeds), 1, columns)
         if self.referenced:
-            self._take_origin(reference_error)
+            self._take_origin(spec.reference_error)
         self.keys = {n: rng.stream_keys(self.seeds, *names, n) for n in ("apply", "lines", "alternate", "programs", "resets")}
         self.keys["pulse"] = np.stack([rng.stream_keys(self.seeds, *names, n) for n in ("x", "d", "pulse")], 1)
         self.done: dict[str, int] = dict.fromkeys(_DONE, 0)
@@ -66,10 +63,18 @@ class Devices:
             self._aging = Aging(self.sampled, self.seeds, names, self.on_its_side, self.origin)
         self._noise_keys: dict[tuple[str | int, ...], np.ndarray] = {}
         self._counts = Counts()
-        self._readout = None if wires is None or wires.ideal else Readout(wires, device.half_range, device.mid_range, len(seeds))
+        self._reader = self._made_reader(spec)
+        self.compensates = spec.array is not None and spec.array.compensates  # whether writes make up for what reads lose
         self.step = per_member(device.step / device.half_range, len(seeds))
         self._disturbed = None if device.half_select is None else HalfSelect(self.sampled, self.origin)
         self._show_noise()
+
+    def _made_reader(self, spec: ArraySpec) -> DifferentialRead | None:
+        """What reads the cells through their array; none where a read is the product with their states."""
+        if spec.array is None or spec.array.ideal:
+            return None
+        read_V = 1.0 if spec.periphery is None else spec.periphery.read_voltage
+        return DifferentialRead(spec.array, self.device.half_range, self.device.mid_range, read_V, self.shape[0])
 
     def _blank(self) -> torch.Tensor:
         """Zeros (E, R, C), with axes as they are to lie in memory."""
@@ -156,12 +161,8 @@ class Devices:
         if self._disturbed is not None:
             self._disturbed.lines(self.state, pulses, np.arange(self.shape[1]))
 
-    def hold(self, seconds: Any) -> None:
-        """Let time pass, s or (E,), in closed form for any time: devices relax to their resting points by exp(-t/tau), drift, fluctuate.
-
-        However a time is divided, the same is left, to single precision (see `Aging`).
-        """
-        seconds = doors.seconds("Crossbar.hold", seconds, self.shape[0])
+    def _hold(self, seconds: Any) -> None:
+        """In closed form for any time: devices relax by exp(-t/tau), drift, fluctuate; to single precision, see `Aging`."""
         self._counts.add(hold_s=seconds)
         if self._aging is None:
             return
@@ -178,16 +179,14 @@ class Devices:
         self._counts.add(**amounts)
 
     @property
-    def counts(self) -> Counts:
-        """Everything done so far."""
+    def counts(self):
         done, cells = self.done, self.shape[1] * self.shape[2]
         vectors = done["mvm"] + done["mvm_t"]
         reads = Counts(mvm=done["mvm"], mvm_t=done["mvm_t"], cell_reads=vectors * cells)
         return self._ledger() + reads + Counts(updates=done["updates"], line_updates=done["lines"])
 
     @property
-    def timed(self) -> dict[str, Any]:
-        """Those of `counts` that take time, quickly: pulses may go on waiting."""
+    def timed(self):
         done, known = self.done, self._counts.get
         return {
             "mvm": done["mvm"] + known("mvm", 0),
@@ -203,20 +202,18 @@ class Devices:
             total.add(**self._sender.counts())
         return total
 
-    def checkpoint(self) -> dict[str, Any]:
-        """All that a later run needs to go on as if never stopped."""
+    def checkpoint(self):
         return {
             "tensors": {n: t.clone() for n, t in self._tensors().items()},
             "done": dict(self.done),
             "counts": tensors_of(self._ledger()),
-        } | ({} if self._readout is None else {"read": self._readout.counts})
+        } | ({} if self._reader is None else {"read": self._reader.counts})
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         tensors = {f"device.{n}": t for n, t in self.sampled.values.items()} | {n: getattr(self, n) for n in _STATE_FIELDS}
         return tensors if self._aging is None else tensors | self._aging.tensors(self._state)
 
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+    def restore(self, saved):
         own = self._tensors()
         doors.alike("Crossbar.restore", own, saved["tensors"])
         for name, tensor in saved["tensors"].items():
@@ -228,8 +225,8 @@ class Devices:
         self.done = dict(saved["done"])
         self._counts = counts_of(saved["counts"])
         self._sender = None
-        if self._readout is not None:
-            self._readout.restore(saved["read"])
+        if self._reader is not None:
+            self._reader.restore(saved["read"])
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles leave the compiled kernel and the buffers out, their tallies moved to the ledger."""

@@ -44,12 +44,12 @@ def vectors(where: str, name: str, t: Any, shape: Shape, lines: Lines, batch: in
     """Finite float32 vectors on the lines of an array, (E, B, lines).
 
     Args:
-        where: the operation.
-        name: the argument.
-        t: what was given.
-        shape: of the array.
-        lines: that the vectors drive.
-        batch: how many there must be; any number when absent.
+        where: The operation.
+        name: The argument.
+        t: What was given.
+        shape: Of the array.
+        lines: That the vectors drive.
+        batch: How many there must be; any number when absent.
     """
     return finite(where, name, shaped(where, name, t, shape, lines, batch))
 
@@ -78,12 +78,6 @@ def shaped_update(where: str, x: Any, d: Any, lr: Any, shape: Shape) -> tuple[to
     d = shaped(where, "d", d, shape, "columns", x.shape[1])
     known = isinstance(lr, np.ndarray) and lr.dtype == np.float64 and lr.shape == x.shape[:2]
     return x, d, lr if known else rates(where, lr, shape[0], x.shape[1])
-
-
-def reads(where: str, name: str, t: Any, shape: Shape, lines: Lines, again: Any) -> tuple[torch.Tensor, np.ndarray | None]:
-    """Arguments of a read that may be one of some vectors again."""
-    t = vectors(where, name, t, shape, lines)
-    return t, repeats(where, again, shape[0], t.shape[1])
 
 
 def either(where: str, x: Any, shape: Shape, direction: str) -> torch.Tensor:
@@ -147,16 +141,6 @@ def sides(where: str, take: Any) -> int:
     if take not in (-1, 0, 1):
         raise InputError(f"{where}: take must be -1, 0 or 1, got {take!r}")
     return int(take)
-
-
-def repeats(where: str, again: Any, members: int, batch: int) -> np.ndarray | None:
-    """Vectors that are read once more, (E, B) bool; None for all of them, for the first time."""
-    if again is None:
-        return None
-    if not isinstance(again, np.ndarray) or again.dtype != np.bool_ or again.shape != (members, batch):
-        got = f"{again.dtype} {again.shape}" if isinstance(again, np.ndarray) else type(again).__name__
-        raise InputError(f"{where}: again must be a bool array of the shape (members, batch) = ({members}, {batch}), got {got}")
-    return again
 
 
 def one_of(where: str, name: str, value: Any, known: tuple[str, ...]) -> str:

@@ -26,7 +26,8 @@ class HalfSelect:
     """What pulses do to the devices that they do not mean.
 
     Args:
-        sampled: the devices. origin: what their states are measured against.
+        sampled: The devices.
+        origin: What their states are measured against.
     """
 
     def __init__(self, sampled: Sampled, origin: torch.Tensor) -> None:

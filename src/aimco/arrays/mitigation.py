@@ -10,7 +10,7 @@ import torch
 
 from aimco.arrays import doors
 from aimco.arrays.vertical import Vertical, VerticalArray
-from aimco.arrays.wired import Wired
+from aimco.arrays.wired import WiredArray
 from aimco.arrays.wires import Wires
 from aimco.circuit.linear import Linear
 from aimco.record import InputError
@@ -22,7 +22,7 @@ def effective(conductances: torch.Tensor, made: Wires | Vertical) -> torch.Tenso
     """The exact effective matrix of conductances (rows, columns) in an array, S, float64."""
     if isinstance(made, Vertical):
         return VerticalArray(conductances, made).matrix[: len(conductances), : conductances.shape[1]]
-    return Wired(conductances, made).matrix()
+    return WiredArray(conductances, made).matrix()
 
 
 def in_tiles(conductances: torch.Tensor, wires: Wires, rows: int, columns: int) -> torch.Tensor:
@@ -30,7 +30,7 @@ def in_tiles(conductances: torch.Tensor, wires: Wires, rows: int, columns: int) 
     if rows < 1 or columns < 1:
         raise InputError(f"rows and columns of an array must be at least 1, got {rows} x {columns}")
     strips = conductances.detach().double().split(rows)
-    return torch.cat([torch.cat([Wired(tile, wires).matrix() for tile in strip.split(columns, 1)], 1) for strip in strips])
+    return torch.cat([torch.cat([WiredArray(tile, wires).matrix() for tile in strip.split(columns, 1)], 1) for strip in strips])
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,11 @@ class Compensated:
     """Conductances that make up for wires.
 
     Args:
-        conductances: to program, S, (rows, columns). gain: what the effective matrix is of the one wanted. error: what is
-            left, |W - a W*|/|a W*|. at_bounds: share of the cells that the bounds stop. steps: effective matrices made.
+        conductances: To program, S, (rows, columns).
+        gain: What the effective matrix is of the one wanted.
+        error: What is left, |W - a W*|/|a W*|.
+        at_bounds: Share of the cells that the bounds stop.
+        steps: Effective matrices made.
     """
 
     conductances: torch.Tensor
@@ -62,13 +65,32 @@ def compensated(
     """Conductances whose effective matrix is gain x wanted, within bounds: each is raised by what it was short of, g <- g a W*/W(g).
 
     Args:
-        wanted: W*, S, (rows, columns), at least 0. made: planar or three-dimensional array. g_min, g_max: of the devices, S.
+        wanted: W*, S, (rows, columns), at least 0.
+        made: Planar or three-dimensional array.
+        g_min: Least conductance of a device, S.
+        g_max: Largest conductance of a device, S.
         gain: a; when absent the largest at which no device has to go beyond g_max.
-        tolerance: stop at this error, or when a step no longer lessens it by a hundredth. steps: give up after so many.
+        tolerance: Stop at this error, or when a step no longer lessens it by a hundredth.
+        steps: Give up after so many.
 
     Raises:
         InputError: bounds, a gain of 0 or below, entries below 0.
     """
+    wanted = _wanted(wanted, g_min, g_max, gain)
+    g, best = wanted.clamp(g_min, g_max), None
+    for step in range(1, steps + 1):
+        found, next_g = _step(g, wanted, made, (g_min, g_max), gain, tolerance, step)
+        settled = best is not None and found.error > 0.99 * best.error and step > 5
+        best = found if best is None or found.error < best.error or gain is None else best
+        if found.error <= tolerance or settled:
+            break
+        g = next_g
+    assert best is not None
+    return best
+
+
+def _wanted(wanted: torch.Tensor, g_min: float, g_max: float, gain: float | None) -> torch.Tensor:
+    """The matrix that is asked for, float64, if it can be asked for."""
     if not 0 <= g_min < g_max:
         raise InputError(f"g_min must be at least 0 and below g_max, got {g_min:g} and {g_max:g} S")
     if gain is not None and not gain > 0:
@@ -76,24 +98,26 @@ def compensated(
     wanted = doors.matrix("compensated", "wanted", wanted)
     if not bool((wanted >= 0).all()) or not wanted.any():
         raise InputError("wanted must be at least 0 S, and not 0 everywhere")
-    g = wanted.clamp(g_min, g_max)
-    best: Compensated | None = None
-    a = 1.0 if gain is None else gain
-    for step in range(1, steps + 1):
-        made_of_it = effective(g, made)
-        short = torch.where(wanted > 0, wanted / made_of_it.clamp(min=_LEAST), 1.0)
-        if gain is None:
-            a = min(1.0, float(g_max / (g * short).max()))
-        error = float((made_of_it - a * wanted).norm() / (a * wanted).norm())
-        stopped = ((g <= g_min) & (a * short < 1)) | ((g >= g_max) & (a * short > 1))
-        found = Compensated(g, a, error, float((stopped & ((a * short - 1).abs() > tolerance)).double().mean()), step)
-        settled = best is not None and error > 0.99 * best.error and step > 5
-        best = found if best is None or error < best.error or gain is None else best
-        if error <= tolerance or settled:
-            break
-        g = (g * a * short).clamp(g_min, g_max)
-    assert best is not None
-    return best
+    return wanted
+
+
+def _step(
+    g: torch.Tensor,
+    wanted: torch.Tensor,
+    made: Wires | Vertical,
+    bounds: tuple[float, float],
+    gain: float | None,
+    tolerance: float,
+    step: int,
+) -> tuple[Compensated, torch.Tensor]:
+    """What conductances make of the wanted matrix, and the conductances of the next step."""
+    (g_min, g_max), matrix = bounds, effective(g, made)
+    short = torch.where(wanted > 0, wanted / matrix.clamp(min=_LEAST), 1.0)
+    a = min(1.0, float(g_max / (g * short).max())) if gain is None else gain
+    error = float((matrix - a * wanted).norm() / (a * wanted).norm())
+    stopped = ((g <= g_min) & (a * short < 1)) | ((g >= g_max) & (a * short > 1))
+    share = float((stopped & ((a * short - 1).abs() > tolerance)).double().mean())
+    return Compensated(g, a, error, share, step), (g * a * short).clamp(g_min, g_max)
 
 
 @dataclass(frozen=True)
@@ -121,8 +145,12 @@ def read_margin(
     """Reading one cell of a three-dimensional array past its sneak paths, all other cells being on: the worst they can be.
 
     Args:
-        made: of what. on_S, off_S: conductances of the two states. unselected: other word lines are at 0 V, at half the voltage, or float.
-        cell: (layer, row, column); the farthest when absent. Transistors of its row alone are on. read_V: on its word line, V.
+        made: The array.
+        on_S: Conductance of a cell that is on, S.
+        off_S: Conductance of a cell that is off, S.
+        unselected: Other word lines: "grounded", at "half" the voltage, or "floating".
+        cell: (layer, row, column) of the cell that is read; the farthest when absent. Transistors of its row alone are on.
+        read_V: Voltage of its word line, V.
 
     Raises:
         InputError: conductances that are not above each other, a cell beyond the array, another scheme.
@@ -135,17 +163,23 @@ def read_margin(
         raise InputError(f"cell must be below (layers, rows, columns) = {size}, got {(layer, row, column)}")
     if unselected not in ("grounded", "half", "floating"):
         raise InputError(f"unselected must be grounded, half or floating, got {unselected}")
-    chosen, currents = layer * (made.inputs // made.layers) + (row if made.word_lines == "combs" else 0), []
+    chosen = layer * (made.inputs // made.layers) + (row if made.word_lines == "combs" else 0)
+    currents = []
     for value in (on_S, off_S):
         g = torch.full(size, on_S, dtype=torch.float64)
         g[layer, row, column] = value
-        count, cells, wires, held, _ = VerticalArray(g, made, selected=[row]).branches
-        volts = np.zeros(len(held))
-        volts[: made.inputs] = read_V / 2 if unselected == "half" else 0.0
-        volts[chosen] = read_V
-        kept = np.ones(len(held), bool)
-        kept[: made.inputs] = unselected != "floating"
-        kept[chosen] = True
-        end = int(kept[: made.inputs].sum()) + column
-        currents.append(float(Linear(count, cells, wires, held[kept]).currents(volts[kept][:, None])[end, 0]))
+        array = VerticalArray(g, made, selected=[row])
+        currents.append(_read_one(array, chosen, column, {"grounded": 0.0, "half": read_V / 2, "floating": None}[unselected], read_V))
     return Margin(*currents)
+
+
+def _read_one(array: VerticalArray, chosen: int, column: int, others_V: float | None, read_V: float) -> float:
+    """Current of a bit line, A, with one word line at the read voltage and the others at a voltage, or floating when absent."""
+    (count, cells, wires, held, _), inputs = array.branches, array.made.inputs
+    volts, driven = np.zeros(len(held)), np.ones(len(held), bool)
+    volts[:inputs] = others_V or 0.0
+    volts[chosen] = read_V
+    driven[:inputs] = others_V is not None
+    driven[chosen] = True
+    end = int(driven[:inputs].sum()) + column
+    return float(Linear(count, cells, wires, held[driven]).currents(volts[driven][:, None])[end, 0])

@@ -13,107 +13,31 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 
-from aimco.arrays.wired import Wired
+from aimco.arrays.laws import Law
+from aimco.arrays.wired import WiredArray
 from aimco.arrays.wires import Wires
-from aimco.record import InputError, Record, quantity
-from aimco.units import V
+from aimco.record import InputError
 
 _NEWTON, _STEPS, _HALVINGS = 100, 500, 60
 _STIFF, _MORE = (1.0, 1e2, 1e4, 1e6, 1e8), 100.0
 _FINER, _FINEST = 0.01, 1e-12  # of the tolerance, to which each step is solved, and at least what
 
 
-class Law(Record):
-    """f(v) of a cell, V, with f(0) = 0 and a slope above 0 (abstract)."""
-
-    def per_siemens(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """f(v), V, and its slope."""
-        raise NotImplementedError
-
-    def formula(self, v: str) -> str:
-        """f of an expression, for ngspice."""
-        raise NotImplementedError
-
-
-class Sinh(Law):
-    """Hopping or tunnelling, f = v_0 sinh(v/v_0): g is the conductance at 0 V.
-
-    Args:
-        scale_V: v_0, V.
-    """
-
-    scale_V: float = quantity(V, 0.25, gt=0, le=100, doc="voltage in which the current becomes exponential")
-
-    def per_siemens(self, v):
-        return self.scale_V * np.sinh(v / self.scale_V), np.cosh(v / self.scale_V)
-
-    def formula(self, v):
-        return f"{self.scale_V:.17g}*sinh(({v})/{self.scale_V:.17g})"
-
-
-class Selector(Law):
-    """A cell behind a threshold, f = s(v - v_t) - s(-v - v_t) + leak v, s(x) = w ln(1 + exp(x/w)): g far above it.
-
-    Args:
-        threshold_V: v_t, V. width_V: w, V, in which the selector turns on. leak: part of g that is left below the threshold.
-    """
-
-    threshold_V: float = quantity(V, 0.2, ge=0, le=100, doc="voltage at which the selector turns on")
-    width_V: float = quantity(V, 0.02, gt=0, le=100, doc="width of turning on")
-    leak: float = Field(default=1e-3, gt=0, le=1, description="part of the conductance below the threshold")
-
-    def per_siemens(self, v):
-        (up, up_slope), (down, down_slope) = (_soft(x, self.width_V) for x in (v - self.threshold_V, -v - self.threshold_V))
-        return up - down + self.leak * v, up_slope + down_slope + self.leak
-
-    def formula(self, v):
-        up, down = (_softly(f"{sign}({v})-{self.threshold_V:.17g}", self.width_V) for sign in ("", "-"))
-        return f"({up})-({down})+{self.leak:.17g}*({v})"
-
-
-class SelfRectifying(Law):
-    """A cell that conducts one way, f = v/rho + (1 - 1/rho) (s(v) - s(0)), s(x) = w ln(1 + exp(x/w)): g from word to bit line.
-
-    Args:
-        ratio: rho, of forward to reverse conductance. width_V: w, V, of the turn between them.
-    """
-
-    ratio: float = Field(default=100.0, ge=1, le=1e9, description="forward over reverse conductance")
-    width_V: float = quantity(V, 0.02, gt=0, le=100, doc="width of the turn at 0 V")
-
-    def per_siemens(self, v):
-        soft, slope = _soft(v, self.width_V)
-        forward = 1 - 1 / self.ratio
-        return v / self.ratio + forward * (soft - self.width_V * math.log(2)), 1 / self.ratio + forward * slope
-
-    def formula(self, v):
-        forward = 1 - 1 / self.ratio
-        return f"({v})/{self.ratio:.17g}+{forward:.17g}*({_softly(v, self.width_V)}-{self.width_V * math.log(2):.17g})"
-
-
-def _soft(x: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
-    """s(x) and its slope."""
-    return width * np.logaddexp(0, x / width), 0.5 * (1 + np.tanh(x / (2 * width)))
-
-
-def _softly(x: str, width: float) -> str:
-    """s(x) for ngspice, which must not overflow."""
-    return f"{width:.17g}*(max(({x})/{width:.17g},0)+ln(1+exp(-abs(({x})/{width:.17g}))))"
-
-
 class WiredNonlinear:
-    """A wired crossbar of cells that follow a law; reads and gradients as `Wired`, each vector by itself.
+    """A wired crossbar of cells that follow a law; reads and gradients as `WiredArray`, each vector by itself.
 
     Args:
-        conductances: g, S, (rows, columns), at least 0; gradients of reads flow to them. wires: their lines, exact. law: of every cell.
+        conductances: g, S, (rows, columns), at least 0; gradients of reads flow to them.
+        wires: Lines of the array, exact.
+        law: What every cell follows.
 
     Raises:
-        InputError: as `Wired`; first-order wires.
+        InputError: as `WiredArray`; first-order wires.
 
     Example:
         >>> import torch
+        >>> from aimco.arrays.laws.sinh import Sinh
         >>> array = WiredNonlinear(torch.full((4, 3), 5e-5), Wires(word_ohm=1.0), Sinh(scale_V=0.1))
         >>> bool((array.mvm(torch.ones(1, 4)) > 4 * 5e-5).all())
         True
@@ -122,11 +46,11 @@ class WiredNonlinear:
     def __init__(self, conductances: torch.Tensor, wires: Wires, law: Law) -> None:
         if wires.method != "exact":
             raise InputError(f"wires.method must be exact with cells that are not linear, got {wires.method}")
-        self.linear, self.law = Wired(conductances, wires), law
+        self.linear, self.law = WiredArray(conductances, wires), law
         self.conductances, self.wires, self.shape = conductances, wires, self.linear.shape
 
     def mvm(self, voltages: torch.Tensor) -> torch.Tensor:
-        """Currents into the sense amplifiers, A, when the rows are driven: (B, rows) -> (B, columns). Raises as `Wired.mvm`."""
+        """Currents into the sense amplifiers, A, when the rows are driven: (B, rows) -> (B, columns). Raises as `WiredArray.mvm`."""
         return _Read.apply(self.conductances, voltages, self, False)  # pyright: ignore[reportReturnType]
 
     def mvm_t(self, voltages: torch.Tensor) -> torch.Tensor:

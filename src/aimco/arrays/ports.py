@@ -8,26 +8,30 @@ import torch
 from aimco.arrays.vertical import Vertical, VerticalArray
 from aimco.arrays.wires import Wires
 from aimco.circuit.linear import Branches, Linear
-from aimco.circuit.ported import Multiport, Plain
+from aimco.circuit.port_reduction import IdealPorts, WiredPorts
 from aimco.record import InputError
 
 
-def multiport(conductances: torch.Tensor, made: Wires | Vertical | None) -> Plain:
-    """A crossbar of devices, (rows, columns) S, in the array it stands in: planar, three-dimensional, or without wires.
+def crossbar_ports(conductances: torch.Tensor, array: Wires | Vertical | None) -> IdealPorts:
+    """The ports of a crossbar of devices in the array it stands in.
 
     What ends a bit line is in series with the node it leads to. Rows of a three-dimensional array that the crossbar leaves are at 0 V.
 
+    Args:
+        conductances: Of the devices, S, (rows, columns).
+        array: Planar, three-dimensional, or None where lines have no resistance.
+
     Raises:
-        InputError: more rows than the layers hold, columns that are not those of the array.
+        InputError: More rows than the layers hold, columns that are not those of the array.
     """
-    if made is None or (isinstance(made, Wires) and made.ideal):
-        return Plain(conductances)
-    if isinstance(made, Wires):
-        return Multiport(conductances, *_planar(conductances, made), len(conductances))
-    if conductances.shape[1] != made.columns:
-        raise InputError(f"vertical.columns must be {conductances.shape[1]}, the nodes that the crossbar ends at, got {made.columns}")
-    array = VerticalArray(conductances, made)
-    return Multiport(conductances, array.circuit, array.branches[1], made.inputs)
+    if array is None or (isinstance(array, Wires) and array.ideal):
+        return IdealPorts(conductances)
+    if isinstance(array, Wires):
+        return WiredPorts(conductances, *_planar(conductances, array), len(conductances))
+    if conductances.shape[1] != array.columns:
+        raise InputError(f"vertical.columns must be {conductances.shape[1]}, the nodes that the crossbar ends at, got {array.columns}")
+    vertical = VerticalArray(conductances, array)
+    return WiredPorts(conductances, vertical.circuit, vertical.branches[1], array.inputs)
 
 
 def _planar(conductances: torch.Tensor, wires: Wires) -> tuple[Linear, Branches]:

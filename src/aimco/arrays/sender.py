@@ -31,9 +31,13 @@ class Sender:
     same to the bit.
 
     Args:
-        sampled: the devices. pulses: how updates are sent. step: mean step in units of the state, (E,).
-        keys: streams of the draws, by kind of pulse. on_its_side: whether the columns come first in memory.
-        state: (E, rows, columns). origin: what it is measured against, the same shape; None for mid-range.
+        sampled: The devices.
+        pulses: How updates are sent.
+        step: Mean step in units of the state, (E,).
+        keys: Streams of the draws, by kind of pulse.
+        on_its_side: Whether the columns come first in memory.
+        state: (E, rows, columns).
+        origin: What it is measured against, the same shape; None for mid-range.
     """
 
     def __init__(

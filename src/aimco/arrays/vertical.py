@@ -32,10 +32,18 @@ class Stack(Record):
     """What a three-dimensional array is made of, whatever its size (all values assumed).
 
     Args:
-        layers: L. word_lines: "combs", one line for each layer and row, or "planes", one node for each layer.
-        word_ohm, bit_ohm: per pitch, Ohm. pillar_ohm: per layer. select_ohm, off_ohm: of a transistor that is on, and off.
-        sense_ohm: of what ends a bit line: 0 is a virtual ground, else one over the input conductance of the next neuron.
-        cell_F, word_F, bit_F, pillar_F: capacitances of a cell, and of each node of the lines and pillars to ground, F.
+        layers: L, heights at which cells sit.
+        word_lines: "combs", one line for each layer and row, or "planes", one node for each layer.
+        word_ohm: Of a word line, per pitch, Ohm.
+        bit_ohm: Of a bit line, per pitch, Ohm.
+        pillar_ohm: Of a pillar, per layer, Ohm.
+        select_ohm: Of a select transistor that is on, Ohm.
+        off_ohm: Of a select transistor that is off, Ohm.
+        sense_ohm: Of what ends a bit line, Ohm: 0 is a virtual ground, else one over the input conductance of the next neuron.
+        cell_F: Capacitance of a cell, F.
+        word_F: Capacitance of a node of a word line to ground, F.
+        bit_F: Capacitance of a node of a bit line to ground, F.
+        pillar_F: Capacitance of a node of a pillar to ground, F.
     """
 
     layers: int = Field(ge=1, le=1024, description="heights at which cells sit")
@@ -77,8 +85,9 @@ class Settling:
     """How a read settles.
 
     Args:
-        slowest_s: longest time constant of the array, s. settle_s: until the currents stay within 1 % of the largest, s, (B,).
-        energy_J: that the drivers give until then, J, (B,).
+        slowest_s: Longest time constant of the array, s.
+        settle_s: Time until the currents stay within 1 % of the largest, s, (B,).
+        energy_J: Energy that the drivers give until then, J, (B,).
     """
 
     slowest_s: float
@@ -90,8 +99,9 @@ class VerticalArray:
     """A three-dimensional array whose cells are programmed; its circuit is factored once.
 
     Args:
-        conductances: S, (layers, rows, columns), or a matrix that `placed` lays out. made: of what. selected: rows whose transistors are
-            on; all when absent.
+        conductances: S, (layers, rows, columns), or a matrix that `placed` lays out.
+        made: Size and resistances.
+        selected: Rows whose transistors are on; all when absent.
 
     Raises:
         InputError: shapes, conductances below 0 or not finite, more rows than the layers hold.

@@ -27,18 +27,19 @@ _AT_ONCE = 2**25  # numbers: cells x vectors whose drops are kept side by side
 _SHARED = 2**16  # cells x vectors from which waking the other threads pays
 
 
-class Wired:
+class WiredArray:
     """A crossbar whose cells are programmed: its lines are eliminated once and serve every read, transposed read and gradient.
 
     Args:
-        conductances: S, (rows, columns), at least 0; gradients of reads flow to them. wires: their lines.
+        conductances: S, (rows, columns), at least 0; gradients of reads flow to them.
+        wires: Lines of the array.
 
     Raises:
         InputError: an array of size zero, conductances below 0 or not finite.
 
     Example:
         >>> import torch
-        >>> array = Wired(torch.full((4, 3), 5e-5), Wires(word_ohm=1.0, bit_ohm=1.0))
+        >>> array = WiredArray(torch.full((4, 3), 5e-5), Wires(word_ohm=1.0, bit_ohm=1.0))
         >>> bool((array.mvm(torch.ones(1, 4)) < 4 * 5e-5).all())
         True
     """
@@ -46,7 +47,7 @@ class Wired:
     def __init__(self, conductances: torch.Tensor, wires: Wires) -> None:
         from aimco.kernels import lines
 
-        g = np.ascontiguousarray(doors.conductances("Wired", conductances).numpy())
+        g = np.ascontiguousarray(doors.conductances("WiredArray", conductances).numpy())
         self.conductances, self.wires, self.shape, self.g = conductances, wires, g.shape, g
         driver, sense = wires.driver_ohm + wires.word_ohm, wires.sense_ohm + wires.bit_ohm
         both = wires.both_sides and driver > 0
@@ -58,7 +59,8 @@ class Wired:
         """Currents into the sense amplifiers, A, when the rows are driven: (B, rows) -> (B, columns).
 
         Raises:
-            InputError: shapes, voltages that are not finite. RuntimeError: not solved to the tolerance, with the vector and by how much.
+            InputError: shapes, voltages that are not finite.
+            RuntimeError: not solved to the tolerance, with the vector and by how much.
         """
         return _Read.apply(self.conductances, voltages, self, False)  # pyright: ignore[reportReturnType]
 
@@ -110,7 +112,7 @@ class Wired:
 
     def given(self, voltages: torch.Tensor, transposed: bool) -> np.ndarray:
         """Voltages that a read can take, float64. Raises InputError for others."""
-        return doors.matrix(("Wired.mvm", "Wired.mvm_t")[transposed], "voltages", voltages, self.shape[transposed]).numpy()
+        return doors.matrix(("WiredArray.mvm", "WiredArray.mvm_t")[transposed], "voltages", voltages, self.shape[transposed]).numpy()
 
     def with_sources(
         self, cells: np.ndarray, sources: np.ndarray | None, voltages: np.ndarray, transposed: bool, tolerance: float
@@ -118,7 +120,9 @@ class Wired:
         """One read of other cells in the same wires, each with a voltage source in series: currents, voltages across cells, relative error.
 
         Args:
-            cells: S, (rows, columns). sources: V, against the current from word to bit line, none when absent. voltages: one vector.
+            cells: S, (rows, columns).
+            sources: V, against the current from word to bit line, none when absent.
+            voltages: One vector.
         """
         from aimco.kernels import lines
 
@@ -141,7 +145,7 @@ class _Read(torch.autograd.Function):
     """A read with its gradients: of the cells by a second read from the other side, of the voltages by the currents of that one."""
 
     @staticmethod
-    def forward(ctx: Any, conductances: torch.Tensor, voltages: torch.Tensor, wired: Wired, transposed: bool) -> torch.Tensor:
+    def forward(ctx: Any, conductances: torch.Tensor, voltages: torch.Tensor, wired: WiredArray, transposed: bool) -> torch.Tensor:
         ctx.save_for_backward(voltages)
         ctx.wired, ctx.transposed = wired, transposed
         return wired.solve(voltages, transposed)[0].to(voltages.dtype)

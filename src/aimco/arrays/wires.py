@@ -15,11 +15,13 @@ class Wires(Record):
     """Resistances of the lines of an array.
 
     Args:
-        word_ohm, bit_ohm: of one segment of word line and bit line, Ohm. driver_ohm, sense_ohm: of each driver and sense amplifier, Ohm;
-            when columns are driven, the other way round. 0 is ideal.
-        both_sides: whether word lines are driven from both ends.
-        method: "exact", or "first-order": cells weighed by the drops that the ideal currents would make (see `Wired.first_order`).
-        tolerance: of every current, relative to the largest of its vector.
+        word_ohm: Of one segment of word line, Ohm; 0 is ideal, as everywhere here.
+        bit_ohm: Of one segment of bit line, Ohm.
+        driver_ohm: Of each driver, Ohm; when columns are driven, of what senses the rows.
+        sense_ohm: Of each sense amplifier, Ohm; when columns are driven, of what drives them.
+        both_sides: Whether word lines are driven from both ends.
+        method: "exact", or "first-order": cells weighed by the drops that the ideal currents would make (see `WiredArray.first_order`).
+        tolerance: Largest error of every current, relative to the largest of its vector.
     """
 
     word_ohm: float = quantity(Ohm, 0.0, ge=0, doc="of one segment of word line")
@@ -34,8 +36,3 @@ class Wires(Record):
     def ideal(self) -> bool:
         """Whether nothing drops any voltage."""
         return not any(np.any(ohm) for ohm in (self.word_ohm, self.bit_ohm, self.driver_ohm, self.sense_ohm))
-
-    def of_member(self, e: int) -> Wires:
-        """Those of one ensemble member, where `stack` laid numbers side by side."""
-        values = {n: getattr(self, n) for n in type(self).model_fields}
-        return Wires(**{n: v[e] if isinstance(v, tuple) else v for n, v in values.items()})

@@ -13,10 +13,12 @@ from scipy import optimize
 
 from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.pulses import Pulses
+from aimco.arrays.spec import ArraySpec
 from aimco.bench.timing import OnCase, median, row, rpu_like
 from aimco.device.device import Device
 from aimco.device.fit import fit as fit_pulses
 from aimco.device.measurement import Measurement, Trace
+from aimco.periphery import Periphery
 
 
 def pulse(on_case: OnCase) -> list[dict[str, Any]]:
@@ -30,7 +32,7 @@ def pulse(on_case: OnCase) -> list[dict[str, Any]]:
                 case = f"{regime}/{family}/{size}x{size}/batch{batch}"
                 on_case(case)
                 pulses = Pulses(length=31, update_management=not dense, update_bl_management=not dense)
-                array = Crossbar(rpu_like(family), size, size, pulses=pulses)
+                array = Crossbar(ArraySpec(rpu_like(family), periphery=Periphery(pulses=pulses)), size, size)
                 sign = draws.choice([-1.0, 1.0], (2, 1, batch, size)).astype(np.float32)
                 x, d = torch.from_numpy(sign if dense else sign * np.abs(draws.standard_normal(sign.shape)).astype(np.float32))
                 lr = float(array.step[0]) * (31 * 0.25 if dense else 0.055 / (2 / np.pi))

@@ -16,8 +16,8 @@ class Capacitor6t1c(Cell):
     Source: Won 2023 (Adv. Sci.), and the control program of the 5 x 5 array: zeroing by 10 x (3000 up + 3000 down) pulses.
 
     Args:
-        zero: where the weight is zero: "symmetry-point", as zeroing finds it; "resting-point", where the charge leaks to; "mid-range".
-        zero_error: standard deviation of the reference, in units of half the range, >= 0.
+        zero: Where the weight is zero: "symmetry-point", as zeroing finds it; "resting-point", where the charge leaks to; "mid-range".
+        zero_error: Standard deviation of the reference, in units of half the range, >= 0.
     """
 
     transistors: ClassVar[int] = 6

@@ -23,8 +23,9 @@ class CapacitorPcm(Cell):
     Source: Ambrogio 2018 (Nature 558:60), F = 3.
 
     Args:
-        pcm: device of the pair, a `Device`, a catalogue name or a file.toml. significance: F.
-        full: fraction of the range beyond which a device of the pair is RESET.
+        pcm: Device of the pair, a `Device`, a catalogue name or a file.toml.
+        significance: F, share of the pair over that of the capacitor.
+        full: Fraction of the range beyond which a device of the pair is RESET.
     """
 
     alike: ClassVar[tuple[str, ...]] = ("significance", "full")

@@ -18,7 +18,11 @@ class MultiDevice(Cell):
     Source: Boybat 2018 (Nat. Commun. 9:2514), N in-memory devices per synapse with an arbitration counter.
 
     Args:
-        count: N, 1..16. differential: whether there are N of either sign. refresh_every, full, wasted: see `pair`, when differential.
+        count: N, devices of either sign, 1..16.
+        differential: Whether there are N of either sign.
+        refresh_every: As of `Pair`, when differential.
+        full: As of `Pair`, when differential.
+        wasted: As of `Pair`, when differential.
     """
 
     alike: ClassVar[tuple[str, ...]] = ("full", "wasted")

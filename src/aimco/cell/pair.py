@@ -17,7 +17,9 @@ class Pair(Cell):
     Source: Burr 2014; Nandakumar 2020; the refresh of Ambrogio 2018.
 
     Args:
-        refresh_every: updates (samples) between refreshes; none when absent. full, wasted: fractions of the range, 0..1.
+        refresh_every: Updates (samples) between refreshes; none when absent.
+        full: Fraction of the range above which the larger device is full, 0..1.
+        wasted: Fraction of the range above which the smaller one wastes room, 0..1.
     """
 
     alike: ClassVar[tuple[str, ...]] = ("full", "wasted")

@@ -1,54 +1,50 @@
 """Operating points by block coordinate descent: every layer is solved exactly between its neighbours, every second layer at once.
 
-Each node minimises the content of the network with all others fixed, so the content falls in every sweep. One hidden layer takes a
+Each node minimises the content of the circuit with all others fixed, so the content falls in every sweep. One hidden layer takes a
 handful of sweeps; with depth the layers hang together and `newton` is faster. Source: Osana & Querlioz 2026 (arXiv 2609.07356);
 Scellier 2024 (arXiv 2402.11674) for ideal diodes.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
-from aimco.circuit.settled import Settled
+from aimco.circuit.circuit import ResistiveCircuit
+from aimco.circuit.operating_point import OperatingPoint, rounded
 
-if TYPE_CHECKING:
-    from aimco.circuit.network import Layered
-
-_STEPS = 2000
-ROUNDING = 4  # roundings of the largest voltage that its error is at least
+STEPS = 2000
 
 
-def inflow(net: Layered, k: int, fixed: torch.Tensor, injected: torch.Tensor | None, nodes: list[torch.Tensor]) -> torch.Tensor:
-    """Currents into layer k, counted from 0, that do not depend on its own voltages, A, (B, nodes)."""
-    b = fixed if k == 0 else net.driven(k - 1, nodes[k - 1]) @ net.conductances[k]
-    if k < net.layers - 1:
-        return torch.addmm(b - net.shift[k], nodes[k + 1], net.back[k])
-    return b if injected is None else b + injected
-
-
-def settle(
-    net: Layered,
-    fixed: torch.Tensor,
+def solve(
+    circuit: ResistiveCircuit,
+    forced: torch.Tensor,
     injected: torch.Tensor | None,
     start: list[torch.Tensor] | None,
     tolerance: float,
-    steps: int = _STEPS,
-) -> Settled:
-    """Voltages of all layers, with the estimated error and residual of each sample.
+    steps: int = STEPS,
+) -> OperatingPoint:
+    """Voltages of all layers, with the estimated error and the residual of each sample.
 
     Sweeps shrink the error by a factor q that the last two moves m tell; what is left is then below q m/(1 - q).
+
+    Args:
+        circuit: Of crossbars without inner nodes.
+        forced: Currents that the sources send into the first layer, A, (B, nodes).
+        injected: Currents into the outputs, A, (B, outputs).
+        start: Voltages of a near operating point, V, (B, nodes) of each layer.
+        tolerance: Of every voltage, V.
+        steps: Most sweeps.
     """
-    nodes = [u.clone() for u in start] if start is not None else forward(net, fixed)
-    order = [*range(0, net.layers, 2), *range(1, net.layers, 2)]
+    nodes = [u.clone() for u in start] if start is not None else forward(circuit, forced)
+    order = [*range(0, circuit.layers, 2), *range(1, circuit.layers, 2)]
     before = None
-    error = torch.full((len(fixed),), torch.inf, dtype=fixed.dtype, device=fixed.device)
+    error = torch.full((len(forced),), torch.inf, dtype=forced.dtype, device=forced.device)
     for step in range(1, steps + 1):
         moved = torch.zeros_like(error)
         for k in order:
-            b = inflow(net, k, fixed, injected, nodes)
-            new = net.diodes[k].solve(net.a[k], b, nodes[k], tolerance / 10) if k < len(net.diodes) else b / net.a[k]
+            b = inflow(circuit, k, forced, injected, nodes)
+            a = circuit.a[k]
+            new = circuit.diodes[k].solve(a, b, nodes[k], tolerance / 10) if k < len(circuit.diodes) else b / a
             moved = torch.maximum(moved, (new - nodes[k]).abs().amax(1))
             nodes[k] = new
         if before is not None:
@@ -57,22 +53,38 @@ def settle(
         if step > 1 and bool((rounded(error, nodes) <= tolerance).all()):
             break
         before = torch.clamp(moved, min=torch.finfo(moved.dtype).tiny)
-    return Settled(nodes, rounded(error, nodes), net.residual(fixed, injected, nodes), step)
+    return OperatingPoint(nodes, rounded(error, nodes), residual(circuit, forced, injected, nodes), step)
 
 
-def rounded(error: torch.Tensor, nodes: list[torch.Tensor]) -> torch.Tensor:
-    """The error with what rounding adds to it, (B,)."""
-    return error + ROUNDING * torch.finfo(error.dtype).eps * torch.stack([u.abs().amax(1) for u in nodes]).amax(0)
+def inflow(
+    circuit: ResistiveCircuit, k: int, forced: torch.Tensor, injected: torch.Tensor | None, nodes: list[torch.Tensor]
+) -> torch.Tensor:
+    """Currents into layer k, counted from 0, that do not depend on its own voltages, A, (B, nodes)."""
+    b = forced if k == 0 else circuit.driven(k - 1, nodes[k - 1]) @ circuit.conductances[k]
+    if k < circuit.layers - 1:
+        return torch.addmm(b - circuit.shift[k], nodes[k + 1], circuit.back[k])
+    return b if injected is None else b + injected
 
 
-def forward(net: Layered, fixed: torch.Tensor) -> list[torch.Tensor]:
+def residual(circuit: ResistiveCircuit, forced: torch.Tensor, injected: torch.Tensor | None, nodes: list[torch.Tensor]) -> torch.Tensor:
+    """Largest current left over at a node, A, (B,); nodes held by an ideal diode have none."""
+    largest = []
+    for k, u in enumerate(nodes):
+        left = inflow(circuit, k, forced, injected, nodes) - circuit.loaded(k, u)
+        if k < len(circuit.diodes):
+            left = circuit.diodes[k].unbalanced(u, left)
+        largest.append(left.abs().amax(1))
+    return torch.stack(largest).amax(0)
+
+
+def forward(circuit: ResistiveCircuit, forced: torch.Tensor) -> list[torch.Tensor]:
     """A first guess: each layer as if nothing followed it."""
-    nodes, b = [], fixed
-    for k in range(net.layers):
-        u = b / net.into[k]
-        if k < len(net.diodes):
-            pair = net.diodes[k]
+    nodes, b = [], forced
+    for k in range(circuit.layers):
+        u = b / circuit.into[k]
+        if k < len(circuit.diodes):
+            pair = circuit.diodes[k]
             u = torch.clamp(u, torch.as_tensor(pair.low, dtype=u.dtype) - 0.4, torch.as_tensor(pair.high, dtype=u.dtype) + 0.4)
-            b = net.driven(k, u) @ net.conductances[k + 1]
+            b = circuit.driven(k, u) @ circuit.conductances[k + 1]
         nodes.append(u)
     return nodes

@@ -9,13 +9,15 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar, TypeAlias
 
 import torch
 
 from aimco.record import InputError
 
+Value: TypeAlias = "float | torch.Tensor"  # a number for all nodes, or one for each; quoted: a design is priced without torch
 BOLTZMANN, CHARGE = 1.38064852e-23, 1.6021766208e-19  # J/K, C: the values that ngspice uses
+_CONDUCTING = 1e30  # slope of an ideal diode that conducts, S
 _STEPS = 60  # of a scalar Newton iteration: 4 to 6 are usual
 
 
@@ -24,11 +26,14 @@ class DiodePair:
     """Two diodes from a node, one to a source at `high`, one from a source at `low` (abstract).
 
     Args:
-        low, high: source voltages, V, a number or (nodes,); low <= high.
+        low: Voltage of the lower source, V, a number or (nodes,); at most `high`.
+        high: Voltage of the upper source, V, a number or (nodes,).
     """
 
-    low: Any = -0.3
-    high: Any = 0.3
+    smooth: ClassVar[bool] = True  # whether the current is a function of the voltage, which Newton's method needs
+
+    low: Value = -0.3
+    high: Value = 0.3
 
     def __post_init__(self) -> None:
         if bool(torch.as_tensor(torch.as_tensor(self.low) > torch.as_tensor(self.high)).any()):
@@ -42,6 +47,14 @@ class DiodePair:
         """The voltage u with a u + I(u) = b, to a voltage tolerance: a > 0 in S, (nodes,); b in A, (B, nodes)."""
         raise NotImplementedError
 
+    def conductance(self, u: torch.Tensor) -> torch.Tensor:
+        """Slope of the current at the voltage u, S, as the adjoint takes it."""
+        return self.current(u)[1]
+
+    def unbalanced(self, u: torch.Tensor, inflow: torch.Tensor) -> torch.Tensor:
+        """The part of the current into a node, A, that the diodes do not carry away."""
+        return inflow - self.current(u)[0]
+
     def limited(self, u: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
         """A Newton step kept so short that the exponential does not overflow."""
         return step
@@ -52,13 +65,15 @@ class Shockley(DiodePair):
     """Exponential diodes, I(u) = I_s (exp((u - high)/(n V_t)) - exp((low - u)/(n V_t))).
 
     Args:
-        saturation: I_s, A. ideality: n. kelvin: temperature. as_ngspice: the reverse current of each diode as ngspice has it,
-            -I_s (1 + (3 n V_t/(e v))^3) for v < -3 n V_t, in place of -I_s (1 - exp(v/(n V_t))): to compare with it.
-            The default diode is the 1N4148 (Kendall 2020, arXiv 2006.01981).
+        saturation: I_s, A. The default diode is the 1N4148 (Kendall 2020, arXiv 2006.01981).
+        ideality: n.
+        kelvin: Temperature, K.
+        as_ngspice: The reverse current of each diode is that of ngspice, -I_s (1 + (3 n V_t/(e v))^3) for v < -3 n V_t, in place of
+            -I_s (1 - exp(v/(n V_t))): to compare with it.
     """
 
-    saturation: Any = 2.52e-9
-    ideality: Any = 1.752
+    saturation: Value = 2.52e-9
+    ideality: Value = 1.752
     kelvin: float = 300.15
     as_ngspice: bool = False
 
@@ -68,7 +83,7 @@ class Shockley(DiodePair):
             _positive(f"diodes.{name}", getattr(self, name))
 
     @property
-    def thermal(self) -> Any:
+    def thermal(self) -> Value:
         """n V_t, V."""
         return self.ideality * (BOLTZMANN * self.kelvin / CHARGE)
 
@@ -115,11 +130,19 @@ class Shockley(DiodePair):
 class Ideal(DiodePair):
     """Diodes that carry any current without a drop, and none in reverse: low <= u <= high. Source: Scellier 2024 (arXiv 2402.11674)."""
 
+    smooth = False
+
     def current(self, u):
         raise InputError("ideal diodes have no current law; solve by descent, or use shockley diodes")
 
     def solve(self, a, b, start, tolerance):
         return torch.clamp(b / a, min=_like(self.low, b), max=_like(self.high, b))
+
+    def conductance(self, u):
+        return torch.where(self.free(u), 0.0, _CONDUCTING).to(u.dtype)
+
+    def unbalanced(self, u, inflow):
+        return inflow * self.free(u)  # a node that a diode holds has no current left over
 
     def free(self, u: torch.Tensor) -> torch.Tensor:
         """Where neither diode conducts."""
@@ -131,7 +154,8 @@ class PiecewiseLinear(DiodePair):
     """A measured diode: straight lines between points (v, i), the ends prolonged; the same one both ways.
 
     Args:
-        volts, amperes: points of one diode, both rising; currents below the first voltage go on with the first slope.
+        volts: Voltages of the points, V, rising.
+        amperes: Currents of the points, A, rising; below the first voltage the first slope goes on.
     """
 
     volts: tuple[float, ...] = (0.0, 0.6, 0.7)
@@ -173,14 +197,14 @@ class PiecewiseLinear(DiodePair):
         return u
 
 
-def _like(value: Any, tensor: torch.Tensor) -> torch.Tensor:
+def _like(value: Value, tensor: torch.Tensor) -> torch.Tensor:
     return torch.as_tensor(value, dtype=tensor.dtype, device=tensor.device)
 
 
-def _positive(name: str, value: Any) -> None:
+def _positive(name: str, value: Value) -> None:
     if not bool((torch.as_tensor(value) > 0).all()):
         raise InputError(f"{name} must be above 0, got {_shown(value)}")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Value) -> str:
     return f"{float(torch.as_tensor(value).min()):g}"

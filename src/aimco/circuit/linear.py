@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -23,14 +22,20 @@ _INSTANTS = 4000
 
 @dataclass(frozen=True)
 class Branches:
-    """Two-terminal elements: nodes `a` and `b`, whole numbers (k,), and their `values`, (k,)."""
+    """Two-terminal elements.
+
+    Args:
+        a: Node of one end, whole numbers, (k,).
+        b: Node of the other end, (k,).
+        values: Of the elements, (k,).
+    """
 
     a: np.ndarray
     b: np.ndarray
     values: np.ndarray
 
     @classmethod
-    def joined(cls, parts: list[tuple[np.ndarray, np.ndarray, Any]]) -> Branches:
+    def joined(cls, parts: list[tuple[np.ndarray, np.ndarray, np.ndarray | float]]) -> Branches:
         """Branches one after the other, each (a, b, values), where a number stands for all."""
         a, b = (np.concatenate([np.ravel(p[k]) for p in parts]) for k in (0, 1))
         return cls(a, b, np.concatenate([np.broadcast_to(np.asarray(v, float), first.shape).ravel() for first, _, v in parts]))
@@ -46,11 +51,14 @@ class Linear:
     """A network factored once.
 
     Args:
-        count: nodes. cells: branches of conductance, S, 0 for none. wires: branches of resistance, Ohm, 0 joins their ends.
-        held: nodes at given voltages, (h,). capacitors: F; only for how it settles.
+        count: Number of nodes.
+        cells: Branches of conductance, S, 0 for none.
+        wires: Branches of resistance, Ohm; 0 joins their ends.
+        held: Nodes at given voltages, (h,).
+        capacitors: F; only for how it settles.
 
     Raises:
-        InputError: two held nodes joined, a node that nothing holds.
+        InputError: Two held nodes joined, a node that nothing holds.
     """
 
     def __init__(self, count: int, cells: Branches, wires: Branches, held: np.ndarray, capacitors: Branches | None = None) -> None:
@@ -112,8 +120,8 @@ class Linear:
         """How the currents go to their ends after a step of V, (h,), from 0: I(t) = I - M exp(-t/tau).
 
         Returns:
-            currents in the end (h,), M (h, modes), tau (modes,), by the Krylov space of Y^-1 C from the settled voltages, in which slow
-            modes come first.
+            Currents in the end, A, (h,), M, A, (h, modes), and tau, s, (modes,), by the Krylov space of Y^-1 C from the settled
+            voltages, in which slow modes come first.
         """
         end = self.settled(volts[:, None])[:, 0]
         c = self._part(self.c, self.free, self.free)
@@ -132,9 +140,9 @@ class Linear:
             scale = np.sqrt(d @ (c @ d))
         reduced = np.stack([products[:size] @ self._factored.solve(p) for p in products[:size]])
         tau, modes = np.linalg.eigh((reduced + reduced.T) / 2)
-        kept = tau > 1e-9 * tau[-1]
-        out = -(self._part(self.y, self.held, self.free) @ (basis[:size].T @ modes[:, kept]))
-        return self.currents(volts[:, None])[:, 0], out * (first * modes[0, kept]), tau[kept]
+        slow = tau > 1e-9 * tau[-1]
+        out = -(self._part(self.y, self.held, self.free) @ (basis[:size].T @ modes[:, slow]))
+        return self.currents(volts[:, None])[:, 0], out * (first * modes[0, slow]), tau[slow]
 
     def charge(self, volts: np.ndarray) -> np.ndarray:
         """What each holder takes in until all is settled, beyond its settled current, C, (h,), after a step of V from 0."""
@@ -148,7 +156,9 @@ def settle_time(response: tuple[np.ndarray, np.ndarray, np.ndarray], which: np.n
     """Time after which the chosen currents stay within a share of the largest of them, s.
 
     Args:
-        response: of `Linear.response`. which: currents that are read. within: share.
+        response: Of `Linear.response`.
+        which: Currents that are read.
+        within: Share of the largest.
     """
     end, modes, tau = response
     t = np.concatenate([[0.0], np.geomspace(1e-4 * tau[-1], 60 * tau[-1], _INSTANTS)])

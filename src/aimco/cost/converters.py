@@ -12,14 +12,14 @@ from aimco.units import pJ, um2
 _LEAST_BITS = 4  # of the regression
 
 
-class Conversion(NamedTuple):
+class ConverterCost(NamedTuple):
     """Energy of one conversion (J) and area of the converter (m^2)."""
 
     energy_J: float
     area_m2: float
 
 
-def regression(bits: float, rate_Hz: float, node_nm: float) -> Conversion:
+def regression(bits: float, rate_Hz: float, node_nm: float) -> ConverterCost:
     """An ADC as the survey of published ones has it, at its most efficient.
 
     FOM = min(213.7807 - 2.871903 ln f, 128.3068 + 3.220514 ceil(b)), SNDR = 6.02 b + 1.76, both dB,
@@ -34,14 +34,14 @@ def regression(bits: float, rate_Hz: float, node_nm: float) -> Conversion:
 
     Example:
         >>> regression(8, 1.2e9, 32)
-        Conversion(energy_J=1.846...e-12, area_m2=6.310...e-09)
+        ConverterCost(energy_J=1.846...e-12, area_m2=6.310...e-09)
     """
     b = max(bits, _LEAST_BITS)
     merit = min(213.7807 - 2.871903 * log(rate_Hz), 128.3068 + 3.220514 * ceil(b))
     scale = exp(26.0496216 + 1.8800369 * log(node_nm) - 2.8291256 * log(b) - 1.4702022)
     energy = scale / (2 * 10 ** ((merit - (6.02 * b + 1.76)) / 10)) * min(bits / _LEAST_BITS, 1.0)
     area = exp(1.3461916 + 0.9932795 * log(node_nm) + 0.1807154 * log(rate_Hz) + 0.2991243 * log(energy))
-    return Conversion(energy * pJ, area * um2)
+    return ConverterCost(energy * pJ, area * um2)
 
 
 def steps(kind: str, bits: float) -> float:
@@ -59,7 +59,7 @@ def _bits(adc: Converter, technology: Technology) -> float:
     return technology.adc_bits if adc.bits == inf else adc.bits
 
 
-def adc(periphery: Periphery, technology: Technology) -> Conversion:
+def adc(periphery: Periphery, technology: Technology) -> ConverterCost:
     """Price of the ADCs of a design; of its sense amplifiers, one comparator each, where it has these.
 
     A SAR is the technology's record, scaled from its bits and rate to those asked for as the regression goes; without a record of the
@@ -70,13 +70,13 @@ def adc(periphery: Periphery, technology: Technology) -> Conversion:
         InputError: the technology lacks the comparator that a ramp or flash needs.
     """
     if periphery.sense is not None:
-        return Conversion(*(technology.need(name, "a sense amplifier") for name in ("comparator_J", "comparator_m2")))
+        return ConverterCost(*(technology.need(name, "a sense amplifier") for name in ("comparator_J", "comparator_m2")))
     asked, bits = periphery.adc, _bits(periphery.adc, technology)
     modelled = regression(bits, asked.rate_Hz or min(1 / periphery.read_s, technology.adc_Hz), technology.node_nm)
     if asked.kind != "sar":
         one = technology.need("comparator_J", f"an ADC of kind {asked.kind}")
         area = technology.need("comparator_m2", f"an ADC of kind {asked.kind}")
-        return Conversion(comparisons(asked.kind, bits) * one, area * (1 + bits if asked.kind == "ramp" else 2.0**bits - 1))
+        return ConverterCost(comparisons(asked.kind, bits) * one, area * (1 + bits if asked.kind == "ramp" else 2.0**bits - 1))
     if asked.bits == inf and not asked.rate_Hz:  # nothing to scale to
         modelled = regression(technology.adc_bits, technology.adc_Hz, technology.node_nm)
     known = regression(technology.adc_bits, technology.adc_Hz, technology.node_nm)
@@ -87,10 +87,10 @@ def adc(periphery: Periphery, technology: Technology) -> Conversion:
         energy = comparisons("sar", bits) * technology.comparator_J
     if technology.adc_m2 is not None:
         area = technology.adc_m2 * modelled.area_m2 / known.area_m2
-    return Conversion(energy, area)
+    return ConverterCost(energy, area)
 
 
-def dac(periphery: Periphery, technology: Technology) -> Conversion:
+def dac(periphery: Periphery, technology: Technology) -> ConverterCost:
     """Price of one input value: b - 1 bits and a sign, in energy by b - 1 from the record; an exact DAC is taken as the record.
 
     Where bits come one after the other, of one pulse. Area: by its 2^(b-1) - 1 elements (assumed).
@@ -98,7 +98,7 @@ def dac(periphery: Periphery, technology: Technology) -> Conversion:
     known = technology.dac_bits - 1
     magnitude = known if periphery.dac.bits == inf else max(periphery.dac.bits - 1, 1.0)
     magnitude = 1.0 if periphery.dac.serial else magnitude
-    return Conversion(technology.dac_J * magnitude / known, technology.dac_m2 * (2.0**magnitude - 1) / (2.0**known - 1))
+    return ConverterCost(technology.dac_J * magnitude / known, technology.dac_m2 * (2.0**magnitude - 1) / (2.0**known - 1))
 
 
 def input_cycles(periphery: Periphery) -> int:

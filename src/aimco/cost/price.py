@@ -336,7 +336,7 @@ class _Matrix:
         c, t, p = self.cut, self.technology, self.design.periphery
         if not c.rows:
             return
-        parts = {"array": c.rows * c.columns * len(self.design.cell.signs) * t.pitch_m**2}
+        parts = {"array": c.rows * c.columns * len(self.design.cell.signs) / self.design.array.layers * t.pitch_m**2}
         beside = self.design.network.area_m2(c.rows, c.columns, t)
         if beside is not None:
             parts["other"] = beside

@@ -16,8 +16,6 @@ from aimco.record import InputError
 if TYPE_CHECKING:
     from torch import nn
 
-    from aimco.data.data import Data
-
 _BATCH = 1000  # test samples that are read at a time
 
 
@@ -91,38 +89,44 @@ class Goal(ABC):
         """Sums over some test samples that metrics follow from, (E, sums), of outputs (E, B, ..., outputs) and targets (B, ...)."""
 
     @abstractmethod
-    def metrics_of(self, totals: torch.Tensor, data: Data) -> dict[str, torch.Tensor]:
-        """Metrics of each member, name -> (E,), from the sums over all test samples."""
+    def metrics_of(self, totals: torch.Tensor, y: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Metrics of each member, name -> (E,), from the sums over all test samples, of which y are the targets."""
 
-    def judge(self, model: nn.Module, data: Data, members: int = 1) -> dict[str, torch.Tensor]:
-        """Metrics of each member on the test samples, name -> (E,).
+    def judge(self, model: nn.Module, x: torch.Tensor, y: torch.Tensor, members: int = 1) -> dict[str, torch.Tensor]:
+        """Metrics of each member on test samples, name -> (E,).
+
+        Args:
+            model: The network.
+            x: Inputs of the samples, (M, features).
+            y: Their targets, (M, ...).
+            members: Of the ensemble.
 
         Raises:
             NotFinite: An output is NaN or infinite.
         """
         model.eval()
         totals, sums = torch.zeros(()), []
-        for x, y in zip(data.test_x.split(_BATCH), data.test_y.split(_BATCH), strict=True):
+        for some, wanted in zip(x.split(_BATCH), y.split(_BATCH), strict=True):
             with torch.no_grad():
-                out = model(x.expand(members, *x.shape) if members > 1 else x)
+                out = model(some.expand(members, *some.shape) if members > 1 else some)
             sums.append(out.sum(dtype=torch.float64))  # argmax makes a class of anything
-            totals = totals + self.totals(out if members > 1 else out[None], y)
+            totals = totals + self.totals(out if members > 1 else out[None], wanted)
         finite("training", "the outputs of test samples", torch.stack(sums))
-        return self.metrics_of(totals, data)
+        return self.metrics_of(totals, y)
 
     @abstractmethod
-    def chance(self, data: Data) -> tuple[dict[str, float], float]:
-        """Metrics and loss of a network that gives the same outputs for every sample."""
+    def chance(self, y: torch.Tensor) -> tuple[dict[str, float], float]:
+        """Metrics and loss of a network that gives the same outputs for every sample of targets y."""
 
     @property
     def main(self) -> Metric:
         """The metric that a network is judged by."""
         return self.metrics[0]
 
-    def score(self, metrics: Mapping[str, float], data: Data) -> float:
+    def score(self, metrics: Mapping[str, float], y: torch.Tensor) -> float:
         """Per cent of a perfect result: 100 times a metric of which more is better, 100 (1 - m / m of chance) of others."""
         value = metrics[self.main.name]
-        return 100 * value if self.main.direction == "max" else 100 * (1 - value / self.chance(data)[0][self.main.name])
+        return 100 * value if self.main.direction == "max" else 100 * (1 - value / self.chance(y)[0][self.main.name])
 
     def check_outputs(self, out: torch.Tensor, y: torch.Tensor) -> None:
         """Refuse outputs (E, B, ..., outputs) of a shape that does not fit targets (E, B, ...)."""
@@ -166,15 +170,15 @@ class Classification(Goal):
         loss = log.gather(-1, picked).mean(tuple(range(1, out.ndim))).neg_()
         share = 1 / math.prod(out.shape[1:-1])
         d = log.exp_().mul_(-share)
-        return loss, d.scatter_add_(-1, picked, torch.full((), share).expand(picked.shape))
+        return loss, d.scatter_add_(-1, picked, torch.full((), share, dtype=d.dtype).expand(picked.shape))
 
     def totals(self, out, y):
         return (out.argmax(-1) == y).flatten(1).float().sum(1, keepdim=True)
 
-    def metrics_of(self, totals, data):
-        return {"accuracy": totals[:, 0] / data.test_y.numel()}
+    def metrics_of(self, totals, y):
+        return {"accuracy": totals[:, 0] / y.numel()}
 
-    def chance(self, data):
+    def chance(self, y):
         return {"accuracy": 1 / self.classes}, math.log(self.classes)
 
     def _shape(self, y):
@@ -206,17 +210,17 @@ class Regression(Goal):
     def totals(self, out, y):
         return (out.double() - y).square().flatten(1).sum(1, keepdim=True)
 
-    def metrics_of(self, totals, data):
-        mean = totals[:, 0] / data.test_y.numel()
-        return {"rmse": mean.sqrt(), "r2": 1 - mean / _variance(data.test_y)}
+    def metrics_of(self, totals, y):
+        mean = totals[:, 0] / y.numel()
+        return {"rmse": mean.sqrt(), "r2": 1 - mean / _variance(y)}
 
-    def chance(self, data):
-        test, train = (torch.zeros_like(y)[None] for y in (data.test_y, data.train_y))
-        metrics = self.metrics_of(self.totals(test, data.test_y), data)
-        return {name: float(value) for name, value in metrics.items()}, float(self.loss(train, data.train_y[None]))
+    def chance(self, y):
+        still = torch.zeros_like(y)[None]
+        metrics = self.metrics_of(self.totals(still, y), y)
+        return {name: float(value) for name, value in metrics.items()}, float(self.loss(still, y[None]))
 
-    def score(self, metrics, data):
-        return 100 * metrics["r2"] if "r2" in metrics else super().score(metrics, data)
+    def score(self, metrics, y):
+        return 100 * metrics["r2"] if "r2" in metrics else super().score(metrics, y)
 
     def _shape(self, y):
         return tuple(y.shape)
@@ -240,13 +244,13 @@ class TargetMatrix(Regression):
     metrics: ClassVar[tuple[Metric, ...]] = (WEIGHT_ERROR,)
     one_matrix: ClassVar[bool] = True
 
-    def judge(self, model, data, members=1):
+    def judge(self, model, x, y, members=1):
         stored = [s for part in model.modules() if isinstance(s := getattr(part, "stored", None), torch.Tensor)]
         if len(stored) != 1 or stored[0].shape[1:] != self.target.shape:
             sizes = " x ".join(map(str, self.target.shape))
-            raise InputError(f"task {data.name} asks for one matrix of {sizes} weights, and the network is none; take network.kind = mlp")
+            raise InputError(f"the task asks for one matrix of {sizes} weights, and the network is none; take network.kind = mlp")
         off = -(stored[0] - self.target).flatten(1).std(1)
         return {"weight_error": -finite("training", "the weight error", off)}
 
-    def chance(self, data):
-        return {"weight_error": float(self.target.std())}, float(data.train_y.square().mean()) / 2
+    def chance(self, y):
+        return {"weight_error": float(self.target.std())}, float(y.square().mean()) / 2

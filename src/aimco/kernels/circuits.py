@@ -67,7 +67,7 @@ def _weighted(row, p):
 
 @nb.njit(**FLAGS)
 def program(g, load, into, known, back, a):
-    """What `settle` needs of the second crossbar, with GAIN and OFFSET known: A, LOAD, SHIFT, back and a.
+    """What `solve` needs of the second crossbar, with GAIN and OFFSET known: A, LOAD, SHIFT, back and a.
 
     Args:
         g, load: what the second crossbar weighs by, and how much it loads its nodes, S, (nodes, outputs): |g| <= load.
@@ -219,7 +219,7 @@ def _left_over(law, u, b, known, most, current, slope):
 
 @nb.njit(**FLAGS)
 def _power(fixed, u, y, back, a, injected, known, b):
-    """Power of conductances and diodes, W, beyond what the sources' own voltages squared take: see `Layered.dissipation`."""
+    """Power of conductances and diodes, W, beyond what the sources' own voltages squared take: see `ResistiveCircuit.dissipation`."""
     total = 0.0
     _inflow(fixed, y, back, known[SHIFT], b)
     for j in range(u.size):
@@ -231,8 +231,8 @@ def _power(fixed, u, y, back, a, injected, known, b):
 
 
 @nb.njit(**FLAGS)
-def _settle_one(n, law, known, back, a, most, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found):
-    """Phase and sample n of `settle`; most: currents of diodes in the middle between their sources."""
+def _solve_sample(n, law, known, back, a, most, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found):
+    """Phase and sample n of `solve`; most: currents of diodes in the middle between their sources."""
     samples, nodes = fixed.shape
     s, (first, last), (own, given), (q, follows) = n % samples, start, rounding, contraction
     exact = 0.1 * tolerance * (1 - q) / (1 + _largest(known[GAIN]))
@@ -268,17 +268,17 @@ def _settle_one(n, law, known, back, a, most, fixed, injected, start, contractio
 
 
 @nb.njit(parallel=True, **FLAGS)
-def _settle_together(
+def _solve_samples(
     count, known, back, a, most, law, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found
 ):
     for n in nb.prange(count):
-        _settle_one(
+        _solve_sample(
             n, law, known, back, a, most, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found
         )  # fmt: skip
 
 
 @nb.njit(**FLAGS)
-def settle(law, known, back, a, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found):
+def solve(law, known, back, a, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found):
     """Operating points of one hidden layer by descent, each sample until it has settled.
 
     A sweep shrinks the largest error of the outputs by `contraction` q at least, so that a sweep that moved them by m leaves q m/(1 - q).
@@ -294,11 +294,11 @@ def settle(law, known, back, a, fixed, injected, start, contraction, tolerance, 
     """
     most, count = known[SATURATION] * np.exp(-0.5 * (known[HIGH] - known[LOW]) / known[THERMAL]), len(injected)
     if count * known.shape[1] * (a.size + (0 if law == IDEAL else _LAW)) > _TOGETHER_ABOVE:
-        _settle_together(
+        _solve_samples(
             count, known, back, a, most, law, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found
         )  # fmt: skip
         return
     for n in range(count):
-        _settle_one(
+        _solve_sample(
             n, law, known, back, a, most, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """What a resistive network learns by as compiled loops: currents from the sources, slopes of two states, and one pass that changes it.
 
-The definitions are the plain torch forms of `aimco.resistive.base.Resistive` and `aimco.learning.equilibrium`; tests hold both equal.
+The definitions are the plain torch forms of `aimco.resistive.network` and `aimco.learning.equilibrium`; tests hold both equal.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def slopes(u, y, w, z, known, rates, common, move, moved, second):
     With p = A u + o before the second crossbar, q likewise: second = (y + z)(y - z) + (p + q)(p - q) - (p + q)(y - z) - (p - q)(y + z).
 
     Args:
-        u, w: of hidden nodes, (B, nodes). y, z: of outputs, (B, outputs). known: as in `settle`. common: (u + w)(u - w), (nodes,).
+        u, w: of hidden nodes, (B, nodes). y, z: of outputs, (B, outputs). known: as `aimco.kernels.circuits.solve` takes it.
+        common: (u + w)(u - w), (nodes,).
         move: u - w, (B, nodes). moved: its sum over the batch. second: (nodes, outputs).
     """
     common[:], moved[:], second[:] = 0, 0, 0

@@ -8,8 +8,8 @@ back to it: `update(arrays, state, x, d, lr)` reads like the paper's pseudo-code
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from pydantic import Field
 from aimco import rng
 from aimco.arrays import doors
 from aimco.arrays.doors import ReferencePolicy
+from aimco.arrays.spec import ArraySpec
 from aimco.device.device import Device
 from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
@@ -26,20 +27,6 @@ from aimco.periphery import across
 from aimco.record import Kinded, PathError, quantity
 from aimco.units import s
 from aimco.zero_shift import rest, zero_shift
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What a rule needs of an array.
-
-    Args:
-        reference: what the array is read against. error: standard deviation of that, in half ranges, a number or (E,).
-        device: what the array is made of; the device of the design when absent.
-    """
-
-    reference: ReferencePolicy = "mid-range"
-    error: Any = 0.0
-    device: Device | None = None
 
 
 class Rule(Kinded):
@@ -55,9 +42,9 @@ class Rule(Kinded):
 
     lr: float = Field(default=0.1, ge=0, le=1000, description="learning rate")
 
-    def arrays(self) -> dict[str, Needs]:
+    def arrays(self) -> dict[str, ArraySpec]:
         """Arrays that a layer needs; none for a digital rule."""
-        return {"W": Needs()}
+        return {"W": ArraySpec()}
 
     def check(self, design: Any) -> None:
         """Refuse a design that lacks what the rule needs: raises PathError for the field to change."""
@@ -145,10 +132,10 @@ class Referenced(Rule):
         return self.reference_pulses is not None or self.reference_wait_s is not None
 
     @property
-    def against(self) -> Needs:
+    def against(self) -> ArraySpec:
         """What the arrays are read against."""
         known = "mid-range" if self.reference == "none" else self.reference
-        return Needs("measured" if self.measures else known, self.reference_error)
+        return ArraySpec(reference="measured" if self.measures else known, reference_error=self.reference_error)
 
     def find(self, *matrices: AnalogMatrix) -> None:
         """Find the reference, where that is the rule's own work."""
@@ -281,3 +268,15 @@ def one_hot(arrays: AnalogMatrix, k: int) -> torch.Tensor:
     u = torch.zeros(arrays.shape[0], 1, arrays.rows)
     u[:, :, k] = 1
     return u
+
+
+def __getattr__(name: str) -> Any:
+    """Names of 0.1 that users' own rules may import."""
+    if name == "Needs":
+        warnings.warn("aimco.learning.Needs is ArraySpec now, with `reference_error` for `error`", DeprecationWarning, stacklevel=2)
+        return _needs
+    raise AttributeError(f"module 'aimco.learning' has no attribute {name!r}")
+
+
+def _needs(reference: ReferencePolicy = "mid-range", error: Any = 0.0, device: Device | None = None) -> ArraySpec:
+    return ArraySpec(device, reference=reference, reference_error=error)

@@ -1,4 +1,4 @@
-"""Equilibrium propagation: a resistive network learns from two states that it settles to by itself."""
+"""Equilibrium propagation: a resistive network learns from two of its operating points."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 
-from aimco.circuit import compiled
-from aimco.circuit.network import Layered
-from aimco.circuit.ported import Ported
+from aimco.circuit import local_step
+from aimco.circuit.circuit import ResistiveCircuit
 from aimco.learning import Rule
 from aimco.record import PathError, quantity
-from aimco.resistive.base import Each, Phases, Resistive, Slopes
+from aimco.resistive.network import ResistiveNetwork
+from aimco.resistive.phases import DeviceSlopes, InputSlopes, Phases, Slopes
 from aimco.units import S, V
 
 
@@ -30,11 +30,15 @@ class Equilibrium(Rule):
     (Front. Neurosci. 15:633674) for the centred form. Digital work per sample: none; each device sees its own voltage.
 
     Args:
-        lr: rate, 1/V^2. layer_lr: part of it for each crossbar, the last for all that follow. beta: current per error, S.
-        centred: nudge both ways; else towards the target only, which is biased by order beta. target_V: wanted of the output of the
-            right class, 0 V of the others.
+        lr: Rate, 1/V^2.
+        layer_lr: Part of the rate for each crossbar, the last for all that follow.
+        beta: Nudging current per error, S.
+        centred: Nudge both ways; else towards the target only, which is biased by order beta.
+        target_V: Wanted voltage of the output of the right class, V; 0 V of the others.
         moves: "ideal" changes conductances exactly; "proportional" sends the number of pulses that makes the change on average,
-            rounded at random, at most `most_pulses`; "fixed" sends one pulse to each device whose change is above `threshold` pulses.
+            rounded at random; "fixed" sends one pulse to each device whose change is large enough.
+        most_pulses: Most pulses of one proportional update.
+        threshold: Change, in pulses, above which a fixed pulse is sent.
     """
 
     teaches: ClassVar[str] = "circuit"
@@ -60,63 +64,82 @@ class Equilibrium(Rule):
         if design.cell.signs not in ((1,), (1, -1)):
             raise PathError("cell.kind", f"must be reference or pair in a resistive network, got {design.cell.kind}")
 
-    def settle(self, network: Resistive, x: torch.Tensor, target: torch.Tensor) -> Phases:
+    def solve(self, network: ResistiveNetwork, x: torch.Tensor, target: torch.Tensor) -> Phases:
         """The phases of a batch: x (B, inputs), target (B, outputs) in V."""
         return network.phases(network.inputs(x), target, self.beta, centred=self.centred)
 
-    def gradients(self, circuit: Layered, phases: Phases) -> list[torch.Tensor]:
+    def gradients(self, circuit: ResistiveCircuit, phases: Phases) -> list[torch.Tensor]:
         """dC/dG of each crossbar, then of the devices on inverted lines, V^2/S, summed over the batch: from the voltages across them."""
         return [slope.to(circuit.conductances[0].dtype) for slope in self.slopes(circuit, phases).each()]
 
-    def slopes(self, circuit: Layered, phases: Phases) -> Slopes | Each:
+    def slopes(self, circuit: ResistiveCircuit, phases: Phases) -> Slopes:
         """`gradients`, those of the first crossbar by the product with x alone.
 
         With P, p the sum and the difference of both states before a device, and U, u after it, the difference of the squares of the
         voltages across it is (P - U)(p - u) = P p + U u - P u - p U; across one on an inverted line it is P p + U u + P u + p U.
         """
         towards, away, rates = phases.towards.nodes, phases.away.nodes, circuit.rates(phases.span)
-        if circuit.compiled and circuit.inverted[1] is None:
-            common, move, moved, second = compiled.slopes(circuit, towards, away, rates)
-            return Slopes(common, phases.x, move, phases.bias_V * moved, -2 * rates[0], [second], [])
+        if circuit.program and circuit.inverted[1] is None:
+            common, move, moved, second = local_step.slopes(circuit, towards, away, rates)
+            return InputSlopes(common, phases.x, move, phases.bias_V * moved, -2 * rates[0], [second], [])
         pairs = [(u + w, u - w) for u, w in zip(towards, away, strict=True)]
-        if isinstance(circuit, Ported):
+        if circuit.wired:
             return self._through_wires(circuit, phases, pairs, rates)
-        own = [rate * (both * move).sum(0) for rate, (both, move) in zip(rates, pairs, strict=True)]
+        common = [rate * (both * move).sum(0) for rate, (both, move) in zip(rates, pairs, strict=True)]
         others, inverted = [], []
         for k in range(1, circuit.layers):
             p, q = circuit.driven(k - 1, towards[k - 1]), circuit.driven(k - 1, away[k - 1])
             both, move = p + q, p - q
-            squares = own[k] + rates[k] * (both * move).sum(0)[:, None]
+            squares = common[k] + rates[k] * (both * move).sum(0)[:, None]
             others.append(torch.addmm(squares, both.T, pairs[k][1], alpha=-rates[k]).addmm_(move.T, pairs[k][0], alpha=-rates[k]))
             if circuit.inverted[k] is not None:
                 inverted.append(2 * squares - others[-1])
         move = pairs[0][1]
-        return Slopes(own[0], phases.x, move, phases.bias_V * move.sum(0), -2 * rates[0], others, inverted)
+        return InputSlopes(common[0], phases.x, move, phases.bias_V * move.sum(0), -2 * rates[0], others, inverted)
 
-    def _through_wires(self, circuit: Ported, phases: Phases, pairs: list[tuple[torch.Tensor, ...]], rates: list[float]) -> Each:
+    def _through_wires(
+        self, circuit: ResistiveCircuit, phases: Phases, pairs: list[tuple[torch.Tensor, torch.Tensor]], rates: list[float]
+    ) -> DeviceSlopes:
         """The same from the voltage across each device in its place between the wires: that is linear in the voltages of the ports."""
         assert phases.lines is not None
         sums, moves = ([pair[k] for pair in pairs] for k in (0, 1))
-        driven = [[circuit.driven(k, u) for k, u in enumerate(s.nodes[:-1])] for s in (phases.towards, phases.away)]
+        driven = [[circuit.driven(k, u) for k, u in enumerate(point.nodes[:-1])] for point in (phases.towards, phases.away)]
         both = circuit.across([2 * phases.lines, *(p + q for p, q in zip(*driven, strict=True))], sums)
         move = circuit.across([torch.zeros_like(phases.lines), *(p - q for p, q in zip(*driven, strict=True))], moves)
-        return Each([rate * (s * d).sum(0) for s, d, rate in zip(both, move, itertools.cycle(rates), strict=False)])
+        return DeviceSlopes([rate * (s * d).sum(0) for s, d, rate in zip(both, move, itertools.cycle(rates), strict=False)])
 
     @torch.no_grad()
-    def step(self, network: Resistive, x: torch.Tensor, target: torch.Tensor, lr: float | None = None) -> torch.Tensor:
-        """Learn from one batch at a rate, that of the rule when absent; returns its mean cost before.
+    def step(self, network: ResistiveNetwork, x: torch.Tensor, target: torch.Tensor, lr: float | None = None) -> torch.Tensor:
+        """Learn from one batch; returns its mean cost before.
 
-        Where `network.at_once` holds, `settle`, `slopes` and `Resistive.learn` are one compiled step instead.
+        Where `network.fused` holds, `solve`, `slopes` and the change of the conductances are one compiled step instead.
+
+        Args:
+            network: Changed in place.
+            x: Samples, (B, inputs).
+            target: Wanted of the outputs, V, (B, outputs).
+            lr: Rate, 1/V^2; that of the rule when absent.
+
+        Raises:
+            InputError: Shapes, or values that are not finite.
+            RuntimeError: A sample did not converge; no conductance is changed then.
         """
         mean = (self.lr if lr is None else lr) / len(x)
-        steps = [mean * own * unit**2 for own, unit in zip(self._parts(len(network.units)), network.units, strict=True)]
-        if network.at_once:
-            error = network.learn_at_once(network.inputs(x), target, self.beta, steps, centred=self.centred).error
+        steps = [mean * part * unit**2 for part, unit in zip(self._parts(len(network.units)), network.units, strict=True)]
+        if network.fused:
+            error = network.fused_step(network.inputs(x), target, self.beta, steps, centred=self.centred)
         else:
-            phases = self.settle(network, x, target)
-            network.learn(self.slopes(network.circuit(), phases), steps)
+            phases = self.solve(network, x, target)
+            self._move(network, self.slopes(network.circuit(), phases), steps)
             error = phases.error
         return error.square().sum() / (2 * len(x))
+
+    def _move(self, network: ResistiveNetwork, slopes: Slopes, steps: list[float]) -> None:
+        """Change the conductances: by pulses of the devices, where there are such."""
+        if network.devices is None:
+            network.learn(slopes, steps)
+        else:
+            network.pulse([self.pulses(wanted, draws) for wanted, draws in network.wanted_pulses(slopes, steps)])
 
     def _parts(self, layers: int) -> list[float]:
         return [self.layer_lr[min(k, len(self.layer_lr) - 1)] for k in range(layers)]

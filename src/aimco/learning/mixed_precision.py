@@ -24,8 +24,8 @@ class MixedPrecision(Rule):
     operations for N x N weights, which is why it is slow; memory: chi, one number per weight.
 
     Args:
-        transfer_every: samples between two writes of W.
-        transfer_unit: what transfer_every counts, see `Unit`.
+        transfer_every: Samples between two writes of W.
+        transfer_unit: What transfer_every counts, see `Unit`.
     """
 
     transfer_every: int = Field(default=100, ge=1, le=1_000_000, description="samples between writes of W")

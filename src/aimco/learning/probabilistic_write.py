@@ -29,7 +29,8 @@ class ProbabilisticWrite(Rule):
     and 3 N^2 per transfer; memory: none between transfers but g, one number per weight.
 
     Args:
-        transfer_every: n_s, samples between two rounds of writing. noise: size of a step, in sigma.
+        transfer_every: n_s, samples between two rounds of writing.
+        noise: Size of a step, in sigma.
     """
 
     transfer_every: int = Field(default=10, ge=1, le=1_000_000, description="samples between rounds of writing")

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from aimco.learning import Needs, Referenced, Unit, clock, per_sample, turns
+from aimco.arrays.spec import ArraySpec
+from aimco.learning import Referenced, Unit, clock, per_sample, turns
 from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
 from aimco.periphery import across
@@ -28,11 +29,13 @@ class Residual(Referenced):
     converter; memory: none.
 
     Args:
-        arrays_used: number of arrays, N + 1. gamma: significance of an array over that of the next coarser one.
-        transfer_unit: what transfer_every counts, see `Unit`.
-        transfer_every: samples between two reads of the finest array. slower: that of each coarser one over that of the next finer.
-        transfer_lr: share of what the finer array holds that is carried over at once.
-        most_pulses: on one weight by one transfer.
+        arrays_used: Number of arrays, N + 1.
+        gamma: Significance of an array over that of the next coarser one.
+        transfer_unit: What transfer_every counts, see `Unit`.
+        transfer_every: Samples between two reads of the finest array.
+        slower: The same of each coarser one over that of the next finer.
+        transfer_lr: Share of what the finer array holds that is carried over at once.
+        most_pulses: Most pulses on one weight by one transfer.
     """
 
     arrays_used: int = Field(default=3, ge=2, le=16, description="number of arrays")
@@ -44,7 +47,7 @@ class Residual(Referenced):
     most_pulses: int = Field(default=31, ge=1, le=1000, description="most pulses on a weight by one transfer")
 
     def arrays(self):
-        return {"W": Needs()} | {f"W{n}": self.against for n in range(1, self.arrays_used)}
+        return {"W": ArraySpec()} | {f"W{n}": self.against for n in range(1, self.arrays_used)}
 
     def shares(self):
         gamma = np.asarray(self.gamma)

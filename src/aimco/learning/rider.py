@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 
+from aimco.arrays.spec import ArraySpec
 from aimco.ensemble import per_member
-from aimco.learning import Needs
 from aimco.learning.chopped_tiki_taka_v2 import ChoppedTikiTakaV2
 
 
@@ -27,7 +27,9 @@ class Rider(ChoppedTikiTakaV2):
     operations for each column; memory: H and q, two numbers per weight, and one bit per row.
 
     Args:
-        gamma: share of A in the weights. memory: eta, share of a read in the running mean of A. reference: where Q starts.
+        gamma: Share of A in the weights.
+        memory: eta, share of a read in the running mean of A.
+        reference: Where Q starts.
     """
 
     digital_per_read: ClassVar[int] = 3
@@ -39,8 +41,8 @@ class Rider(ChoppedTikiTakaV2):
 
     @property
     def against(self):
-        needs = super().against
-        return Needs("measured") if needs.reference == "mid-range" else needs
+        known = super().against
+        return ArraySpec(reference="measured") if known.reference == "mid-range" else known
 
     def shares(self):
         return {"W": 1.0, "A": self.gamma}

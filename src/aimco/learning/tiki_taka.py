@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from aimco.learning import Needs, Referenced, Unit, clock, one_hot, per_sample, turns
+from aimco.arrays.spec import ArraySpec
+from aimco.learning import Referenced, Unit, clock, one_hot, per_sample, turns
 from aimco.ledger import Work
 from aimco.periphery import across
 
@@ -22,10 +23,12 @@ class TikiTaka(Referenced):
     `transfer_every` samples; memory: none.
 
     Args:
-        lr_fast: learning rate of A. lr: learning rate of C, times transfer_lr.
-        gamma: share of A in the weights. transfer_every: updates of A between two reads of it (samples).
-        transfer_lr: factor on lr for the transfer.
-        transfer_unit: what transfer_every counts, see `Unit`.
+        lr_fast: Learning rate of A.
+        lr: Learning rate of C, times transfer_lr.
+        gamma: Share of A in the weights.
+        transfer_every: Updates of A between two reads of it (samples).
+        transfer_lr: Factor on lr for the transfer.
+        transfer_unit: What transfer_every counts, see `Unit`.
     """
 
     lr_fast: float = Field(default=0.01, gt=0, le=1000, description="learning rate of A")
@@ -35,7 +38,7 @@ class TikiTaka(Referenced):
     transfer_unit: Unit = "sample"
 
     def arrays(self):
-        return {"A": self.against, "C": Needs()}
+        return {"A": self.against, "C": ArraySpec()}
 
     def start(self, arrays):
         self.find(arrays["A"])

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from aimco.arrays.spec import ArraySpec
 from aimco.device.device import Device
 from aimco.ensemble import per_member
 from aimco.kernels import filters
-from aimco.learning import Needs, Referenced, Unit, clock, per_sample, reads_between
+from aimco.learning import Referenced, Unit, clock, per_sample, reads_between
 from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
 
@@ -32,13 +33,15 @@ class TikiTakaV2(Referenced):
     Rasch 2024 (Nat. Commun. 15:7133). Digital work per transfer: 2 operations for each column; memory: H, one number per weight.
 
     Args:
-        lr_fast: learning rate lambda_A of A. lr: lambda. transfer_every: n_s, samples between two reads of A.
-        transfer_unit: what transfer_every counts, see `Unit`.
+        lr_fast: Learning rate lambda_A of A.
+        lr: Learning rate lambda.
+        transfer_every: n_s, samples between two reads of A.
+        transfer_unit: What transfer_every counts, see `Unit`.
         granularity: gamma_0, how many steps of W the filter gathers before it sends one.
-        scale_fast: whether lr_fast is in units of l_max dw_min / (mu_x mu_d), with the longest train l_max and running means of
-            max |x| and max |d|, so that trains stay as long whatever the size of the gradient.
-        most_pulses: on one weight by one transfer; the papers send 1, which devices of many states follow slowly.
-        slow_device: what W is made of; the device of the design when absent.
+        scale_fast: Whether lr_fast is in units of l_max dw_min / (mu_x mu_d), with the longest train l_max and running means of max |x| and
+            max |d|, so that trains stay as long whatever the size of the gradient.
+        most_pulses: Most pulses on one weight by one transfer; the papers send 1, which devices of many states follow slowly.
+        slow_device: What W is made of; the device of the design when absent.
     """
 
     digital_per_read: ClassVar[int] = 0  # operations for each column that `gradient` does on a read
@@ -52,7 +55,7 @@ class TikiTakaV2(Referenced):
     slow_device: Device | None = None
 
     def arrays(self):
-        return {"W": Needs(device=self.slow_device), "A": self.against}
+        return {"W": ArraySpec(self.slow_device), "A": self.against}
 
     def start(self, arrays):
         self.find(arrays["A"])

@@ -22,9 +22,9 @@ class WeightTransfer(Rule):
     transfer, the writes with verify; memory: none.
 
     Args:
-        transfer_every: samples between transfers. transfer_unit: what it counts, see `Unit`; by default vectors, since they are
-            what fills the capacitors.
-        invert: whether the sign of the capacitors changes with each transfer.
+        transfer_every: Samples between transfers.
+        transfer_unit: What it counts, see `Unit`; by default vectors, since they are what fills the capacitors.
+        invert: Whether the sign of the capacitors changes with each transfer.
     """
 
     transfers: ClassVar[bool] = True

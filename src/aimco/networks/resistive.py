@@ -43,10 +43,10 @@ class Resistive(Network):
     def build(self, data, design, seeds):
         from torch import nn
 
-        from aimco.resistive.network import EndToEnd
+        from aimco.resistive.network import ResistiveNetwork
 
         one_member(self, data, seeds)
-        return nn.Sequential(EndToEnd(design, data.inputs, data.outputs, seeds[0]))
+        return nn.Sequential(ResistiveNetwork.of_design(design, data.inputs, data.outputs, seeds[0]))
 
     def trainer(self, model, data):
         from aimco.descent import SelfTaught

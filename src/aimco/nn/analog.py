@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from aimco.nn.handle import AnalogParameter, OuterProducts, Pass, Role
+from aimco.nn.handle import AnalogParameter, OuterProducts
+from aimco.nn.passes import Pass, Role
 from aimco.nn.product import Product
 from aimco.nn.weights import WeightsInArrays
 from aimco.record import InputError

@@ -11,42 +11,16 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import torch
 from torch.utils._pytree import tree_map_only
 
+from aimco.nn.passes import Holder, Pass, Role
 from aimco.record import InputError
-
-if TYPE_CHECKING:
-    from aimco.nn.analog import AnalogLayer
 
 aten = torch.ops.aten
 _DETACH = aten.detach.default
-Role = Literal["weight", "bias"]
-
-
-class Pass:
-    """What one backward pass leaves for an update.
-
-    Args:
-        rows: inputs on the rows, the constant of the bias row included, (E, B, rows).
-        errors: gradients at the outputs, (E, B, columns).
-        sums: of both, taken while they are in the cache: finite unless a number is not, or they are huge.
-        vectors: that one sample gives the layer in all its passes.
-    """
-
-    __slots__ = ("errors", "rows", "sums", "vectors")
-
-    def __init__(self, rows: torch.Tensor, errors: torch.Tensor, sums: tuple[torch.Tensor, torch.Tensor], vectors: int = 1) -> None:
-        self.rows, self.errors, self.sums, self.vectors = rows, errors, sums, vectors
-
-    @property
-    def finite(self) -> bool:
-        """Whether no number is NaN or infinite."""
-        if math.isfinite(self.sums[0].item()) and math.isfinite(self.sums[1].item()):
-            return True
-        return bool(self.rows.isfinite().all() and self.errors.isfinite().all())  # the sum of large numbers may overflow
 
 
 class InArrays(torch.Tensor):
@@ -56,7 +30,7 @@ class InArrays(torch.Tensor):
         layer: whose weights it is about. role: the weight or the bias of the layer.
     """
 
-    layer: AnalogLayer
+    layer: Holder
     role: Role
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
@@ -90,7 +64,7 @@ class AnalogParameter(InArrays):
 
     holders: weakref.WeakSet[Any]  # optimizers that teach it
 
-    def __new__(cls, layer: AnalogLayer | None, role: Role, shape: tuple[int, ...], requires_grad: bool = True) -> AnalogParameter:
+    def __new__(cls, layer: Holder | None, role: Role, shape: tuple[int, ...], requires_grad: bool = True) -> AnalogParameter:
         made = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=torch.float32, requires_grad=requires_grad)  # type: ignore[attr-defined]
         made.role, made.holders, made._is_param = role, weakref.WeakSet(), True
         if layer is not None:
@@ -133,7 +107,7 @@ class OuterProducts(InArrays):
     rest: torch.Tensor | None
 
     def __new__(
-        cls, of: weakref.ref[AnalogLayer], role: Role, shape: Any, passes: list[tuple[Pass, float]], rest: torch.Tensor | None = None
+        cls, of: weakref.ref[Holder], role: Role, shape: Any, passes: list[tuple[Pass, float]], rest: torch.Tensor | None = None
     ) -> OuterProducts:
         made = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=torch.float32)  # type: ignore[attr-defined]
         made.of, made.role, made.rest = of, role, rest
@@ -149,10 +123,10 @@ class OuterProducts(InArrays):
         """Vectors of backward passes, and what each is multiplied by."""
         return self._entries if self._count == len(self._entries) else self._entries[: self._count]
 
-    of: weakref.ref[AnalogLayer]  # weak, since a layer holds its parameters and they their gradients
+    of: weakref.ref[Holder]  # weak, since a layer holds its parameters and they their gradients
 
     @property
-    def layer(self) -> AnalogLayer:
+    def layer(self) -> Holder:
         layer = self.of()
         if layer is None:
             raise InputError("the gradient belongs to an analog layer that is gone; keep the layer while its gradients are used")

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from aimco.nn.handle import Pass
+from aimco.nn.passes import Pass
 from aimco.record import InputError
 
 

@@ -15,13 +15,15 @@ import torch
 from torch import nn
 
 from aimco import rng
+from aimco.arrays.spec import ArraySpec
 from aimco.ensemble import per_member, repeat
 from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
 from aimco.nn.arguments import flag
-from aimco.nn.handle import AnalogParameter, Role
+from aimco.nn.handle import AnalogParameter
 from aimco.nn.layers import Arrays
 from aimco.nn.layout import Layout
+from aimco.nn.passes import Role
 from aimco.record import InputError
 
 _FILL = 0.6  # part of the range of a cell that initial weights take up under a scale by fan-in
@@ -72,23 +74,12 @@ class WeightsInArrays(Arrays):
 
     def _build(self) -> None:
         """Make the arrays, not yet written."""
-        device, cell, array, periphery = self._made_of
+        made_of = ArraySpec(*self._made_of)
         size = self.inputs + self.bias_row, self.outputs
         self.ref: weakref.ref[Any] = weakref.ref(self)  # for gradients, which belong to the layer's own parameters
         self._constants: dict[tuple[int, float], torch.Tensor] = {}
         self.matrices = {
-            n: AnalogMatrix(
-                needs.device or device,
-                cell,
-                array,
-                periphery,
-                *size,
-                seeds=self._seeds,
-                names=(self.name, n),
-                reference=needs.reference,
-                reference_error=needs.error,
-            )
-            for n, needs in self.rule.arrays().items()
+            n: AnalogMatrix(spec.within(made_of), *size, seeds=self._seeds, names=(self.name, n)) for n, spec in self.rule.arrays().items()
         }
 
     @property

@@ -20,8 +20,8 @@ import torch
 from scipy import sparse
 from scipy.sparse import linalg
 
+from aimco.arrays.netlist import wired_currents
 from aimco.arrays.wires import Wires
-from aimco.circuit.spice import wired_currents
 
 
 def nodal(g: np.ndarray, ohm: float) -> Any:

@@ -35,6 +35,7 @@ import numpy as np
 import torch
 
 from aimco import rng
+from aimco.arrays.spec import ArraySpec
 from aimco.cost import price
 from aimco.design import Design
 from aimco.device.device import Device
@@ -113,8 +114,7 @@ class Chip:
     ) -> None:
         self.start, self.design, self.portions = start, design(counts_per_weight), portions
         self.pulses_per_weight = PULSES_PER_WEIGHT * counts_per_weight / COUNTS_PER_WEIGHT
-        parts = (self.design.device, self.design.cell, self.design.array, self.design.periphery)
-        self.matrix = AnalogMatrix(*parts, SIZE, SIZE, seeds=seeds, names=("igzo xor",), reference="measured")
+        self.matrix = AnalogMatrix(ArraySpec.of(self.design, "measured"), SIZE, SIZE, seeds=seeds, names=("igzo xor",))
         self.reading_s, self.writing_s = 0.0, np.zeros(len(seeds))
 
     def zero(self) -> float:

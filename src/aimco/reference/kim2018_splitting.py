@@ -55,7 +55,7 @@ def train(settings: Settings, plan: Plan, task: Data, rows: int | None, seed: in
     while descent.done < plan.epochs:
         loss = descent.epoch(task.train_x, task.train_y)
         if settings.on_step:
-            now = 100 * float(task.goal.judge(model, task)["accuracy"][0])
+            now = 100 * float(task.goal.judge(model, task.test_x, task.test_y)["accuracy"][0])
             settings.on_step(f"{label}: {now:.2f} %, loss {loss:.3f}", descent.done / plan.epochs)
         if kept:
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def run(settings: Settings) -> list[Row]:
 
     def judged(models: Sequence[nn.Sequential]) -> float:
         nonlocal asked
-        found = 100 * float(np.mean([float(task.goal.judge(model, task)["accuracy"][0]) for model in models]))
+        found = 100 * float(np.mean([float(task.goal.judge(model, task.test_x, task.test_y)["accuracy"][0]) for model in models]))
         asked += 1
         if settings.on_step:
             settings.on_step(f"trained networks on arrays: {found:.2f} %", asked / (1 + len(plan.rows) * (3 + len(BITS))))

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from aimco import rng
+from aimco.arrays.spec import ArraySpec
 from aimco.design import Design
 from aimco.device.device import Device
 from aimco.ensemble import stack
@@ -77,7 +78,7 @@ class Arrays:
         members = len(names)
         self.pulses = [torch.tensor([[[getattr(DEVICES[n], way)]] for n in names], dtype=torch.float32) for way in ("up", "down")]
         self.tiles = [
-            Tile(made.device, made.cell, made.periphery, rows, columns, seeds=(seed,) * members, names=("neurosim", f"layer {k}"))
+            Tile(ArraySpec.of(made), rows, columns, seeds=(seed,) * members, names=("neurosim", f"layer {k}"))
             for k, (rows, columns) in enumerate(itertools.pairwise(_SIZES))
             for made in (stack([_design(n, rows) for n in names]),)
         ]

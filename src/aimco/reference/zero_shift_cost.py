@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from aimco.arrays.spec import ArraySpec
 from aimco.design import Design
 from aimco.mapping import AnalogMatrix
 from aimco.reference import Row, Settings
@@ -27,7 +28,7 @@ def matrix(states: float, cycle_noise: float, size: int = _SIZE) -> AnalogMatrix
     step = 2.0 / states
     device = {"g_min": 0.0, "g_max": 2.0, "response": {"kind": "soft-bounds", "step_up": step, "step_down": step}}
     made = Design.of({"device": device | {"spread": {"asymmetry": 0.1}, "cycle_noise_additive": cycle_noise}})
-    return AnalogMatrix(made.device, made.cell, made.array, made.periphery, size, size, reference="measured")
+    return AnalogMatrix(ArraySpec.of(made, "measured"), size, size)
 
 
 def left_over(states: float) -> tuple[float, float]:

@@ -1,1 +1,1 @@
-"""Resistive networks: crossbars, diodes and amplifiers as one circuit that settles."""
+"""Resistive networks: crossbars, diodes and amplifiers as one circuit that computes and learns without converters."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
 
 from aimco import rng
 from aimco.arrays.vertical import Stack
-from aimco.circuit.elements import DiodePair, Ideal, PiecewiseLinear, Shockley
+from aimco.circuit.elements import DiodePair, Ideal, PiecewiseLinear, Shockley, Value
 from aimco.record import PathError, Record, quantity
 from aimco.units import A, F, V, s
 
@@ -21,18 +22,29 @@ class Circuit(Record):
 
     Args:
         diodes: "shockley", exponential; "ideal", held between two voltages; "piecewise-linear", measured points of one diode.
-        low_V, high_V: of the sources behind the diodes, V. mirrored: half of the hidden nodes have sources of -high_V and -low_V: with
-            low_V = 0 and a high_V that no node reaches, one half of a layer rectifies upwards and the other downwards.
-        saturation_A, ideality: of shockley diodes, I_s (A) and n.
-        volts, amperes: points of a measured diode, V and A.
-        input_V: what a source drives for an input of 1, and for the bias, V. gain: A of the amplifiers.
-        start: part of the range of the devices that initial conductances fill. empty: part of the devices that start at the lowest.
-        diode_spread, gain_spread, conductance_spread: standard deviation from part to part, relative: of saturation currents and
-            source voltages, of gains, and of the conductance that a device has in the circuit. offset_spread_V: of amplifiers, V.
-        source_noise_V: standard deviation of what a source drives, new for each sample, V. readout_noise_V: of each reading of
-            an output, V. tolerance_V: to which every voltage is solved, V. precision: of the solution.
-        node_F: capacitance that each device adds to the two lines it is on, F. settle_s: time of one operating point, s; from
-            the slowest mode of the circuit when absent. vertical: what three-dimensional arrays the crossbars stand in, if any.
+        low_V: Voltage of the lower source behind the diodes, V.
+        high_V: Voltage of the upper source behind the diodes, V.
+        mirrored: Half of the hidden nodes have sources of -high_V and -low_V: with low_V = 0 and a high_V that no node reaches, one half
+            of a layer rectifies upwards and the other downwards.
+        saturation_A: I_s of shockley diodes, A.
+        ideality: n of shockley diodes.
+        volts: Voltages of the points of a measured diode, V.
+        amperes: Currents of the points of a measured diode, A.
+        input_V: What a source drives for an input of 1, and for the bias, V.
+        gain: A of the amplifiers.
+        start: Part of the range of the devices that initial conductances fill.
+        empty: Part of the devices that start at the lowest conductance.
+        diode_spread: Relative standard deviation of saturation currents and source voltages from part to part.
+        gain_spread: Relative standard deviation of gains.
+        conductance_spread: Relative standard deviation of the conductance that a device has in the circuit.
+        offset_spread_V: Standard deviation of the offsets of amplifiers, V.
+        source_noise_V: Standard deviation of what a source drives, new for each sample, V.
+        readout_noise_V: Standard deviation of each reading of an output, V.
+        tolerance_V: To which every voltage is solved, V.
+        precision: Of the solution.
+        node_F: Capacitance that each device adds to the two lines it is on, F.
+        settle_s: Time of one operating point, s; from the slowest mode of the circuit when absent.
+        vertical: What three-dimensional arrays the crossbars stand in, if any.
     """
 
     diodes: Literal["shockley", "ideal", "piecewise-linear"] = "shockley"
@@ -75,25 +87,24 @@ class Circuit(Record):
         spread = self._spread(self.diode_spread, nodes, seed, "diodes", layer)
         low, high = self.low_V * spread, self.high_V * spread
         if self.mirrored:
-            turned, own = torch.arange(nodes) >= (nodes + 1) // 2, torch.ones(nodes, dtype=getattr(torch, self.precision))
-            low, high = torch.where(turned, -own * high, own * low), torch.where(turned, -own * low, own * high)
-        bounds: dict[str, Any] = {"low": low, "high": high}
+            turned, ones = torch.arange(nodes) >= (nodes + 1) // 2, torch.ones(nodes, dtype=getattr(torch, self.precision))
+            low, high = torch.where(turned, -ones * high, ones * low), torch.where(turned, -ones * low, ones * high)
         if self.diodes == "ideal":
-            return Ideal(**bounds)
+            return Ideal(low, high)
         if self.diodes == "piecewise-linear":
-            return PiecewiseLinear(**bounds, volts=self.volts, amperes=self.amperes)
-        own = self._spread(self.diode_spread, nodes, seed, "saturation", layer)
-        return Shockley(**bounds, saturation=self.saturation_A * own, ideality=self.ideality)
+            return PiecewiseLinear(low, high, volts=self.volts, amperes=self.amperes)
+        saturation = self.saturation_A * self._spread(self.diode_spread, nodes, seed, "saturation", layer)
+        return Shockley(low, high, saturation=saturation, ideality=self.ideality)
 
-    def gains(self, nodes: int, layer: int, seed: int) -> Any:
+    def gains(self, nodes: int, layer: int, seed: int) -> Value:
         """Gains of the amplifiers of a hidden layer."""
         return self.gain * self._spread(self.gain_spread, nodes, seed, "gain", layer)
 
-    def offsets(self, nodes: int, layer: int, seed: int) -> Any:
+    def offsets(self, nodes: int, layer: int, seed: int) -> Value:
         """Offsets of the amplifiers of a hidden layer, V."""
         return self.offset_spread_V * normal(seed, (nodes,), "offset", layer) if self.offset_spread_V else 0.0
 
-    def _spread(self, sigma: float, nodes: int, seed: int, *names: str | int) -> Any:
+    def _spread(self, sigma: float, nodes: int, seed: int, *names: str | int) -> Value:
         """1 + sigma z for each node, at least 0.05; the number 1 where there is no spread."""
         if not sigma:
             return 1.0
@@ -103,3 +114,9 @@ class Circuit(Record):
 def normal(seed: int, shape: tuple[int, ...], *names: str | int, step: int = 0) -> torch.Tensor:
     """Standard normal numbers of a stream of a resistive network, in double precision."""
     return rng.normal(rng.stream_keys((seed,), "end-to-end", *names), step, shape)[0].double()
+
+
+def uniform(seed: int, shape: tuple[int, ...], *names: str | int, step: int = 0) -> torch.Tensor:
+    """Uniform numbers in (0, 1) of a stream of a resistive network, in double precision."""
+    draws = rng.uniform(rng.stream_keys((seed,), "end-to-end", *names), step, math.prod(shape))
+    return torch.from_numpy(draws[0]).reshape(shape)

@@ -9,6 +9,7 @@ import torch
 
 from aimco import rng
 from aimco.arrays.doors import finite
+from aimco.arrays.spec import ArraySpec
 from aimco.kernels import spikes
 from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
@@ -39,8 +40,7 @@ class OnChip(Arrays):
         self.matrices = {}
         if self.rule.arrays():
             shape = (self.machine.visible, self.hidden)
-            parts = (design.cell, design.array, design.periphery)
-            self.matrices = {"W": AnalogMatrix(self.device, *parts, *shape, seeds=(seed,), names=("spiking", "W"))}
+            self.matrices = {"W": AnalogMatrix(ArraySpec.of(design), *shape, seeds=(seed,), names=("spiking", "W"))}
             self.step = float(np.mean(self.device.step)) / float(np.mean(self.device.half_range)) * float(np.mean(design.cell.weight))
             first = torch.from_numpy(self.machine.weights).clamp(-self.weight_max, self.weight_max)
             self.matrices["W"].program(first)

@@ -20,8 +20,9 @@ class Rbm:
 
     Example:
         >>> import aimco as ai
+        >>> from aimco.arrays.spec import ArraySpec
         >>> d = ai.Design(device="ideal")
-        >>> rbm = Rbm(AnalogMatrix(d.device, d.cell, d.array, d.periphery, 6, 3))
+        >>> rbm = Rbm(AnalogMatrix(ArraySpec.of(d), 6, 3))
         >>> rbm.learn(torch.ones(2, 6), 0.1).shape
         torch.Size([])
     """

@@ -60,7 +60,7 @@ class Runs:
         """Per cent of a perfect result, of the mean metrics of the last epochs."""
         goal = self.task.goal
         last = {m.name: float(np.mean(result.curves[f"test_{m.name}"][-self.made.last :])) for m in goal.metrics}
-        return goal.score(last, self.task)
+        return goal.score(last, self.task.test_y)
 
     def _ensemble(self, members: Sequence[tuple[Design, int]], tell: Callable[[float], None]) -> list[float]:
         said = [[d.hash(), seed] for d, seed in members], self.task.name, self.task.digest, self.made.last, aimco.__version__

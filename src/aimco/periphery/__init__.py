@@ -21,8 +21,8 @@ class Converter(Record):
     """A DAC or an ADC. Levels are spaced range / (2^(bits-1) - 1), zero among them.
 
     Args:
-        bits: resolution, 2 to 24, `inf` for none lost.
-        lines: lines that take turns at one converter; a divisor of the lines of the array.
+        bits: Resolution, 2 to 24, `inf` for none lost.
+        lines: Lines that take turns at one converter; a divisor of the lines of the array.
     """
 
     bits: float = Field(default=inf, ge=2, description="resolution; inf is exact")
@@ -40,8 +40,8 @@ class Dac(Converter):
     """What drives the lines; its range is the read voltage.
 
     Args:
-        serial: bits one after the other: each line sends one pulse of +-read_voltage or none for each bit of |x|, every pulse is
-            converted by the ADC, and the results are shifted and added digitally.
+        serial: Bits one after the other: each line sends one pulse of +-read_voltage or none for each bit of |x|, every pulse is converted
+            by the ADC, and the results are shifted and added digitally.
     """
 
     serial: bool = Field(default=False, description="one pulse for each bit, shifted and added after the ADC")
@@ -67,13 +67,15 @@ class Adc(Converter):
     """What turns currents into numbers; its zero point and gain are drawn once for each converter.
 
     Args:
-        range_A: largest current, A; larger ones saturate.
-        noise_A: standard deviation of one conversion, referred to its input, A. offset_A: of the zero point, gain_spread: of the gain
-            (relative), both from converter to converter.
+        range_A: Largest current, A; larger ones saturate.
+        noise_A: Standard deviation of one conversion, referred to its input, A.
+        offset_A: Standard deviation of the zero point, from converter to converter, A.
+        gain_spread: Standard deviation of the gain, from converter to converter, relative.
         calibration: "percentile" takes the range, in each direction, from the first vectors that are read in it (or those given to
             `Tile.calibrate`): that below which `percentile` % of the magnitudes of their currents are, and `range_A` at most.
-        kind: successive approximation, a ramp that all share, or flash. rate_Hz: conversions per second; with it lines are sampled at
-            once and held, without it the array is read again for each of the lines that share an ADC.
+        kind: Successive approximation, a ramp that all share, or flash.
+        rate_Hz: Conversions per second; with it lines are sampled at once and held, without it the array is read again for each of the
+            lines that share an ADC.
     """
 
     range_A: float = quantity(A, inf, gt=0, doc="largest current of an ADC")
@@ -96,7 +98,7 @@ class SenseAmplifier(Record):
     """One bit in place of an ADC: +1 where a current is at least 0 A, else -1; thresholds are currents of a row.
 
     Args:
-        offset_A: standard deviation of its zero point, from amplifier to amplifier, A; one for each line.
+        offset_A: Standard deviation of its zero point, from amplifier to amplifier, A; one for each line.
     """
 
     offset_A: float = quantity(A, 0.0, ge=0, doc="standard deviation of the zero point, amplifier to amplifier")
@@ -108,7 +110,9 @@ class Integrator(Record):
     dQ/dt = I - Q / leak_s, so that T = read_s leaves I T' with T' = leak_s (1 - exp(-T / leak_s)), cut at Q = C V.
 
     Args:
-        capacitance_F: C, F. swing_V: V, the largest voltage on it, either sign. leak_s: time constant of its leak, s.
+        capacitance_F: C, its capacitance, F.
+        swing_V: V, the largest voltage on it, either sign.
+        leak_s: Time constant of its leak, s.
     """
 
     capacitance_F: float = quantity(F, gt=0, doc="capacitance")
@@ -120,13 +124,19 @@ class Periphery(Record):
     """Everything at the edge of an array.
 
     Args:
-        read_voltage: full-scale voltage of a read, V. read_s: duration of one vector read, s. pulse_s: of one update pulse, s.
-        update_voltage: amplitude on a selected device, V; rows and columns carry half of it each.
-        dac, adc: converters. sense: amplifiers in place of the ADC, which leave bits. integrator: before either; ideal when absent.
-        output_noise: standard deviation of the current of one line, A.
-        noise_management: "abs-max" scales each input vector to full range and back. bound_management: "iterative" halves the
-            input and reads again while a current saturates the ADC; it has no hold on inputs sent bit by bit.
-        pulses: the update pulses.
+        read_voltage: Full-scale voltage of a read, V.
+        read_s: Duration of one vector read, s.
+        pulse_s: Duration of one update pulse, s.
+        update_voltage: Amplitude on a selected device, V; rows and columns carry half of it each.
+        dac: What drives the lines.
+        adc: What makes numbers of currents.
+        sense: Amplifiers in place of the ADC, which leave bits.
+        integrator: Before either; ideal when absent.
+        output_noise: Standard deviation of the current of one line, A.
+        noise_management: "abs-max" scales each input vector to full range and back.
+        bound_management: "iterative" halves the input and reads again while a current saturates the ADC; it has no hold on inputs sent bit
+            by bit.
+        pulses: The update pulses.
     """
 
     read_voltage: float = quantity(V, 0.2, gt=0, le=1000, doc="full-scale read voltage")

@@ -1,0 +1,66 @@
+"""What an array is made of, and what it is read against: the record that crossbars, tiles and matrices are built from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from aimco.arrays.doors import ReferencePolicy
+from aimco.arrays.kinds import Array
+from aimco.arrays.pulses import Pulses
+from aimco.cell import Cell
+from aimco.device.device import Device
+from aimco.record import InputError
+
+if TYPE_CHECKING:
+    from aimco.periphery import Periphery
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """What an array is made of, and what it is read against.
+
+    A rule asks for arrays by such records, in which what the design says is left out.
+
+    Args:
+        device: What stands at each crossing, or at each place of a cell.
+        cell: Devices of a weight; of one device each where only states matter.
+        array: Size and kind of the physical array.
+        periphery: Its converters and pulses.
+        reference: What states are measured against: mid-range, each device's own symmetry or resting point, or what `refer` sets
+            ("measured"; mid-range until then).
+        reference_error: Standard deviation of that reference, in half ranges, a number or (E,). Devices start at the point meant.
+
+    Example:
+        >>> from aimco.design import Design
+        >>> ArraySpec(reference="symmetry-point").within(Design(device="ideal")).device.name
+        'ideal'
+    """
+
+    device: Device | None = None
+    cell: Cell | None = None
+    array: Array | None = None
+    periphery: Periphery | None = None
+    reference: ReferencePolicy = "mid-range"
+    reference_error: Any = 0.0
+
+    @classmethod
+    def of(cls, design: Any, reference: ReferencePolicy = "mid-range", reference_error: Any = 0.0) -> ArraySpec:
+        """The arrays of a design, or of anything with its device, cell, array and periphery."""
+        return cls(design.device, design.cell, design.array, design.periphery, reference, reference_error)
+
+    def within(self, design: Any) -> ArraySpec:
+        """This, with what is left out as the design says."""
+        absent = {n: getattr(design, n) for n in ("device", "cell", "array", "periphery") if getattr(self, n) is None}
+        return replace(self, **absent)
+
+    def made_of(self, where: str) -> Device:
+        """The device. Raises InputError where there is none."""
+        if self.device is None:
+            raise InputError(f"{where}: device must be given: what stands at each crossing")
+        return self.device
+
+    @property
+    def pulses(self) -> Pulses:
+        """How updates are sent."""
+        return Pulses() if self.periphery is None else self.periphery.pulses

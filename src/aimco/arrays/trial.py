@@ -1,0 +1,45 @@
+"""A trial of a user's own array when its design is read: a few conductances are programmed into it and read from both sides."""
+
+from __future__ import annotations
+
+import torch
+
+from aimco import user_code
+from aimco.arrays.kinds import Array, ProgrammedArray
+from aimco.errors import InputError
+
+_ROWS, _COLUMNS, _VECTORS = 4, 3, 2
+_LARGEST_S, _LARGEST_V = 1e-5, 0.1
+
+
+def check_array(array: Array) -> None:
+    """Refuse an array of a user's own kind whose reads are none.
+
+    Args:
+        array: Of that kind.
+
+    Raises:
+        InputError: methods are missing, misspelt or fail, or reads have another shape or are not finite, with file and line.
+    """
+    kind = type(array)
+    user_code.check_methods(kind, Array, {"program": "program(self, conductances)"}, {})
+    place, draws = f"{user_code.where_is(kind, 'program')}: {kind.__name__}.program", torch.Generator().manual_seed(0)
+    conductances = _LARGEST_S * torch.rand(_ROWS, _COLUMNS, generator=draws, dtype=torch.float64)
+    with user_code.located(kind):
+        programmed = array.program(conductances)
+        if not isinstance(programmed, ProgrammedArray):
+            raise InputError(f"{place} must return a ProgrammedArray, got {type(programmed).__name__}")
+        for transposed, driven, read in ((False, _ROWS, _COLUMNS), (True, _COLUMNS, _ROWS)):
+            voltages = _LARGEST_V * torch.randn(_VECTORS, driven, generator=draws, dtype=torch.float64)
+            programmed.reads += _VECTORS
+            currents = programmed.read(voltages, transposed)
+            _check_currents(f"{place}(...).read", currents, (_VECTORS, read), transposed)
+
+
+def _check_currents(place: str, currents: object, shape: tuple[int, int], transposed: bool) -> None:
+    way = "transposed" if transposed else "not transposed"
+    if not isinstance(currents, torch.Tensor) or tuple(currents.shape) != shape:
+        got = tuple(currents.shape) if isinstance(currents, torch.Tensor) else type(currents).__name__
+        raise InputError(f"{place} must return a tensor of the shape (vectors, lines read) = {shape} where {way}, got {got}")
+    if not bool(torch.isfinite(currents).all()):
+        raise InputError(f"{place} must return finite currents, got {float(currents[~torch.isfinite(currents)][0]):g}")
