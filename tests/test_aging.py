@@ -14,8 +14,12 @@ from aimco.ensemble import stack
 
 SOFT = {"g_min": 0.0, "g_max": 2.0, "response": {"kind": "soft-bounds", "step_up": 0.02, "step_down": 0.02}}
 DRIFTING = Device.of(SOFT | {"drift": {"spread_min": 0.0, "spread_max": 0.0}})
-FLICKERING = Device.of(SOFT | {"retention_s": 100.0, "flicker": {"amplitude": 0.02, "f_low": 1e-4, "f_high": 1e3, "starts": "programmed"}})
-SWITCHING = Device.of(SOFT | {"retention_s": 100.0, "telegraph": {"amplitude": 0.02, "capture_s": 2.0, "emission_s": 3.0}})
+FLICKERING = Device.of(
+    SOFT | {"retention_s": 100.0, "noise": [{"kind": "flicker", "amplitude": 0.02, "f_low": 1e-4, "f_high": 1e3, "starts": "programmed"}]}
+)
+SWITCHING = Device.of(
+    SOFT | {"retention_s": 100.0, "noise": [{"kind": "telegraph", "amplitude": 0.02, "capture_s": 2.0, "emission_s": 3.0}]}
+)
 NOISY = {"flicker": FLICKERING, "telegraph": SWITCHING}
 
 

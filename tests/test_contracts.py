@@ -573,3 +573,189 @@ def test_a_spread_that_would_take_devices_below_0_S_is_cut_there_and_noted():
         "2% of the devices have their lower bound at 0 S: spread.g_min would take it below, and its mean and spread are less"
     ]
     assert device.notes()[0] in ai.evaluate(design(device=device.as_dict()).replace("training.epochs", 1), limit=10).notes
+
+
+# Sources of noise. One line here is all that a further kind needs, whose numbers have no defaults.
+
+WANDER = """
+import torch
+from aimco.device.noises import NoiseSource, member_column
+
+
+class Wander(NoiseSource):
+    amplitude: float = 0.05
+    tau_s: float = 1.0
+
+    def start(self, draws, devices):
+        return {"x": draws.normal("start", 0, (devices,))}
+
+    def advance(self, tensors, seconds, draws, number):
+        x, keep = tensors["x"], torch.exp(-seconds / member_column(self.tau_s))
+        x.mul_(keep).add_(torch.sqrt(1 - keep**2) * draws.normal("step", number, x.shape[1:]))
+
+    def relative(self, tensors, ratio):
+        return member_column(self.amplitude) * tensors["x"]
+"""
+FRESH = """
+
+class Fresh(Wander):
+    def programmed(self, tensors, written):
+        tensors["x"].masked_fill_(written, 0)
+"""
+NOISES = {
+    "flicker": {"amplitude": 0.01, "f_low": 0.01, "f_high": 100.0, "power": 0.65},
+    "flicker since programming": {"kind": "flicker", "amplitude": 0.01, "f_low": 0.01, "f_high": 100.0, "starts": "programmed"},
+    "telegraph": {"amplitude": 0.1, "capture_s": 0.5, "emission_s": 1.5, "traps": 3},
+    "Wander": {},
+    "Fresh": {},
+}
+VARIED = {"amplitude": 0.03}  # of another member of an ensemble
+
+
+def noise_of(name: str, folder) -> dict:
+    """Plain data of a source; those of a user stand in a file."""
+    (folder / "noises.py").write_text(WANDER + FRESH)
+    kind = f"{folder / 'noises.py'}:{name}" if name[0].isupper() else name
+    return {"kind": kind} | NOISES.get(name, {})
+
+
+def fluctuating(*sources: dict) -> Device:
+    """0 to 2 S, steps of a thousandth of it: a device with some sources of noise."""
+    steps = {"kind": "constant-step", "step_up": 0.002, "step_down": 0.002}
+    return Device.of({"g_min": 0.0, "g_max": 2.0, "response": steps, "noise": list(sources)})
+
+
+def relative_noise(array: Crossbar) -> np.ndarray:
+    """Change of each conductance relative to it, (E, devices)."""
+    return ((array.seen() - array.state) / (array.state + 1)).double().flatten(1).numpy()
+
+
+noises = pytest.mark.parametrize("name", [*ai.NoiseSource.kinds(), *(n for n in NOISES if n not in ai.NoiseSource.kinds())])
+
+
+@noises
+def test_noise_has_no_mean_over_devices(name, tmp_path):
+    """At first, and after short and long times, within 5 standard errors of 20,000 devices; there is noise after them."""
+    array = Crossbar(fluctuating(noise_of(name, tmp_path)), 100, 200)
+    for dt in (0.0, 1e-3, 10.0, 46500.0, 1e-6):
+        array.hold(dt)
+        seen = relative_noise(array)[0]
+        assert abs(seen.mean()) <= 5 * seen.std() / np.sqrt(seen.size)
+    assert 0.001 < seen.std() < 0.5
+
+
+@noises
+def test_noise_is_that_of_the_seed_the_array_and_the_source(name, tmp_path):
+    """The same again; other devices, arrays, seeds and times are not correlated with it, nor a second source of the same kind."""
+    source = noise_of(name, tmp_path)
+
+    def run(seed, named):
+        array = Crossbar(fluctuating(source), 40, 50, seeds=(seed,), names=(named,))
+        array.hold(100.0)
+        return relative_noise(array)[0]
+
+    first = run(1, "a")
+    assert np.array_equal(first, run(1, "a"))
+    for other in (run(2, "a"), run(1, "b"), np.roll(first, 1)):
+        assert abs(np.corrcoef(first, other)[0, 1]) < 5 / np.sqrt(first.size)
+    twice = Crossbar(fluctuating(source, source), 40, 50)
+    twice.hold(100.0)
+    one, two = (relative_noise(array)[0].var() for array in (array_at(100.0, fluctuating(source)), twice))
+    assert two / one == pytest.approx(2, rel=5 * np.sqrt(4 / 2000))  # were they the same draws, 4
+
+
+def array_at(seconds: float, device: Device) -> Crossbar:
+    array = Crossbar(device, 40, 50)
+    array.hold(seconds)
+    return array
+
+
+@noises
+def test_a_member_has_the_noise_that_it_has_alone(name, tmp_path):
+    """Of other numbers, seeds and times, among them none: to the rounding of float32."""
+    base = fluctuating(noise_of(name, tmp_path))
+    members = [base, base.replace("noise.0.amplitude", VARIED["amplitude"]), base]
+    times = np.array([[1e-3, 1.0, 0.0], [1e4, 1e-3, 1e-2], [0.0, 1e-8, 1.0]])
+    together = Crossbar(stack(members), 6, 9, seeds=(3, 4, 5))
+    pulses = torch.arange(54 * 3, dtype=torch.int32).reshape(3, 6, 9) % 7
+    for part in times.T:
+        together.hold(part)
+        together.apply(pulses * 20)
+    for e, member in enumerate(members):
+        solo = Crossbar(member, 6, 9, seeds=(3 + e,))
+        for dt in times[e]:
+            solo.hold(float(dt))
+            solo.apply(pulses[e : e + 1] * 20)
+        assert np.abs(relative_noise(solo)[0]).max() > 0
+        assert torch.allclose(solo.seen()[0], together.seen()[e], rtol=0, atol=1e-6)
+
+
+@noises
+def test_noise_over_a_time_in_parts_has_the_law_of_the_whole(name, tmp_path):
+    """Variances after 1 s, and of the change since, at once and in 100 parts: within 5 standard errors of 20,000 devices."""
+    pieces, found = np.random.default_rng(0).random(100), []
+    for seed, times in enumerate(([1.0], pieces / pieces.sum())):
+        array = Crossbar(fluctuating(noise_of(name, tmp_path)), 100, 200, seeds=(seed,))
+        array.hold(0.5)
+        before = relative_noise(array)[0]
+        for dt in times:
+            array.hold(float(dt))
+        after = relative_noise(array)[0]
+        found.append((after.var(), (after - before).var()))
+        assert (after != before).mean() > 0.3
+    assert found[0] == pytest.approx(found[1], rel=5 * np.sqrt(2 * 2 / 20_000))
+
+
+@noises
+def test_noise_resumes_from_a_checkpoint_bit_for_bit(name, tmp_path):
+    device = fluctuating(noise_of(name, tmp_path))
+    arrays = [Crossbar(device, 7, 5, seeds=(1, 2)) for _ in range(2)]
+
+    def live(array):
+        for dt in (1e-3, 0.1, 1e-6):  # less than the noise remembers
+            array.apply(torch.arange(35, dtype=torch.int32).reshape(1, 7, 5) % 3 - 1)
+            array.hold(dt)
+
+    live(arrays[0])
+    buffer = io.BytesIO()
+    torch.save(arrays[0].checkpoint(), buffer)
+    buffer.seek(0)
+    arrays[1].restore(torch.load(buffer))
+    for array in arrays:
+        live(array)
+    assert torch.equal(arrays[0].seen(), arrays[1].seen())
+
+
+@noises
+def test_programming_starts_the_noise_of_those_that_count_from_it_and_of_no_other(name, tmp_path):
+    """Right after a pulse, and 1 us later: nothing is left of a noise that restarts, nothing is lost of another."""
+    device = fluctuating(noise_of(name, tmp_path))
+    array = array_at(100.0, device)
+    before = relative_noise(array)[0].reshape(40, 50)
+    pulses = torch.zeros(array.shape, dtype=torch.int32)
+    pulses[:, :20] = 1
+    array.apply(pulses)
+    array.hold(1e-6)
+    after = relative_noise(array)[0].reshape(40, 50)
+    assert np.corrcoef(before[20:].ravel(), after[20:].ravel())[0, 1] > 0.99
+    if device.noise[0].restarts:
+        assert after[:20].std() < 0.01 * before.std()
+    else:
+        assert np.corrcoef(before[:20].ravel(), after[:20].ravel())[0, 1] > 0.99
+
+
+def test_sources_of_noise_add_up(tmp_path):
+    """Each as alone, to the rounding of float32."""
+    sources = [noise_of(name, tmp_path) for name in ("flicker", "telegraph", "Wander")]
+    parts = [relative_noise(array_at(3.0, fluctuating(source)))[0] for source in sources]
+    assert relative_noise(array_at(3.0, fluctuating(*sources)))[0] == pytest.approx(sum(parts), abs=1e-6)
+
+
+def test_a_users_noise_reaches_a_run(tmp_path):
+    """In both members of an ensemble it is the device's alone: what is learned differs from what is learned without."""
+    made = design(device=fluctuating(noise_of("Wander", tmp_path)).as_dict()).replace("training.epochs", 1)
+    quiet = made.replace("device.noise", [])
+    one, loud = (ai.evaluate(d, limit=30) for d in (made, made.replace("device.noise.Wander.amplitude", 0.5)))
+    assert ai.evaluate(quiet, limit=30).curves["train_loss"] != one.curves["train_loss"] != loud.curves["train_loss"]
+    together = ai.evaluate_many([made, made.replace("device.noise.Wander.amplitude", 0.5)], limit=30, seeds=[0, 0])
+    assert [r.curves["train_loss"] for r in together] == [pytest.approx(r.curves["train_loss"], rel=1e-4) for r in (one, loud)]

@@ -122,7 +122,7 @@ def test_a_price_from_shapes_is_that_of_a_run_or_refused(design):
         assert "cannot be priced by its shapes" in str(error)
         return
     free = design.replace("periphery.bound_management", "none")
-    result, known = ai.evaluate(free, limit=10), inference(free, matrices, both_sides=True)
+    result, known = ai.evaluate(free, limit=10), inference(free, matrices, both_sides=free.rule.on_chip)
     assert known.energy_J["total"] == pytest.approx(result.energy_J["inference_sample"], rel=1e-9)
     assert known.area_m2 == pytest.approx(result.area_m2, rel=1e-12)
 

@@ -19,7 +19,8 @@ import aimco as ai
 from aimco import rng
 from aimco.arrays.crossbar import Crossbar
 from aimco.device.device import Device
-from aimco.device.noise import Flicker
+from aimco.device.noises import NoiseSource
+from aimco.device.noises.flicker import Flicker
 from aimco.ensemble import stack
 from aimco.kernels.flicker import DRAWS, RESTS
 
@@ -30,8 +31,13 @@ TELEGRAPH = {"amplitude": 0.1, "capture_s": 0.01, "emission_s": 0.03}
 
 
 def device(**parts) -> Device:
-    """Constant steps, 1000 states, 0 to 2 S: the conductance is the state plus one."""
-    return Device.of({"g_min": 0.0, "g_max": 2.0, "response": {"kind": "constant-step", "step_up": 0.002, "step_down": 0.002}} | parts)
+    """Constant steps, 1000 states, 0 to 2 S: the conductance is the state plus one; parts by kinds of noise become its sources."""
+    sources = [{"kind": kind} | parts.pop(kind) for kind in NoiseSource.kinds() if kind in parts]
+    return Device.of(
+        {"noise": sources}
+        | {"g_min": 0.0, "g_max": 2.0, "response": {"kind": "constant-step", "step_up": 0.002, "step_down": 0.002}}
+        | parts
+    )
 
 
 def noise(array: Crossbar) -> np.ndarray:
@@ -88,7 +94,7 @@ def test_the_spectrum_ripples_by_less_than_a_percent():
 def test_the_noise_remembers_as_long_as_its_slow_processes(long):
     """Correlation sum_k exp(-lambda_k t)/K within 0.04 (20,000 devices: 0.007), also where sums are taken apart after a long time."""
     law = Flicker.of(ONE_OVER_F)
-    array = Crossbar(device(flicker=law.as_dict()), 100, 200)
+    array = Crossbar(device(flicker=dict(law)), 100, 200)
     array.hold(long)
     first, past = noise(array), 0.0
     for dt in (1e-5, 1e-3, 0.1, 1e-3, 2.0, 30.0):
@@ -104,7 +110,7 @@ def test_time_in_one_piece_fluctuates_as_time_in_many():
     pieces = np.random.default_rng(0).random(300)
     changes = []
     for seed, times in enumerate(([1.0], pieces / pieces.sum())):
-        array = Crossbar(device(flicker=law.as_dict()), 40, 100, seeds=(seed,))
+        array = Crossbar(device(flicker=dict(law)), 40, 100, seeds=(seed,))
         array.hold(2.0)
         before = noise(array)
         for dt in times:
@@ -117,9 +123,10 @@ def test_time_in_one_piece_fluctuates_as_time_in_many():
 
 
 def fluctuations(array):
-    """The processes of an array, the time that has passed included."""
+    """State of the one source of noise of an array, the time that has passed included."""
     array.state  # noqa: B018
-    return array._aging.noise
+    (tensors,) = array._aging.noise.state.values()
+    return tensors
 
 
 def test_a_step_is_its_plain_definition():
@@ -128,20 +135,21 @@ def test_a_step_is_its_plain_definition():
     for _ in range(2):
         array.hold(1e-4)
         state = fluctuations(array)
-    before, waited = state.tensors["x"].clone().numpy()[0], state.tensors["waited"].clone().numpy()[0] + 0.004
+    before, waited = state["x"].clone().numpy()[0], state["waited"].clone().numpy()[0] + 0.004
     array.hold(0.004)
     state = fluctuations(array)
-    after, moved = state.tensors["x"].numpy()[0], 0
-    for k, rate in enumerate(state.rates[0]):
+    after, moved = state["x"].numpy()[0], 0
+    key = rng.stream_key(0, "array", "flicker")
+    for k, rate in enumerate(Flicker.of(ONE_OVER_F).processes(1)[0][0]):
         if rate * waited[k] < RESTS:
             assert np.array_equal(before[k], after[k])
             continue
-        start = np.uint32(rng.base(int(state.keys["flicker"][0]), 2 * DRAWS + k))
+        start = np.uint32(rng.base(key, 2 * DRAWS + k))
         z = rng.rough_normal(rng.hash32(start + np.arange(200, dtype=np.uint32)))
         assert np.allclose(after[k], np.exp(-rate * waited[k]) * before[k] + np.sqrt(-np.expm1(-2 * rate * waited[k])) * z, atol=2**-15)
         moved += 1
     assert 2 < moved < len(after)
-    assert np.array_equal(after.sum(0), state.tensors["total"][0].numpy())
+    assert np.array_equal(after.sum(0), state["total"][0].numpy())
 
 
 def test_processes_leave_their_sum_as_if_they_had_never_been_in_it():
@@ -150,7 +158,7 @@ def test_processes_leave_their_sum_as_if_they_had_never_been_in_it():
     for dt in (100.0, 1e-4):
         array.hold(dt)
         fluctuations(array)
-    assert np.allclose(np.cov(fluctuations(array).tensors["x"][0].double().numpy()), np.eye(4), atol=0.05)
+    assert np.allclose(np.cov(fluctuations(array)["x"][0].double().numpy()), np.eye(4), atol=0.05)
 
 
 def test_a_process_that_rested_counts_from_the_programming():
@@ -282,7 +290,7 @@ def test_the_spectrum_of_a_trap_is_a_lorentzian():
 def test_some_devices_have_traps_each_with_its_own_times():
     """A fraction of 0.3 within 0.02 (0.003); logs of the times spread by 0.5 within 5 %; three traps make four levels."""
     array = Crossbar(device(telegraph=TELEGRAPH | {"fraction": 0.3, "spread": 0.5}), 100, 200)
-    rates, share = (fluctuations(array).tensors[n][0, 0].double().numpy() for n in ("trap_rates", "trap_share"))
+    rates, share = (fluctuations(array)[n][0, 0].double().numpy() for n in ("rates", "share"))
     assert (rates > 0).mean() == pytest.approx(0.3, abs=0.02)
     assert (noise(array) != 0).mean() == pytest.approx(0.3, abs=0.02)
     rates, share = rates[rates > 0], share[rates > 0]
@@ -365,7 +373,7 @@ def live(array: Crossbar, times=(1e-3, 46500.0, 1e-6, 0.2)) -> None:
 @pytest.mark.parametrize("starts", ["settled", "programmed"])
 @pytest.mark.parametrize("size", [(7, 5), (5, 7)])
 def test_a_checkpoint_resumes_the_noise_bit_for_bit(size, starts):
-    noisy = device(**ALL).replace("flicker.starts", starts)
+    noisy = device(**ALL).replace("noise.flicker.starts", starts)
     first, second = (Crossbar(noisy, *size, seeds=(1, 2)) for _ in range(2))
     live(first)
     buffer = io.BytesIO()
@@ -384,8 +392,11 @@ def test_a_checkpoint_resumes_the_noise_bit_for_bit(size, starts):
 @pytest.mark.parametrize("starts", ["settled", "programmed"])
 def test_a_member_fluctuates_as_it_would_alone(starts):
     """Bit for bit, with bands, amplitudes and times of its own."""
-    base = device(**ALL).replace("flicker.starts", starts)
-    others = [base.replace("flicker.f_low", 1e-8).replace("telegraph.amplitude", 0.3), base.replace("flicker.f_high", 1e3)]
+    base = device(**ALL).replace("noise.flicker.starts", starts)
+    others = [
+        base.replace("noise.flicker.f_low", 1e-8).replace("noise.telegraph.amplitude", 0.3),
+        base.replace("noise.flicker.f_high", 1e3),
+    ]
     members = [base, *(d.replace("reset_noise", 0.1) for d in others)]
     times = np.array([[1e-3, 1.0, 1e-6], [1e5, 1e-3, 1e-2], [1e-6, 1e-8, 1.0]])
     together = Crossbar(stack(members), 6, 9, seeds=(3, 4, 5))
@@ -409,7 +420,7 @@ def test_noise_of_no_size_changes_nothing():
         live(array)
     assert torch.equal(arrays[0].state, arrays[1].state)
     assert torch.equal(arrays[0].mvm(x), arrays[1].mvm(x))
-    assert fluctuations(arrays[0]) is None
+    assert arrays[0]._aging.noise is None
     assert not any(arrays[0].done[n] for n in ("programs", "resets"))
     assert not any(n.startswith("noise") for n in arrays[0].checkpoint()["tensors"])
 
@@ -436,9 +447,9 @@ def test_tiles_read_the_noise_of_all_their_devices(kind):
 @pytest.mark.parametrize(
     ("parts", "problem"),
     [
-        ({"flicker": ONE_OVER_F | {"f_high": 1e-3}}, r"flicker\.f_high must be greater than f_low = 0\.01 Hz"),
-        ({"flicker": {"f_low": 1.0, "f_high": 2.0}}, r"flicker\.amplitude is missing"),
-        ({"telegraph": TELEGRAPH | {"capture_s": 0.0}}, r"telegraph\.capture_s must be"),
+        ({"flicker": ONE_OVER_F | {"f_high": 1e-3}}, r"noise\.0\.f_high must be greater than f_low = 0\.01 Hz"),
+        ({"flicker": {"f_low": 1.0, "f_high": 2.0}}, r"noise\.0\.amplitude is missing"),
+        ({"telegraph": TELEGRAPH | {"capture_s": 0.0}}, r"noise\.0\.capture_s must be"),
         ({"programming_noise": [1.0, float("inf"), 0.0]}, "programming_noise must hold three finite numbers"),
         ({"reset_noise": -1.0}, "reset_noise must be"),
     ],
@@ -452,4 +463,20 @@ def test_noise_survives_its_text():
     noisy = device(**ALL)
     assert Device.of(noisy.as_dict()) == noisy
     assert noisy.leaks
-    assert Device.named("pcm-noisy").flicker == Flicker.of(PCM | {"f_high": 8.936e4})
+    assert Device.named("pcm-noisy").noise == (Flicker.of(PCM | {"f_high": 8.936e4}),)
+
+
+def test_tables_of_noise_as_they_were_called_before_are_sources_of_these_kinds():
+    """With a warning, in plain data and in paths; "none" and None are no source."""
+    response, now = {"kind": "constant-step", "step_up": 0.002, "step_down": 0.002}, device(flicker=ONE_OVER_F, telegraph=TELEGRAPH)
+    with pytest.warns(DeprecationWarning, match="flicker and telegraph of a device: write noise ="):
+        before = Device.of({"g_min": 0.0, "g_max": 2.0, "response": response, "flicker": ONE_OVER_F, "telegraph": TELEGRAPH})
+    assert before == now
+    with pytest.warns(DeprecationWarning, match="flicker is now noise.flicker"):
+        assert before.replace("flicker.amplitude", 0.5).noise[0].amplitude == 0.5
+    with pytest.warns(DeprecationWarning, match="device.telegraph is now device.noise.telegraph"):
+        assert ai.Design(device=before).replace("device.telegraph", None).device.noise == now.noise[:1]
+    with pytest.warns(DeprecationWarning):
+        assert Device.of({"g_min": 0.0, "g_max": 2.0, "response": response, "flicker": None, "telegraph": "none"}).noise == ()
+    with pytest.warns(DeprecationWarning), pytest.raises(ai.InputError, match="flicker must be a table, got 3"):
+        Device.of({"g_min": 0.0, "g_max": 2.0, "response": response, "flicker": 3})

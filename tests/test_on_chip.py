@@ -80,7 +80,9 @@ def test_the_data_phase_raises_one_device_of_a_pair_and_the_reconstruction_phase
 
 def test_neurons_see_the_difference_of_the_conductances_of_a_pair():
     """With 1/f noise, drift, and an array cut in four; to rounding of float32."""
-    noisy = design(**PAIR, array={"rows": 60, "cols": 15}).replace("device.flicker", {"amplitude": 0.03, "f_low": 1e-3, "f_high": 1e3})
+    noisy = design(**PAIR, array={"rows": 60, "cols": 15}).replace(
+        "device.noise.flicker", {"amplitude": 0.03, "f_low": 1e-3, "f_high": 1e3}
+    )
     network = OnChip(noisy, 64, 10)
     network.hold(10.0)
     plus, minus = network.matrices["W"].conductances()

@@ -189,6 +189,77 @@ def test_a_wrong_rule_is_one_sentence_with_file_and_line(tmp_path, fault):
     said(lambda: design_of(tmp_path / "mine.py"), *words)
 
 
+GOOD_NOISE = """import torch
+from aimco.device.noises import NoiseSource, member_column
+class Mine(NoiseSource):
+    amplitude: float = 0.1
+    def start(self, draws, devices):
+        return {"phase": draws.uniform("phase", 0, (devices,))}
+    def advance(self, tensors, seconds, draws, number):
+        tensors["phase"].add_(seconds * 50.0).remainder_(1.0)
+    def relative(self, tensors, ratio):
+        return member_column(self.amplitude) * torch.sin(2 * torch.pi * tensors["phase"]).float()
+"""
+ADVANCE = 'tensors["phase"].add_(seconds * 50.0).remainder_(1.0)'
+NOISES = {
+    "no method": ("    def advance", "    def step", ("mine.py:3:", "has no method advance(self, tensors, seconds, draws, number)")),
+    "misspelt": ("def relative", "def relativ", ("mine.py:9:", "Mine.relativ is called by nothing", "meant to be relative?")),
+    "misspelt option": ("def start", "def starts", ("mine.py:5:", "Mine.starts is called by nothing", "meant to be start?")),
+    "arguments": ("draws, number)", "draws)", ("mine.py:7:", "must take (self, tensors, seconds, draws, number)")),
+    "an error": ("seconds * 50.0", "second * 50.0", ("mine.py:8: NameError: name 'second'",)),
+    "NaN": ("return member_column", "return float('nan') * member_column", ("mine.py:9:", "not finite at ratio = 0;")),
+    "NaN at 0 S": (".float()", ".float() / ratio", ("mine.py:9:", "not finite at ratio = 0;")),
+    "no tensors": ('return {"phase": draws', "return [draws", ("mine.py:", "SyntaxError")),
+    "a number": ("(devices,))}", '(devices,)), "n": 3}', ("mine.py:5:", "must return tensors by name, got int for 'n'")),
+    "a scalar tensor": (
+        "(devices,))}",
+        '(devices,)), "n": torch.zeros(3)}',
+        ("mine.py:5:", "first axis is the 1 members, got (3,) for 'n'"),
+    ),
+    "another shape": (
+        ".float()",
+        ".float().sum(1, keepdim=True)",
+        ("mine.py:9:", "must return a tensor (E, devices), (1, 64) here, got (1, 1)"),
+    ),
+    "torch's generator": (
+        ADVANCE,
+        'tensors["phase"].copy_(torch.rand(64))',
+        ("mine.py:7:", "run again with the same seed", "from outside"),
+    ),
+    "another state at first": (
+        'draws.uniform("phase", 0, (devices,))',
+        "torch.rand(len(draws.seeds), devices)",
+        ("mine.py:5:", "same seed"),
+    ),
+    "without time": (ADVANCE, 'tensors["phase"].add_(0.3)', ("mine.py:7:", "changes conductances when no time passes")),
+    "a read that changes": ("return member", 'tensors["phase"] += 1; return member', ("mine.py:9:", "changes the state")),
+    "other tensors": (ADVANCE, 'tensors["more"] = seconds', ("mine.py:7:", "must keep the names", "'more'")),
+    "numbers side by side": (
+        "member_column(self.amplitude)",
+        "self.amplitude",
+        ("mine.py:10: TypeError", "in an ensemble", "member_column"),
+    ),
+    "members mixed": (ADVANCE, 'tensors["phase"].add_(tensors["phase"].mean() * seconds)', ("mine.py:7:", "other noise for a member")),
+}
+
+
+@pytest.mark.parametrize("fault", NOISES)
+def test_wrong_noise_is_one_sentence_with_file_and_line(tmp_path, fault):
+    old, new, words = NOISES[fault]
+    assert GOOD_NOISE.count(old) == 1
+    (tmp_path / "mine.py").write_text(GOOD_NOISE.replace(old, new))
+    said(lambda: ai.Device.named("ideal").replace("noise", [{"kind": f"{tmp_path / 'mine.py'}:Mine"}]), *words)
+
+
+def test_right_noise_passes_and_leaves_the_global_generators_alone(tmp_path):
+    (tmp_path / "mine.py").write_text(GOOD_NOISE)
+    torch.manual_seed(0)
+    wanted = torch.rand(3)
+    torch.manual_seed(0)
+    assert ai.Device.named("ideal").replace("noise", [{"kind": f"{tmp_path / 'mine.py'}:Mine"}]).noise
+    assert torch.equal(torch.rand(3), wanted)
+
+
 def test_right_ones_pass_and_cost_little(tmp_path):
     """A rule's trial takes less than 0.3 s once compiled code is loaded, and is not run again for another number."""
     (tmp_path / "mine.py").write_text(GOOD_RULE)
@@ -468,7 +539,7 @@ def test_a_fitted_device_carries_its_family(tmp_path, capsys):
 def page(tmp_path, monkeypatch):
     """The files of the page, in the current folder."""
     blocks = re.findall(r"```(?:python|toml)\n(# (\S+)\n.*?)```", PAGE.read_text(), re.DOTALL)
-    assert [name for _, name in blocks] == ["design.toml", "cosine.py", "cosine.toml", "rounding.py"]
+    assert [name for _, name in blocks] == ["design.toml", "cosine.py", "cosine.toml", "wander.py", "rounding.py"]
     for text, name in blocks:
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
@@ -494,6 +565,10 @@ FAULTS_OF_THE_PAGE = {
     "up the gradient": ("rounding.py", "total +=", "total -="),
     "reads np": ("cosine.py", "* cos(p.width * g) if up", "* np.cos(p.width * g) if up"),
     "from outside": ("rounding.py", 'uniform(w, "rounding", int(state["batches"]), w.shape[1:])', "torch.rand(w.shape)"),
+    "Wander.advance leaves": ("wander.py", 'draws.normal("step", number, x.shape[1:])', "torch.randn(x.shape)"),
+    "not finite at ratio": ("wander.py", '* tensors["x"]', '* tensors["x"] / ratio'),
+    "when no time passes": ("wander.py", "torch.sqrt(1 - keep**2)", "1.0"),
+    "in an ensemble": ("wander.py", "member_column(self.amplitude)", "self.amplitude"),
 }
 
 

@@ -141,7 +141,7 @@ def test_a_device_is_shown_with_its_numbers_and_a_picture():
 def test_the_picture_of_a_device_is_what_noise_free_pulses_do(name):
     """Against the crossbar, pulse by pulse."""
     quiet = {"spread": {}, "cycle_noise": 0.0, "cycle_noise_additive": 0.0, "cycle_noise_range": 0.0, "read_noise": 0.0, "drift": None}
-    device = ai.Device.named(name).model_copy(update=quiet | {"flicker": None, "telegraph": None})
+    device = ai.Device.named(name).model_copy(update=quiet | {"noise": ()})
     pulses, g = display.mean_cycle(device)
     array = Crossbar(device, 1, 1, seeds=[0])
     array.state.fill_(-1.0)

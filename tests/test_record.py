@@ -17,7 +17,7 @@ import aimco
 import aimco as ai
 from aimco.design import Design
 from aimco.device.device import Device
-from aimco.ensemble import stack
+from aimco.ensemble import repeat, stack
 from aimco.errors import limits
 from aimco.record import InputError, Record
 
@@ -153,3 +153,46 @@ def test_what_is_absent_stays_absent_in_plain_data():
     assert pair.as_dict()["refresh_every"] == "none"
     assert ai.Cell.of(pair.as_dict()) == pair
     assert ai.Cell.of({"kind": "pair"}).refresh_every == 1000
+
+
+FLICKER = {"kind": "flicker", "amplitude": 0.1, "f_low": 1.0, "f_high": 10.0}
+TELEGRAPH = {"kind": "telegraph", "amplitude": 0.2, "capture_s": 1.0, "emission_s": 2.0}
+
+
+def test_a_path_names_one_of_several_records_by_its_kind_or_its_number():
+    """Set, changed, made where there is none of its kind, and taken out."""
+    design = ai.Design.of({"device": ai.Device.named("ideal").as_dict() | {"noise": [FLICKER, TELEGRAPH]}})
+    for path in ("device.noise.telegraph.amplitude", "device.noise.1.amplitude"):
+        assert [n.amplitude for n in design.replace(path, 0.5).device.noise] == [0.1, 0.5]
+    assert [n.kind for n in design.replace("device.noise.flicker", None).device.noise] == ["telegraph"]
+    assert design.replace("device.noise.1", FLICKER).device.noise == (design.device.noise[0],) * 2
+    bare = ai.Design.of({"device": "ideal"})
+    made = bare.replace("device.noise.telegraph", {n: v for n, v in TELEGRAPH.items() if n != "kind"})
+    assert made.device.noise == design.device.noise[1:]
+    assert bare.hash() != made.hash()
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("device.noise.2.amplitude", "there is no entry 2, of 2 that count from 0"),
+        ("device.noise.flicker.amplitude", "2 entries are of kind flicker; name one by its number, 0 for the first"),
+        ("device.noise.0.amplitud", r"amplitud is not a field \(did you mean amplitude\?\)"),
+        ("device.noise.flickr.amplitude", r"kind 'flickr' is unknown \(did you mean flicker\?\)"),
+        ("device.noise.0.amplitude", r"device\.noise\.0\.amplitude must be in 0\.\.10"),
+    ],
+)
+def test_a_wrong_path_into_several_records_is_refused_in_one_sentence(path, problem):
+    design = ai.Design.of({"device": ai.Device.named("ideal").as_dict() | {"noise": [FLICKER, FLICKER]}})
+    with pytest.raises(ai.InputError, match=problem):
+        design.replace(path, 20.0)
+
+
+def test_records_in_a_list_are_stacked_one_by_one():
+    plain = ai.Device.named("ideal").as_dict()
+    members = [ai.Device.of(plain | {"noise": [FLICKER, TELEGRAPH | {"amplitude": a}]}) for a in (0.2, 0.3)]
+    flicker, telegraph = stack(members).noise
+    assert (flicker, telegraph.amplitude) == (members[0].noise[0], (0.2, 0.3))
+    assert repeat(stack(members), 2).noise[1].amplitude == (0.2, 0.2, 0.3, 0.3)
+    with pytest.raises(ai.InputError, match=r"noise\.1\.traps differs within one ensemble"):
+        stack([members[0], members[1].replace("noise.1.traps", 2)])

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aimco.design import Design
+from aimco.device.device import Device
 from aimco.record import InputError
-from aimco.studies import Axis, Study, Trial, front, hypervolume, knee
+from aimco.studies import Axis, Study, Trial, fields, front, hypervolume, knee
 from aimco.studies.axis import label
 from aimco.studies.pack import kin, packs
 from aimco.studies.search import ask
@@ -255,3 +257,44 @@ def test_the_only_axis_of_a_study_makes_all_of_the_variance():
     study = small(space={"cell.weight_max": {"low": 1.0, "high": 2.0}}, objectives=["accuracy"])
     (found,) = sensitivity(study, [trial(k, k / 20, point={"cell.weight_max": 1 + k / 20}) for k in range(20)])
     assert [*found.first.values(), *found.total.values()] == pytest.approx([1, 1], abs=0.02)
+
+
+FLICKER = {"kind": "flicker", "amplitude": 0.1, "f_low": 1.0, "f_high": 10.0}
+
+
+def test_an_axis_addresses_a_source_of_noise_by_its_kind_or_number():
+    """Points that differ only in its numbers train together; of a kind with no entry, there is one where the axis sets it."""
+    base = Design.of({"device": Device.named("ideal").as_dict() | {"noise": [FLICKER]}})
+    for path in ("device.noise.flicker.amplitude", "device.noise.0.amplitude"):
+        assert fields.annotation(base.as_dict(), path) is float
+        assert fields.value_at(base.as_dict(), path) == 0.1
+        points = []
+        for value in (0.2, 0.3):
+            data = base.as_dict()
+            fields.put(data, path, value)
+            points.append(Design.of(data))
+        assert [d.device.noise[0].amplitude for d in points] == [0.2, 0.3]
+        assert kin(points[0]) == kin(points[1]) != kin(Design.of({"device": "ideal"}))
+    data = Design.of({"device": "ideal"}).as_dict()
+    assert fields.value_at(data, "device.noise.telegraph.amplitude") is None
+    fields.put(data, "device.noise.telegraph", {"amplitude": 0.1, "capture_s": 1.0, "emission_s": 2.0})
+    assert Design.of(data).device.noise[0].kind == "telegraph"
+    fields.put(data, "device.noise.telegraph", "none")
+    assert Design.of(data).device.noise == ()
+    with pytest.warns(DeprecationWarning, match="device.flicker is now device.noise.flicker"):
+        fields.put(data := base.as_dict(), "device.flicker.amplitude", 0.7)
+    assert Design.of(data).device.noise[0].amplitude == 0.7
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("device.noise.flickr.amplitude", r"no entry of kind flickr \(did you mean flicker\?\); kinds are flicker, telegraph"),
+        ("device.noise.flicker.amplitud", r"amplitud is not a field of flicker \(did you mean amplitude\?\)"),
+        ("device.noise.3.amplitude", "there is no entry 3, of 1"),
+    ],
+)
+def test_a_wrong_path_to_a_source_of_noise_is_refused(path, problem):
+    base = Design.of({"device": Device.named("ideal").as_dict() | {"noise": [FLICKER]}})
+    with pytest.raises(InputError, match=problem):
+        fields.annotation(base.as_dict(), path)

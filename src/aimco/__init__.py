@@ -22,6 +22,7 @@ __all__ = [
     "Device",
     "InputError",
     "Network",
+    "NoiseSource",
     "Periphery",
     "Pulses",
     "Record",
@@ -63,12 +64,12 @@ __all__ = [
 _WHERE = {
     "AnalogMatrix": "mapping", "Array": "arrays.kinds", "ArraySpec": "arrays.spec", "Cell": "cell", "Converter": "periphery",
     "Counts": "ledger", "Crossbar": "arrays.crossbar", "Data": "data.data", "Design": "design", "Device": "device.device",
-    "InputError": "record", "Network": "networks", "Periphery": "periphery", "Pulses": "arrays.pulses", "Record": "record",
-    "Requirement": "device.requirement", "Response": "device.response", "Result": "result", "Rule": "learning", "Study": "studies.space",
-    "Task": "tasks", "Technology": "cost.technology", "Tile": "tile", "Training": "design", "catalogue": "device.device",
-    "convert": "nn.convert", "counts": "nn.layers", "devices": "api.devices", "estimate": "api.costs", "evaluate": "api.runs",
-    "evaluate_many": "api.runs", "fit": "api.devices", "price": "cost.price", "quantity": "record", "requirements": "api.requirements",
-    "study": "api.studies",
+    "InputError": "record", "Network": "networks", "NoiseSource": "device.noises", "Periphery": "periphery", "Pulses": "arrays.pulses",
+    "Record": "record", "Requirement": "device.requirement", "Response": "device.response", "Result": "result", "Rule": "learning",
+    "Study": "studies.space", "Task": "tasks", "Technology": "cost.technology", "Tile": "tile", "Training": "design",
+    "catalogue": "device.device", "convert": "nn.convert", "counts": "nn.layers", "devices": "api.devices", "estimate": "api.costs",
+    "evaluate": "api.runs", "evaluate_many": "api.runs", "fit": "api.devices", "price": "cost.price", "quantity": "record",
+    "requirements": "api.requirements", "study": "api.studies",
 }  # fmt: skip
 _MODULES = ("bench", "cost", "demo", "learning", "networks", "nn", "optim", "reference", "report", "studies", "tasks", "units")
 _MOVED = {"load_task": ("tasks", "load")}  # name of before -> module and name of today; kept for one release
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     from aimco.data.data import Data
     from aimco.design import Design, Training
     from aimco.device.device import Device, catalogue
+    from aimco.device.noises import NoiseSource
     from aimco.device.requirement import Requirement
     from aimco.device.response import Response
     from aimco.learning import Rule

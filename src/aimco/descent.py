@@ -41,6 +41,10 @@ class Trainer:
         """
         raise NotImplementedError
 
+    def write(self) -> bool:
+        """After an epoch: write into the arrays what was learned outside of them. Returns whether there was anything to write."""
+        return False
+
 
 class Descent(Trainer):
     """Trains a `Sequential` of `Linear`s and activations in turn, in place.
@@ -139,3 +143,11 @@ class SelfTaught(Trainer):
 
     def step(self, x, y, lr):
         return finite("training", "the loss", self.network.learn_from(x[0], y[0], float(lr))[None])
+
+
+class WrittenAfterwards(SelfTaught):
+    """Trains a network in software, whose `write` puts the weights into arrays after each epoch."""
+
+    def write(self):
+        self.network.write()
+        return True

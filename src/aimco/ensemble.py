@@ -44,6 +44,8 @@ def _stack_column(name: str, column: list[Any]) -> Any:
             return stack(column)
         except PathError as error:
             raise PathError(f"{name}.{error.path}", error.problem) from None
+    if all(isinstance(v, tuple) and len(v) == len(column[0]) for v in column) and all(isinstance(r, Record) for v in column for r in v):
+        return tuple(_stack_column(f"{name}.{k}", list(entries)) for k, entries in enumerate(zip(*column, strict=True)))
     if all(isinstance(v, float) for v in column):
         return tuple(column)
     if all(isinstance(v, dict) and v.keys() == column[0].keys() for v in column):
@@ -82,6 +84,8 @@ def _repeated(value: Any, times: int, number: bool) -> Any:
         return repeat(value, times)
     if isinstance(value, dict):
         return {k: _repeated(v, times, True) for k, v in value.items()}
+    if isinstance(value, tuple) and value and all(isinstance(v, Record) for v in value):
+        return tuple(repeat(v, times) for v in value)
     if number and isinstance(value, tuple):
         return tuple(v for v in value for _ in range(times))
     return value

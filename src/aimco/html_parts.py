@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 _COLOR = "#1f77b4"
+_LONGEST = 200  # characters of a value in a table
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 8, 8, 34  # margins of a chart, px
 
 
@@ -55,6 +56,23 @@ def facts(values: Mapping[str, Any]) -> str:
     """Names and their values, one below the other."""
     rows = (f'<tr><th style="text-align:left">{escape(n)}</th><td style="text-align:left">{escape(v)}</td></tr>' for n, v in values.items())
     return f"<table><tbody>{''.join(rows)}</tbody></table>"
+
+
+def fields(title: str, record: Any, changed: Collection[str]) -> str:
+    """Every field of a record with its value, unit and meaning.
+
+    Args:
+        title: Above the table.
+        record: A pydantic model.
+        changed: Fields that are set in bold.
+    """
+    rows, known = [], type(record).model_fields
+    for name, field in known.items():
+        extra = field.json_schema_extra
+        unit = extra.get("unit", "") if isinstance(extra, dict) else ""
+        rows.append((name, _brief(getattr(record, name)), unit, field.description or ""))
+    bold = [k for k, name in enumerate(known) if name in changed]
+    return card(title, table(("field", "value", "unit", ""), rows, marked=bold))
 
 
 def listed(sentences: Iterable[str]) -> str:
@@ -128,6 +146,12 @@ def _words(x: float, y: float, words: str, anchor: str) -> str:
 def _ends(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
     return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _brief(value: Any) -> str:
+    """A value in a table: text as it is, long ones cut."""
+    words = f"{value:.6g}" if isinstance(value, float) else "-" if value is None else value if isinstance(value, str) else repr(value)
+    return words if len(words) <= _LONGEST else words[: _LONGEST - 1] + "…"
 
 
 def _plain(cell: Any) -> str:

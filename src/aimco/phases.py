@@ -68,7 +68,8 @@ def bill(design: Design, phases: Phases, e: int, samples: Mapping[str, int]) -> 
     Args:
         samples: of the phases train and infer.
     """
-    prices = {phase: price(design, phases.member(phase, e), shapes=phases.shapes) for phase in PHASES}
+    both_sides = design.rule.on_chip  # arrays that are only read have no converters for transposed reads
+    prices = {phase: price(design, phases.member(phase, e), shapes=phases.shapes, both_sides=both_sides) for phase in PHASES}
     energy = {part: sum(p.energy_J[part] for p in prices.values()) for part in (*PARTS, "total")}
     return energy | _by_phase(prices, "energy_J", samples), _times(prices, samples), prices["train"].area_m2
 

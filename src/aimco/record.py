@@ -14,13 +14,13 @@ import inspect
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
 
 from aimco import html_parts, user_code
 from aimco.errors import InputError, PathError, at, did_you_mean, first_problem
@@ -43,7 +43,6 @@ def quantity(unit: Unit, default: Any = ..., *, doc: str = "", level: bool = Fal
 
 
 _OF_FLOATS = (dict[str, float], tuple[float, ...], tuple[tuple[float, ...], ...])  # annotations of fields of several numbers
-_LONGEST = 200  # characters of a value in a table
 _NONE = "none"  # in plain data: absent, where the default is something
 
 
@@ -58,6 +57,8 @@ class Record(BaseModel):
     """
 
     alike: ClassVar[tuple[str, ...]] = ()  # fields that the members of an ensemble must share, though they are numbers
+
+    moved: ClassVar[Mapping[str, str]] = {}  # fields of before -> the dotted paths that took their place
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
 
@@ -98,11 +99,7 @@ class Record(BaseModel):
 
     def _repr_html_(self) -> str:
         """Every field with its value, unit and meaning, for notebooks; those that differ from their defaults in bold."""
-        changed = {name for name, _ in self.__repr_args__()}
-        fields = type(self).model_fields
-        rows = [(name, _brief(getattr(self, name)), unit_of(field), field.description or "") for name, field in fields.items()]
-        bold = [k for k, name in enumerate(fields) if name in changed]
-        return html_parts.card(self.__repr_name__(), html_parts.table(("field", "value", "unit", ""), rows, marked=bold))
+        return html_parts.fields(self.__repr_name__(), self, {name for name, _ in self.__repr_args__()})
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
@@ -149,8 +146,7 @@ class Record(BaseModel):
 
     def files(self) -> dict[str, bytes]:
         """Content of the users' files that the record names, at any depth, by their paths as they stand in its plain data."""
-        parts = (getattr(self, n) for n in type(self).model_fields)
-        return {path: content for part in parts if isinstance(part, Record) for path, content in part.files().items()}
+        return {path: content for part in self._parts() for path, content in part.files().items()}
 
     def hash(self) -> str:
         """Sixteen hexadecimal digits that name this content; the source of a user's own response counts as content."""
@@ -159,22 +155,88 @@ class Record(BaseModel):
 
     def code(self) -> str:
         """Source text that is part of the content: that of user-defined kinds, at any depth."""
-        return "".join(v.code() for v in (getattr(self, n) for n in type(self).model_fields) if isinstance(v, Record))
+        return "".join(part.code() for part in self._parts())
+
+    def _parts(self) -> list[Record]:
+        """The records in its fields, alone or several."""
+        values = (getattr(self, n) for n in type(self).model_fields)
+        return [part for value in values for part in (value if isinstance(value, tuple) else (value,)) if isinstance(part, Record)]
 
     def replace(self, path: str, value: Any) -> Self:
         """A neighbour with one dotted field changed: `design.replace("device.g_max", 25 * uS)`."""
         data = self.as_dict()
+        path = current_path(type(self), path)
         *parents, last = path.split(".")
-        node, record = data, self
+        node: Any = data
+        record: Any = self
         for name in parents:
-            if not isinstance(record, Record) or name not in type(record).model_fields:
+            if isinstance(record, tuple):
+                place = entry(node, name, path)
+                record = None if place is None else record[place]
+            elif not isinstance(record, Record) or name not in type(record).model_fields:
                 raise InputError(_unknown(path, name, record))
-            record = getattr(record, name)
-            node = node.setdefault(name, {})
+            else:
+                record = getattr(record, name)
+            node = table(node, name, path, [] if isinstance(record, tuple) else {})
         if isinstance(record, Record) and last not in type(record).model_fields and last != "kind":
             raise InputError(_unknown(path, last, record))
-        node[last] = _NONE if value is None else _plain(value)
+        put_value(node, last, path, _NONE if value is None else _plain(value))
         return type(self).of(data)
+
+
+def current_path(cls: type[BaseModel], path: str) -> str:
+    """A dotted path by the present names of its fields, with a DeprecationWarning for one that moved (`Record.moved`)."""
+    owner, rest, passed = cls, path.split("."), []
+    while rest and issubclass(owner, Record):
+        name = rest[0]
+        if name in owner.moved:
+            warnings.warn(f"{'.'.join([*passed, name])} is now {'.'.join([*passed, owner.moved[name]])}", DeprecationWarning, stacklevel=3)
+            return ".".join([*passed, owner.moved[name], *rest[1:]])
+        found = owner.model_fields[name].annotation if name in owner.model_fields else None
+        passed.append(rest.pop(0))
+        owner = next((o for o in (found, *get_args(found)) if isinstance(o, type) and issubclass(o, BaseModel)), BaseModel)
+    return path
+
+
+def entry(entries: Sequence[Any], name: str, path: str) -> int | None:
+    """Place in a list of tables that a path names by its number, or by its kind where one has it; None where no entry has that kind.
+
+    Raises:
+        InputError: there is no such number, or several entries of the kind.
+    """
+    if name.isdigit():
+        if int(name) >= len(entries):
+            raise InputError(f"{path} is not a field: there is no entry {name}, of {len(entries)} that count from 0")
+        return int(name)
+    places = [k for k, e in enumerate(entries) if isinstance(e, Mapping) and str(e.get("kind")).rpartition(":")[2] == name]
+    if len(places) > 1:
+        raise InputError(
+            f"{path} is not one field: {len(places)} entries are of kind {name}; name one by its number, {places[0]} for the first"
+        )
+    return places[0] if places else None
+
+
+def table(node: Any, name: str, path: str, empty: Any) -> Any:
+    """What is under a name in plain data, put there as `empty` where there is nothing; in a list, the entry, or a new one of that kind."""
+    if not isinstance(node, list):
+        return node.setdefault(name, empty)
+    place = entry(node, name, path)
+    if place is None:
+        node.append({"kind": name})
+    return node[-1 if place is None else place]
+
+
+def put_value(node: Any, name: str, path: str, value: Any) -> None:
+    """Set what is under a name in plain data; of a list the entry, a new one of that kind, or none where the value is absent."""
+    if not isinstance(node, list):
+        node[name] = value
+        return
+    place = entry(node, name, path)
+    new = [] if value == _NONE else [{"kind": name, **value} if isinstance(value, Mapping) and not name.isdigit() else value]
+    if place is None:
+        node += new
+    else:
+        node[place : place + 1] = new
 
 
 class Listed(Record):
@@ -298,24 +360,12 @@ def _derived(cls: type[Kinded], name: str, names: Mapping[str, Any], path: str) 
     return found
 
 
-def unit_of(field: FieldInfo) -> str:
-    """Symbol of the unit of a field; empty where it has none."""
-    extra = field.json_schema_extra
-    return str(extra.get("unit", "")) if isinstance(extra, dict) else ""
-
-
 def _same(value: Any, default: Any) -> bool:
-    """Whether a field has its default; numbers that differ between the members of an ensemble are no default."""
+    """Whether a field has its default; members of an ensemble that differ in it have none."""
     try:
         return bool(value == default)
     except ValueError:
         return False
-
-
-def _brief(value: Any) -> str:
-    """A value in a table: text as it is, long ones cut."""
-    words = f"{value:.6g}" if isinstance(value, float) else "-" if value is None else value if isinstance(value, str) else repr(value)
-    return words if len(words) <= _LONGEST else words[: _LONGEST - 1] + "…"
 
 
 def _floats(value: Any) -> list[float]:

@@ -174,7 +174,7 @@ def ideal_device(device: Device) -> Device:
     """A device of the same range, retention and writes with equal steps, without noise and without spread."""
     step = float(np.min(device.half_range)) / _STEPS
     noise = dict.fromkeys(("cycle_noise", "cycle_noise_additive", "cycle_noise_range", "read_noise", "reset_noise"), 0.0)
-    absent = dict.fromkeys(("flicker", "telegraph", "drift", "half_select"))
+    absent = {"noise": (), "drift": None, "half_select": None}
     response = ConstantStep(step_up=step, step_down=step)
     return device.model_copy(update={"response": response, "spread": {}, **noise, **absent})
 

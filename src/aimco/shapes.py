@@ -21,6 +21,7 @@ class Shape:
         back: Vectors of errors that one sample of training sends back through it, each a transposed read; none in the first layer, all
             vectors when absent.
         bias: Whether its outputs have an offset.
+        digital: Additions and multiplications of one sample outside the arrays, beside the sums of a matrix that is cut.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Shape:
     groups: int = 1
     back: int | None = None
     bias: bool = True
+    digital: int = 0
 
 
 def chain(sample: Sequence[int], outputs: Sequence[int], *, first: int = 0) -> list[Shape]:

@@ -92,6 +92,8 @@ class Run:
             self.model.train()
             loss = self._epoch(trainer, epoch, clock)
             self.phases.end("train")
+            if trainer.write():
+                self.phases.end("write")
             with self._told_of_divergence(epoch, "infer", len(self.data.test_x)):
                 metrics = self.data.goal.judge(self.model, self.data.test_x, self.data.test_y, len(self.seeds))
             self._note(loss, metrics)

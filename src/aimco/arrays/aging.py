@@ -38,6 +38,7 @@ class Aging:
         self.sampled, self.on_its_side, self.origin = sampled, on_its_side, origin
         self.pending, self.waits = np.zeros(members), False  # s, and whether there are any
         self._advances = torch.zeros(1, dtype=torch.int64)
+        self._range = tuple(self._each(v) for v in (device.half_range, device.mid_range, device.g_max))
         self.drifting, slowest = None, 0.0
         if device.drift is not None:
             self.drifting = Drifting(device.drift, rng.normal(rng.stream_keys(seeds, *names, "drift"), 0, (rows, columns)))
@@ -74,8 +75,7 @@ class Aging:
             self.noise.show(self.flat(state), self.flat(state + self.origin))
 
     def _drift(self, state: torch.Tensor, seconds: np.ndarray) -> None:
-        device, carry = self.sampled.device, self._carried(state)
-        half, mid, top = (self._each(v) for v in (device.half_range, device.mid_range, device.g_max))
+        carry, (half, mid, top) = self._carried(state), self._range
         g = state.double().add_(carry).add_(self.origin).mul_(half).add_(mid)
         assert self.drifting is not None
         factor = self.drifting.factor(state, lambda: (g / top).float(), self._each(seconds))

@@ -126,7 +126,7 @@ class Devices(ArrayOperations):
         state = self.state
         if self._aging is None or self._aging.noise is None:
             return state
-        return state + self._laid(self._aging.noise.tensors["noise"].view(self._laid(state).shape))
+        return state + self._laid(self._aging.noise.shift.view(self._laid(state).shape))
 
     def _show_noise(self) -> None:
         """Set the noise for the states that there are now."""

@@ -17,26 +17,26 @@ from aimco.device.noise import programming_sigma
 from aimco.ensemble import per_member
 
 if TYPE_CHECKING:
-    from aimco.arrays.crossbar import Crossbar
+    from aimco.arrays.devices import Devices
     from aimco.arrays.sender import Sender
 
 _MOST = 1000  # pulses on a device between two verify reads
 _CAUTION = 10  # a one-sided device is taken to step this much more than at mid-range until it was seen to step less
 
 
-def _each(array: Crossbar, value: Any) -> torch.Tensor:
+def _each(array: Devices, value: Any) -> torch.Tensor:
     """A number, or one for each member, as (E, 1, 1) float64."""
     return torch.from_numpy(per_member(value, array.shape[0]))[:, None, None]
 
 
-def window(array: Crossbar) -> torch.Tensor:
+def window(array: Devices) -> torch.Tensor:
     """Largest error of a write that is accepted, (E, 1, 1), in half ranges."""
     given = array.device.writes.window_S
     half_step = torch.from_numpy(array.step)[:, None, None] / 2
     return (half_step if given is None else _each(array, given) / _each(array, array.device.half_range)).float()
 
 
-def as_cited(array: Crossbar, target: torch.Tensor, only: torch.Tensor) -> None:
+def as_cited(array: Devices, target: torch.Tensor, only: torch.Tensor) -> None:
     """Put devices at their targets plus the residue that their datasheet cites, cut to their bounds."""
     device = array.device
     half, mid = (_each(array, v) for v in (device.half_range, device.mid_range))
@@ -46,7 +46,7 @@ def as_cited(array: Crossbar, target: torch.Tensor, only: torch.Tensor) -> None:
     _count_cited(array, only)
 
 
-def pair_as_cited(plus: Crossbar, minus: Crossbar, difference: torch.Tensor, only: torch.Tensor) -> None:
+def pair_as_cited(plus: Devices, minus: Devices, difference: torch.Tensor, only: torch.Tensor) -> None:
     """RESET two devices and write their difference, plus the residue cited for a conductance of that size.
 
     The device that the sign asks for is written to the level of the other, known by verify, plus the difference. Where that lies
@@ -65,7 +65,7 @@ def pair_as_cited(plus: Crossbar, minus: Crossbar, difference: torch.Tensor, onl
     _count_cited(plus, only)
 
 
-def _residue(array: Crossbar, g: torch.Tensor) -> torch.Tensor:
+def _residue(array: Devices, g: torch.Tensor) -> torch.Tensor:
     """Draws of what a write as cited misses conductances of g, S, by, in half ranges."""
     law = array.device.programming_noise
     assert law is not None
@@ -75,16 +75,16 @@ def _residue(array: Crossbar, g: torch.Tensor) -> torch.Tensor:
     return sigma.float() * z
 
 
-def _place(array: Crossbar, states: torch.Tensor, only: torch.Tensor) -> None:
+def _place(array: Devices, states: torch.Tensor, only: torch.Tensor) -> None:
     array.state.copy_(torch.where(only, states.float(), array.state))
 
 
-def _count_cited(array: Crossbar, only: torch.Tensor) -> None:
+def _count_cited(array: Devices, only: torch.Tensor) -> None:
     written, pulses = only.sum((1, 2)).numpy(), array.device.writes.cited_pulses
     array.note(program_pulses=written * pulses, program_rounds=(written > 0) * pulses)
 
 
-def both_ways(array: Crossbar, target: torch.Tensor, only: torch.Tensor, limit: torch.Tensor, rounds: int) -> None:
+def both_ways(array: Devices, target: torch.Tensor, only: torch.Tensor, limit: torch.Tensor, rounds: int) -> None:
     """Pulse every device up or down by its error, read, repeat."""
     sender, first, step = array.sender, array.done["applied"], array.step.astype(np.float32)
     asked = (sender.laid(target), sender.laid(only), _of_members(limit, array), step)
@@ -96,7 +96,7 @@ def both_ways(array: Crossbar, target: torch.Tensor, only: torch.Tensor, limit: 
     array.done["applied"] = first + rounds
 
 
-def pair_both_ways(plus: Crossbar, minus: Crossbar, difference: torch.Tensor, only: torch.Tensor) -> None:
+def pair_both_ways(plus: Devices, minus: Devices, difference: torch.Tensor, only: torch.Tensor) -> None:
     """RESET two devices and write the one that the sign asks for; what lies below its range is written into the other."""
     limit, rounds, up = window(plus), plus.device.writes.rounds, difference >= 0
     for array in (plus, minus):
@@ -108,7 +108,7 @@ def pair_both_ways(plus: Crossbar, minus: Crossbar, difference: torch.Tensor, on
         both_ways(other, written.state - amount, mask & (level < low), limit, rounds)
 
 
-def upwards(array: Crossbar, target: torch.Tensor, only: torch.Tensor, limit: torch.Tensor, rounds: int, retry: bool) -> None:
+def upwards(array: Devices, target: torch.Tensor, only: torch.Tensor, limit: torch.Tensor, rounds: int, retry: bool) -> None:
     """SET one-sided devices towards their targets, read, repeat; with `retry` those that overshoot are RESET and tried again."""
     sender, back, caution = array.sender, _Back(array), _caution(array)
     asked = (sender.laid(target), sender.laid(only), _of_members(limit, array), caution, _spread(caution, sender))
@@ -121,7 +121,7 @@ def upwards(array: Crossbar, target: torch.Tensor, only: torch.Tensor, limit: to
     back.done(rounds)
 
 
-def pair_upwards(plus: Crossbar, minus: Crossbar, difference: torch.Tensor, only: torch.Tensor) -> None:
+def pair_upwards(plus: Devices, minus: Devices, difference: torch.Tensor, only: torch.Tensor) -> None:
     """RESET two one-sided devices, and SET the one that the sign of the error asks for, read, repeat."""
     pair, rounds = (plus, minus), plus.device.writes.rounds
     for array in pair:
@@ -141,12 +141,12 @@ def pair_upwards(plus: Crossbar, minus: Crossbar, difference: torch.Tensor, only
         back.done(rounds)
 
 
-def _of_members(value: torch.Tensor, array: Crossbar) -> np.ndarray:
+def _of_members(value: torch.Tensor, array: Devices) -> np.ndarray:
     """A number, or one for each member (E, 1, 1), as (E,) float32."""
     return np.ascontiguousarray(np.broadcast_to(value.numpy().reshape(-1), array.shape[0]), np.float32)
 
 
-def _caution(array: Crossbar) -> np.ndarray:
+def _caution(array: Devices) -> np.ndarray:
     """What a step is taken to be at most before it was seen, (E,) float32."""
     return (_CAUTION * array.step).astype(np.float32)
 
@@ -156,7 +156,7 @@ def _spread(each: np.ndarray, sender: Sender) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(each[:, None, None], sender.arrays[0].shape))
 
 
-def _rounds(rounds: int, *arrays: Crossbar) -> Iterator[tuple[int, int]]:
+def _rounds(rounds: int, *arrays: Devices) -> Iterator[tuple[int, int]]:
     """Rounds that are done without a look at other devices: all, or where pulses disturb other devices, one after the other."""
     at_once = 1 if any(array.disturbs for array in arrays) else max(rounds, 1)
     for first in range(0, rounds, at_once):
@@ -168,12 +168,12 @@ def _tally(sender: Sender) -> np.ndarray:
     return np.zeros((3, *sender.hits.shape), np.int64)
 
 
-def _given(array: Crossbar, sender: Sender) -> np.ndarray:
+def _given(array: Devices, sender: Sender) -> np.ndarray:
     """Room for the pulses that each device gets, where somebody asks."""
     return np.zeros(sender.arrays[0].shape if array.disturbs else (array.shape[0], 0, 0), np.int32)
 
 
-def _told(array: Crossbar, rounds: tuple[int, int], tally: np.ndarray, given: np.ndarray) -> bool:
+def _told(array: Devices, rounds: tuple[int, int], tally: np.ndarray, given: np.ndarray) -> bool:
     """Put what a kernel did into the ledger; whether no device is off any more."""
     if array.disturbs:
         pulses = torch.from_numpy(given)
@@ -186,7 +186,7 @@ def _told(array: Crossbar, rounds: tuple[int, int], tally: np.ndarray, given: np
 class _Back:
     """What a RESET leaves, as kernels take it, and the numbers of the draws of the rounds."""
 
-    def __init__(self, array: Crossbar) -> None:
+    def __init__(self, array: Devices) -> None:
         self.array, self.applied, self.noisy = array, array.done["applied"], bool(np.any(array.device.reset_noise))
         states = (array.sender.laid(t) for t in (array.sampled.reset_point() - array.origin, *array.limits()))
         sigma = per_member(np.asarray(array.device.reset_noise) / array.device.half_range, array.shape[0])

@@ -191,19 +191,19 @@ class BinaryDescent:
         count, total = len(x) // self.batch, 0.0
         order = torch.from_numpy(rng.permutation(self.seed, "binary order", self.done, len(x)))
         for k in range(count):
-            self._rate((self.done + k / count) / self.epochs)
             some = order[k * self.batch : (k + 1) * self.batch]
-            total += self._step(x[some], y[some])
+            total += self.step(x[some], y[some], self._rate((self.done + k / count) / self.epochs))
         self.done += 1
         return total / count
 
-    def _rate(self, progress: float) -> None:
+    def _rate(self, progress: float) -> float:
         first, last = self.rates
-        rate = first * (last / first) ** progress
+        return first * (last / first) ** progress
+
+    def step(self, x: torch.Tensor, y: torch.Tensor, rate: float) -> float:
+        """Learn from one batch, (B, ...) of classes (B,), at a rate; the mean loss before."""
         for group, share in zip(self.optimizer.param_groups, (1.0, 0.1), strict=True):
             group["lr"] = share * rate
-
-    def _step(self, x: torch.Tensor, y: torch.Tensor) -> float:
         outputs = self.model(x)
         wanted = 2.0 * nn.functional.one_hot(y, outputs.shape[1]) - 1
         loss = (1 - wanted * outputs).clamp(min=0).square().sum(1).mean()

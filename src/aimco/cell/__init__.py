@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -12,11 +12,44 @@ from pydantic import Field
 from aimco.device.device import Device
 from aimco.record import Kinded
 
-if TYPE_CHECKING:
-    from aimco.arrays.crossbar import Crossbar
-    from aimco.tile import Tile
-
 Taking = tuple[tuple[int, int], ...]  # (device, 1 for pulses up only, -1 for those down, as steps up, 0 for both)
+
+
+class Devices(Protocol):
+    """The devices at one place of all cells, as a cell sees them; see `aimco.arrays.crossbar.Crossbar`."""
+
+    @property
+    def state(self) -> torch.Tensor:
+        """States (E, R, C)."""
+        ...
+
+    def program(self, target: torch.Tensor, *, only: torch.Tensor | None = None, retry: bool = True) -> None:
+        """Write and verify states (E, R, C); `retry` those of one-sided devices that overshoot."""
+        ...
+
+    def program_difference(self, other: Any, difference: torch.Tensor, only: torch.Tensor | None = None) -> None:
+        """RESET these and others, and write and verify the difference of their states."""
+        ...
+
+
+class Places(Protocol):
+    """The devices of all cells, by their places, as a cell sees them; see `aimco.tile.Tile`."""
+
+    signs: tuple[float, ...]
+
+    @property
+    def crossbar(self) -> Devices:
+        """Those at the first place."""
+        ...
+
+    @property
+    def crossbars(self) -> Sequence[Devices]:
+        """Those at each place."""
+        ...
+
+    def read_devices(self, k: int) -> torch.Tensor:
+        """States of the k-th devices of all cells, read row by row, (E, R, C)."""
+        ...
 
 
 class Cell(Kinded):
@@ -69,14 +102,14 @@ class Cell(Kinded):
         """Which devices take the next `count` updates after `before`: (first, last, taking) in turn. All take all by default."""
         yield 0, count, ((0, 0),)
 
-    def write(self, tile: Tile, target: torch.Tensor, only: torch.Tensor | None = None) -> None:
+    def write(self, tile: Places, target: torch.Tensor, only: torch.Tensor | None = None) -> None:
         """Write and verify the devices so that they make weights of `target` x weight_max (E, R, C); `only` some of them."""
         tile.crossbar.program(target, only=only)
 
-    def refresh(self, tile: Tile, before: int, after: int) -> None:
+    def refresh(self, tile: Places, before: int, after: int) -> None:
         """What is done to the devices between updates; `before` and `after` are the updates so far. Nothing by default."""
 
-    def transfer(self, tile: Tile, invert: bool) -> None:
+    def transfer(self, tile: Places, invert: bool) -> None:
         """Move what the device that learns holds to those that remember; `invert` turns its sign. Not every cell has it: `transfers`."""
         raise NotImplementedError(f"a cell of kind {self.kind} has no transfer")
 
@@ -86,7 +119,7 @@ def passed(every: int | None, before: int, after: int) -> bool:
     return every is not None and before // every != after // every
 
 
-def refresh_pair(tile: Tile, places: tuple[int, int], full: float, wasted: float) -> None:
+def refresh_pair(tile: Places, places: tuple[int, int], full: float, wasted: float) -> None:
     """Read two devices of every cell; where the larger is above `full` of the range and the smaller above `wasted`, write them anew."""
     plus, minus = (tile.read_devices(k) for k in places)
     crowded = (torch.maximum(plus, minus) > 2 * full - 1) & (torch.minimum(plus, minus) > 2 * wasted - 1)
@@ -94,7 +127,7 @@ def refresh_pair(tile: Tile, places: tuple[int, int], full: float, wasted: float
         write_pair([tile.crossbars[k] for k in places], (plus - minus) / 2, crowded)
 
 
-def write_pair(pair: Sequence[Crossbar], target: torch.Tensor, only: torch.Tensor | None) -> None:
+def write_pair(pair: Sequence[Devices], target: torch.Tensor, only: torch.Tensor | None) -> None:
     """RESET two devices and write a difference of -1..1 (E, R, C), by the programming of the device."""
     plus, minus = pair
     plus.program_difference(minus, 2 * target, only)

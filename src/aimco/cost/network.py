@@ -125,9 +125,13 @@ def inference(design: Design, network: Shapes, *, pipelined: bool = True, both_s
     Args:
         pipelined, both_sides: see `price`.
     """
-    read = design.rule.shares()
+    read, beside = design.rule.shares(), design.rule.weights_on
     counts = {
-        s.name: {n: _of_all(s, _forward(design, s)) if n in read else Counts() for n in _arrays(design)} for s in _on(design, network)
+        s.name: {
+            n: _of_all(s, _forward(design, s)) + Counts(digital_ops=s.digital if n == beside else 0) if n in read else Counts()
+            for n in _arrays(design)
+        }
+        for s in _on(design, network)
     }
     return _priced(design, network, counts, pipelined, both_sides)
 
@@ -152,7 +156,7 @@ def training(design: Design, network: Shapes, *, activity: Sequence[Mapping[str,
         s.name: {n: _of_all(s, _trained(design, s, n, work.get(n, Work()), own.get(n, _IDLE))) for n in names}
         for s, work, own in zip(shapes, works, busy, strict=True)
     }
-    return _priced(design, network, counts, pipelined, True)
+    return _priced(design, network, counts, pipelined, design.rule.on_chip)
 
 
 def _of_all(s: Shape, counts: Counts) -> Counts:
@@ -173,7 +177,9 @@ def busyness(design: Design, network: Shapes, activity: Sequence[Mapping[str, Ac
 
 
 def _trained(design: Design, s: Shape, name: str, work: Work, busy: Activity) -> Counts:
-    """Counts of one training sample on one array of a layer."""
+    """Counts of one training sample on one array of a layer; none where arrays do not learn."""
+    if not design.rule.on_chip:
+        return Counts()
     done = _updated(design, s, work, busy)
     if name in design.rule.shares():
         done += _forward(design, s, busy.reads)
@@ -194,9 +200,8 @@ def _arrays(design: Design) -> list[str]:
 
 
 def _on(design: Design, network: Shapes) -> list[Shape]:
-    """Matrices with the row of a bias, where the design has one."""
-    row = design.network.bias_row
-    return [replace(s, rows=s.rows + (row and s.bias)) for s in network.shapes()]
+    """Matrices as the arrays of the design hold them."""
+    return design.network.placed(network.shapes(), design)
 
 
 def _priced(design: Design, network: Shapes, counts: Mapping[str, Mapping[str, Counts]], pipelined: bool, both_sides: bool) -> Price:

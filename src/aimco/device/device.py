@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from math import inf, sqrt
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -14,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from aimco import rng, user_code
 from aimco.device import display
-from aimco.device.noise import Flicker, Telegraph
+from aimco.device.noises import NoiseSource
 from aimco.device.programming import Programming
 from aimco.device.response import Response
 from aimco.device.retention import Drift
@@ -43,7 +44,7 @@ class Device(Listed):
         cycle_noise: cycle-to-cycle standard deviation of a step, relative to the step.
         cycle_noise_additive: the same, independent of state, relative to the step at mid-range in the direction of the pulse.
         cycle_noise_range: the same, relative to g_max - g_min, for up and down pulses alike.
-        read_noise: standard deviation of one read, S. flicker, telegraph: noise that goes on between reads, if any.
+        read_noise: standard deviation of one read, S. noise: sources of the noise that goes on between reads (`aimco.device.noises`).
         programming_noise: c0, c1, c2 in S: standard deviation max(c0 + c1 r + c2 r^2, 0) of a write with verify, r = g/g_max.
         programming: how a write with verify is done; when absent as cited where there is a programming_noise, else iterative.
         half_select: change by a pulse on the row or the column alone, at half the voltage, relative to the step in that direction.
@@ -58,6 +59,7 @@ class Device(Listed):
     """
 
     listed_in: ClassVar[Path] = Path(__file__).parent / "catalogue"
+    moved: ClassVar[dict[str, str]] = {"flicker": "noise.flicker", "telegraph": "noise.telegraph"}
 
     name: str = "device"
     description: str = ""
@@ -70,8 +72,7 @@ class Device(Listed):
     cycle_noise_additive: float = Field(default=0.0, ge=0, le=100, description="cycle-to-cycle noise relative to the mid-range step")
     cycle_noise_range: float = Field(default=0.0, ge=0, le=1, description="cycle-to-cycle noise relative to the range")
     read_noise: float = quantity(S, 0.0, ge=0, doc="standard deviation of one read")
-    flicker: Flicker | None = None
-    telegraph: Telegraph | None = None
+    noise: tuple[NoiseSource, ...] = Field(default=(), strict=False, description="what fluctuates between reads")
     programming_noise: tuple[float, float, float] | None = Field(
         default=None, strict=False, description="standard deviation of a write with verify, S: polynomial in g/g_max"
     )
@@ -83,6 +84,22 @@ class Device(Listed):
     reset_g: float | None = quantity(S, None, ge=0, doc="conductance after a reset; g_min when absent")
     drift: Drift | None = None
     sources: dict[str, str] = Field(default={}, description="where each number comes from")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moved_noise(cls, data: Any) -> Any:
+        """Tables of noise as they were called before: each becomes a source of the kind that it was named by."""
+        if not isinstance(data, Mapping) or not cls.moved.keys() & data.keys():
+            return data
+        data = dict(data)
+        found = {kind: data.pop(kind) for kind in cls.moved if kind in data}
+        warnings.warn(f"{' and '.join(found)} of a device: write noise = [{{ kind = ... }}]", DeprecationWarning, stacklevel=2)
+        found = {kind: table for kind, table in found.items() if table not in (None, "none")}
+        for kind, table in found.items():
+            if not isinstance(table, Mapping | NoiseSource):
+                raise at(kind, f"must be a table, got {table!r}")
+        sources = [{"kind": kind} | dict(table) if isinstance(table, Mapping) else table for kind, table in found.items()]
+        return data | {"noise": [*data.get("noise", ()), *sources]}
 
     @field_validator("spread")
     @classmethod
@@ -119,6 +136,18 @@ class Device(Listed):
                 raise at(
                     f"spread.{name}", f"is not a parameter of this device{did_you_mean(name, known)}; the parameters are {', '.join(known)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _own_noise_works(self) -> Self:
+        for k, source in enumerate(self.noise):
+            if user_code.is_own(type(source)):
+                from aimco.device.noise_trial import check_noise
+
+                try:
+                    check_noise(source)
+                except InputError as error:
+                    raise at(f"noise.{k}", str(error)) from None
         return self
 
     @model_validator(mode="after")
@@ -197,8 +226,7 @@ class Device(Listed):
     @property
     def leaks(self) -> bool:
         """Whether what is read changes with time."""
-        fluctuates = self.flicker is not None or self.telegraph is not None
-        return fluctuates or self.drift is not None or bool(np.any(np.isfinite(self.retention_s)))
+        return bool(self.noise) or self.drift is not None or bool(np.any(np.isfinite(self.retention_s)))
 
     def normalised(self, g: Any) -> Any:
         """State in units of half the range from a conductance in S."""

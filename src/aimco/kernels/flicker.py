@@ -1,6 +1,6 @@
 """Fluctuations of many devices advanced by any time: Ornstein-Uhlenbeck processes, and traps of two levels.
 
-`aimco.device.noise` says what they are. Devices are flat here, (E, devices), in the order they lie in memory. The processes of
+`aimco.device.noises` says what they are. Devices are flat here, (E, devices), in the order they lie in memory. The processes of
 a device have unit variance and rates that rise with k. Three things keep a step cheap and its law exact:
 
 - A process rests until the time it has waited reaches `RESTS` of its relaxation time, and then takes all that time in one step.
@@ -174,18 +174,46 @@ def flip(filled, rates, share, sum_, seconds, size, keys, number):
 
 
 @nb.njit(**_flags)
-def _show(total, traps, state, noise, middle, ratio, amplitude, power, limit):
-    for i in range(state.size):
-        g = max(state[i] + middle, _ZERO)
-        relative = min(amplitude * exp2(-power * log2(g * ratio)), limit)
-        noise[i] = max(g * (relative * total[i] + traps[i]), -g)
+def _sizes(ratio, amplitude, power, limit, size):
+    for i in range(ratio.size):
+        size[i] = min(amplitude * exp2(-power * log2(ratio[i])), limit)
 
 
 @nb.njit(**_flags)
-def show(total, traps, state, law, noise):
-    """Change of each conductance, in units of half the range; never more than to 0 S. All (E, devices), law (E, 5) float32.
+def _products(size, total, out):
+    for i in range(total.size):
+        out[i] = np.float64(size[i]) * np.float64(total[i])
 
-    law: mid-range / half range, half range / g_max, amplitude, power, limit: g min(amplitude (g/g_max)^-power, limit) total + g traps.
+
+@nb.njit(**_flags)
+def relative(total, ratio, law, out):
+    """Relative change of each conductance by its processes: min(amplitude ratio^-power, limit) total.
+
+    Args:
+        total: sum of the processes. ratio: g/g_max. Both (E, devices) float32. law: amplitude, power, limit, (E, 3) float32.
+        out: (E, devices) float64, in which the products are exact.
     """
-    for e in range(state.shape[0]):
-        _show(total[e], traps[e], state[e], noise[e], law[e, 0], law[e, 1], law[e, 2], law[e, 3], law[e, 4])
+    members, devices = total.shape
+    size = np.empty(min(_BLOCK, devices), np.float32)
+    for e in range(members):
+        for first in range(0, devices, _BLOCK):
+            end = min(first + _BLOCK, devices)
+            _sizes(ratio[e, first:end], law[e, 0], law[e, 1], law[e, 2], size)
+            _products(size, total[e, first:end], out[e, first:end])
+
+
+@nb.njit(**_flags)
+def conductances(absolute, middle, scale, g, ratio):
+    """Conductances from states: g in half ranges, and over g_max; all (E, devices) float32, middle and scale (E,) float32."""
+    for e in range(g.shape[0]):
+        for i in range(g.shape[1]):
+            g[e, i] = max(absolute[e, i] + middle[e], _ZERO)
+            ratio[e, i] = g[e, i] * scale[e]
+
+
+@nb.njit(**_flags)
+def shifts(change, g, out):
+    """Changes of conductances g from relative ones, never more than to 0 S, (E, devices); change float32 or float64."""
+    for e in range(g.shape[0]):
+        for i in range(g.shape[1]):
+            out[e, i] = max(g[e, i] * np.float32(change[e, i]), -g[e, i])

@@ -38,7 +38,8 @@ class Rule(Kinded):
 
     kinds_in: ClassVar[str] = "aimco.learning"
     transfers: ClassVar[bool] = False  # whether it asks cells for transfers
-    teaches: ClassVar[str] = "layers"  # networks whose `taught` is the same: layers, a circuit, or spiking units
+    teaches: ClassVar[str] = "layers"  # networks whose `taught` is the same: layers, a circuit, spiking units, or software
+    on_chip: ClassVar[bool] = True  # whether arrays learn; else they are written with what was learned elsewhere, and only read
 
     lr: float = Field(default=0.1, ge=0, le=1000, description="learning rate")
 

@@ -10,6 +10,7 @@ import contextlib
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, create_model, field_validator, model_validator
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from aimco.descent import Trainer
     from aimco.tasks import Sample
 
-Taught = Literal["layers", "circuit", "spikes"]
+Taught = Literal["layers", "circuit", "spikes", "software"]
 MOST_UNITS = 1_000_000
 _ONCE = {
     "hidden": [32],
@@ -87,6 +88,10 @@ class Network(Kinded):
             InputError: A network that only a run can price.
         """
         raise InputError(f"network.kind {self.kind} cannot be priced by its shapes; aimco run prices it")
+
+    def placed(self, shapes: Sequence[Shape], design: Any) -> list[Shape]:
+        """Matrices as the arrays of a design hold them: each with the row of its bias, where the network has one."""
+        return [replace(s, rows=s.rows + (self.bias_row and s.bias)) for s in shapes]
 
     @property
     def bias_row(self) -> bool:
@@ -263,6 +268,9 @@ class _Located:
     def step(self, x: Any, y: Any, lr: Any) -> Any:
         with self.network._located():
             return self.trainer.step(x, y, lr)
+
+    def write(self) -> bool:
+        return self.trainer.write()
 
 
 def network_of(function: Callable[..., Any], name: str | None = None) -> type[TorchModel]:

@@ -43,7 +43,7 @@ class WeightsInArrays(Arrays):
         if not all(hasattr(design, part) for part in (*_PARTS, "network")):
             raise InputError(f"design must be an aimco.Design, got {type(design).__name__}")
         if design.rule.teaches != "layers":
-            raise InputError(f"rule.kind must be a rule of layers, got {design.rule.kind}, which teaches {design.rule.teaches}")
+            raise InputError(f"rule.kind must be a rule of layers, got {design.rule.kind}, which teaches another network")
         self.layout, self.name, self.seeds = layout, name, tuple(seeds)
         self.rule = repeat(design.rule, layout.groups).model_copy(update={"lr": design.rule.lr})  # rates are those of members
         self.members, self.arrays = len(self.seeds), len(self.seeds) * layout.groups  # ensemble members; matrices beside each other

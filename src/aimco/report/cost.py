@@ -89,6 +89,8 @@ class Costs:
         if p.adc.lines > 1:
             again = "are sampled at once and held" if p.adc.rate_Hz else "are read again one by one"
             said.append(f"the {p.adc.lines} lines that share an ADC {again}")
+        if not self.design.rule.on_chip:
+            return [*said, "nothing is trained on the chip: each array has converters on one side"]
         said.append("inference has converters on one side of each array, training on both")
         share = self.pulses_J / self.training.energy_J["total"]
         paid = f"of pulses and half-selected devices, {text(self.pulses_J, 'J')} or {100 * share:.2g} % of a training sample"
@@ -121,7 +123,8 @@ def tables(costs: Costs) -> list[Table]:
     }
     for name, values in rows.items():
         shown.add_row(name, *values)
-    return [shown, _layers(costs), _activity(costs), _rates(costs.rates())]
+    busy = [_activity(costs)] if any(costs.activity) else []  # of arrays that learn
+    return [shown, _layers(costs), *busy, _rates(costs.rates())]
 
 
 def _share(value: float, total: float) -> str:

@@ -9,25 +9,40 @@ from pydantic import BaseModel
 
 from aimco.design import Design
 from aimco.errors import did_you_mean
-from aimco.record import InputError, Kinded, Listed
+from aimco.record import InputError, Kinded, Listed, current_path, entry, put_value, table
 
 
 def annotation(data: Mapping[str, Any], path: str) -> Any:
     """Type of a dotted field of the design that `data` describes. Raises InputError where there is no such field."""
     owner: Any = Design
     node: Any = data
+    path = current_path(Design, path)
     *parents, last = path.split(".")
     for k, name in enumerate(parents):
         found = _type(owner, node, name, ".".join(parents[: k + 1]))
-        node = node.get(name, {}) if isinstance(node, Mapping) else {}
-        owner = _record(found) or found
+        node = _below(node, name, path)
+        owner = found if _entries(found) else _record(found) or found
         if isinstance(owner, type) and issubclass(owner, Kinded) and isinstance(node, Mapping) and "kind" in node:
             owner = owner.of_kind(node["kind"])
     return _type(owner, node, last, path)
 
 
+def _below(node: Any, name: str, path: str) -> Any:
+    """What is under a name in plain data, an empty table where there is nothing; an entry of a list by its number or its kind."""
+    if isinstance(node, list):
+        place = entry(node, name, path)
+        return {"kind": name} if place is None else node[place]
+    return node.get(name, {}) if isinstance(node, Mapping) else {}
+
+
+def _entries(found: Any) -> bool:
+    """Whether a field of this type holds several records, of any kinds."""
+    record = _record(found)
+    return getattr(found, "__origin__", None) is tuple and record is not None and issubclass(record, Kinded)
+
+
 def _type(owner: Any, node: Any, name: str, path: str) -> Any:
-    """Type of one field of a record, or of one entry of a table of numbers."""
+    """Type of one field of a record, of one entry of a table of numbers, or of one of several records."""
     if isinstance(owner, type) and issubclass(owner, BaseModel):
         if name == "kind" and issubclass(owner, Kinded):
             return str
@@ -38,6 +53,14 @@ def _type(owner: Any, node: Any, name: str, path: str) -> Any:
         raise InputError(f"{path} is not a field{where}{did_you_mean(name, fields)}; the fields there are {', '.join(fields)}")
     if getattr(owner, "__origin__", None) is dict:
         return get_args(owner)[1]
+    if _entries(owner):
+        kind: Any = _record(owner)
+        kinds = kind.kinds()
+        if isinstance(node, list) and entry(node, name, path) is None and name not in kinds:
+            raise InputError(
+                f"{path} is not a field: there is no entry of kind {name}{did_you_mean(name, kinds)}; kinds are {', '.join(kinds)}"
+            )
+        return kind
     raise InputError(f"{path} is not a field; {path.rpartition('.')[0]} holds no fields")
 
 
@@ -64,13 +87,17 @@ def plain(found: Any, value: Any) -> Any:
 
 def put(data: dict[str, Any], path: str, value: Any) -> None:
     """Set a dotted field of plain data in place."""
-    node = data
+    node: Any = data
+    path = current_path(Design, path)
     *parents, last = path.split(".")
+    found = annotation(data, path)
     for name in parents:
-        if not isinstance(node.get(name), dict):
+        if isinstance(node, dict) and not isinstance(node.get(name), dict | list):
             node[name] = {}
-        node = node[name]
-    node[last] = plain(annotation(data, path), value)
+        node = table(node, name, path, {})
+    if isinstance(node, list) and isinstance(value, Mapping) and not last.isdigit():
+        value = {"kind": last, **value}
+    put_value(node, last, path, plain(found, value))
 
 
 _MISSING = object()
@@ -79,8 +106,13 @@ _MISSING = object()
 def value_at(data: Mapping[str, Any], path: str) -> Any:
     """The value of a dotted field; that of its default, or None, where plain data leaves it out."""
     node: Any = data
+    path = current_path(Design, path)
     for name in path.split("."):
-        node = node.get(name, _MISSING) if isinstance(node, Mapping) else _MISSING
+        if isinstance(node, list):
+            place = entry(node, name, path)
+            node = _MISSING if place is None else node[place]
+        else:
+            node = node.get(name, _MISSING) if isinstance(node, Mapping) else _MISSING
         if node is _MISSING:
             annotation(data, path)
             return None

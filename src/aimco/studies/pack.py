@@ -47,6 +47,8 @@ def kin(value: Any) -> Any:
         return type(value), tuple((n, v if n in value.alike else kin(v)) for n, v in parts)
     if isinstance(value, Mapping):
         return tuple((k, kin(v)) for k, v in value.items())
+    if isinstance(value, tuple) and all(isinstance(v, Record) for v in value):
+        return tuple(kin(v) for v in value)
     return float if isinstance(value, float) else value
 
 
