@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from aimco.study.workers import one_thread
+from aimco.studies.workers import one_thread
 
 IN_CI = os.environ.get("CI") == "true"
 

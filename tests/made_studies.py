@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from aimco.study.trial import Trial
+from aimco.studies.trial import Trial
 
 OBJECTIVES = {"accuracy": "max", "energy": "min", "area": "min"}
 DEVICES = ("ecram", "rram-array-om")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aimco.study import Study, run
+from aimco.studies import Study, run
 
 SMALL: dict[str, Any] = {
     "name": "small",

@@ -19,7 +19,7 @@ from aimco.cli import main
 from aimco.device.response import Response
 from aimco.device.response_trial import response_notes
 from aimco.learning import Rule
-from aimco.study.space import Study
+from aimco.studies.space import Study
 from designs import LAYER_RULES, design
 from test_contracts import DEVICES
 

@@ -422,7 +422,7 @@ def test_a_label_for_each_step_of_a_sequence_is_learned():
 
 
 def test_a_studys_objective_must_be_a_metric_of_its_task(tmp_path):
-    from aimco.study import Study, default_storage, run
+    from aimco.studies import Study, default_storage, run
 
     np.savez(tmp_path / "d.npz", x=X, y=Y / 7)
     space = {"rule.lr": {"choices": [0.1, 0.2]}}

@@ -17,8 +17,8 @@ from optuna.pruners import MedianPruner, SuccessiveHalvingPruner
 import aimco as ai
 from aimco.cli import main
 from aimco.record import InputError
-from aimco.study import default_storage, front, run, trials
-from aimco.study.pruning import Pruning, Watch
+from aimco.studies import default_storage, front, run, trials
+from aimco.studies.pruning import Pruning, Watch
 from studies import SMALL, same, small, stopped
 
 EPOCHS = 4

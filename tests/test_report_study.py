@@ -21,10 +21,10 @@ from aimco.report import grid, tables
 from aimco.report.pictures import fronts
 from aimco.report.study import page, write
 from aimco.report.view import About, View, shown, verdict
-from aimco.study import Study
-from aimco.study.front import front, knee
-from aimco.study.sensitivity import Sensitivity
-from aimco.study.trial import Trial
+from aimco.studies import Study
+from aimco.studies.front import front, knee
+from aimco.studies.sensitivity import Sensitivity
+from aimco.studies.trial import Trial
 
 TWO = {"accuracy": "max", "energy": "min"}
 UGLY = "<script>alert('$x$ & \"y\"')</script> 設計 _"

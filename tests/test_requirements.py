@@ -11,10 +11,10 @@ from aimco.cli import main
 from aimco.device.device import Device
 from aimco.device.requirement import Requirement
 from aimco.record import InputError
-from aimco.study import requirements as study
-from aimco.study.lines import BENCHES, SWEEPS, Bench, bench, design, ideal, known_rule, sweeps
-from aimco.study.requirements import Question, derive
-from aimco.study.threshold import closer, crossing, penalty, threshold
+from aimco.studies import requirements as study
+from aimco.studies.lines import BENCHES, SWEEPS, Bench, bench, design, ideal, known_rule, sweeps
+from aimco.studies.requirements import Question, derive
+from aimco.studies.threshold import closer, crossing, penalty, threshold
 
 VALUES = np.array([0.01, 0.03, 0.1, 0.3, 1.0])
 TINY = Bench("digits", (16,), epochs=6, batch=5, lr=0.2, last=1, penalty=20.0, seeds=2)
@@ -166,7 +166,7 @@ def test_wrong_input_is_one_sentence(capsys, words, said):
 
 
 def test_the_command_writes_what_it_found(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("aimco.study.lines.BENCHES", (TINY, *BENCHES[1:]))
+    monkeypatch.setattr("aimco.studies.lines.BENCHES", (TINY, *BENCHES[1:]))
     words = ["--rule", "sgd", "--rule", "tiki-taka-v2", "--line", "imbalance", "--limit", "100", "--verdict", "rpu", "--out", str(tmp_path)]
     assert main(["requirements", *words]) == 0
     out, err = capsys.readouterr()

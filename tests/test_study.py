@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from aimco.design import Design
 from aimco.device.device import Device
 from aimco.record import InputError
-from aimco.study import Axis, Study, Trial, fields, front, hypervolume, knee
-from aimco.study.axis import label
-from aimco.study.pack import kin, packs
-from aimco.study.search import ask
-from aimco.study.sensitivity import sensitivity
+from aimco.studies import Axis, Study, Trial, fields, front, hypervolume, knee
+from aimco.studies.axis import label
+from aimco.studies.pack import kin, packs
+from aimco.studies.search import ask
+from aimco.studies.sensitivity import sensitivity
 from studies import SMALL, small
 
 RULES = {"choices": [{"kind": "sgd"}, {"kind": "tiki-taka", "transfer_every": 1}]}

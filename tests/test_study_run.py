@@ -19,8 +19,8 @@ import tomli_w
 import aimco as ai
 from aimco.cli import main
 from aimco.record import InputError
-from aimco.study import Study, default_storage, front, run, trials
-from aimco.study.store import opened
+from aimco.studies import Study, default_storage, front, run, trials
+from aimco.studies.store import opened
 from studies import SMALL, same, small, stopped
 
 
@@ -184,7 +184,7 @@ def test_workers_end_with_their_coordinator(tmp_path):
     code = (
         "import multiprocessing, os, signal\n"
         "from studies import small\n"
-        "from aimco.study import run\n"
+        "from aimco.studies import run\n"
         "def kill(*_):\n"  # after the first trial of the only pack
         "    print(*[c.pid for c in multiprocessing.active_children()], flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -64,7 +64,7 @@ def main() -> None:
 
 def run(seeds: int, epochs: int, pillars: tuple[float, ...]) -> dict[str, Any]:
     """Test accuracy of each seed, %, for each resistance."""
-    task = ai.load_task("digits", seed=0)
+    task = ai.tasks.load("digits", seed=0)
     blind = [train(network(None, seed), task, epochs) for seed in range(seeds)]
     table: dict[str, Any] = {"without wires": [correct(net, task) for net in blind]}
     print(f"without wires {table['without wires']} %", flush=True)

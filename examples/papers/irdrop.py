@@ -56,7 +56,7 @@ def main() -> None:
 
 def run(data_dir: str, quick: bool) -> dict[str, Any]:
     """Test accuracy, %, for every resistance: as programmed, and trained on."""
-    task = ai.load_task("mnist", data_dir=data_dir)
+    task = ai.tasks.load("mnist", data_dir=data_dir)
     blind = network(task, 0.0)
     train(blind, task, 60_000, 1 if quick else 3, 0.1)
     ideal = 100 * float(task.goal.judge(blind, task.test_x, task.test_y)["accuracy"][0])

@@ -46,7 +46,7 @@ def products(layers: int, pillar: float) -> dict[str, float]:
 
 def trained(data_dir: str, epochs: int) -> tuple[torch.nn.Sequential, torch.Tensor, torch.Tensor]:
     """A float network on pooled images, and the test set."""
-    task = ai.load_task("mnist", data_dir=data_dir)
+    task = ai.tasks.load("mnist", data_dir=data_dir)
     pool = torch.nn.AvgPool2d(2)
     x, test = (pool(t.reshape(-1, 1, 28, 28)).flatten(1) for t in (task.train_x, task.test_x))
     torch.manual_seed(0)

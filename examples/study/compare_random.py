@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from aimco.record import write_atomic
-from aimco.study import Study, Trial, default_storage, hypervolume, run
+from aimco.studies import Study, Trial, default_storage, hypervolume, run
 
 
 def searched(study: Study, sampler: str, seed: int, folder: Path, workers: int) -> list[Trial]:

@@ -45,32 +45,25 @@ def run(
     from rich.console import Console
     from rich.progress import Progress
 
-    from aimco import tasks
+    from aimco.api.runs import evaluate
     from aimco.design import Design
-    from aimco.evaluation import evaluate
     from aimco.report import grid
     from aimco.report import run as report
 
     chosen = Design.load(design)
     for change in itertools.chain.from_iterable(set):
         chosen = chosen.replace(*_assignment(change))
+    name = f"{chosen.device.name}, {chosen.rule.kind}"
     with Progress(console=Console(stderr=True)) as progress:
-        bar = progress.add_task(f"{chosen.device.name}, {chosen.rule.kind}", total=chosen.training.epochs)
+        bar = progress.add_task(name, total=1.0)
 
-        loaded, trained = tasks.load(task, data_dir=data_dir, seed=seed, limit=limit), []
+        def on_step(label: str, done: float) -> None:
+            progress.update(bar, completed=done, description=": ".join(filter(None, [name, label])))
 
-        def on_epoch(epoch: int, epochs: int, value: float) -> None:
-            progress.update(bar, completed=epoch, description=f"{chosen.device.name}, {chosen.rule.kind}: {loaded.goal.main.text(value)}")
-
-        def on_progress(done: float) -> None:
-            progress.update(bar, completed=done * chosen.training.epochs)
-
-        options = {"seed": seed, "checkpoint": checkpoint, "on_trained": trained.append}
-        result = evaluate(chosen, loaded, on_epoch=on_epoch, on_progress=on_progress, **options)
+        options = {"seed": seed, "data_dir": data_dir, "limit": limit, "checkpoint": checkpoint, "out": out}
+        result = evaluate(chosen, task, progress=on_step, **options)  # type: ignore[arg-type]
     if out is not None:
-        keep(out, "result", result.as_json())
-        page = report.write(result, out, _again(out, task, seed, data_dir, limit), chosen.network.pictures(trained[0], loaded))
-        print(f"written: {page}", file=sys.stderr)
+        print(f"written: {Path(out) / 'report.html'}", file=sys.stderr)
     if json:
         print_json(result.as_json())
         return
@@ -79,13 +72,6 @@ def run(
         Console().print(report.phases_table(result))
     for note in result.notes:
         print(f"note: {note}")
-
-
-def _again(out: str, task: str, seed: int, data_dir: str | None, limit: int | None) -> str:
-    """The command that makes a run again from the design beside its page."""
-    options = {"--task": task, "--seed": seed, "--data-dir": data_dir, "--limit": limit}
-    given = [f"{name} {value}" for name, value in options.items() if value is not None]
-    return " ".join(["aimco run", str(Path(out) / "design.toml"), *given])
 
 
 def devices(
@@ -102,9 +88,9 @@ def devices(
     --out FILE.png draws the pulse response over several cycles and devices, and the margins of the verdict.
     """
     from rich.console import Console
-    from rich.table import Table
 
-    from aimco.device.device import Device, catalogue
+    from aimco.api.devices import devices as listed
+    from aimco.device.device import Device
     from aimco.device.requirement import Requirement
     from aimco.report import device as report
 
@@ -121,25 +107,11 @@ def devices(
         for note in device.notes():
             print(f"note: {note}")
         return
-    order = {
-        "name": lambda d: d.name,
-        "states": lambda d: -d.states,
-        "asymmetry": lambda d: d.asymmetry,
-        "retention": lambda d: -d.retention_s,
-    }
-    listed = sorted((Device.named(n) for n in catalogue()), key=order[sort])
+    found = listed(sort)
     if json:
-        print_json([d.as_dict() | {"states": d.states, "asymmetry": d.asymmetry} for d in listed])
+        print_json([d.as_dict() | {"states": d.states, "asymmetry": d.asymmetry} for d in found])
         return
-    shown = Table(title="Devices (asymmetry of the mean steps, and its spread)")
-    for column in ("name", "states", "asymmetry", "retention", "response"):
-        shown.add_column(column, no_wrap=True)
-    for d in listed:
-        apart = f"{100 * d.asymmetry:.0f} +- {100 * d.spread.get('asymmetry', 0):.0f} %"
-        tau = d.retention_s
-        kept = "drifts" if d.drift else "no leak" if tau == float("inf") else f"{tau:.3g} s" if tau < 600 else f"{tau / 60:.3g} min"
-        shown.add_row(d.name, f"{d.states:.0f}", apart, kept, d.response.kind)
-    Console().print(shown)
+    Console().print(found.table())
 
 
 def fit(
@@ -162,11 +134,9 @@ def fit(
     from rich.console import Console
     from rich.progress import Progress
 
-    from aimco.device.fit.files import characterise
-    from aimco.report.device import estimates_table, fit_pictures, verdict_table
+    from aimco.api.devices import fit
+    from aimco.report.device import estimates_table, verdict_table
 
-    if not files:
-        raise InputError("fit needs a file of measured pulses, for example aimco fit PULSES.csv")
     with Progress(console=Console(stderr=True)) as progress:
         bar = progress.add_task("reading", total=1.0)
 
@@ -175,13 +145,8 @@ def fit(
 
         span = (1e-7 if g_min is None else g_min, 1e-5 if g_max is None else g_max)
         options = {"family": family, "read_voltage": read_voltage, "span_S": span, "requirement": requirement, "name": Path(out).stem}
-        found = characterise(files, on_progress=on_progress, **options)  # type: ignore[arg-type]
-        written = {str(Path(out).with_suffix(end)): picture for end, picture in fit_pictures(found).items()}
-        if found.device is not None:
-            sheet, copies = found.device.packed(out)
-            written = {out: sheet} | {str(Path(out).parent / name): content for name, content in copies.items()} | written
-        for path, content in written.items():
-            write_atomic(path, content)
+        found = fit(*files, progress=on_progress, **options)  # type: ignore[arg-type]
+        written = found.save(out)
         progress.update(bar, completed=1.0, description="done")
     if json:
         print_json(found.as_json())
@@ -219,24 +184,14 @@ def cost(
 
     at_first_use("torch")
 
-    from aimco.cost import inference, training
-    from aimco.cost.activity import ASSUMED, load
-    from aimco.cost.network import Architecture, busyness, of_design
+    from aimco.api.costs import estimate
     from aimco.design import Design
-    from aimco.files import OWN
-    from aimco.networks import Network
     from aimco.report import cost as report
-    from aimco.tasks import task_of
 
     chosen = Design.load(design)
     for change in itertools.chain.from_iterable(set):
         chosen = chosen.replace(*_assignment(change))
-    if network is not None and (OWN in network or network in Network.kinds()):
-        chosen, network = chosen.replace("network", {"kind": network}), None
-    layers = of_design(chosen, task_of(task).sample(data_dir)) if network is None else Architecture.named(network)
-    busy = busyness(chosen, layers, None if activity is None else load(activity))
-    prices = inference(chosen, layers), training(chosen, layers, activity=busy)
-    costs = report.Costs(chosen, layers, *prices, busy, activity or ASSUMED)
+    costs = estimate(chosen, network=network, task=task, data_dir=data_dir, activity=activity)
     if out is not None:
         _keep_costs(out, costs)
     if json:

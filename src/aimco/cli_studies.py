@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections import Counter
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from aimco.record import InputError, write_atomic
-from aimco.terminal import as_json, print_json, steps
+from aimco.record import InputError
+from aimco.terminal import print_json, steps
 
 _LOG_WIDTH = 150  # columns of wide tables in a file
 
@@ -63,64 +62,33 @@ def study(
     """
     from rich.console import Console
 
+    from aimco.api.studies import study as search
     from aimco.device.requirement import Requirement
-    from aimco.report.study import write
-    from aimco.study import Study, default_storage, front
-    from aimco.study import run as search
-    from aimco.study.summary import commands, document, pruned, table, told
+    from aimco.report.tables import NO_PARQUET, has_parquet
+    from aimco.studies.space import Study
+    from aimco.studies.summary import commands, pruned
 
-    asked = Study.load(file)
-    required = [Requirement.named(name) for name in requirement]
-    where, folder = storage or default_storage(file), out or f"{asked.name}-study"
-    with steps(asked.name, by_label=False) as on_step:
-        seen: list[Any] = []
-
-        def on_trial(trial: Any, done: int, size: int) -> None:
-            seen.append(trial)
-            on_step(told(asked, seen, done, size), done / size)
-
-        options = {"data_dir": data_dir, "workers": workers, "cluster": cluster, "resume": resume}
-        trials = search(asked, storage=where, on_trial=on_trial, **options)
-    missing = write(trials, folder, _about(asked, trials, _command(file, data_dir, requirement), data_dir, required))
+    for name in requirement:
+        Requirement.named(name)
+    with steps(Study.load(file).name, by_label=False) as on_step:
+        options = {"data_dir": data_dir, "workers": workers, "cluster": cluster, "storage": storage, "resume": resume}
+        found = search(file, progress=on_step, **options)
+    trials, folder = found.trials, out or f"{found.study.name}-study"
+    page = found.report(folder, requirements=requirement)
     if json:
-        print_json(document(asked, trials, where, folder, data_dir))
+        print_json(found.as_json(folder))
         return
-    Console().print(table(asked, trials))
-    for trial in front(trials):
-        for command in commands(asked, trial, folder, data_dir):
+    Console().print(found.table())
+    for trial in found.front:
+        for command in commands(found.study, trial, folder, data_dir):
             print(command)
     for sentence in pruned(trials):
         print(sentence)
     for reason, count in Counter(t.reason for t in trials if t.state == "failed").most_common(5):
         print(f"failed, {count} of {len(trials)}: {reason}")
-    for sentence in missing:
-        print(sentence)
-    print(f"The page of the study is {Path(folder) / 'report.html'}")
-
-
-def _command(file: str, data_dir: str | None, requirement: list[str]) -> str:
-    """What makes the page of a study again."""
-    options = {"--data-dir": [data_dir] if data_dir is not None else [], "--requirement": requirement}
-    return shlex.join(["aimco", "study", file, *(word for name, values in options.items() for v in values for word in (name, v))])
-
-
-def _about(asked: Any, trials: list[Any], command: str, data_dir: str | None, required: list[Any]) -> Any:
-    """What the page of a study says beside its trials."""
-    from aimco.report.tolerance import tolerances
-    from aimco.report.view import About
-    from aimco.study import front, sensitivity
-    from aimco.study.summary import bounds, options
-
-    return About(
-        {o.name: o.best for o in asked.objectives},
-        title=asked.name,
-        command=command,
-        task=asked.task.text(),
-        options=shlex.join(options(asked, data_dir)),
-        constraints=bounds(asked),
-        tolerance=tolerances([*front(trials), *trials], required),
-        sensitivity=sensitivity(asked, trials),
-    )
+    if not has_parquet():
+        print(NO_PARQUET)
+    print(f"The page of the study is {page}")
 
 
 def requirements(
@@ -149,29 +117,15 @@ def requirements(
     --line: only these. --near: a number of the near-ideal device, as fast_retention=300. --verdict DEVICE judges one.
     --out DIR keeps tables, picture and requirements, and goes on when stopped.
     """
+    from aimco.api import requirements as api
     from aimco.device.device import Device
-    from aimco.study.requirements import Question, derive
 
     device = None if verdict is None else Device.named(verdict)
-    keys, moved = tuple(line), tuple(_number("near", n) for n in near)
-    question = Question(
-        tuple(dict.fromkeys(rule)),
-        task,
-        penalty,
-        data_dir,
-        limit,
-        seeds,
-        keys,
-        moved,
-        out,
-        response=response,
-        network=network,
-        epochs=epochs,
-        lr=lr,
-    )
-    question.check()
+    baseline = dict(_number("near", n) for n in near)
+    options = {"penalty": penalty, "data_dir": data_dir, "limit": limit, "seeds": seeds, "parameters": line, "baseline": baseline}
+    options |= {"response": response, "network": network, "epochs": epochs, "lr": lr, "out": out}
     with steps("requirements") as on_step:
-        answer = derive(question, on_step)
+        answer = api.requirements(rule, task, progress=on_step, **options)  # type: ignore[arg-type]
     _answered(answer, device, out, json)
 
 
@@ -181,14 +135,11 @@ def _answered(answer: Any, device: Any, out: str | None, json: bool) -> None:
 
     from aimco.report import requirements as report
 
-    verdicts = {} if device is None else answer.verdicts(device)
-    document = answer.as_json() | {"verdicts": {r: [j.as_json() for j in lines] for r, lines in verdicts.items()}}
-    written = {} if out is None else {f"requirements-{answer.task}.json": as_json(document, indent=1) + "\n"} | report.files(answer)
-    for name, content in written.items():
-        write_atomic(Path(out or "") / name, content)
+    written = [] if out is None else answer.save(out, device)
     if json:
-        print_json(document)
+        print_json(answer.document(device))
         return
+    verdicts = {} if device is None else answer.verdict(device)
     console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
     for table in report.tables(answer, verdicts, device):
         console.print(table)

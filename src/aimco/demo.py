@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from aimco.study import Study, Trial, default_storage, run
-from aimco.study.run import OnTrial
+from aimco.studies import Study, Trial, default_storage, run
+from aimco.studies.run import OnTrial
 
 _WORKERS = 2
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -20,6 +20,9 @@ from aimco.networks import Network, of_plain
 from aimco.networks.mlp import Mlp
 from aimco.periphery import Periphery
 from aimco.record import InputError, PathError, Record, at
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Training(Record):
@@ -67,6 +70,26 @@ class Design(Record):
     training: Training = Training()
     technology: str = "rpu-2016"
     _technology_file: bytes | None = PrivateAttr(default=None)  # content of a user's, as it was when the design was made
+
+    if TYPE_CHECKING:  # what the fields take, beside what they become
+
+        def __init__(
+            self,
+            *,
+            device: Device | str | Mapping[str, Any],
+            cell: Cell | Mapping[str, Any] = ...,
+            array: Array | Mapping[str, Any] = ...,
+            periphery: Periphery | Mapping[str, Any] = ...,
+            network: Network | Mapping[str, Any] | Callable[..., nn.Module] = ...,
+            rule: Rule | Mapping[str, Any] = ...,
+            training: Training | Mapping[str, Any] = ...,
+            technology: str = ...,
+        ) -> None: ...
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """The device by its name, where it is that of the catalogue."""
+        for name, value in super().__repr_args__():
+            yield name, value.name if name == "device" and _of_catalogue(value) else value
 
     @field_validator("device", mode="before")
     @classmethod
@@ -168,3 +191,8 @@ class Design(Record):
     @classmethod
     def _function(cls, network: Any) -> Any:
         return of_plain(network)
+
+
+def _of_catalogue(device: Device) -> bool:
+    """Whether a device is the one of its name that comes with aimco."""
+    return device.name in Device.names() and Device.named(device.name) == device

@@ -15,14 +15,14 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from aimco import user_code
+from aimco import html_parts, user_code
 from aimco.errors import InputError, PathError, at, did_you_mean, first_problem
 from aimco.files import OWN, SHA256, carried, paths_from, read_toml, resolved, signed, write_atomic
 from aimco.units import Unit
@@ -89,6 +89,17 @@ class Record(BaseModel):
                 if field.default != math.inf:
                     raise at(name, f"must be finite, got {number}")
         return self
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """The fields that differ from their defaults."""
+        fields = type(self).model_fields
+        for name, value in self.__dict__.items():  # which is empty in a record that is being made
+            if name in fields and not _same(value, fields[name].default):
+                yield name, value
+
+    def _repr_html_(self) -> str:
+        """Every field with its value, unit and meaning, for notebooks; those that differ from their defaults in bold."""
+        return html_parts.fields(self.__repr_name__(), self, {name for name, _ in self.__repr_args__()})
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
@@ -347,6 +358,14 @@ def _derived(cls: type[Kinded], name: str, names: Mapping[str, Any], path: str) 
             f"{user_code.where(found) if derived else names['__file__']}: {name} must be a subclass of {cls.__name__}, got {got}"
         )
     return found
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether a field has its default; members of an ensemble that differ in it have none."""
+    try:
+        return bool(value == default)
+    except ValueError:
+        return False
 
 
 def _floats(value: Any) -> list[float]:

@@ -12,18 +12,22 @@ import numpy as np
 import torch
 
 import aimco
+from aimco import html_parts
 from aimco.cost.activity import measured
 from aimco.data.goals import Metric
 from aimco.design import Design
 from aimco.files import sha256
+from aimco.frames import dataframe
 from aimco.ledger import Counts
 from aimco.nn.analog import AnalogLayer
 from aimco.nn.layers import analog_layers
 from aimco.notes import notes
 from aimco.phases import bill, by_operation
+from aimco.units import text as quantity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
     from aimco.training import Run
 
@@ -114,6 +118,36 @@ class Result:
     def __repr__(self) -> str:
         device, rule = self.design.device.name, self.design.rule.kind
         return f"Result({device}, {rule}, {self.task}: {self.text()}, {self.energy_J['total']:.3g} J, {self.latency_s['total']:.3g} s)"
+
+    def _repr_html_(self) -> str:
+        """Metrics, energy, time and area, notes and the learning curve, for notebooks."""
+        judged = {m.name.replace("_", " "): m.text(self.metrics[m.name]) for m in self.judged_by}
+        costs = {
+            "energy": quantity(self.energy_J["total"], "J"),
+            "time": quantity(self.latency_s["total"], "s"),
+            **{f"one {name} sample": self._sample(f"{name}_sample") for name in ("training", "inference")},
+            "area": quantity(self.area_m2, "m^2"),
+        }
+        curve = self.curves[self.main_curve]
+        scale, unit = (100, " (%)") if self.main.percent else (1, f" ({self.main.unit})" if self.main.unit else "")
+        beside, epochs = f"test {self.main.name.replace('_', ' ')}{unit}", range(1, len(curve) + 1)
+        drawn = html_parts.chart(epochs, [scale * v for v in curve], below="epoch", beside=beside) if len(curve) > 1 else ""
+        title = f"{self.design.device.name}, {self.design.rule.kind}, {self.task}, seed {self.seed}"
+        return html_parts.card(title, html_parts.facts(judged | costs), drawn, html_parts.listed(self.notes))
+
+    def _sample(self, name: str) -> str:
+        """Energy and time of one sample; a dash where there was none."""
+        energy, seconds = self.energy_J[name], self.latency_s[name]
+        return f"{quantity(energy, 'J')}, {quantity(seconds, 's')}" if energy or seconds else "-"
+
+    def to_dataframe(self) -> DataFrame:
+        """The curves as a pandas table, one row for each epoch, indexed by the epoch from 1 on.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        epochs = max(map(len, self.curves.values()))
+        return dataframe({"epoch": range(1, epochs + 1), **self.curves}).set_index("epoch")
 
     def text(self) -> str:
         """The main metric in words.

@@ -14,6 +14,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 
 from aimco import rng, user_code
+from aimco.device import display
 from aimco.device.noises import NoiseSource
 from aimco.device.programming import Programming
 from aimco.device.response import Response
@@ -162,6 +163,12 @@ class Device(Listed):
 
     def _response_numbers(self) -> list[str]:
         return [n for n, f in type(self.response).model_fields.items() if f.annotation is float]
+
+    def __repr__(self) -> str:
+        return f"Device({', '.join(display.words(self))})"
+
+    def _repr_html_(self) -> str:
+        return display.html(self)
 
     @property
     def half_range(self) -> Any:

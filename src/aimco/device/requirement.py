@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from aimco import html_parts
 from aimco.device.device import Device
 from aimco.record import Listed, Record, at
 from aimco.units import text
@@ -114,6 +115,48 @@ class Judged:
         return {("pass" if n == "passes" else n): v for n, v in asdict(self).items()}
 
 
+class Verdict(list[Judged]):
+    """A device on every line of a requirement.
+
+    Args:
+        lines: In the order of the requirement.
+        device: Name of the device.
+        requirement: Name of the requirement.
+    """
+
+    def __init__(self, lines: Iterable[Judged], device: str = "", requirement: str = "") -> None:
+        super().__init__(lines)
+        self.device, self.requirement = device, requirement
+
+    @property
+    def passes(self) -> bool | None:
+        """Whether all lines pass; None where none fails and some are not known."""
+        found = [line.passes for line in self]
+        return False if False in found else None if None in found else True
+
+    def __repr__(self) -> str:
+        fails, unknown = ([line.line for line in self if line.passes is wanted] for wanted in (False, None))
+        parts = [f"fails {', '.join(fails)}" if fails else "passes what is known" if unknown else "passes"]
+        parts += [f"not known {', '.join(unknown)}"] if unknown else []
+        return f"Verdict({self.device} against {self.requirement}: {'; '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        """The lines as a table, for notebooks; those that fail in bold."""
+        title = f"{self.device} against {self.requirement}"
+        fails = [k for k, line in enumerate(self) if line.passes is False]
+        return html_parts.card(title, html_parts.table(COLUMNS, map(row, self), marked=fails))
+
+
+COLUMNS = ("line", "asked", "has", "margin", "verdict")  # of a table of a verdict
+
+
+def row(line: Judged) -> tuple[str, str, str, str, str]:
+    """The cells of one line of a verdict."""
+    margin = "-" if line.margin is None else "any" if line.margin == float("inf") else f"{line.margin:.2g} x"
+    word = {True: "passes", False: "FAILS", None: "not known"}[line.passes]
+    return line.line, line.limit, value_text(line.value, line.unit), margin, word
+
+
 class Requirement(Listed):
     """What a device must be, line by line.
 
@@ -130,9 +173,10 @@ class Requirement(Listed):
     source: str
     lines: tuple[Line, ...] = Field(strict=False)
 
-    def verdict(self, device: Device) -> list[Judged]:
+    def verdict(self, device: Device) -> Verdict:
         """The device on every line; nothing is said of numbers that its datasheet assumes or does not have."""
-        return [_judge(line, _QUANTITIES[line.quantity](device)) for line in self.lines]
+        judged = (_judge(line, _QUANTITIES[line.quantity](device)) for line in self.lines)
+        return Verdict(judged, device.name, self.name)
 
 
 def _judge(line: Line, value: float | None) -> Judged:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from aimco.report.view import View
-from aimco.study.metrics import metric
+from aimco.studies.metrics import metric
 from aimco.units import suited, text
 
 if TYPE_CHECKING:

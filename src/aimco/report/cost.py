@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from aimco import html_parts
 from aimco.cost.activity import Activity
 from aimco.cost.network import Shapes, operations
 from aimco.cost.price import COMPONENTS, OPERATIONS, Price
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Costs:
     """What a network costs on a design: one sample's inference, and one sample of training.
 
@@ -53,6 +55,27 @@ class Costs:
         layers = zip(self.network.shapes(), self.activity, strict=True)
         busy = {s.name: {name: own.as_dict() for name, own in arrays.items()} for s, arrays in layers}
         return named | priced | {"activity_from": self.activity_from, "activity": busy, "notes": self.notes()}
+
+    def __repr__(self) -> str:
+        one, trained = self.inference, self.training
+        each = f"{text(one.energy_J['total'], 'J')} and {text(one.latency_s, 's')} an inference"
+        return f"Costs({self.network.name} on {self.design.technology}: {each}, {text(trained.energy_J['total'], 'J')} a training sample)"
+
+    def _repr_html_(self) -> str:
+        """The tables and what they take for granted, for notebooks."""
+        title = f"{self.network.name}, {self.design.device.name}, {self.design.technology}"
+        return html_parts.card(title, *map(html_parts.of_table, tables(self)), html_parts.listed(self.notes()))
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """Energy by layer and component, areas, and times by operation.
+
+        Args:
+            path: Picture that is written, if any.
+        """
+        drawn = figure(self)
+        if path is not None:
+            drawn.savefig(os.fspath(path), dpi=150)
+        return drawn
 
     @property
     def pulses_J(self) -> float:

@@ -15,7 +15,7 @@ from aimco.device.fit import Fit
 from aimco.device.fit.files import Characterisation
 from aimco.device.fit.retention import RetentionFit
 from aimco.device.fit.tables import TableFit
-from aimco.device.requirement import Judged, value_text
+from aimco.device.requirement import COLUMNS, Judged, row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -152,15 +152,15 @@ def tables_figure(fit: TableFit, verdict: Sequence[Judged]) -> Figure:
     return figure
 
 
-def fit_pictures(found: Characterisation) -> dict[str, bytes]:
-    """Pictures of what was fitted, by the end of their file's name."""
+def fit_figures(found: Characterisation) -> dict[str, Figure]:
+    """Figures of what was fitted, by the end of their file's name."""
     made = {}
     if isinstance(found.pulses, Fit):
-        made[".png"] = png(fit_figure(found.pulses, found.verdict))
+        made[".png"] = fit_figure(found.pulses, found.verdict)
     elif found.pulses is not None:
-        made[".png"] = png(tables_figure(found.pulses, found.verdict))
+        made[".png"] = tables_figure(found.pulses, found.verdict)
     if found.retention is not None:
-        made[".retention.png"] = png(retention_figure(found.retention))
+        made[".retention.png"] = retention_figure(found.retention)
     return made
 
 
@@ -184,12 +184,10 @@ def estimates_table(found: Characterisation) -> Table:
 def verdict_table(verdict: Sequence[Judged], requirement: str) -> Table:
     """A device against a requirement, line by line."""
     table = Table(title=f"Requirement {requirement}")
-    for column in ("line", "asked", "has", "margin", "verdict"):
+    for column in COLUMNS:
         table.add_column(column, justify="right" if column == "margin" else "left")
     for line in verdict:
-        margin = "-" if line.margin is None else "any" if line.margin == float("inf") else f"{line.margin:.2g} x"
-        word = {True: "passes", False: "FAILS", None: "not known"}[line.passes]
-        table.add_row(line.line, line.limit, value_text(line.value, line.unit), margin, word)
+        table.add_row(*row(line))
     return table
 
 

@@ -15,8 +15,8 @@ from aimco.design import Design
 from aimco.report import study
 from aimco.report.view import About, names_of
 from aimco.result import Result
-from aimco.study.metrics import metric
-from aimco.study.trial import Trial
+from aimco.studies.metrics import metric
+from aimco.studies.trial import Trial
 from aimco.units import text
 
 if TYPE_CHECKING:

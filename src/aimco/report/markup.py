@@ -11,7 +11,7 @@ from typing import Any
 
 from aimco.phases import PHASES
 from aimco.report.view import View, shown
-from aimco.study.trial import Trial
+from aimco.studies.trial import Trial
 from aimco.units import text as quantity
 
 STYLE = """

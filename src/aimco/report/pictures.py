@@ -11,9 +11,9 @@ import numpy as np
 
 from aimco.report.axes import plain, scale
 from aimco.report.view import View
-from aimco.study.front import front
-from aimco.study.sensitivity import Sensitivity
-from aimco.study.trial import Trial
+from aimco.studies.front import front
+from aimco.studies.sensitivity import Sensitivity
+from aimco.studies.trial import Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,7 +19,7 @@ from aimco.report.pictures import fronts, learning_curves, picture, sensitivitie
 from aimco.report.tables import NO_PARQUET, csv_text, has_parquet, parquet_bytes
 from aimco.report.tolerance import devices
 from aimco.report.view import About, View, verdict
-from aimco.study.trial import Trial
+from aimco.studies.trial import Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,7 +13,7 @@ from typing import Any
 from aimco.record import InputError
 from aimco.report.markup import file_of
 from aimco.report.view import View
-from aimco.study.trial import Trial
+from aimco.studies.trial import Trial
 
 NO_PARQUET = "trials.parquet was not written: it needs pyarrow, which pip install 'aimco[parquet]' brings"
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from aimco.device.device import Device
 from aimco.device.requirement import Judged, Requirement, value_text
 from aimco.record import InputError
-from aimco.study.trial import Trial
+from aimco.studies.trial import Trial
 
 _MOST = 6  # devices that are shown
 _WORDS = {True: "passes", False: "FAILS", None: ""}

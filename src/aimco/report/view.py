@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from aimco.data.goals import Metric
 from aimco.design import Design
 from aimco.record import Record
-from aimco.study.front import comparable, front, knee
-from aimco.study.metrics import COSTS, metric
-from aimco.study.sensitivity import Sensitivity
-from aimco.study.trial import Trial
+from aimco.studies.front import comparable, front, knee
+from aimco.studies.metrics import COSTS, metric
+from aimco.studies.sensitivity import Sensitivity
+from aimco.studies.trial import Trial
 from aimco.units import text
 
 if TYPE_CHECKING:

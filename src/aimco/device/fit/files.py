@@ -14,7 +14,7 @@ from aimco.device.fit.retention import RetentionFit, fit_retention
 from aimco.device.fit.tables import TableFit, fit_tables, tables_of
 from aimco.device.measurement import Measurement, Retention, read
 from aimco.device.measurement.jump_tables import JumpTables
-from aimco.device.requirement import Judged, Requirement
+from aimco.device.requirement import Requirement, Verdict
 from aimco.record import InputError
 
 
@@ -30,7 +30,7 @@ class Characterisation:
     device: Device | None
     pulses: Fit | TableFit | None
     retention: RetentionFit | None
-    verdict: list[Judged]
+    verdict: Verdict
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -89,7 +89,7 @@ def characterise(
         pulses = fit_tables(source, name=name, span_S=span_S, extra=extra)
     device = None if pulses is None else pulses.device
     notes = [note for part in (pulses, retention) if part is not None for note in part.notes] + ([] if device is None else device.notes())
-    return Characterisation(device, pulses, retention, [] if device is None else asked.verdict(device), notes)
+    return Characterisation(device, pulses, retention, Verdict(()) if device is None else asked.verdict(device), notes)
 
 
 def _read(files: Sequence[str], read_voltage: float | None) -> list[Measurement | Retention | JumpTables]:

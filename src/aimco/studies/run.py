@@ -10,13 +10,13 @@ from aimco import tasks
 from aimco.data.data import Data
 from aimco.design import Design
 from aimco.record import InputError
-from aimco.study.metrics import COSTS
-from aimco.study.pack import Outcome, Pack, failed, packs, score_sign
-from aimco.study.search import ask
-from aimco.study.space import Study
-from aimco.study.store import Store, alone, opened, point_of
-from aimco.study.trial import Trial
-from aimco.study.workers import Evaluate, evaluator
+from aimco.studies.metrics import COSTS
+from aimco.studies.pack import Outcome, Pack, failed, packs, score_sign
+from aimco.studies.search import ask
+from aimco.studies.space import Study
+from aimco.studies.store import Store, alone, opened, point_of
+from aimco.studies.trial import Trial
+from aimco.studies.workers import Evaluate, evaluator
 
 OnTrial = Callable[[Trial, int, int], None]
 

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from aimco.files import anchored
 from aimco.record import Record, at
-from aimco.study import fields
+from aimco.studies import fields
 
 
 class Axis(Record):

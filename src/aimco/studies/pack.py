@@ -13,8 +13,8 @@ from aimco import tasks
 from aimco.design import Design
 from aimco.evaluation import Result, evaluate_many
 from aimco.record import InputError, Record
-from aimco.study.metrics import metric, metrics_of
-from aimco.study.pruning import Watch
+from aimco.studies.metrics import metric, metrics_of
+from aimco.studies.pruning import Watch
 from aimco.tasks import Data
 from aimco.user_code import own_fault
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from rich.table import Table
 
-from aimco.study.axis import label
-from aimco.study.front import front, hypervolume, knee
-from aimco.study.metrics import metric
-from aimco.study.sensitivity import sensitivity
-from aimco.study.space import Study
-from aimco.study.trial import Trial
+from aimco.studies.axis import label
+from aimco.studies.front import front, hypervolume, knee
+from aimco.studies.metrics import metric
+from aimco.studies.sensitivity import sensitivity
+from aimco.studies.space import Study
+from aimco.studies.trial import Trial
 from aimco.units import text
 
 _SIDES = {"at_least": "at least", "at_most": "at most"}

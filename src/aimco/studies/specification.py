@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from aimco.device.device import Device
-from aimco.device.requirement import Judged, Line, Requirement
-from aimco.study.lines import BOUND, Bench, Sweep
-from aimco.study.threshold import Threshold
+from aimco.device.requirement import Line, Requirement, Verdict
+from aimco.studies.lines import BOUND, Bench, Sweep
+from aimco.studies.threshold import Threshold
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Answer:
             rows.append({"line": first.sweep.name, "key": key, "against": against, "factors": factors})
         return rows
 
-    def verdicts(self, device: Device) -> dict[str, list[Judged]]:
+    def verdicts(self, device: Device) -> dict[str, Verdict]:
         """A device against the requirement of each rule."""
         return {d.rule: d.requirement(self.task, self.penalty).verdict(device) for d in self.rules}
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from aimco.record import InputError
-from aimco.study.trial import Trial
+from aimco.studies.trial import Trial
 
 _DECADE = 10.0  # costs that span more are compared by their logarithms
 

@@ -20,8 +20,8 @@ from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from aimco.study.axis import Axis, label
-from aimco.study.space import Choose, Study
+from aimco.studies.axis import Axis, label
+from aimco.studies.space import Choose, Study
 
 
 def ask(study: Study, before: Sequence[FrozenTrial], count: int) -> list[FrozenTrial]:

@@ -7,9 +7,9 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,11 +17,11 @@ from aimco.design import Design
 from aimco.errors import did_you_mean
 from aimco.files import contents, paths_from, resolved
 from aimco.record import InputError, Record, at, read_toml
-from aimco.study import fields
-from aimco.study.axis import Axis, applies, flattened
-from aimco.study.checks import check_space, ordered
-from aimco.study.metrics import COSTS, METRICS, metric
-from aimco.study.pruning import Pruning
+from aimco.studies import fields
+from aimco.studies.axis import Axis, applies, flattened
+from aimco.studies.checks import check_space, ordered
+from aimco.studies.metrics import COSTS, METRICS, metric
+from aimco.studies.pruning import Pruning
 from aimco.tasks import Task, task_of
 from aimco.tasks.digits import Digits
 from aimco.user_code import is_own
@@ -96,6 +96,27 @@ class Study(Record):
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     pack: int = Field(default=8, ge=1, le=4096)
     generation: int = Field(default=16, ge=1, le=65536)
+
+    if TYPE_CHECKING:  # what the fields take, beside what they become
+
+        def __init__(
+            self,
+            *,
+            name: str,
+            base: Design | str | Mapping[str, Any],
+            space: Mapping[str, Any],
+            task: Any = ...,
+            limit: int | None = ...,
+            seeds: Sequence[int] = ...,
+            objectives: Sequence[Objective | str | Mapping[str, Any]] = ...,
+            constraints: Mapping[str, Bound | Mapping[str, float]] = ...,
+            sampler: Literal["grid", "random", "sobol", "tpe", "nsga2"] = ...,
+            trials: int | None = ...,
+            pruning: Pruning | Mapping[str, Any] | None = ...,
+            seed: int = ...,
+            pack: int = ...,
+            generation: int = ...,
+        ) -> None: ...
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from aimco.study.space import Study
-from aimco.study.trial import Trial
+from aimco.studies.space import Study
+from aimco.studies.trial import Trial
 
 _LEAST = 10  # complete trials, and twice the axes
 _FOLDS = 5

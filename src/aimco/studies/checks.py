@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from aimco.record import InputError, PathError, at
-from aimco.study import fields
-from aimco.study.axis import applies, label
+from aimco.studies import fields
+from aimco.studies.axis import applies, label
 
 if TYPE_CHECKING:
-    from aimco.study.space import Study
+    from aimco.studies.space import Study
 
 _COMBINATIONS = 256  # of choices that are tried at most for one axis
 

@@ -22,9 +22,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 import aimco
 from aimco.record import InputError
-from aimco.study.axis import label
-from aimco.study.space import Point, Study
-from aimco.study.trial import Trial
+from aimco.studies.axis import label
+from aimco.studies.space import Point, Study
+from aimco.studies.trial import Trial
 
 _STATES: dict[str, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 _LOCAL = "sqlite:///"

@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from aimco.record import InputError
-from aimco.study.pack import Outcome, Pack, evaluate_pack, failed
+from aimco.studies.pack import Outcome, Pack, evaluate_pack, failed
 
 Evaluate = Callable[[Sequence[Pack]], Iterator[tuple[int, list[Outcome]]]]
 _LOSSES = 4  # of its worker after which a pack is given up
