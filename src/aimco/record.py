@@ -15,7 +15,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
 
@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from aimco import html_parts, user_code
 from aimco.errors import InputError, PathError, at, did_you_mean, first_problem
 from aimco.files import OWN, SHA256, carried, paths_from, read_toml, resolved, signed, write_atomic
+from aimco.plain_data import NONE, entry, put_value, table
 from aimco.units import Unit
 
 
@@ -43,7 +44,6 @@ def quantity(unit: Unit, default: Any = ..., *, doc: str = "", level: bool = Fal
 
 
 _OF_FLOATS = (dict[str, float], tuple[float, ...], tuple[tuple[float, ...], ...])  # annotations of fields of several numbers
-_NONE = "none"  # in plain data: absent, where the default is something
 
 
 class Record(BaseModel):
@@ -71,10 +71,10 @@ class Record(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _absent(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping) or _NONE not in [v for v in data.values() if isinstance(v, str)]:
+        if not isinstance(data, Mapping) or NONE not in [v for v in data.values() if isinstance(v, str)]:
             return data
         optional = {n for n, f in cls.model_fields.items() if type(None) in getattr(f.annotation, "__args__", ())}
-        return {n: None if v == _NONE and n in optional else v for n, v in data.items()}
+        return {n: None if v == NONE and n in optional else v for n, v in data.items()}
 
     @model_validator(mode="after")
     def _finite(self) -> Self:
@@ -126,7 +126,7 @@ class Record(BaseModel):
     def as_dict(self) -> dict[str, Any]:
         """Plain nested data; absent (None) fields are left out, or are the word "none" where leaving them out would mean something else."""
         fields = ((n, getattr(self, n), f.default) for n, f in type(self).model_fields.items())
-        return {n: _NONE if value is None else _plain(value) for n, value, default in fields if value is not None or default is not None}
+        return {n: NONE if value is None else _plain(value) for n, value, default in fields if value is not None or default is not None}
 
     def dumps(self) -> str:
         """The record as TOML text; users' files stay where they are, and their sha256 is beside their names."""
@@ -146,7 +146,7 @@ class Record(BaseModel):
 
     def files(self) -> dict[str, bytes]:
         """Content of the users' files that the record names, at any depth, by their paths as they stand in its plain data."""
-        return {path: content for part in self._parts() for path, content in part.files().items()}
+        return {path: content for part in _records_in(self) for path, content in part.files().items()}
 
     def hash(self) -> str:
         """Sixteen hexadecimal digits that name this content; the source of a user's own response counts as content."""
@@ -155,12 +155,7 @@ class Record(BaseModel):
 
     def code(self) -> str:
         """Source text that is part of the content: that of user-defined kinds, at any depth."""
-        return "".join(part.code() for part in self._parts())
-
-    def _parts(self) -> list[Record]:
-        """The records in its fields, alone or several."""
-        values = (getattr(self, n) for n in type(self).model_fields)
-        return [part for value in values for part in (value if isinstance(value, tuple) else (value,)) if isinstance(part, Record)]
+        return "".join(part.code() for part in _records_in(self))
 
     def replace(self, path: str, value: Any) -> Self:
         """A neighbour with one dotted field changed: `design.replace("device.g_max", 25 * uS)`."""
@@ -180,7 +175,7 @@ class Record(BaseModel):
             node = table(node, name, path, [] if isinstance(record, tuple) else {})
         if isinstance(record, Record) and last not in type(record).model_fields and last != "kind":
             raise InputError(_unknown(path, last, record))
-        put_value(node, last, path, _NONE if value is None else _plain(value))
+        put_value(node, last, path, NONE if value is None else _plain(value))
         return type(self).of(data)
 
 
@@ -198,45 +193,10 @@ def current_path(cls: type[BaseModel], path: str) -> str:
     return path
 
 
-def entry(entries: Sequence[Any], name: str, path: str) -> int | None:
-    """Place in a list of tables that a path names by its number, or by its kind where one has it; None where no entry has that kind.
-
-    Raises:
-        InputError: there is no such number, or several entries of the kind.
-    """
-    if name.isdigit():
-        if int(name) >= len(entries):
-            raise InputError(f"{path} is not a field: there is no entry {name}, of {len(entries)} that count from 0")
-        return int(name)
-    places = [k for k, e in enumerate(entries) if isinstance(e, Mapping) and str(e.get("kind")).rpartition(":")[2] == name]
-    if len(places) > 1:
-        raise InputError(
-            f"{path} is not one field: {len(places)} entries are of kind {name}; name one by its number, {places[0]} for the first"
-        )
-    return places[0] if places else None
-
-
-def table(node: Any, name: str, path: str, empty: Any) -> Any:
-    """What is under a name in plain data, put there as `empty` where there is nothing; in a list, the entry, or a new one of that kind."""
-    if not isinstance(node, list):
-        return node.setdefault(name, empty)
-    place = entry(node, name, path)
-    if place is None:
-        node.append({"kind": name})
-    return node[-1 if place is None else place]
-
-
-def put_value(node: Any, name: str, path: str, value: Any) -> None:
-    """Set what is under a name in plain data; of a list the entry, a new one of that kind, or none where the value is absent."""
-    if not isinstance(node, list):
-        node[name] = value
-        return
-    place = entry(node, name, path)
-    new = [] if value == _NONE else [{"kind": name, **value} if isinstance(value, Mapping) and not name.isdigit() else value]
-    if place is None:
-        node += new
-    else:
-        node[place : place + 1] = new
+def _records_in(record: Record) -> list[Record]:
+    """The records in its fields, alone or several."""
+    values = (getattr(record, n) for n in type(record).model_fields)
+    return [part for value in values for part in (value if isinstance(value, tuple) else (value,)) if isinstance(part, Record)]
 
 
 class Listed(Record):

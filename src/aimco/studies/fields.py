@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from aimco.design import Design
 from aimco.errors import did_you_mean
-from aimco.record import InputError, Kinded, Listed, current_path, entry, put_value, table
+from aimco.plain_data import entry, put_value, table
+from aimco.record import InputError, Kinded, Listed, current_path
 
 
 def annotation(data: Mapping[str, Any], path: str) -> Any:
