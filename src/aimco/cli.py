@@ -47,8 +47,6 @@ def run(
 
     from aimco.api.runs import evaluate
     from aimco.design import Design
-    from aimco.report import grid
-    from aimco.report import run as report
 
     chosen = Design.load(design)
     for change in itertools.chain.from_iterable(set):
@@ -67,9 +65,19 @@ def run(
     if json:
         print_json(result.as_json())
         return
+    _print_run(result)
+
+
+def _print_run(result: Any) -> None:
+    """A run on the terminal."""
+    from rich.console import Console
+
+    from aimco.report import grid
+    from aimco.report.run import phases_table
+
     Console().print(grid.table([grid.row(result)]))
     if result.energy_J["total"]:
-        Console().print(report.phases_table(result))
+        Console().print(phases_table(result))
     for note in result.notes:
         print(f"note: {note}")
 

@@ -60,35 +60,41 @@ def study(
     FILE.toml of what the page holds the devices against, again for several. --out: folder of trials.csv and the points' designs,
     NAME-study when absent.
     """
-    from rich.console import Console
-
     from aimco.api.studies import study as search
     from aimco.device.requirement import Requirement
-    from aimco.report.tables import NO_PARQUET, has_parquet
     from aimco.studies.space import Study
-    from aimco.studies.summary import commands, pruned
 
     for name in requirement:
         Requirement.named(name)
     with steps(Study.load(file).name, by_label=False) as on_step:
         options = {"data_dir": data_dir, "workers": workers, "cluster": cluster, "storage": storage, "resume": resume}
         found = search(file, progress=on_step, **options)
-    trials, folder = found.trials, out or f"{found.study.name}-study"
+    folder = out or f"{found.study.name}-study"
     page = found.report(folder, requirements=requirement)
     if json:
         print_json(found.as_json(folder))
         return
+    _print_study(found, folder, data_dir)
+    print(f"The page of the study is {page}")
+
+
+def _print_study(found: Any, folder: str, data_dir: str | None) -> None:
+    """A study on the terminal."""
+    from rich.console import Console
+
+    from aimco.report.tables import NO_PARQUET, has_parquet
+    from aimco.studies.summary import commands, pruned
+
     Console().print(found.table())
     for trial in found.front:
         for command in commands(found.study, trial, folder, data_dir):
             print(command)
-    for sentence in pruned(trials):
+    for sentence in pruned(found.trials):
         print(sentence)
-    for reason, count in Counter(t.reason for t in trials if t.state == "failed").most_common(5):
-        print(f"failed, {count} of {len(trials)}: {reason}")
+    for reason, count in Counter(t.reason for t in found.trials if t.state == "failed").most_common(5):
+        print(f"failed, {count} of {len(found.trials)}: {reason}")
     if not has_parquet():
         print(NO_PARQUET)
-    print(f"The page of the study is {page}")
 
 
 def requirements(

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from aimco.ensemble import stack
 from aimco.phases import Phases
 from aimco.record import InputError
 from aimco.result import Result, result_of
-from aimco.training import GoOn, OnEpoch, OnProgress, OnTrained, Run, Watch
+from aimco.training import GoOn, Run, Watch, Watching
 
 __all__ = ["Result", "evaluate", "evaluate_many"]
 
@@ -30,10 +30,8 @@ def evaluate(
     data_dir: str | None = None,
     seed: int = 0,
     limit: int | None = None,
-    on_epoch: OnEpoch | None = None,
-    on_progress: OnProgress | None = None,
     checkpoint: str | None = None,
-    on_trained: OnTrained | None = None,
+    **watching: Unpack[Watching],
 ) -> Result:
     """Train the network of a design on a task and price what it did.
 
@@ -43,10 +41,8 @@ def evaluate(
         data_dir: Folder of the task's files.
         seed: Of devices, initial weights, noise and order of samples.
         limit: Use only the first training samples.
-        on_epoch: Called with (epoch, epochs, test metric).
-        on_progress: Called with the fraction of the run that is done, a few times a second.
         checkpoint: File that is written after each epoch; a run that finds its own there resumes from it, bit for bit.
-        on_trained: Called with the network at the end.
+        **watching: `aimco.training.Watching`: on_epoch, on_progress, on_trained.
 
     Raises:
         InputError: Unknown task, missing or broken data, impossible limit; training that diverges, with the epoch.
@@ -56,7 +52,7 @@ def evaluate(
         >>> evaluate(design, seed=1).task
         'digits'
     """
-    watch = Watch(on_epoch, on_progress, None, on_trained, checkpoint)
+    watch = Watch(checkpoint=checkpoint, **watching)
     return _together([design], tasks.load(task, data_dir=data_dir, seed=seed, limit=limit), [seed], watch, refuse=True)[0]
 
 
@@ -67,11 +63,9 @@ def evaluate_many(
     seeds: Sequence[int],
     data_dir: str | None = None,
     limit: int | None = None,
-    on_epoch: OnEpoch | None = None,
-    on_progress: OnProgress | None = None,
     go_on: GoOn | None = None,
     checkpoint: str | None = None,
-    on_trained: OnTrained | None = None,
+    **watching: Unpack[Watching],
 ) -> list[Result]:
     """Train designs that differ only in numbers together, along the ensemble axis; each gets the draws of its own run.
 
@@ -89,7 +83,7 @@ def evaluate_many(
     if len(designs) != len(seeds) or not designs:
         raise InputError(f"seeds must be one per design, got {len(seeds)} for {len(designs)} designs")
     data = tasks.load(task, data_dir=data_dir, seed=seeds[0], limit=limit)
-    watch, several = Watch(on_epoch, on_progress, go_on, on_trained, checkpoint), len(designs) > 1
+    watch, several = Watch(go_on=go_on, checkpoint=checkpoint, **watching), len(designs) > 1
     if not several or designs[0].network.ensembles:
         with contextlib.suppress(Diverged):  # of one of several
             return _together(designs, data, seeds, watch, refuse=several)

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -31,6 +32,20 @@ OnEpoch = Callable[[int, int, float], None]
 OnProgress = Callable[[float], None]
 OnTrained = Callable[[nn.Module], None]
 GoOn = Callable[[int, np.ndarray], bool]
+
+
+class Watching(TypedDict, total=False):
+    """Functions that a run calls.
+
+    Args:
+        on_epoch: After each epoch, with (epoch, epochs, test metric).
+        on_progress: A few times a second, with the fraction of the run that is done.
+        on_trained: At the end, with the network.
+    """
+
+    on_epoch: OnEpoch | None
+    on_progress: OnProgress | None
+    on_trained: OnTrained | None
 
 
 @dataclass(frozen=True)
@@ -174,4 +189,4 @@ def _threads_for(model: nn.Module, batch: int) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-__all__ = ["Curves", "GoOn", "OnEpoch", "OnProgress", "OnTrained", "Run", "Watch"]
+__all__ = ["Curves", "GoOn", "OnEpoch", "OnProgress", "OnTrained", "Run", "Watch", "Watching"]

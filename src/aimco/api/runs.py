@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from aimco import evaluation, tasks
 from aimco.api.progress import OnStep, Progress, reported
@@ -15,21 +15,7 @@ from aimco.design import Design
 from aimco.result import Result
 from aimco.tasks import Task, task_of
 from aimco.terminal import keep
-from aimco.training import GoOn, OnEpoch, OnProgress, OnTrained
-
-
-class Watching(TypedDict, total=False):
-    """Functions that a run calls.
-
-    Args:
-        on_epoch: After each epoch, with (epoch, epochs, test metric).
-        on_progress: A few times a second, with the fraction of the run that is done.
-        on_trained: At the end, with the network.
-    """
-
-    on_epoch: OnEpoch | None
-    on_progress: OnProgress | None
-    on_trained: OnTrained | None
+from aimco.training import GoOn, Watching
 
 
 def evaluate(

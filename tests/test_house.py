@@ -1,0 +1,88 @@
+"""How the code is built: sizes of modules and functions, what rooms take from each other, and where names of kinds stand."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import aimco
+from aimco.arrays.kinds import Array
+from aimco.networks import Network
+from aimco.tasks import Task
+
+ROOT = Path(aimco.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+LINES, LONGEST, ARGUMENTS = 400, 40, 8
+COMPILED = ("kernels/", "device/response.py")  # text that is compiled as one function
+# Constructors that have torch's own signature, and commands, of which each option is an argument.
+AS_TORCH_HAS_IT = {"nn/attention.py", "nn/conv.py", "nn/linear.py", "nn/recurrent.py"}
+COMMANDS = {"cli.py", "cli_studies.py"}
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines without the docstring."""
+    first = function.body[0]
+    told = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    assert function.end_lineno is not None and first.end_lineno is not None
+    return function.end_lineno - function.lineno + 1 - (first.end_lineno - first.lineno + 1 if told else 0)
+
+
+def arguments(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Without self and cls."""
+    given = function.args
+    names = [a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    return len(names) - (bool(names) and names[0] in ("self", "cls"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_a_module_is_one_idea_and_a_function_fits_a_screen(path):
+    text, where = path.read_text(), name(path)
+    assert len(text.splitlines()) <= LINES
+    for function in functions(ast.parse(text)):
+        if not where.startswith(COMPILED):
+            assert length(function) <= LONGEST, function.name
+        if not where.startswith("kernels/") and where not in AS_TORCH_HAS_IT | COMMANDS and where != "studies/space.py":
+            assert arguments(function) <= ARGUMENTS, function.name
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_no_private_name_is_taken_from_another_module(path):
+    """Kernels are made of texts that are one module when they are compiled."""
+    where = name(path)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("aimco") and not where.startswith("kernels/"):
+            private = [a.name for a in node.names if a.name.startswith("_") and not a.name.startswith("__")]
+            assert not private, private
+
+
+KINDS = {kind: cls for cls in (Network, Task, Array) for kind in cls.kinds()}
+# Words that mean something else too, and files that are about one kind.
+OTHER_MEANINGS = {"arrays", "program", "binary", "vertical", "planar", "resistive", "digits", "mnist"}
+ABOUT = ("reference/", "bench/", "demo.py", "api/", "peers/")
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - OTHER_MEANINGS))
+def test_a_kind_is_named_in_its_own_file_alone(kind):
+    """No test on the name of a network, task or array elsewhere; defaults and sentences may name one."""
+    compared = re.compile(rf"""(==|!=|\bin\b)\s*\(?["']{kind}["']|["']{kind}["']\s*(==|!=|\bin\b|:)""")
+    for path in FILES:
+        if path.stem.replace("_", "-") != kind and not name(path).startswith(ABOUT):
+            assert not compared.search(path.read_text()), name(path)
+
+
+def test_whatever_has_a_kind_is_not_asked_for_its_name():
+    """`x.kind == "..."`, anywhere outside of the package of that kind."""
+    asked = re.compile(r"""(network|array|task)\.kind\s*(==|!=|in\b|not in\b)\s*[("']""")
+    assert [name(p) for p in FILES if asked.search(p.read_text())] == []
