@@ -4,20 +4,54 @@ from __future__ import annotations
 
 import graphlib
 import itertools
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
+from aimco.design import Design
 from aimco.record import InputError, PathError, at
 from aimco.studies import fields
-from aimco.studies.axis import applies, label
-
-if TYPE_CHECKING:
-    from aimco.studies.space import Study
+from aimco.studies.axis import Axis, applies, label
 
 _COMBINATIONS = 256  # of choices that are tried at most for one axis
 
 
-def _governing(study: Study, path: str) -> set[str]:
+class Searched(Protocol):
+    """What is searched, as checks see it; see `aimco.studies.Study`."""
+
+    @property
+    def base(self) -> Design:
+        """The design whose fields are searched."""
+        ...
+
+    @property
+    def space(self) -> dict[str, Axis]:
+        """Dotted field -> its axis."""
+        ...
+
+    @property
+    def sampler(self) -> str:
+        """How points are chosen."""
+        ...
+
+    @property
+    def order(self) -> list[str]:
+        """The axes, each after those that decide whether it applies."""
+        ...
+
+    def draw(self, choose: Callable[[str, Axis, bool], Any]) -> dict[str, Any]:
+        """A point."""
+        ...
+
+    def design(self, point: dict[str, Any]) -> Design:
+        """The design at a point."""
+        ...
+
+    def grid(self) -> list[dict[str, Any]]:
+        """Every point of the grid."""
+        ...
+
+
+def _governing(study: Searched, path: str) -> set[str]:
     """Axes that must be chosen before this one: those it lies in, and those that its conditions look at."""
     keys = [path, *study.space[path].when]
     return {a for a in study.space if a != path and any(k == a or k.startswith(f"{a}.") for k in keys)} | (
@@ -25,7 +59,7 @@ def _governing(study: Study, path: str) -> set[str]:
     )
 
 
-def ordered(study: Study) -> list[str]:
+def ordered(study: Searched) -> list[str]:
     """Axes in the order of the file, but each after those that govern it."""
     graph = {path: sorted(_governing(study, path), key=list(study.space).index) for path in study.space}
     try:
@@ -35,7 +69,7 @@ def ordered(study: Study) -> list[str]:
         raise at(f"space.{error.args[1][0]}.when", f"must not lead back to itself, got {shown}; drop one of these conditions") from None
 
 
-def check_space(study: Study) -> None:
+def check_space(study: Searched) -> None:
     """Refuse an axis that no design can have: every end and every choice is built as a design."""
     whole = {path: _check_axis(study, path) for path in study.order}
     for path in study.order:
@@ -45,7 +79,7 @@ def check_space(study: Study) -> None:
         study.grid()
 
 
-def _check_axis(study: Study, path: str) -> bool:
+def _check_axis(study: Searched, path: str) -> bool:
     """Refuse an axis that never applies, or of a field that is not there where it does; says whether it holds whole numbers."""
     axis, shown = study.space[path], f"space.{path}"
     for key in axis.when:
@@ -78,7 +112,7 @@ def _check_axis(study: Study, path: str) -> bool:
     return whole
 
 
-def _choices_above(study: Study, path: str) -> Iterator[dict[str, Any]]:
+def _choices_above(study: Searched, path: str) -> Iterator[dict[str, Any]]:
     """Plain data of the base under every choice of the axes that govern this one (some, if there are very many)."""
     above: set[str] = set()
     waiting = [path]
@@ -99,7 +133,7 @@ def _choices_above(study: Study, path: str) -> Iterator[dict[str, Any]]:
         yield data
 
 
-def _impossible(study: Study, path: str) -> str:
+def _impossible(study: Searched, path: str) -> str:
     for key, values in study.space[path].when.items():
         seen = dict.fromkeys(label(fields.value_at(data, key)) for data in _choices_above(study, path))
         if not set(seen) & {label(v) for v in values}:
@@ -107,7 +141,7 @@ def _impossible(study: Study, path: str) -> str:
     return "its conditions exclude each other"
 
 
-def _check_value(study: Study, path: str, value: Any) -> None:
+def _check_value(study: Searched, path: str, value: Any) -> None:
     """Build designs with this value until one stands; the first complaint about it is the reason when none does."""
     first: tuple[str, str] | None = None
     for fixed in _around(study, path, value):
@@ -126,7 +160,7 @@ def _check_value(study: Study, path: str, value: Any) -> None:
         raise at(f"space.{path}", f"holds {label(value)}, of which no design can be made: {problem}")
 
 
-def _around(study: Study, path: str, value: Any) -> Iterator[dict[str, Any]]:
+def _around(study: Searched, path: str, value: Any) -> Iterator[dict[str, Any]]:
     """Choices for the other axes: the combinations of those with choices (some, if there are very many)."""
     names = [p for p in study.order if p != path and study.space[p].choices is not None]
     kept = {path: value}

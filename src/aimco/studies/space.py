@@ -184,9 +184,14 @@ class Study(Record):
                 "pruning", f"must be left out beside constraints, got {', '.join(self.constraints)}; what is pruned has no costs to judge"
             )
 
-    @functools.cached_property
+    @property
     def order(self) -> list[str]:
         """The axes, each after those that decide whether and where it applies."""
+        return self.ordered_axes
+
+    @functools.cached_property
+    def ordered_axes(self) -> list[str]:
+        """`order`, found once."""
         return ordered(self)
 
     def size(self) -> int:
