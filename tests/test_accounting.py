@@ -173,7 +173,7 @@ def test_what_the_clock_looks_at_is_what_is_counted(parts, periphery, size):
     trainer_of(model, task.goal).step(task.train_x[None, :10].expand(2, -1, -1), task.train_y[None, :10].expand(2, -1), 0.1)
     for matrix in analog_layers(model)["0"].matrices.values():
         if len(matrix.cell.signs) == 1:
-            matrix.alternate(3)
+            matrix.pulse_up_down(3)
     for layer in [*analog_layers(model).values(), *analog_layers(copy.deepcopy(model)).values()]:
         for name, quick in layer.timed.items():
             whole = layer.counts[name]
@@ -184,11 +184,11 @@ def test_what_the_clock_looks_at_is_what_is_counted(parts, periphery, size):
 def test_looking_at_the_clock_leaves_pulses_waiting():
     wide = ai.nn.Linear(500, 300, design=design("tiki-taka-v2"), name="wide")
     wide.rule.update(wide.matrices, wide.rule_state, torch.rand(1, 4, 501), 0.1 * torch.randn(1, 4, 300), 0.1)
-    sender = wide.matrices["A"].tiles[0][0].crossbar.sender
-    waiting = sender.waiting
+    generator = wide.matrices["A"].tiles[0][0].crossbar.pulse_generator
+    waiting = generator.waiting
     assert waiting > 0
     assert wide.timed["A"]["slots"] > 0
-    assert sender.waiting == waiting
+    assert generator.waiting == waiting
 
 
 def test_the_users_time_of_a_sample_drives_the_leak_and_is_told():
@@ -349,7 +349,7 @@ def test_half_selects_that_are_priced_are_those_that_disturb(take, shape):
     array.pulse(x, d, np.array([0.02]), take)
     flat = (rows, columns) if not array.on_its_side else (columns, rows)
     up, down = np.zeros((1, *flat), np.float32), np.zeros((1, *flat), np.float32)
-    half_selects(array.sender.trains, 6, take, up, down)
+    half_selects(array.pulse_generator.trains, 6, take, up, down)
     n = array.counts.member(0)
     assert n["row_pulses"] > 0 and n["coincidences"] > 0
     assert n["row_pulses"] * columns + n["column_pulses"] * rows - 2 * n["coincidences"] == up.sum() + down.sum()
@@ -371,7 +371,7 @@ def test_a_half_selected_device_takes_a_quarter_of_a_selected_one():
 
 def test_no_device_is_half_selected_where_all_are_pulsed_or_transistors_select():
     made, array = design(), Crossbar(PLAIN, 30, 20)
-    array.alternate(4)
+    array.pulse_up_down(4)
     assert part(array.counts, made) == 0
     busy = Counts(row_pulses=3, program_pulses=5)
     assert part(busy, made) > 0

@@ -35,10 +35,10 @@ def written(device: Device, *, reference: ReferencePolicy = "mid-range", seeds: 
 def test_a_look_changes_no_draw(noise, look):
     arrays = [written(NOISY[noise]) for _ in range(2)]
     for array in arrays:
-        array.hold(1.0)
+        array.elapse(1.0)
     assert arrays[0].state is not None if look == "state" else arrays[0].checkpoint() if look == "checkpoint" else arrays[0].__getstate__()
     for array in arrays:
-        array.hold(2.0)
+        array.elapse(2.0)
     assert torch.equal(arrays[0].seen(), arrays[1].seen())
 
 
@@ -46,12 +46,12 @@ def test_a_look_changes_no_draw(noise, look):
 def test_a_member_for_which_no_time_passes_fluctuates_as_alone(noise):
     """Times (0, 5) s in one ensemble of two, and each of them alone."""
     both = written(stack([NOISY[noise]] * 2), seeds=(3, 4))
-    both.hold(np.array([0.0, 5.0]))
-    both.hold(np.array([1.0, 0.0]))
+    both.elapse(np.array([0.0, 5.0]))
+    both.elapse(np.array([1.0, 0.0]))
     for member, times in enumerate([(0.0, 1.0), (5.0, 0.0)]):
         alone = written(NOISY[noise], seeds=(3 + member,))
         for time in times:
-            alone.hold(time)
+            alone.elapse(time)
         assert torch.equal(both.seen()[member], alone.seen()[0])
 
 
@@ -59,11 +59,11 @@ def test_devices_whose_references_change_go_on_drifting():
     """ln g falls by nu ln((t + dt)/t) since they were programmed, whatever they are read against."""
     arrays = [written(DRIFTING, reference="measured") for _ in range(2)]
     for array in arrays:
-        array.hold(1000.0)
-    arrays[1].refer(arrays[1].state / 2)
-    arrays[1].refer(torch.full((1, 5), 0.125), 3)
+        array.elapse(1000.0)
+    arrays[1].set_reference(arrays[1].state / 2)
+    arrays[1].set_reference(torch.full((1, 5), 0.125), 3)
     for array in arrays:
-        array.hold(1e5)
+        array.elapse(1e5)
     assert torch.allclose(arrays[0].state + arrays[0].origin, arrays[1].state + arrays[1].origin, atol=2e-7)
 
 
@@ -71,12 +71,12 @@ def test_devices_whose_references_change_go_on_fluctuating():
     """What has grown since they were programmed is not taken for new."""
     arrays = [written(FLICKERING, reference="measured") for _ in range(2)]
     for array in arrays:
-        array.hold(10.0)
+        array.elapse(10.0)
     before = arrays[1].seen().clone()
-    arrays[1].refer(torch.full(arrays[1].shape, 0.25))
+    arrays[1].set_reference(torch.full(arrays[1].shape, 0.25))
     assert torch.allclose(arrays[1].seen(), before, atol=1e-6)
     for array in arrays:
-        array.hold(10.0)
+        array.elapse(10.0)
     assert torch.allclose(arrays[0].seen(), arrays[1].seen(), atol=1e-5)
 
 
@@ -84,12 +84,12 @@ def test_a_restored_array_relaxes_as_the_one_that_was_kept():
     device = Device.of(SOFT | {"retention_s": 100.0, "resting_g": 1.0, "spread": {"resting_g": 0.1}})
     kept, other = written(device, reference="measured"), written(device, reference="measured")
     for array in (kept, other):
-        array.hold(10.0)
+        array.elapse(10.0)
         assert array.state is not None  # time acts, and the resting points are worked out
-    kept.refer(torch.full(kept.shape, 0.25))
+    kept.set_reference(torch.full(kept.shape, 0.25))
     other.restore(kept.checkpoint())
     for array in (kept, other):
-        array.hold(30.0)
+        array.elapse(30.0)
     assert torch.equal(kept.state, other.state)
 
 
@@ -100,10 +100,10 @@ def test_an_array_of_other_devices_ages_as_the_one_of_its_checkpoint(options):
     pulses[0, 0, 0] = 20
     kept, other = (written(device, seeds=(seed,)) for seed in (0, 1))
     for array in (kept, other):
-        array.hold(1.0)
+        array.elapse(1.0)
         array.apply(pulses)
     other.restore(kept.checkpoint())
     for array in (kept, other):
-        array.hold(30.0)
+        array.elapse(30.0)
         array.apply(pulses)
     assert torch.equal(kept.state, other.state)

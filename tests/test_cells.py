@@ -115,8 +115,8 @@ def test_what_a_cell_cannot_do_is_refused_by_name():
     device = {"g_min": 0.0, "g_max": 1e-6, "response": QUIET}
     with pytest.raises(ai.InputError, match=r"^AnalogMatrix\.transfer: cells of kind reference have none; take capacitor-pcm$"):
         matrix({"kind": "reference"}, device).transfer(invert=True)
-    with pytest.raises(ai.InputError, match=r"^Tile\.alternate: the cell must be of one device, as reference, got multi-device$"):
-        matrix({"kind": "multi-device"}, device).alternate(10)
+    with pytest.raises(ai.InputError, match=r"^Tile\.pulse_up_down: the cell must be of one device, as reference, got multi-device$"):
+        matrix({"kind": "multi-device"}, device).pulse_up_down(10)
     with pytest.raises(ai.InputError, match=r"^zero_error must be 0 where zero is mid-range, which is known exactly, got 0\.1$"):
         ai.Cell.of({"kind": "capacitor6t1c", "zero": "mid-range", "zero_error": 0.1})
 
@@ -171,7 +171,7 @@ def test_a_capacitor_cell_is_read_against_its_own_zero(zero):
         made = matrix({"kind": "capacitor6t1c", "zero": zero, "zero_error": error}, device)
         crossbar = made.tiles[0][0].crossbar
         if zero == "resting-point":
-            made.hold(1e3)
+            made.elapse(1e3)
         else:
             crossbar.state.copy_(crossbar.sampled.symmetry_point() - crossbar.origin)
         assert made.weights.std().item() == pytest.approx(error, rel=0.1, abs=1e-5)

@@ -111,9 +111,9 @@ def test_time_in_one_piece_is_time_in_many(name):
     arrays = [array_of(device) for _ in range(2)]
     for array in arrays:
         array.state.copy_(array.sampled.bounds()[1] / 2)
-    arrays[0].hold(775 * 60 + 80e-9)
-    arrays[1].hold(80e-9)
-    arrays[1].hold(775 * 60)
+    arrays[0].elapse(775 * 60 + 80e-9)
+    arrays[1].elapse(80e-9)
+    arrays[1].elapse(775 * 60)
     assert torch.allclose(arrays[0].state, arrays[1].state, atol=1e-6)
     rest = arrays[0].sampled.resting_point()
     plain = "retention_s" not in device.spread and device.drift is None
@@ -127,10 +127,10 @@ def test_devices_rest_and_leak_each_in_its_own_way():
     rest = array.sampled.resting_point()
     assert rest.std().item() == pytest.approx(0.1, rel=0.05)
     array.state.copy_(rest + 0.5)
-    array.hold(50.0)
+    array.elapse(50.0)
     rates = -torch.log((array.state - rest) / 0.5)
     assert torch.log(rates).std().item() == pytest.approx(0.3, rel=0.05)
-    array.hold(1e9)
+    array.elapse(1e9)
     assert torch.allclose(array.state, rest, atol=1e-6)
 
 
@@ -142,7 +142,7 @@ def test_a_capacitor_of_775_minutes_holds_a_share_of_1_over_e(steps):
     array.state.fill_(0.8)
     draws = np.random.default_rng(0).random(300)
     for part in {"one": [1.0], "a thousand": [1e-3] * 1000, "random": draws / draws.sum()}[steps]:
-        array.hold(float(part) * 775 * 60)
+        array.elapse(float(part) * 775 * 60)
     assert (array.state / 0.8).mean().item() == pytest.approx(0.3679, abs=1e-3)
 
 
@@ -156,7 +156,7 @@ def test_time_gathers_for_each_member_of_an_ensemble_by_itself():
     array = Crossbar(stack([device.replace("retention_s", tau) for tau in taus]), 3, 2, seeds=(0, 1))
     array.state.fill_(0.8)
     for _ in range(times):
-        array.hold(dt)
+        array.elapse(dt)
         array.state  # noqa: B018
     for state, tau in zip(array.state, taus, strict=True):
         left = 0.8 * np.exp(-times * dt / tau)
@@ -175,10 +175,10 @@ def test_a_time_cut_however_small_leaves_the_same(name, asked):
     arrays = [Crossbar(device, 5, 4) for _ in range(2)]
     for array in arrays:
         array.state.copy_(array.sampled.bounds()[1] * 0.6)
-        array.hold(1.0)
-    arrays[0].hold(200.0)
+        array.elapse(1.0)
+    arrays[0].elapse(200.0)
     for _ in range(20_000):
-        arrays[1].hold(0.01)
+        arrays[1].elapse(0.01)
         if asked:
             arrays[1].state  # noqa: B018
     assert (arrays[0].state - array.sampled.bounds()[1] * 0.6).abs().min() > 1e-3
@@ -194,7 +194,7 @@ def test_pulses_between_short_times_do_not_stop_the_leak():
     array.state.fill_(0.75)
     for k in range(5000):
         array.apply(torch.full(array.shape, 1 - 2 * (k % 2), dtype=torch.int32))
-        array.hold(0.01)
+        array.elapse(0.01)
     expected = 0.75 * np.exp(-50 / 46500)
     assert array.state.numpy() == pytest.approx(expected, abs=2e-5)
 
@@ -208,7 +208,7 @@ def test_a_conductance_drifts_by_the_power_of_time(pieces):
     g_0 = torch.tensor([[[2.0, 10.0, 24.0]]]) * 1e-6
     array.state.copy_(torch.as_tensor(device.normalised(g_0.double())).float())
     for _ in range(pieces):
-        array.hold((20e6 - 20) / pieces)
+        array.elapse((20e6 - 20) / pieces)
     found = -torch.log(device.conductance(array.state) / g_0[0].double()) / np.log(1e6)
 
     def published(g: torch.Tensor) -> torch.Tensor:
@@ -217,7 +217,7 @@ def test_a_conductance_drifts_by_the_power_of_time(pieces):
     assert torch.allclose(found, published(g_0[0]), rtol=0.02)
     array.apply(torch.ones(array.shape, dtype=torch.int32))
     before = device.conductance(array.state)
-    array.hold(20.0)  # programmed anew: the clock starts again at t_0
+    array.elapse(20.0)  # programmed anew: the clock starts again at t_0
     assert torch.allclose(-torch.log(device.conductance(array.state) / before) / np.log(2), published(before), rtol=0.02)
 
 
@@ -599,7 +599,7 @@ def test_noise_has_no_mean_over_devices(name, tmp_path):
     """At first, and after short and long times, within 5 standard errors of 20,000 devices; there is noise after them."""
     array = Crossbar(fluctuating(noise_of(name, tmp_path)), 100, 200)
     for dt in (0.0, 1e-3, 10.0, 46500.0, 1e-6):
-        array.hold(dt)
+        array.elapse(dt)
         seen = relative_noise(array)[0]
         assert abs(seen.mean()) <= 5 * seen.std() / np.sqrt(seen.size)
     assert 0.001 < seen.std() < 0.5
@@ -612,7 +612,7 @@ def test_noise_is_that_of_the_seed_the_array_and_the_source(name, tmp_path):
 
     def run(seed, named):
         array = Crossbar(fluctuating(source), 40, 50, seeds=(seed,), names=(named,))
-        array.hold(100.0)
+        array.elapse(100.0)
         return relative_noise(array)[0]
 
     first = run(1, "a")
@@ -620,14 +620,14 @@ def test_noise_is_that_of_the_seed_the_array_and_the_source(name, tmp_path):
     for other in (run(2, "a"), run(1, "b"), np.roll(first, 1)):
         assert abs(np.corrcoef(first, other)[0, 1]) < 5 / np.sqrt(first.size)
     twice = Crossbar(fluctuating(source, source), 40, 50)
-    twice.hold(100.0)
+    twice.elapse(100.0)
     one, two = (relative_noise(array)[0].var() for array in (array_at(100.0, fluctuating(source)), twice))
     assert two / one == pytest.approx(2, rel=5 * np.sqrt(4 / 2000))  # were they the same draws, 4
 
 
 def array_at(seconds: float, device: Device) -> Crossbar:
     array = Crossbar(device, 40, 50)
-    array.hold(seconds)
+    array.elapse(seconds)
     return array
 
 
@@ -640,12 +640,12 @@ def test_a_member_has_the_noise_that_it_has_alone(name, tmp_path):
     together = Crossbar(stack(members), 6, 9, seeds=(3, 4, 5))
     pulses = torch.arange(54 * 3, dtype=torch.int32).reshape(3, 6, 9) % 7
     for part in times.T:
-        together.hold(part)
+        together.elapse(part)
         together.apply(pulses * 20)
     for e, member in enumerate(members):
         solo = Crossbar(member, 6, 9, seeds=(3 + e,))
         for dt in times[e]:
-            solo.hold(float(dt))
+            solo.elapse(float(dt))
             solo.apply(pulses[e : e + 1] * 20)
         assert np.abs(relative_noise(solo)[0]).max() > 0
         assert torch.allclose(solo.seen()[0], together.seen()[e], rtol=0, atol=1e-6)
@@ -657,10 +657,10 @@ def test_noise_over_a_time_in_parts_has_the_law_of_the_whole(name, tmp_path):
     pieces, found = np.random.default_rng(0).random(100), []
     for seed, times in enumerate(([1.0], pieces / pieces.sum())):
         array = Crossbar(fluctuating(noise_of(name, tmp_path)), 100, 200, seeds=(seed,))
-        array.hold(0.5)
+        array.elapse(0.5)
         before = relative_noise(array)[0]
         for dt in times:
-            array.hold(float(dt))
+            array.elapse(float(dt))
         after = relative_noise(array)[0]
         found.append((after.var(), (after - before).var()))
         assert (after != before).mean() > 0.3
@@ -675,7 +675,7 @@ def test_noise_resumes_from_a_checkpoint_bit_for_bit(name, tmp_path):
     def live(array):
         for dt in (1e-3, 0.1, 1e-6):  # less than the noise remembers
             array.apply(torch.arange(35, dtype=torch.int32).reshape(1, 7, 5) % 3 - 1)
-            array.hold(dt)
+            array.elapse(dt)
 
     live(arrays[0])
     buffer = io.BytesIO()
@@ -696,7 +696,7 @@ def test_programming_starts_the_noise_of_those_that_count_from_it_and_of_no_othe
     pulses = torch.zeros(array.shape, dtype=torch.int32)
     pulses[:, :20] = 1
     array.apply(pulses)
-    array.hold(1e-6)
+    array.elapse(1e-6)
     after = relative_noise(array)[0].reshape(40, 50)
     assert np.corrcoef(before[20:].ravel(), after[20:].ravel())[0, 1] > 0.99
     if device.noise[0].restarts:

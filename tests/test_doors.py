@@ -99,11 +99,11 @@ def right(kind: str):
         "pulse": batch,
         "pulse_and_read": batch | {"lr": (np.full((E, B), 0.01), WRONG_RATES), "after": (one, WRONG_AFTER), "rows": (one, WRONG_ROWS)},
         "pulse_lines": lines,
-        "refer": {"to": (floats(E, R, C), expanding)},
-        "alternate": {"pulses": (2, WRONG_COUNTS)},
+        "set_reference": {"to": (floats(E, R, C), expanding)},
+        "pulse_up_down": {"pulses": (2, WRONG_COUNTS)},
         "program": {"target": (floats(E, R, C), expanding), "only": (torch.ones(E, R, C, dtype=torch.bool), [*WRONG_MASKS[:3], True])},
         "reset": {"mask": (torch.ones(E, R, C, dtype=torch.bool), WRONG_MASKS)},
-        "hold": {"seconds": (1.0, WRONG_TIMES)},
+        "elapse": {"seconds": (1.0, WRONG_TIMES)},
     }
     own = {
         "crossbar": {
@@ -244,8 +244,8 @@ def test_the_sentence_names_operation_argument_rule_and_value():
     with pytest.raises(InputError) as swapped:
         matrix.pulse(floats(E, B, C), floats(E, B, R), 0.1)
     assert str(swapped.value) == "AnalogMatrix.pulse: x must have the shape (members, batch, rows) = (2, any, 5), got (2, 3, 4)"
-    with pytest.raises(InputError, match=r"AnalogMatrix\.hold: seconds must be finite and at least 0, got -5"):
-        matrix.hold(-5)
+    with pytest.raises(InputError, match=r"AnalogMatrix\.elapse: seconds must be finite and at least 0, got -5"):
+        matrix.elapse(-5)
     with pytest.raises(InputError, match=r"AnalogMatrix\.pulse_line: k must be in 0\.\.4, got 999"):
         matrix.pulse_line(999, torch.ones(E, C, dtype=torch.int32))
 
@@ -258,3 +258,11 @@ def test_a_gradient_that_is_not_finite_reaches_no_array():
     with pytest.raises(InputError, match="has NaN or infinite inputs or gradients; nothing was pulsed"):
         optimizer.step()
     assert torch.equal(layer.stored, before)
+
+
+def test_operations_answer_to_the_names_they_had_and_say_the_new_ones():
+    matrix = made("matrix")
+    with pytest.warns(DeprecationWarning, match="hold is now elapse"):
+        matrix.hold(1.0)
+    with pytest.raises(AttributeError, match="AnalogMatrix has no attribute 'hould'"):
+        _ = matrix.hould

@@ -245,7 +245,7 @@ def test_a_second_process_compiles_nothing(tmp_path):
         "array = Crossbar(Device.named('constant-step-test.toml'), 8, 8)\n"
         "array.pulse(torch.ones(1, 2, 8), torch.ones(1, 2, 8), np.array([0.01]))\n"
         "array.apply(torch.ones(1, 8, 8))\n"
-        "made = array.sender.kernel\n"
+        "made = array.pulse_generator.kernel\n"
         "print(sum(f.stats.cache_misses[s] for f in (made.pulse, made.apply) for s in f.stats.cache_misses))\n"
     )
     Device.of({"g_min": 0.0, "g_max": 2.0, "response": {"kind": "constant-step"} | STEPS}).save(tmp_path / "constant-step-test.toml")

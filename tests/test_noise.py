@@ -50,7 +50,7 @@ def reads(array: Crossbar, dt: float, count: int) -> np.ndarray:
     """The noise of `count` reads dt apart, (count, devices)."""
     rows = []
     for _ in range(count):
-        array.hold(dt)
+        array.elapse(dt)
         rows.append(noise(array))
     return np.array(rows)
 
@@ -78,7 +78,7 @@ def test_the_variance_is_that_of_the_band(band):
     """amplitude^2 ln(f_high/f_low) within 6 % (20,000 devices: 1 %), at first and after long and short times in any order."""
     array = Crossbar(device(flicker={"amplitude": 0.01, "f_low": band[0], "f_high": band[1]}), 100, 200)
     for dt in (0.0, 1e-7, 1e-3, 46500.0, 1e-6, 1e-2, 1e3, 0.3, 1e9, 1e-4):
-        array.hold(dt)
+        array.elapse(dt)
         assert np.var(noise(array)) == pytest.approx(0.01**2 * np.log(band[1] / band[0]), rel=0.06)
 
 
@@ -95,10 +95,10 @@ def test_the_noise_remembers_as_long_as_its_slow_processes(long):
     """Correlation sum_k exp(-lambda_k t)/K within 0.04 (20,000 devices: 0.007), also where sums are taken apart after a long time."""
     law = Flicker.of(ONE_OVER_F)
     array = Crossbar(device(flicker=dict(law)), 100, 200)
-    array.hold(long)
+    array.elapse(long)
     first, past = noise(array), 0.0
     for dt in (1e-5, 1e-3, 0.1, 1e-3, 2.0, 30.0):
-        array.hold(dt)
+        array.elapse(dt)
         past += dt
         expected = np.exp(-law.processes(1)[0] * past).mean()
         assert np.corrcoef(first, noise(array))[0, 1] == pytest.approx(expected, abs=0.04)
@@ -111,10 +111,10 @@ def test_time_in_one_piece_fluctuates_as_time_in_many():
     changes = []
     for seed, times in enumerate(([1.0], pieces / pieces.sum())):
         array = Crossbar(device(flicker=dict(law)), 40, 100, seeds=(seed,))
-        array.hold(2.0)
+        array.elapse(2.0)
         before = noise(array)
         for dt in times:
-            array.hold(float(dt))
+            array.elapse(float(dt))
         changes.append(noise(array) - before)
     assert stats.ks_2samp(*changes).pvalue > 1e-3
     rates, counts, width = law.processes(1)
@@ -133,10 +133,10 @@ def test_a_step_is_its_plain_definition():
     """x exp(-lambda t) + sqrt(1 - exp(-2 lambda t)) z with the draws of `aimco.rng`, to the grid of 2^-16; the total is the sum."""
     array = Crossbar(device(flicker=ONE_OVER_F), 10, 20)
     for _ in range(2):
-        array.hold(1e-4)
+        array.elapse(1e-4)
         state = fluctuations(array)
     before, waited = state["x"].clone().numpy()[0], state["waited"].clone().numpy()[0] + 0.004
-    array.hold(0.004)
+    array.elapse(0.004)
     state = fluctuations(array)
     after, moved = state["x"].numpy()[0], 0
     key = rng.stream_key(0, "array", "flicker")
@@ -156,7 +156,7 @@ def test_processes_leave_their_sum_as_if_they_had_never_been_in_it():
     """After a long time and a short one: unit variances and no correlations, within 0.05 (20,000 devices: 0.01, 0.007)."""
     array = Crossbar(device(flicker={"amplitude": 0.01, "f_low": 1.0, "f_high": 100.0}), 100, 200)
     for dt in (100.0, 1e-4):
-        array.hold(dt)
+        array.elapse(dt)
         fluctuations(array)
     assert np.allclose(np.cov(fluctuations(array)["x"][0].double().numpy()), np.eye(4), atol=0.05)
 
@@ -166,9 +166,9 @@ def test_a_process_that_rested_counts_from_the_programming():
     law = {"amplitude": 0.01, "f_low": 1.0, "f_high": 2.0, "starts": "programmed"}
     array = Crossbar(device(flicker=law), 100, 200)
     rates, _, width = Flicker.of(law).processes(1)
-    array.hold(0.99 * RESTS / rates[0, 0])
+    array.elapse(0.99 * RESTS / rates[0, 0])
     array.apply(torch.ones(array.shape, dtype=torch.int32))
-    array.hold(0.02 * RESTS / rates[0, 0])
+    array.elapse(0.02 * RESTS / rates[0, 0])
     assert np.var(noise(array)) == pytest.approx((0.01 * width[0]) ** 2 * (1 - np.exp(-2 * 0.02 * RESTS)), rel=0.06)
 
 
@@ -177,14 +177,14 @@ def test_the_noise_stands_still_between_holds():
     x = torch.rand(1, 3, 8)
     assert torch.equal(array.mvm(x), array.mvm(x))
     before = array.mvm(x)
-    array.hold(1.0)
+    array.elapse(1.0)
     assert not torch.equal(array.mvm(x), before)
     assert torch.allclose(array.mvm_t(torch.eye(12)[None])[0], array.mvm(torch.eye(8)[None])[0].T, atol=1e-6)
 
 
 def test_no_noise_reads_a_conductance_below_nothing():
     array = Crossbar(device(flicker=ONE_OVER_F | {"amplitude": 1.0}), 30, 30)
-    array.hold(1.0)
+    array.elapse(1.0)
     assert noise(array).min() == -1
 
 
@@ -210,7 +210,7 @@ def test_devices_follow_the_published_noise_of_phase_change_memory():
     array.state.copy_((g - 1)[None, :, None].expand(array.shape))
     now = 0.0
     for t in (1e-5, 1e-4, 1e-2, 1.0, 1e3, 1e6):
-        array.hold(t - now)
+        array.elapse(t - now)
         now = t
         assert noise(array).reshape(3, -1).std(1) == pytest.approx(published(g.numpy() / 2, t), rel=0.03)
 
@@ -218,13 +218,13 @@ def test_devices_follow_the_published_noise_of_phase_change_memory():
 def test_programming_starts_the_noise_again():
     """Of devices written after 1000 s and of the others, within 4 % (0.7 %), from the write on, also written twice at once."""
     array = Crossbar(device(flicker=PCM), 2, 10_000)
-    array.hold(1000.0)
+    array.elapse(1000.0)
     written = torch.tensor([[[1], [0]]], dtype=torch.int32).expand(array.shape)
     for dt in (1e-4, 0.01):
         array.apply(written)
         past = 0.0
         for part in (0.5, 0.1, 0.4):
-            array.hold(part * dt)
+            array.elapse(part * dt)
             past += part * dt
             fresh, old = noise(array).reshape(2, -1).std(1)
             assert fresh == pytest.approx(published(0.5, past), rel=0.04)
@@ -235,15 +235,15 @@ def test_leak_and_drift_are_no_programming():
     """What time does to a state leaves its noise: nearly the same a moment later."""
     array = Crossbar(device(flicker=PCM, retention_s=1e3, drift={}), 30, 30)
     array.state.fill_(0.5)
-    array.hold(100.0)
+    array.elapse(100.0)
     before = noise(array)
-    array.hold(1e-5)
+    array.elapse(1e-5)
     assert np.corrcoef(before, noise(array))[0, 1] > 0.8
 
 
 def test_writing_with_verify_leaves_no_old_noise():
     array = Crossbar(device(flicker=PCM), 10, 10)
-    array.hold(1000.0)
+    array.elapse(1000.0)
     assert noise(array).std() > 0
     only = torch.zeros(array.shape, dtype=torch.bool)
     only[:, :5] = True
@@ -259,7 +259,7 @@ def test_traps_are_filled_for_their_share_of_the_time():
     """tau_e/(tau_c + tau_e) = 3/4 within 0.02 (20,000 devices: 0.003); two levels, whose mean is the programmed conductance."""
     array = Crossbar(device(telegraph=TELEGRAPH), 100, 200)
     for dt in (0.0, 1e-3, 1e4, 0.02):
-        array.hold(dt)
+        array.elapse(dt)
         seen = noise(array)
         assert np.unique(seen.round(3)) == pytest.approx([-0.025, 0.075])
         assert (seen < 0).mean() == pytest.approx(0.75, abs=0.02)
@@ -270,7 +270,7 @@ def test_a_trap_forgets_at_the_sum_of_its_rates():
     array = Crossbar(device(telegraph=TELEGRAPH), 100, 200)
     first, past = noise(array), 0.0
     for dt in (1e-4, 1e-3, 5e-3, 1e-3, 0.01, 0.1):
-        array.hold(dt)
+        array.elapse(dt)
         past += dt
         assert np.corrcoef(first, noise(array))[0, 1] == pytest.approx(np.exp(-past * (100 + 100 / 3)), abs=0.03)
 
@@ -298,7 +298,7 @@ def test_some_devices_have_traps_each_with_its_own_times():
         assert np.log(tau).std() == pytest.approx(0.5, rel=0.05)
         assert np.log(tau).mean() == pytest.approx(np.log(nominal), abs=0.03)
     several = Crossbar(device(telegraph=TELEGRAPH | {"traps": 3}), 100, 200)
-    several.hold(1.0)
+    several.elapse(1.0)
     assert len(np.unique(noise(several).round(3))) == 4
 
 
@@ -364,10 +364,10 @@ def live(array: Crossbar, times=(1e-3, 46500.0, 1e-6, 0.2)) -> None:
     rows, columns = array.shape[1:]
     for k, dt in enumerate(times):
         array.apply(torch.arange(rows * columns, dtype=torch.int32).reshape(1, rows, columns) % 3 - 1)
-        array.hold(dt)
+        array.elapse(dt)
         array.program(torch.linspace(-0.5, 0.5, columns).expand(array.shape), only=torch.eye(rows, columns, dtype=torch.bool)[None])
         array.reset((torch.arange(rows * columns).reshape(1, rows, columns) + k) % 5 == 0)
-        array.hold(dt)
+        array.elapse(dt)
 
 
 @pytest.mark.parametrize("starts", ["settled", "programmed"])
@@ -434,13 +434,13 @@ def test_tiles_read_the_noise_of_all_their_devices(kind):
     layers = [ai.nn.Linear(6, 4, design=made) for _ in range(2)]
     (matrix,) = layers[0].matrices.values()
     before, weights = layers[0](torch.eye(6)), matrix.weights.clone()
-    layers[0].hold(1.0)
+    layers[0].elapse(1.0)
     after = layers[0](torch.eye(6))
     assert (after - before).abs().max() > 1e-3
     assert torch.equal(matrix.weights, weights)
     layers[1].load_state_dict(layers[0].state_dict())
     for layer in layers:
-        layer.hold(0.01)
+        layer.elapse(0.01)
     assert torch.equal(layers[0](torch.eye(6)), layers[1](torch.eye(6)))
 
 

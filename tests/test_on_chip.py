@@ -12,7 +12,7 @@ from aimco.design import Design
 from aimco.kernels import spikes
 from aimco.record import InputError
 from aimco.spiking import pictures as spiking
-from aimco.spiking.machine import OnChip
+from aimco.spiking.machine import SpikingBoltzmannMachine
 from aimco.spiking.sampler import free_energy
 
 PAIR = {"device": "pcm", "cell": {"kind": "pair6t2r", "weight_max": 2.0}, "rule": {"kind": "contrastive-divergence", "moves": "set"}}
@@ -40,7 +40,7 @@ def test_a_run_prices_what_its_neurons_did():
 
 def test_random_walks_are_counted_clock_by_clock():
     walkers = design().replace("network.spiking.neuron.noise", "random-walk")
-    network, task = OnChip(walkers, 64, 10), digits(2)
+    network, task = SpikingBoltzmannMachine(walkers, 64, 10), digits(2)
     network.learn_from(task.train_x, task.train_y, 0.1)
     assert network.counts["neurons"]["walk_steps"] == 2 * 4000 * 124
 
@@ -67,7 +67,7 @@ def test_pulses_make_the_changes_of_a_phase_on_average():
 
 
 def test_the_data_phase_raises_one_device_of_a_pair_and_the_reconstruction_phase_the_other():
-    network, task = OnChip(design(**PAIR).replace("device.cycle_noise", 0.0), 64, 10), digits(4)
+    network, task = SpikingBoltzmannMachine(design(**PAIR).replace("device.cycle_noise", 0.0), 64, 10), digits(4)
     before = [g.clone() for g in network.matrices["W"].conductances()]
     network.learn_from(task.train_x, task.train_y, 0.3)
     moved = [after - old for after, old in zip(network.matrices["W"].conductances(), before, strict=True)]
@@ -83,8 +83,8 @@ def test_neurons_see_the_difference_of_the_conductances_of_a_pair():
     noisy = design(**PAIR, array={"rows": 60, "cols": 15}).replace(
         "device.noise.flicker", {"amplitude": 0.03, "f_low": 1e-3, "f_high": 1e3}
     )
-    network = OnChip(noisy, 64, 10)
-    network.hold(10.0)
+    network = SpikingBoltzmannMachine(noisy, 64, 10)
+    network.elapse(10.0)
     plus, minus = network.matrices["W"].conductances()
     np.testing.assert_allclose(network.machine.weights, (plus - minus) * 2.0 / 25e-6, atol=1e-5)
 
@@ -92,8 +92,8 @@ def test_neurons_see_the_difference_of_the_conductances_of_a_pair():
 def test_pulses_move_weights_as_ideal_moves_would():
     """Of the same samples and weights: correlation of both changes, few pulses of devices with steps and noise of their own."""
     task, changes = digits(10), []
-    made = OnChip(design(**PAIR), 64, 10)
-    ideal = OnChip(design(), 64, 10)
+    made = SpikingBoltzmannMachine(design(**PAIR), 64, 10)
+    ideal = SpikingBoltzmannMachine(design(), 64, 10)
     ideal.machine.weights = made.machine.weights
     for network in (ideal, made):
         before = network.machine.weights
@@ -104,7 +104,7 @@ def test_pulses_move_weights_as_ideal_moves_would():
 
 def test_refresh_resets_full_pairs_and_keeps_their_weights():
     cell = PAIR["cell"] | {"refresh_every": 2, "full": 0.0, "wasted": 0.0}
-    network, task = OnChip(design(**(PAIR | {"cell": cell})), 64, 10), digits(2)
+    network, task = SpikingBoltzmannMachine(design(**(PAIR | {"cell": cell})), 64, 10), digits(2)
     first = int(np.sum(network.counts["W"]["resets"]))
     assert 104 * 20 * 2 <= first < 1.1 * 104 * 20 * 2  # a few pairs are full while they are written, and start again
     network.learn_from(task.train_x, task.train_y, 0.1)
@@ -114,10 +114,10 @@ def test_refresh_resets_full_pairs_and_keeps_their_weights():
 def test_a_run_goes_on_from_its_checkpoint_bit_for_bit(tmp_path):
     made, task, path = design(**PAIR, training={"epochs": 2}), digits(6), str(tmp_path / "run.pt")
     whole = ai.evaluate(made, task)
-    half = OnChip(made, 64, 10)
+    half = SpikingBoltzmannMachine(made, 64, 10)
     half.learn_from(task.train_x, task.train_y, 0.1)
     torch.save(half.get_extra_state(), path)
-    other = OnChip(made, 64, 10)
+    other = SpikingBoltzmannMachine(made, 64, 10)
     other.set_extra_state(torch.load(path))
     for network in (half, other):
         network.learn_from(task.train_x, task.train_y, 0.1)
@@ -127,7 +127,7 @@ def test_a_run_goes_on_from_its_checkpoint_bit_for_bit(tmp_path):
 
 
 def test_hidden_pixels_are_completed_and_labels_are_read_by_rates():
-    network, task = OnChip(design(), 64, 10), digits(3)
+    network, task = SpikingBoltzmannMachine(design(), 64, 10), digits(3)
     known = torch.arange(64) < 32
     made = network.completed(task.train_x, known)
     assert made.shape == (3, 64) and ((made >= 0) & (made <= 1)).all()
@@ -138,7 +138,7 @@ def test_hidden_pixels_are_completed_and_labels_are_read_by_rates():
 
 
 def test_classes_are_told_apart_by_minus_the_free_energy():
-    network, task = OnChip(design(), 64, 10), digits(5)
+    network, task = SpikingBoltzmannMachine(design(), 64, 10), digits(5)
     network.machine.bias = np.random.default_rng(0).normal(size=network.machine.bias.shape)
     label = torch.eye(10).repeat_interleave(4, 1)
     units = torch.cat((network.shown(task.train_x)[:, None].expand(-1, 10, -1), label[None].expand(5, -1, -1)), 2)
@@ -147,28 +147,28 @@ def test_classes_are_told_apart_by_minus_the_free_energy():
 
 
 def test_inputs_without_a_threshold_are_probabilities():
-    grey = OnChip(design().replace("network.spiking.threshold", None), 64, 10)
+    grey = SpikingBoltzmannMachine(design().replace("network.spiking.threshold", None), 64, 10)
     x = torch.linspace(0, 1, 64)[None]
     assert np.allclose(grey.clamped(x)[0, :64], np.clip(x.numpy(), 1e-5, 0.98))
     assert torch.equal(grey.shown(x), x)
-    assert np.unique(OnChip(design(), 64, 10).clamped(x)[0, :64]) == pytest.approx([1e-5, 0.98])
+    assert np.unique(SpikingBoltzmannMachine(design(), 64, 10).clamped(x)[0, :64]) == pytest.approx([1e-5, 0.98])
 
 
 def test_what_is_completed_does_not_depend_on_the_sample_before():
     """The same digit after a blank and after a full one: rates of 0.5 s apart by chance alone, 1/sqrt(125) at most, 5 of them."""
-    network, task, known = OnChip(design(), 64, 10), digits(1), torch.arange(64) < 32
+    network, task, known = SpikingBoltzmannMachine(design(), 64, 10), digits(1), torch.arange(64) < 32
     after = [network.completed(torch.cat((torch.full((1, 64), v), task.train_x)), known, 0.5)[1] for v in (0.0, 1.0)]
     assert (after[0] - after[1]).abs().mean() < 5 / 125**0.5 / 2
 
 
 def test_the_picture_has_fields_a_raster_and_patterns():
-    network, task = OnChip(design(), 64, 10), digits(3)
+    network, task = SpikingBoltzmannMachine(design(), 64, 10), digits(3)
     titles = [axis.get_title() for axis in spiking.figure(network, task.train_x, task.train_y, task.image).axes]
     assert sum(bool(title) for title in titles) == 4
 
 
 def test_labels_that_are_no_classes_are_refused():
-    network, task = OnChip(design(), 64, 10), digits(2)
+    network, task = SpikingBoltzmannMachine(design(), 64, 10), digits(2)
     for labels in (task.train_y[:1], torch.tensor([3, 10])):
         with pytest.raises(InputError, match=r"labels must be one class in 0\.\.9 for each of 2 samples"):
             network.clamped(task.train_x, labels)
@@ -199,7 +199,7 @@ def test_a_task_without_labels_is_refused():
 @pytest.mark.parametrize("threshold", [0.5, "none"])
 def test_inputs_that_are_not_finite_are_refused(wrong, threshold):
     """A threshold would make a 0 or a 1 of them."""
-    network, x = OnChip(design().replace("network.spiking.threshold", threshold), 8, 2), torch.rand(2, 8)
+    network, x = SpikingBoltzmannMachine(design().replace("network.spiking.threshold", threshold), 8, 2), torch.rand(2, 8)
     x[0, 0] = wrong
     for use in (network, lambda x: network.learn_from(x, torch.tensor([0, 1]), 0.1), network.label_rates):
         with pytest.raises(InputError, match=f"a spiking machine: inputs must be finite, got {wrong}"):
@@ -211,7 +211,7 @@ def test_mnist_is_learned(mnist_dir):
     """5000 digits once each at a rate that falls to zero, 10,000 test digits: about 91 %, and 0.3 % of standard error."""
     task = tasks.load("mnist", data_dir=mnist_dir, limit=5000)
     network = {"kind": "spiking-rbm", "spiking": {"dt_s": 4e-4, "phase_s": 0.1, "threshold": "none", "start": 0.03}}
-    made = OnChip(Design.of({"device": "ideal", "network": network, "rule": {"kind": "contrastive-divergence"}}), 784, 10)
+    made = SpikingBoltzmannMachine(Design.of({"device": "ideal", "network": network, "rule": {"kind": "contrastive-divergence"}}), 784, 10)
     for first in range(0, 5000, 250):
         part = slice(first, first + 250)
         made.learn_from(task.train_x[part], task.train_y[part], 0.08 * (1 - first / 5000))

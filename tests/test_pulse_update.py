@@ -183,8 +183,8 @@ def test_pulses_that_wait_end_where_pulses_at_once_do(monkeypatch, members, refe
     device = Device.named("rpu").replace("spread", {"step": 0.3, "asymmetry": 0.2})
     seeds, given = tuple(range(members)), ArraySpec(device, None, None, Periphery(pulses=Pulses(length=7, mode=mode)), reference)
     at_once = Crossbar(given, rows, columns, seeds=seeds)
-    monkeypatch.setattr("aimco.arrays.sender._FAR", 0)
-    monkeypatch.setattr("aimco.arrays.sender._FOR_EACH", 40)  # a dozen samples
+    monkeypatch.setattr("aimco.arrays.pulse_generator._FAR", 0)
+    monkeypatch.setattr("aimco.arrays.pulse_generator._FOR_EACH", 40)  # a dozen samples
     waiting, draws, waited = Crossbar(given, rows, columns, seeds=seeds), torch.Generator().manual_seed(0), False
     rate, line = np.full((members, 5), 0.02), 0
     for k in range(12):
@@ -200,7 +200,7 @@ def test_pulses_that_wait_end_where_pulses_at_once_do(monkeypatch, members, refe
             if t < len(lines):
                 assert torch.equal(seen[:, t], at_once.line(int(lines[t])))
             first = last
-        waited |= waiting.sender.waiting > 0
+        waited |= waiting.pulse_generator.waiting > 0
         if k == 5:
             waiting.pulse(x, d, rate)
             at_once.pulse(x, d, rate)

@@ -130,7 +130,7 @@ def test_pulses_up_and_down_in_turn_settle_at_the_symmetry_point():
     """To e^-5 of the first distance after 5/d pairs, d = 2/states: what is left of 0.5 is below 0.004, with no noise."""
     array = Crossbar(Device.of(SOFT | {"spread": {"asymmetry": 0.2, "step": 0.1}}), 6, 5)
     array.state.fill_(0.5)
-    array.alternate(2 * round(2.5 / 0.02))
+    array.pulse_up_down(2 * round(2.5 / 0.02))
     assert (array.state - array.sampled.symmetry_point()).abs().max() < 0.02 / 2 + 0.004
     assert array.counts["coincidences"] == 250 * 30
 
@@ -139,7 +139,7 @@ def test_a_reference_that_is_written_is_what_states_are_read_against():
     array = Crossbar(ArraySpec(Device.of(SOFT), reference="measured"), 3, 4)
     array.state.copy_(torch.linspace(-0.5, 0.5, 12).reshape(1, 3, 4))
     physical = array.state + array.origin
-    array.refer(array.state.clone())
+    array.set_reference(array.state.clone())
     assert array.state.abs().max() == 0
     torch.testing.assert_close(array.state + array.origin, physical)
     array.apply(torch.ones(array.shape, dtype=torch.int32))
@@ -407,7 +407,7 @@ def test_what_rider_reads_is_w_and_the_chopped_residual(kind):
 
 def test_references_that_are_written_in_some_members_are_counted_there():
     array = Crossbar(ArraySpec(Device.of(SOFT), reference="measured"), 3, 4, seeds=(0, 1))
-    array.refer(torch.full((2, 4), 0.2), 1, torch.tensor([True, False]))
+    array.set_reference(torch.full((2, 4), 0.2), 1, torch.tensor([True, False]))
     assert array.counts["programmed"].tolist() == [4, 0]
     assert array.origin[0, 1].min().item() == pytest.approx(0.2)
     assert array.origin[1].abs().max() == 0

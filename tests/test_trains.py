@@ -76,7 +76,7 @@ def array_of(made: Device, slots: int, mode: str) -> Crossbar:
 
 def aggregates(array: Crossbar) -> bool:
     """Whether coincidences may be taken in one step; else trains are pulse by pulse in any mode."""
-    return bool(array.sender.options[0, MAY_AGGREGATE])
+    return bool(array.pulse_generator.options[0, MAY_AGGREGATE])
 
 
 def check(made: Device, slots: int) -> None:
@@ -128,15 +128,15 @@ def test_the_steepest_devices_of_an_array_move_as_pulse_by_pulse(tmp_path):
     for up in (True, False):
         one_by_one, at_once = (full_scale(array, 0.0, up) for array in arrays)
         assert torch.allclose(at_once, one_by_one, rtol=0.005, atol=1e-4)
-    assert 0 < len(arrays[1].sender.arrays[2][5]) < 0.05 * SIZE**2
+    assert 0 < len(arrays[1].pulse_generator.arrays[2][5]) < 0.05 * SIZE**2
 
 
 def test_the_steepest_devices_of_a_row_that_is_read_first_end_where_all_do(tmp_path, monkeypatch):
     """Rows that are read are pulsed ahead of the others, device by device; to the bit."""
-    monkeypatch.setattr("aimco.arrays.sender._FAR", 0)
+    monkeypatch.setattr("aimco.arrays.pulse_generator._FAR", 0)
     made = device(RESPONSES["soft-bounds"], 400, tmp_path, spread={"g_max": 0.25, "g_min": 0.25})
     at_once, waiting = (array_of(made, 31, "auto") for _ in range(2))
-    steep, draws = at_once.sender.arrays[2][4][0], torch.Generator().manual_seed(0)
+    steep, draws = at_once.pulse_generator.arrays[2][4][0], torch.Generator().manual_seed(0)
     rows = np.flatnonzero(np.diff(steep))[:50]
     assert len(rows) and aggregates(at_once)
     x, d = (2 * torch.rand(1, 3, SIZE, generator=draws) - 1 for _ in range(2))

@@ -54,7 +54,7 @@ def retention() -> str:
     for minute in range(0, 250, 10):
         g = float(array.state) * float(device.half_range) + 0.5 * READ_NOISE_S * noise.standard_normal()
         lines.append(f"{minute},{1e6 * g:.4f}")
-        array.hold(600.0)
+        array.elapse(600.0)
     return "\n".join(lines) + "\n"
 
 

@@ -15,7 +15,7 @@ import torch
 import aimco as ai
 from aimco import tasks
 from aimco.evaluation import Result
-from aimco.spiking.machine import OnChip
+from aimco.spiking.machine import SpikingBoltzmannMachine
 
 DIGITS = 100
 KNOWN = 392  # pixels that stay, the upper half
@@ -42,7 +42,7 @@ def hundred(folder: str) -> tasks.Data:
     return replace(task, test_x=task.train_x, test_y=task.train_y)
 
 
-def taught(made: ai.Design, task: tasks.Data, on_trained: Callable[[OnChip], None] | None = None) -> Result:
+def taught(made: ai.Design, task: tasks.Data, on_trained: Callable[[SpikingBoltzmannMachine], None] | None = None) -> Result:
     """Learn, and tell the accuracy of each pass."""
 
     def told(epoch: int, epochs: int, accuracy: float) -> None:
@@ -52,7 +52,7 @@ def taught(made: ai.Design, task: tasks.Data, on_trained: Callable[[OnChip], Non
     return ai.evaluate(made, task, on_epoch=told, on_trained=lambda model: on_trained(model[0]) if on_trained else None)
 
 
-def completed(network: OnChip, task: tasks.Data, digits: int, seconds: float) -> tuple[torch.Tensor, torch.Tensor]:
+def completed(network: SpikingBoltzmannMachine, task: tasks.Data, digits: int, seconds: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs (digits, 784), and as completed with the lower half hidden."""
     on = (task.train_x[:digits] > 0.5).float()
     return on, network.completed(on, torch.arange(task.inputs) < KNOWN, seconds)

@@ -20,7 +20,7 @@ from _figure import figure_of
 from aimco import tasks
 from aimco.design import Design
 from aimco.neurons import Neuron, fit, rates
-from aimco.spiking.machine import OnChip
+from aimco.spiking.machine import SpikingBoltzmannMachine
 from aimco.spiking.sampler import FREE, SpikingRbm, boltzmann
 
 DT = 1e-4  # of the rate curve and the divergence
@@ -64,7 +64,7 @@ def rate(sample: int) -> float:
 def learned(task: tasks.Data, samples: int, seed: int) -> dict:
     """Accuracy while samples are learned, the hidden rate before and after, and some receptive fields."""
     made = Design.of({"device": "ideal", "network": MACHINE, "rule": {"kind": "contrastive-divergence"}})
-    network, accuracies = OnChip(made, task.inputs, task.outputs, seed), {}
+    network, accuracies = SpikingBoltzmannMachine(made, task.inputs, task.outputs, seed), {}
     orders = [next(iter(tasks.batches(task, DIGITS, epoch, seed))) for epoch in range(PASSES)]
     order, hidden_Hz = np.concatenate(orders)[:samples], []
     for first in range(0, samples, 250):
@@ -85,7 +85,7 @@ def learned(task: tasks.Data, samples: int, seed: int) -> dict:
     return {"accuracy": accuracies, "cut": cut, "hidden_Hz": [hidden_Hz[0], hidden_Hz[-1]], "fields": fields}
 
 
-def accuracy(network: OnChip, task: tasks.Data) -> dict:
+def accuracy(network: SpikingBoltzmannMachine, task: tasks.Data) -> dict:
     made = torch.cat([network(x) for x in task.test_x.split(500)])
     right = (made.argmax(1) == task.test_y).float()
     return {name: round(float(right[part].mean()), 4) for name, part in JUDGED.items()}

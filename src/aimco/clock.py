@@ -54,13 +54,13 @@ class Clock:
     def step(self) -> np.ndarray:
         """The same, and they pass in the arrays."""
         seconds = self.skip()
-        self.hold(seconds)
+        self.elapse(seconds)
         return seconds
 
-    def hold(self, seconds: Any) -> None:
+    def elapse(self, seconds: Any) -> None:
         """Let so many seconds pass in all arrays, a number or (E,)."""
         for layer in self.parts.values():
-            layer.hold(seconds)
+            layer.elapse(seconds)
 
 
 _BESIDE = Cut(0, 0, 1, 1)  # what no array does

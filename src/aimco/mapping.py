@@ -177,9 +177,9 @@ class AnalogMatrix(WeightOperations):
         for r, c, tile in self._each():
             tile._pulse_rows(pulses[:, r, c].contiguous())
 
-    def _alternate(self, pulses: int, up: bool) -> None:
+    def _pulse_up_down(self, pulses: int, up: bool) -> None:
         for _, _, tile in self._each():
-            tile._alternate(pulses, up)
+            tile._pulse_up_down(pulses, up)
 
     def _transfer(self, invert: bool) -> None:
         for _, _, tile in self._each():
@@ -195,13 +195,13 @@ class AnalogMatrix(WeightOperations):
 
     # writes, and time
 
-    def _refer(self, to: torch.Tensor, row: int | None, members: torch.Tensor | None) -> None:
+    def _set_reference(self, to: torch.Tensor, row: int | None, members: torch.Tensor | None) -> None:
         if row is None:
             for r, c, tile in self._each():
-                tile._refer(to[:, r, c], None, members)
+                tile._set_reference(to[:, r, c], None, members)
             return
         for c, tile, own in self._along(row):
-            tile._refer(to[:, c], own, members)
+            tile._set_reference(to[:, c], own, members)
 
     def _program(self, target: torch.Tensor, only: torch.Tensor | None) -> None:
         for r, c, tile in self._each():
@@ -239,9 +239,9 @@ class AnalogMatrix(WeightOperations):
         for r, c, tile in self._each():
             tile._reset(mask[:, r, c])
 
-    def _hold(self, seconds: Any) -> None:
+    def _elapse(self, seconds: Any) -> None:
         for _, _, tile in self._each():
-            tile._hold(seconds)
+            tile._elapse(seconds)
 
     # what is known of it
 

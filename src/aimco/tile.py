@@ -204,10 +204,10 @@ class Tile(WeightOperations):
                 yield device, own.clamp_(min=0) if take else own
         self.cell.refresh(self, before, self.updates)
 
-    def _alternate(self, pulses: int, up: bool) -> None:
+    def _pulse_up_down(self, pulses: int, up: bool) -> None:
         if len(self.crossbars) > 1:
-            raise InputError(f"Tile.alternate: the cell must be of one device, as reference, got {self.cell.kind}")
-        self.crossbar._alternate(pulses, up)
+            raise InputError(f"Tile.pulse_up_down: the cell must be of one device, as reference, got {self.cell.kind}")
+        self.crossbar._pulse_up_down(pulses, up)
 
     def _transfer(self, invert: bool) -> None:
         self.cell.transfer(self, invert)
@@ -225,9 +225,9 @@ class Tile(WeightOperations):
 
     # writes, and time
 
-    def _refer(self, to: torch.Tensor, row: int | None, members: torch.Tensor | None) -> None:
+    def _set_reference(self, to: torch.Tensor, row: int | None, members: torch.Tensor | None) -> None:
         weight = self._weight[:, 0] if row is not None and isinstance(self._weight, torch.Tensor) else self._weight
-        self.crossbar._refer(to / weight, row, members)
+        self.crossbar._set_reference(to / weight, row, members)
 
     def _program(self, target: torch.Tensor, only: torch.Tensor | None) -> None:
         self.cell.write(self, target / self._top, only)
@@ -236,9 +236,9 @@ class Tile(WeightOperations):
         for crossbar in self.crossbars:
             crossbar._reset(mask)
 
-    def _hold(self, seconds: Any) -> None:
+    def _elapse(self, seconds: Any) -> None:
         for crossbar in self.crossbars:
-            crossbar._hold(seconds)
+            crossbar._elapse(seconds)
 
     # what is known of it
 

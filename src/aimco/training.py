@@ -143,7 +143,7 @@ class Run:
         if self.designs[0].training.sample_s is None:
             clock.step()
         else:
-            clock.hold(np.array([d.training.sample_s for d in self.designs]) * samples)
+            clock.elapse(np.array([d.training.sample_s for d in self.designs]) * samples)
 
     def _progress(self, done: float) -> None:
         if self.watch.on_progress and time.perf_counter() - self._told > _TELL_EVERY:

@@ -61,8 +61,8 @@ def zero_shift(
     block = max(2 * ((check_every or (pulses // 20 if tolerance is not None or pulse_s is not None else pulses)) // 2), 2)
     sent, reads, left = _pulsed(matrix, pulses, block, tolerance, pulse_s)
     low = matrix.read_rows()
-    matrix.alternate(1)
-    matrix.refer((low + matrix.read_rows()) / 2)
+    matrix.pulse_up_down(1)
+    matrix.set_reference((low + matrix.read_rows()) / 2)
     return Found(sent + 1, reads + 2, left)
 
 
@@ -72,10 +72,10 @@ def _pulsed(matrix: AnalogMatrix, pulses: int, block: int, tolerance: float | No
     before = matrix.read_rows() if tolerance is not None else None
     while sent < pulses:
         now = min(block, pulses - sent)
-        matrix.alternate(now)
+        matrix.pulse_up_down(now)
         sent += now
         if pulse_s is not None:
-            matrix.hold(now * pulse_s)
+            matrix.elapse(now * pulse_s)
         if before is None or tolerance is None:
             continue
         after, last = matrix.read_rows(), moved
@@ -98,8 +98,8 @@ def rest(matrix: AnalogMatrix, wait_s: float) -> Found:
     Source: Won 2023 (Advanced Science 10, 2303018): the resting point is stable, and can be read at any time by waiting.
     """
     _can_be_told("rest", matrix)
-    matrix.hold(wait_s)
-    matrix.refer(matrix.read_rows())
+    matrix.elapse(wait_s)
+    matrix.set_reference(matrix.read_rows())
     return Found(0, 1)
 
 

@@ -33,9 +33,9 @@ class Crossbar(Devices):
         names: Of the array, for its random streams.
     """
 
-    def _refer(self, to: torch.Tensor, row: int | None, members: torch.Tensor | None) -> None:
+    def _set_reference(self, to: torch.Tensor, row: int | None, members: torch.Tensor | None) -> None:
         if not self.referenced:
-            raise InputError("Crossbar.refer: the array has no references to write; make it with a reference policy")
+            raise InputError("Crossbar.set_reference: the array has no references to write; make it with a reference policy")
         if members is not None:
             to = to * members.view(-1, *[1] * (to.ndim - 1))
         before = None if self._aging is None else self.state.clone()
@@ -118,7 +118,7 @@ class Crossbar(Devices):
 
     def _send(self, x: torch.Tensor, d: torch.Tensor, lr: Any, take: int = 0) -> None:
         rates = lr if isinstance(lr, np.ndarray) else per_member(lr, len(x))
-        self.sender.pulse(x, d, rates, self.done["updates"], take)
+        self.pulse_generator.pulse(x, d, rates, self.done["updates"], take)
         self._sent(x.shape[1], take)
 
     def _send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
@@ -126,33 +126,33 @@ class Crossbar(Devices):
         if not self.reads_states:
             raise InputError("Crossbar.pulse_and_read: reads of the array must be its states; pulse and read one after the other")
         seen = torch.empty(self.shape[0], len(rows), self.shape[2])
-        self.sender.pulse_and_read(x, d, lr, self.done["updates"], (after, rows, seen.numpy()))
+        self.pulse_generator.pulse_and_read(x, d, lr, self.done["updates"], (after, rows, seen.numpy()))
         self._sent(x.shape[1], 0)
         return seen
 
     def _sent(self, batch: int, take: int) -> None:
         self.done["updates"] += batch
         if self._disturbed is not None:
-            self._disturbed.trains(self.state, self.sender.trains, batch, take, self.on_its_side)
+            self._disturbed.trains(self.state, self.pulse_generator.trains, batch, take, self.on_its_side)
 
     def apply(self, pulses: torch.Tensor) -> None:
         """Give every device its own number of pulses, (E, R, C) int32, positive up: row-by-row access, not parallel."""
         count = doors.pulses("Crossbar.apply", "pulses", pulses, self.shape, expands=True)
         places = count.nonzero().T.contiguous()
-        self.sender.apply(places, count[tuple(places)], self.done["applied"])
+        self.pulse_generator.apply(places, count[tuple(places)], self.done["applied"])
         self.done["applied"] += 1
         self.disturb(count)
         self._counts.add(program_pulses=count.abs().sum((1, 2)).numpy())
 
     def send_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
-        self.sender.pulse_lines(rows, pulses, self.done["lines"])
+        self.pulse_generator.pulse_lines(rows, pulses, self.done["lines"])
         self.done["lines"] += len(rows)
         if self._disturbed is not None:
             self._disturbed.lines(self.state, pulses, rows)
 
-    def _alternate(self, pulses: int, up: bool) -> None:
+    def _pulse_up_down(self, pulses: int, up: bool) -> None:
         _, rows, columns = self.shape
-        self.sender.alternate(pulses, up, self.done["alternate"])
+        self.pulse_generator.pulse_up_down(pulses, up, self.done["alternate"])
         self.done["alternate"] += 1
         each = {"slots": 1, "row_pulses": rows, "column_pulses": columns, "coincidences": rows * columns}
         self._counts.add(**{name: pulses * n for name, n in each.items()})

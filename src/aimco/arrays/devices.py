@@ -17,7 +17,7 @@ from aimco.arrays.aging import Aging
 from aimco.arrays.differential import DifferentialRead
 from aimco.arrays.half_select import HalfSelect
 from aimco.arrays.operations import ArrayOperations
-from aimco.arrays.sender import Sender
+from aimco.arrays.pulse_generator import PulseGenerator
 from aimco.arrays.spec import ArraySpec
 from aimco.device.device import Device
 from aimco.device.sampled import Sampled
@@ -51,7 +51,7 @@ class Devices(ArrayOperations):
         self.referenced = spec.reference != "mid-range"
         self.on_its_side = rows > columns  # in memory, so that the inner loops of the kernels are the long ones
         self._state = self._blank()
-        self._sender: Sender | None = None
+        self._pulse_generator: PulseGenerator | None = None
         self._aging: Aging | None = None
         self.origin = self._blank() if self.referenced else torch.zeros(len(seeds), 1, columns)
         if self.referenced:
@@ -84,8 +84,8 @@ class Devices(ArrayOperations):
     @property
     def state(self) -> torch.Tensor:
         """States of the devices now, (E, R, C), in half ranges from what they are measured against."""
-        if self._sender is not None:
-            self._sender.settle()
+        if self._pulse_generator is not None:
+            self._pulse_generator.flush()
         self._let_pass()
         return self._state
 
@@ -97,8 +97,8 @@ class Devices(ArrayOperations):
     def _act(self, due: np.ndarray) -> None:
         """Let the accumulated time of some members act, (E,) bool."""
         assert self._aging is not None
-        if self._sender is not None:
-            self._sender.settle()
+        if self._pulse_generator is not None:
+            self._pulse_generator.flush()
         self._aging.apply(self._state, due)
 
     def _take_origin(self, error: Any) -> None:
@@ -122,7 +122,7 @@ class Devices(ArrayOperations):
         return self._seen() + self.origin if self.referenced else self._seen()
 
     def _seen(self) -> torch.Tensor:
-        """The states as reads see them: with the noise that the last `hold`, `program` or `reset` left."""
+        """The states as reads see them: with the noise that the last `elapse`, `program` or `reset` left."""
         state = self.state
         if self._aging is None or self._aging.noise is None:
             return state
@@ -139,13 +139,13 @@ class Devices(ArrayOperations):
         return low - self.origin, high - self.origin
 
     @property
-    def sender(self) -> Sender:
+    def pulse_generator(self) -> PulseGenerator:
         """What sends the pulses, to the states as they are now; made when the first is sent."""
         self._let_pass()
-        if self._sender is None:
+        if self._pulse_generator is None:
             origin = self.origin if self.referenced else None
-            self._sender = Sender(self.sampled, self.pulses, self.step, self.keys, self._state, origin, self.on_its_side)
-        return self._sender
+            self._pulse_generator = PulseGenerator(self.sampled, self.pulses, self.step, self.keys, self._state, origin, self.on_its_side)
+        return self._pulse_generator
 
     def _laid(self, t: torch.Tensor) -> torch.Tensor:
         """A tensor (E, R, C) with its axes as they lie in memory."""
@@ -161,7 +161,7 @@ class Devices(ArrayOperations):
         if self._disturbed is not None:
             self._disturbed.lines(self.state, pulses, np.arange(self.shape[1]))
 
-    def _hold(self, seconds: Any) -> None:
+    def _elapse(self, seconds: Any) -> None:
         """In closed form for any time: devices relax by exp(-t/tau), drift, fluctuate; to single precision, see `Aging`."""
         self._counts.add(hold_s=seconds)
         if self._aging is None:
@@ -191,15 +191,15 @@ class Devices(ArrayOperations):
         return {
             "mvm": done["mvm"] + known("mvm", 0),
             "mvm_t": done["mvm_t"] + known("mvm_t", 0),
-            "slots": known("slots", 0) + (0 if self._sender is None else self._sender.slots),
+            "slots": known("slots", 0) + (0 if self._pulse_generator is None else self._pulse_generator.slots),
             "program_rounds": 0 + known("program_rounds", 0),  # not the ledger's own array
         }
 
     def _ledger(self) -> Counts:
         """The counts that `done` does not say, tallies of the kernels included."""
         total = Counts(self._counts)
-        if self._sender is not None:
-            total.add(**self._sender.counts())
+        if self._pulse_generator is not None:
+            total.add(**self._pulse_generator.counts())
         return total
 
     def checkpoint(self):
@@ -224,10 +224,10 @@ class Devices(ArrayOperations):
                 part.restored()
         self.done = dict(saved["done"])
         self._counts = counts_of(saved["counts"])
-        self._sender = None
+        self._pulse_generator = None
         if self._reader is not None:
             self._reader.restore(saved["read"])
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles leave the compiled kernel and the buffers out, their tallies moved to the ledger."""
-        return {**self.__dict__, "_sender": None, "_counts": self._ledger()}
+        return {**self.__dict__, "_pulse_generator": None, "_counts": self._ledger()}

@@ -9,6 +9,7 @@ Axes: (ensemble E, [batch B,] rows, columns). A crossbar takes and gives states,
 from __future__ import annotations
 
 import functools
+import warnings
 from abc import ABC, abstractmethod
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from aimco.cell import Cell
 from aimco.ledger import Counts
 from aimco.record import InputError
 
+_ONCE = {"hold": "elapse", "refer": "set_reference", "alternate": "pulse_up_down"}  # in users' rules
 Direction = Literal["mvm", "mvm_t"]  # rows are driven and columns read, or the other way round
 
 
@@ -141,21 +143,21 @@ class ArrayOperations(ABC):
     def send_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
         """Pulse rows like `pulse_lines`; the arguments are trusted."""
 
-    def alternate(self, pulses: int, up: bool = True) -> None:
+    def pulse_up_down(self, pulses: int, up: bool = True) -> None:
         """Pulse all devices at once up and down in turn, which takes them to their symmetry points.
 
         Args:
             pulses: How many, >= 0.
             up: Whether the first is up.
         """
-        self._alternate(doors.whole(self._op("alternate"), "pulses", pulses, 0), doors.flag(self._op("alternate"), "up", up))
+        self._pulse_up_down(doors.whole(self._op("pulse_up_down"), "pulses", pulses, 0), doors.flag(self._op("pulse_up_down"), "up", up))
 
     @abstractmethod
-    def _alternate(self, pulses: int, up: bool) -> None: ...
+    def _pulse_up_down(self, pulses: int, up: bool) -> None: ...
 
     # writes
 
-    def refer(self, to: torch.Tensor, row: int | None = None, members: torch.Tensor | None = None) -> None:
+    def set_reference(self, to: torch.Tensor, row: int | None = None, members: torch.Tensor | None = None) -> None:
         """Set references: what is now read as `to` is read as 0 from now on.
 
         Args:
@@ -166,10 +168,10 @@ class ArrayOperations(ABC):
         Raises:
             InputError: the array was made without references, or arguments of another shape.
         """
-        self._refer(*doors.reference(self._op("refer"), to, row, members, self.shape))
+        self._set_reference(*doors.reference(self._op("set_reference"), to, row, members, self.shape))
 
     @abstractmethod
-    def _refer(self, to: torch.Tensor, row: int | None, members: torch.Tensor | None) -> None: ...
+    def _set_reference(self, to: torch.Tensor, row: int | None, members: torch.Tensor | None) -> None: ...
 
     def program(self, target: torch.Tensor, only: torch.Tensor | None = None) -> None:
         """Write devices and verify them, by the programming of the device (see `Programming`).
@@ -196,7 +198,7 @@ class ArrayOperations(ABC):
 
     # time
 
-    def hold(self, seconds: Any) -> None:
+    def elapse(self, seconds: Any) -> None:
         """Let time pass: devices relax to their resting points, drift and fluctuate, however the time is divided.
 
         Args:
@@ -205,10 +207,17 @@ class ArrayOperations(ABC):
         Raises:
             InputError: seconds is negative or not finite.
         """
-        self._hold(doors.seconds(self._op("hold"), seconds, self.shape[0]))
+        self._elapse(doors.seconds(self._op("elapse"), seconds, self.shape[0]))
 
     @abstractmethod
-    def _hold(self, seconds: Any) -> None: ...
+    def _elapse(self, seconds: Any) -> None: ...
+
+    def __getattr__(self, name: str) -> Any:
+        """Operations by the names that they had in 0.1, with a warning."""
+        if name in _ONCE:
+            warnings.warn(f"{name} is now {_ONCE[name]}", DeprecationWarning, stacklevel=2)
+            return getattr(self, _ONCE[name])
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     # what is known of it
 

@@ -18,7 +18,7 @@ from aimco.ensemble import per_member
 
 if TYPE_CHECKING:
     from aimco.arrays.devices import Devices
-    from aimco.arrays.sender import Sender
+    from aimco.arrays.pulse_generator import PulseGenerator
 
 _MOST = 1000  # pulses on a device between two verify reads
 _CAUTION = 10  # a one-sided device is taken to step this much more than at mid-range until it was seen to step less
@@ -86,11 +86,11 @@ def _count_cited(array: Devices, only: torch.Tensor) -> None:
 
 def both_ways(array: Devices, target: torch.Tensor, only: torch.Tensor, limit: torch.Tensor, rounds: int) -> None:
     """Pulse every device up or down by its error, read, repeat."""
-    sender, first, step = array.sender, array.done["applied"], array.step.astype(np.float32)
-    asked = (sender.laid(target), sender.laid(only), _of_members(limit, array), step)
+    generator, first, step = array.pulse_generator, array.done["applied"], array.step.astype(np.float32)
+    asked = (generator.laid(target), generator.laid(only), _of_members(limit, array), step)
     for some in _rounds(rounds, array):
-        tally, given = _tally(sender), _given(array, sender)
-        sender.kernel.write(sender.taken(first), *asked, some, _MOST, tally, given)
+        tally, given = _tally(generator), _given(array, generator)
+        generator.kernel.write(generator.taken(first), *asked, some, _MOST, tally, given)
         if _told(array, some, tally, given):
             break
     array.done["applied"] = first + rounds
@@ -110,12 +110,12 @@ def pair_both_ways(plus: Devices, minus: Devices, difference: torch.Tensor, only
 
 def upwards(array: Devices, target: torch.Tensor, only: torch.Tensor, limit: torch.Tensor, rounds: int, retry: bool) -> None:
     """SET one-sided devices towards their targets, read, repeat; with `retry` those that overshoot are RESET and tried again."""
-    sender, back, caution = array.sender, _Back(array), _caution(array)
-    asked = (sender.laid(target), sender.laid(only), _of_members(limit, array), caution, _spread(caution, sender))
+    generator, back, caution = array.pulse_generator, _Back(array), _caution(array)
+    asked = (generator.laid(target), generator.laid(only), _of_members(limit, array), caution, _spread(caution, generator))
     for some in _rounds(rounds, array):
-        tally, given = _tally(sender), _given(array, sender)
+        tally, given = _tally(generator), _given(array, generator)
         options = (some, rounds, _MOST, retry, array.on_its_side)
-        sender.kernel.raise_one(sender.taken(back.applied), back.arrays, *asked, *options, tally, given)
+        generator.kernel.raise_one(generator.taken(back.applied), back.arrays, *asked, *options, tally, given)
         if _told(array, some, tally, given):
             break
     back.done(rounds)
@@ -126,15 +126,22 @@ def pair_upwards(plus: Devices, minus: Devices, difference: torch.Tensor, only: 
     pair, rounds = (plus, minus), plus.device.writes.rounds
     for array in pair:
         array.reset(only)
-    senders, backs = [array.sender for array in pair], [_Back(array) for array in pair]
-    sender, cautions = senders[0], np.stack([_caution(array) for array in pair])
-    rates = np.stack([_spread(caution, sender) for caution in cautions])
-    asked = (sender.laid(difference), sender.laid(only), _of_members(window(plus), plus), cautions, rates, np.zeros(rates.shape, np.bool_))
+    generators, backs = [array.pulse_generator for array in pair], [_Back(array) for array in pair]
+    generator, cautions = generators[0], np.stack([_caution(array) for array in pair])
+    rates = np.stack([_spread(caution, generator) for caution in cautions])
+    asked = (
+        generator.laid(difference),
+        generator.laid(only),
+        _of_members(window(plus), plus),
+        cautions,
+        rates,
+        np.zeros(rates.shape, np.bool_),
+    )
     for some in _rounds(rounds, *pair):
-        tallies, given = np.stack([_tally(sender)] * 2), np.stack([_given(array, sender) for array in pair])
-        taken = (own.taken(back.applied) for own, back in zip(senders, backs, strict=True))
+        tallies, given = np.stack([_tally(generator)] * 2), np.stack([_given(array, generator) for array in pair])
+        taken = (own.taken(back.applied) for own, back in zip(generators, backs, strict=True))
         options = (some, rounds, _MOST, plus.on_its_side)
-        sender.kernel.raise_pair(*taken, tuple(back.arrays for back in backs), *asked, *options, tallies, given)
+        generator.kernel.raise_pair(*taken, tuple(back.arrays for back in backs), *asked, *options, tallies, given)
         if all([_told(array, some, tally, own) for array, tally, own in zip(pair, tallies, given, strict=True)]):
             break
     for back in backs:
@@ -151,9 +158,9 @@ def _caution(array: Devices) -> np.ndarray:
     return (_CAUTION * array.step).astype(np.float32)
 
 
-def _spread(each: np.ndarray, sender: Sender) -> np.ndarray:
+def _spread(each: np.ndarray, generator: PulseGenerator) -> np.ndarray:
     """A number of each member (E,) for all its devices, as they lie in memory."""
-    return np.ascontiguousarray(np.broadcast_to(each[:, None, None], sender.arrays[0].shape))
+    return np.ascontiguousarray(np.broadcast_to(each[:, None, None], generator.arrays[0].shape))
 
 
 def _rounds(rounds: int, *arrays: Devices) -> Iterator[tuple[int, int]]:
@@ -163,14 +170,14 @@ def _rounds(rounds: int, *arrays: Devices) -> Iterator[tuple[int, int]]:
         yield first, first + at_once
 
 
-def _tally(sender: Sender) -> np.ndarray:
+def _tally(generator: PulseGenerator) -> np.ndarray:
     """Pulses, rounds and RESETs by row, (3, E, lines)."""
-    return np.zeros((3, *sender.hits.shape), np.int64)
+    return np.zeros((3, *generator.hits.shape), np.int64)
 
 
-def _given(array: Devices, sender: Sender) -> np.ndarray:
+def _given(array: Devices, generator: PulseGenerator) -> np.ndarray:
     """Room for the pulses that each device gets, where somebody asks."""
-    return np.zeros(sender.arrays[0].shape if array.disturbs else (array.shape[0], 0, 0), np.int32)
+    return np.zeros(generator.arrays[0].shape if array.disturbs else (array.shape[0], 0, 0), np.int32)
 
 
 def _told(array: Devices, rounds: tuple[int, int], tally: np.ndarray, given: np.ndarray) -> bool:
@@ -188,7 +195,7 @@ class _Back:
 
     def __init__(self, array: Devices) -> None:
         self.array, self.applied, self.noisy = array, array.done["applied"], bool(np.any(array.device.reset_noise))
-        states = (array.sender.laid(t) for t in (array.sampled.reset_point() - array.origin, *array.limits()))
+        states = (array.pulse_generator.laid(t) for t in (array.sampled.reset_point() - array.origin, *array.limits()))
         sigma = per_member(np.asarray(array.device.reset_noise) / array.device.half_range, array.shape[0])
         self.arrays = (array.keys["resets"], array.done["resets"], *states, sigma.astype(np.float32))
 

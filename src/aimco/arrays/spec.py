@@ -27,7 +27,7 @@ class ArraySpec:
         cell: Devices of a weight; of one device each where only states matter.
         array: Size and kind of the physical array.
         periphery: Its converters and pulses.
-        reference: What states are measured against: mid-range, each device's own symmetry or resting point, or what `refer` sets
+        reference: What states are measured against: mid-range, each device's own symmetry or resting point, or what `set_reference` sets
             ("measured"; mid-range until then).
         reference_error: Standard deviation of that reference, in half ranges, a number or (E,). Devices start at the point meant.
 

@@ -68,7 +68,7 @@ def hold(on_case: OnCase) -> list[dict[str, Any]]:
     """Time that passes in 784 x 256 devices until their states are read, ms: 775 minutes in one call, beside 80 ns."""
 
     def passed(array: Crossbar, seconds: float) -> torch.Tensor:
-        array.hold(seconds)
+        array.elapse(seconds)
         return array.state
 
     rows = []

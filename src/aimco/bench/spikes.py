@@ -12,7 +12,7 @@ import torch
 from aimco.bench.timing import OnCase, median, row
 from aimco.design import Design
 from aimco.peers.spikes import brian2
-from aimco.spiking.machine import OnChip
+from aimco.spiking.machine import SpikingBoltzmannMachine
 
 
 def rbm(on_case: OnCase, peer: str | None = None) -> list[dict[str, Any]]:
@@ -32,7 +32,7 @@ def rbm(on_case: OnCase, peer: str | None = None) -> list[dict[str, Any]]:
             "network": {"kind": "spiking-rbm", "spiking": {"phase_s": 0.1, "burn_in_s": 0.01, "neuron": {"noise": noise}}},
             "rule": {"kind": "contrastive-divergence", "moves": "set" if name == "pair" else "ideal", "lr": 0.01, "most_pulses": 2},
         }
-        network = OnChip(Design.of(made), 784, 10)
+        network = SpikingBoltzmannMachine(Design.of(made), 784, 10)
         if peer is not None and not rows:
             on_case(f"{case}, and in Brian2, which compiles first")
             rows += _beside_brian2(case, peer, network, x, labels)
@@ -44,7 +44,7 @@ def rbm(on_case: OnCase, peer: str | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def _beside_brian2(case: str, peer: str, network: OnChip, x: torch.Tensor, labels: torch.Tensor) -> list[dict[str, Any]]:
+def _beside_brian2(case: str, peer: str, network: SpikingBoltzmannMachine, x: torch.Tensor, labels: torch.Tensor) -> list[dict[str, Any]]:
     """Beside the time that it simulates and beside Brian2, in turn with ours."""
     times, scale = [], 1e3 / len(x)
     with brian2(peer, network.machine, network.clamped(x, labels), 0.01) as again:

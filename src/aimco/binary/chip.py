@@ -65,7 +65,7 @@ class BinaryArrays(Arrays):
             said += matrix.missed(one)
         self.written = ([next(filter(None, said), "")],)
         if self.design.network.read_after_s:
-            self.hold(self.design.network.read_after_s)
+            self.elapse(self.design.network.read_after_s)
         self._at_write = self._here()
 
     def calibrated(self, x: torch.Tensor) -> torch.Tensor:

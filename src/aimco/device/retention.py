@@ -45,7 +45,7 @@ class Drift(Record):
 class Drifting:
     """Drift of one array by physical time: when each device was last programmed, and to what.
 
-    A device whose state is not what the last `hold` left it at has been programmed since: its clock starts again at t_0.
+    A device whose state is not what the last `elapse` left it at has been programmed since: its clock starts again at t_0.
 
     Args:
         law: the drift. z: one standard normal number for each device, (E, R, C).

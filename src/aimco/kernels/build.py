@@ -252,7 +252,7 @@ def _module(part: str, file_name: str = "pulse_template.py") -> ModuleType:
     if file_name == "pulse_template.py":
         for name in _CONTINUED:
             text += "\n\n" + (_HERE / name).read_text().split("# <continued>\n")[1]
-    used = [(_HERE / name).read_text() for name in ("lanes.py", "trains.py", "smooth.py")]
+    used = [(_HERE / name).read_text() for name in ("intrinsics.py", "trains.py", "smooth.py")]
     name = "pulse_" + hashlib.sha256("\n".join((text, *used, numba.__version__, np.__version__)).encode()).hexdigest()[:16]
     file = cache_folder() / f"{name}.py"
     if not file.exists() or file.read_text() != text:

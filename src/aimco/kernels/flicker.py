@@ -17,7 +17,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from aimco.kernels.lanes import base, hash_add, nearest, rough_normal
+from aimco.kernels.intrinsics import base, hash_add, nearest, rough_normal
 from aimco.kernels.smooth import exp, exp2, log2
 
 RESTS, SETTLES = 0.02, 6.0

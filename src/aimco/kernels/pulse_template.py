@@ -15,7 +15,7 @@ import numba as nb
 import numpy as np
 
 # All that the continuations use is imported here.
-from aimco.kernels.lanes import add32, after_lowest, base, coincidences, hash_add, lowest_slot, prefetch, rough_normal, same_sign  # noqa: F401
+from aimco.kernels.intrinsics import add32, after_lowest, base, coincidences, hash_add, lowest_slot, prefetch, rough_normal, same_sign  # noqa: F401
 from aimco.kernels.trains import ACTIVE, AGGREGATED, encode, sends, sort_pulses  # noqa: F401
 
 # <response>

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from aimco.kernels.lanes import base, hash_add, nearest, rough_normal
+from aimco.kernels.intrinsics import base, hash_add, nearest, rough_normal
 from aimco.kernels.trains import largest
 
 _flags = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}

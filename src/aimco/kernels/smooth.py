@@ -9,7 +9,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from aimco.kernels.lanes import from_magnitude, magnitude, nearest
+from aimco.kernels.intrinsics import from_magnitude, magnitude, nearest
 
 _f = np.float32
 _LOG2_E, _LN_2, _ROOT_2 = _f(1.44269504), _f(0.69314718), _f(1.41421356)

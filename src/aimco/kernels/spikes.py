@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from aimco.kernels.lanes import base, hash_add, rough_normal
+from aimco.kernels.intrinsics import base, hash_add, rough_normal
 
 LEAK, KEEP, TRACE, SYNAPTIC, CONSTANT, REST, NOISE, RESET, KICK, RATE, BIAS_RATE, WEIGHT_NOISE, FIELDS = range(13)
 STEPS, QUIET, GATE, DRIVE = range(4)  # columns of the phases

@@ -14,7 +14,7 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-from aimco.kernels.lanes import (
+from aimco.kernels.intrinsics import (
     add32,
     after_lowest,
     base,

@@ -6,7 +6,7 @@ The continuation of `pulse_template.py`; see `write_template.py`.
 import numba as nb
 import numpy as np
 
-from aimco.kernels.lanes import base, coincidences, hash_add, prefetch, same_sign
+from aimco.kernels.intrinsics import base, coincidences, hash_add, prefetch, same_sign
 from aimco.kernels.pulse_template import _ROW, AFFINE, REFERENCED, _alone, _flags, _in_one_go, _one_by_one, _one_train, _trusted, device
 from aimco.kernels.trains import ACTIVE, AGGREGATED, encode, sends, sort_pulses
 

@@ -9,7 +9,7 @@ import math
 import numba as nb
 import numpy as np
 
-from aimco.kernels.lanes import base, hash_add
+from aimco.kernels.intrinsics import base, hash_add
 from aimco.kernels.pulse_template import _ROW, REFERENCED, _after, _flags, _noise, device
 
 # <continued>
@@ -247,7 +247,7 @@ def lines_members(state, origin, a, m, rows, on_its_side, pulses, keys, first, t
 
 
 @nb.njit(parallel=True, **_flags)
-def alternate(state, origin, a, m, pulses, up, keys, step):
+def pulse_up_down(state, origin, a, m, pulses, up, keys, step):
     """Pulses up and down in turn on all devices at once, the first up or down."""
     members, rows, columns = state.shape
     for r in nb.prange(members * rows):

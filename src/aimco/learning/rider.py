@@ -63,7 +63,7 @@ class Rider(ChoppedTikiTakaV2):
         written = torch.from_numpy(flips) | kept["unchopped"]
         for t, row in enumerate(rows.tolist()):  # write q_k, which is relative to the reference devices, into these
             if written[:, t].any():
-                a.refer(q[:, row], row, written[:, t])
+                a.set_reference(q[:, row], row, written[:, t])
                 q[written[:, t], row] = 0.0
         return super().gradient(arrays, state, rows, v, signs, flips)
 

@@ -35,10 +35,10 @@ class SpikingRbm(Network):
     def build(self, data, design, seeds):
         from torch import nn
 
-        from aimco.spiking.machine import OnChip
+        from aimco.spiking.machine import SpikingBoltzmannMachine
 
         one_member(self, data, seeds)
-        return nn.Sequential(OnChip(design, data.inputs, data.outputs, seeds[0]))
+        return nn.Sequential(SpikingBoltzmannMachine(design, data.inputs, data.outputs, seeds[0]))
 
     def trainer(self, model, data):
         from aimco.descent import SelfTaught

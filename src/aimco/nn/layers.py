@@ -43,10 +43,10 @@ class Arrays(nn.Module):
         """Approximations in force in it, for one ensemble member."""
         return [said[member] for said in self.written if said[member]]
 
-    def hold(self, seconds: Any) -> None:
+    def elapse(self, seconds: Any) -> None:
         """Let time pass in the arrays."""
         for matrix in self.matrices.values():
-            matrix.hold(seconds)
+            matrix.elapse(seconds)
 
     def get_extra_state(self) -> dict[str, Any]:
         """Arrays and rule state: what a checkpoint needs beside the parameters, to go on bit for bit."""

@@ -117,8 +117,8 @@ class WeightsInArrays(Arrays):
         groups = self.layout.groups
         return {name: shape if groups == 1 else (*shape, groups) for name, shape in super().shapes.items()}
 
-    def hold(self, seconds):
-        super().hold(np.repeat(seconds, self.layout.groups) if np.ndim(seconds) and self.layout.groups > 1 else seconds)
+    def elapse(self, seconds):
+        super().elapse(np.repeat(seconds, self.layout.groups) if np.ndim(seconds) and self.layout.groups > 1 else seconds)
 
     def _of_members(self, counts: Mapping[str, Any]) -> Mapping[str, Any]:
         """Amounts of each ensemble member, of those of each matrix (E groups,), or of all matrices alike."""

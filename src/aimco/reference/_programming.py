@@ -66,7 +66,7 @@ def weight_error(
             product = layer.read(rows)
             layer.teach(rows, product, (y[k % _BLOCK] - product).div_(SIZE), lr)
             if sample_s is not None:
-                layer.hold(sample_s * batch)
+                layer.elapse(sample_s * batch)
             if k >= 0.8 * steps and k % _LOOK_EVERY == 0:
                 total += (layer.stored - wanted).square().mean((1, 2)).sqrt()
                 looks += 1

@@ -124,10 +124,10 @@ class Chip:
             self.matrix.pulse_rows(block)
             self.matrix.pulse_rows(-block)
         pairs = ZEROING_ROUNDS * ZEROING_PULSES
-        self.matrix.alternate(2 * pairs)
+        self.matrix.pulse_up_down(2 * pairs)
         seconds = 2 * 2 * pairs * SIZE * ZERO_WIDTH_S + SIZE * READ_S
-        self.matrix.hold(seconds)
-        self.matrix.refer(self.matrix.read_rows())
+        self.matrix.elapse(seconds)
+        self.matrix.set_reference(self.matrix.read_rows())
         return seconds
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -191,7 +191,7 @@ def learn(chip: Chip, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     for row, value in zip(INPUTS, x, strict=True):
         change[:, row, HIDDEN] = value * at_hidden[:, 0]
     chip.write(change)
-    chip.matrix.hold(chip.seconds - before)
+    chip.matrix.elapse(chip.seconds - before)
     return out[:, 0]
 
 
@@ -283,7 +283,7 @@ def whole(settings: Settings) -> Run:
     reading_J, writing_J = energy(chip, zeroed, portions=chip.portions)
     seconds, rested, waited = (chip.reading_s, float(np.mean(chip.writing_s))), [], 0.0
     for wait in (_HOUR, float(chip.design.device.retention_s)):
-        chip.matrix.hold(wait - waited)
+        chip.matrix.elapse(wait - waited)
         waited = wait
         rested.append(worst(answer(chip, X)[1].T.numpy()))
     outputs = np.concatenate((first, later))

@@ -46,21 +46,21 @@ def left_over(states: float) -> tuple[float, float]:
 def last_pulse(states: float) -> float:
     """Mean distance of devices from their symmetry points after a pulse down, half ranges."""
     made = matrix(states, 0.0)
-    made.alternate(2 * round(3 * states / 2))
+    made.pulse_up_down(2 * round(3 * states / 2))
     return float((made.weights - made.tiles[0][0].crossbar.sampled.symmetry_point()).mean())
 
 
 def pulses_to(share: float, states: float) -> int:
     """Pulses until this share of the first distance is left, of the mean of two readings from where it settles."""
     made = matrix(states, 0.0, size=8)
-    made.alternate(2 * round(10 * states / 2))
+    made.pulse_up_down(2 * round(10 * states / 2))
     settled = made.weights.clone()
-    made.alternate(1)
+    made.pulse_up_down(1)
     settled = (settled + made.weights) / 2
     made.tiles[0][0].crossbar.state.copy_(settled + 0.5)
     sent, low = 0, made.weights.clone()
     while True:
-        made.alternate(1, up=sent % 2 == 0)
+        made.pulse_up_down(1, up=sent % 2 == 0)
         sent, high = sent + 1, made.weights.clone()
         if float(((low + high) / 2 - settled).abs().mean()) < share * 0.5:
             return sent

@@ -338,8 +338,8 @@ class ResistiveNetwork(Arrays):
         target = self.rule.target_V * torch.nn.functional.one_hot(labels, self.outputs).to(self.parts.dtype)
         return self.rule.step(self, x, target, lr)
 
-    def hold(self, seconds):
-        super().hold(seconds)
+    def elapse(self, seconds):
+        super().elapse(seconds)
         if self.devices is not None:
             self.devices.copy_into(self._held)
 

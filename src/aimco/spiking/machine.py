@@ -19,7 +19,7 @@ from aimco.spiking.record import Spiking
 from aimco.spiking.sampler import FREE, Ran, SpikingRbm
 
 
-class OnChip(Arrays):
+class SpikingBoltzmannMachine(Arrays):
     """Visible units for the inputs and, several a class, for the label; hidden units; one array between them.
 
     Under ideal moves weights are numbers; else they are pairs of devices, G+ written in the data phase and G- in the reconstruction
@@ -144,8 +144,8 @@ class OnChip(Arrays):
         rates = self.machine.sample(p, seconds, quiet_s=0.05).rates[0, :, : self.inputs]
         return torch.from_numpy(rates * self.record.neuron.refractory_s).clamp(max=1)
 
-    def hold(self, seconds):
-        super().hold(seconds)
+    def elapse(self, seconds):
+        super().elapse(seconds)
         if self.matrices:
             self._take()
 

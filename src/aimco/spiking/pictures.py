@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from aimco.spiking.machine import OnChip
+from aimco.spiking.machine import SpikingBoltzmannMachine
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ _SIDE = 8  # receptive fields down and across
 _MOST_SPIKES = 100_000
 
 
-def figure(network: OnChip, x: torch.Tensor, labels: torch.Tensor, image: tuple[int, int, int] | None) -> Figure:
+def figure(network: SpikingBoltzmannMachine, x: torch.Tensor, labels: torch.Tensor, image: tuple[int, int, int] | None) -> Figure:
     """Receptive fields, a raster of one sample, and samples, their occluded half completed, and patterns made for labels."""
     from matplotlib.figure import Figure
 
@@ -43,7 +43,7 @@ def _mosaic(images: np.ndarray, across: int) -> np.ndarray:
     return whole
 
 
-def _fields(axis: Axes, network: OnChip, shape: tuple[int, ...]) -> None:
+def _fields(axis: Axes, network: SpikingBoltzmannMachine, shape: tuple[int, ...]) -> None:
     weights = network.machine.weights[0, : network.inputs, : _SIDE * _SIDE].T
     picture = axis.imshow(
         _mosaic(weights.reshape(-1, *shape), _SIDE), cmap="RdBu_r", vmin=-np.abs(weights).max(), vmax=np.abs(weights).max()
@@ -53,7 +53,7 @@ def _fields(axis: Axes, network: OnChip, shape: tuple[int, ...]) -> None:
     axis.figure.colorbar(picture, ax=axis, location="bottom", shrink=0.7)
 
 
-def _raster(axis: Axes, network: OnChip, x: torch.Tensor, labels: torch.Tensor) -> None:
+def _raster(axis: Axes, network: SpikingBoltzmannMachine, x: torch.Tensor, labels: torch.Tensor) -> None:
     machine, record = network.machine, network.record
     rows = machine.learn(network.clamped(x, labels), 0.0, most_spikes=_MOST_SPIKES).raster[0]
     milliseconds = 1e3 * record.dt_s * (rows[:, 0] - rows[:, 0].min(initial=machine.steps))
@@ -66,7 +66,7 @@ def _raster(axis: Axes, network: OnChip, x: torch.Tensor, labels: torch.Tensor) 
     axis.legend(loc="upper right", fontsize="small")
 
 
-def _completed(axis: Axes, network: OnChip, x: torch.Tensor, shape: tuple[int, ...]) -> None:
+def _completed(axis: Axes, network: SpikingBoltzmannMachine, x: torch.Tensor, shape: tuple[int, ...]) -> None:
     known = torch.arange(network.inputs) < network.inputs // 2
     on = network.shown(x)
     made = network.completed(x, known)
@@ -77,7 +77,7 @@ def _completed(axis: Axes, network: OnChip, x: torch.Tensor, shape: tuple[int, .
     axis.set_axis_off()
 
 
-def _dreamt(axis: Axes, network: OnChip, shape: tuple[int, ...]) -> None:
+def _dreamt(axis: Axes, network: SpikingBoltzmannMachine, shape: tuple[int, ...]) -> None:
     made = network.dreamt(torch.arange(network.classes)).numpy()
     axis.imshow(_mosaic(made.reshape(-1, *shape), 5), cmap="gray_r", vmin=0, vmax=1)
     axis.set_title("Patterns made for each label")

@@ -1,4 +1,4 @@
-"""The sender of an array's pulses: compiled kernels, their buffers, and pulses that wait for a better moment."""
+"""The pulse generator of an array: compiled kernels, their buffers, and pulses that wait for a better moment."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _WAITING, _FOR_EACH = 128, 800  # samples whose pulses such an array gathers at 
 _NONE, _NOTHING = np.empty(0, np.int64), np.empty((0, 0, 0), np.float32)  # no reads between samples
 
 
-class Sender:
+class PulseGenerator:
     """Sends pulses to the devices of one array, whose states it changes in place.
 
     Only the rows that are read (`pulse_and_read`) have to be up to date. A large array lets the others wait, until there is much to do on
-    each or until somebody asks: `settle` comes before anything else that looks at the states or changes them. What comes out is the
+    each or until somebody asks: `flush` comes before anything else that looks at the states or changes them. What comes out is the
     same to the bit.
 
     Args:
@@ -95,14 +95,14 @@ class Sender:
         """Buffers for a batch, made anew when a larger one comes."""
         if batch <= self.places:
             return
-        self.settle()
+        self.flush()
         self.places, members = max(batch, min(_WAITING, self.lines * self.width // _FOR_EACH) if self.far else 0), len(self.hits)
         x, d, rows = (np.zeros((members, self.places, n), np.uint32) for n in (self.lines, self.width, self.lines))
         self.trains = x, d, rows, np.zeros((members, self.places, 3), np.int32)
 
     def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, number: int, take: int) -> None:
         """See `Crossbar.pulse`; number: of the first sample since the start."""
-        self.settle()
+        self.flush()
         self._make_room(x.shape[1])
         self._send(x, d, lr, number, take, (_NONE, _NONE, self.on_its_side, _NOTHING), wait=False)
 
@@ -113,7 +113,7 @@ class Sender:
         batch, (after, rows, out) = x.shape[1], reads
         self._make_room(batch)
         if self.waiting + batch > self.places:
-            self.settle()
+            self.flush()
         self._send(x, d, lr, number, 0, (after, rows, self.on_its_side, out), wait=self.far and batch < self.places)
 
     def _send(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, number: int, take: int, reads: tuple[Any, ...], wait: bool) -> None:
@@ -128,7 +128,7 @@ class Sender:
             self.kernel.update(batch, *rest, self.hits, take)
         self.waiting += batch if wait else 0
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Apply the pulses that wait."""
         count, self.waiting = self.waiting, 0
         if count:
@@ -137,13 +137,13 @@ class Sender:
 
     def apply(self, places: torch.Tensor, pulses: torch.Tensor, number: int) -> None:
         """See `Crossbar.apply`; places (3, N) int64, pulses (N,) int32."""
-        self.settle()
+        self.flush()
         laid = places[[0, 2, 1]] if self.on_its_side else places
         self.kernel.apply(*self.arrays, laid.numpy(), pulses.numpy(), self.keys["apply"], number)
 
     def taken(self, number: int) -> tuple[Any, ...]:
         """The devices as kernels that write take them; number: of the draws of the first round."""
-        self.settle()
+        self.flush()
         state, origin, a, m = self.arrays
         return state, origin, a, m, self.keys["apply"], number
 
@@ -153,27 +153,27 @@ class Sender:
 
     def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor, number: int) -> None:
         """See `Crossbar.pulse_lines`."""
-        self.settle()
+        self.flush()
         kernel = self.kernel.lines_members if self.together else self.kernel.lines
         kernel(*self.arrays, rows, self.on_its_side, pulses.numpy(), self.keys["lines"], number, self.tallies[False], self.hits)
 
-    def alternate(self, pulses: int, up: bool, number: int) -> None:
-        """See `Crossbar.alternate`."""
-        self.settle()
-        self.kernel.alternate(*self.arrays, pulses, up, self.keys["alternate"], number)
+    def pulse_up_down(self, pulses: int, up: bool, number: int) -> None:
+        """See `Crossbar.pulse_up_down`."""
+        self.flush()
+        self.kernel.pulse_up_down(*self.arrays, pulses, up, self.keys["alternate"], number)
 
     @property
     def slots(self) -> Any:
-        """Slots that trains and lines took since the sender was made, (E,), a number for one member; pulses may go on waiting."""
+        """Slots that trains and lines took since the generator was made, (E,), a number for one member; pulses may go on waiting."""
         twice, once = self.tallies[True], self.tallies[False]
         return int(twice[0, 0]) + int(once[0, 0]) if len(twice) == 1 else twice[:, 0] + once[:, 0]
 
     def counts(self) -> dict[str, np.ndarray]:
-        """What trains and lines sent since the sender was made, by name, (E,).
+        """What trains and lines sent since the generator was made, by name, (E,).
 
         A train that steps devices both up and down is sent once for each: its slots are counted so, and here its pulses.
         """
-        self.settle()
+        self.flush()
         twice, once = self.tallies[True], self.tallies[False]
         slots, pulses = twice[:, 0] + once[:, 0], (2 * twice + once).T[1:]
         row_pulses, column_pulses = reversed(pulses) if self.on_its_side else pulses
