@@ -65,7 +65,7 @@ references: install  ## reproduce published figures on MNIST (some hours; DATA=f
 	$(BIN)/aimco reference run rasch2024-mnist --data-dir $(DATA) --out docs/results
 	$(BIN)/aimco reference run kim2018-splitting --data-dir $(DATA) --checkpoints build/kim2018 --out docs/results
 	$(BIN)/aimco requirements --rule sgd --rule tiki-taka-v2 --rule retention-tiki-taka --rule chopped-retention-tiki-taka --task digits --out docs/results
-	$(BIN)/aimco requirements --rule tiki-taka-v2 --rule retention-tiki-taka --rule chopped-retention-tiki-taka --task digits --response soft-bounds --line asymmetry --line imbalance --near fast_retention=300 --out build/leak
+	$(BIN)/aimco requirements --rule tiki-taka-v2 --rule retention-tiki-taka --rule chopped-retention-tiki-taka --task digits --response soft-bounds --parameter asymmetry --parameter imbalance --baseline fast_retention=300 --out build/leak
 	cp build/leak/requirements-digits.json docs/results/requirements-leak-digits.json
 	cp build/leak/requirements-digits.png docs/results/requirements-leak-digits.png
 	$(BIN)/aimco requirements --rule sgd --task mnist --data-dir $(DATA) --limit 10000 --out docs/results

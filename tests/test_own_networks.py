@@ -63,7 +63,20 @@ def test_runs_prices_studies_and_requirements_take_own_files(folder, capsys):
     assert study["trials"] == {"complete": 2}
     assert "--task my_data.npz" in study["front"][0]["run"][0] or "my_data.npz" in study["front"][0]["run"][0]
 
-    asked = ["--task", "my_data.npz", "--network", "my_net.py:net", "--epochs", "1", "--seeds", "1", "--line", "step", "--out", "asked"]
+    asked = [
+        "--task",
+        "my_data.npz",
+        "--network",
+        "my_net.py:net",
+        "--epochs",
+        "1",
+        "--seeds",
+        "1",
+        "--parameter",
+        "step",
+        "--out",
+        "asked",
+    ]
     assert main(["requirements", "--rule", "sgd", *asked, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rules"][0]["lines"][0]["key"] == "step"
     assert Path("asked/requirements-my_data.json").exists()

@@ -262,8 +262,8 @@ def test_a_fit_in_python_is_that_of_the_command(tmp_path, capsys):
 
 def test_requirements_in_python_are_those_of_the_command(tmp_path, capsys):
     """Both ask the same runs, so the second finds those of the first."""
-    words = ["--rule", "sgd", "--limit", "60", "--seeds", "1", "--epochs", "1", "--line", "step", "--near", "cycle_noise=0.1"]
-    document = run_command(capsys, "requirements", *words, "--verdict", "ecram", "--out", str(tmp_path), "--json")
+    words = ["--rule", "sgd", "--limit", "60", "--seeds", "1", "--epochs", "1", "--parameter", "step", "--baseline", "cycle_noise=0.1"]
+    document = run_command(capsys, "requirements", *words, "--judge", "ecram", "--out", str(tmp_path), "--json")
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "sweeps").iterdir()}
     asked = {"limit": 60, "seeds": 1, "epochs": 1, "parameters": ["step"], "baseline": {"cycle_noise": 0.1}, "out": str(tmp_path)}
     answer = ai.requirements("sgd", **asked)

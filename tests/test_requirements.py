@@ -149,11 +149,11 @@ def test_a_derived_requirement_is_one_that_devices_are_judged_by(answered, tmp_p
         (["--rule", "sgd", "--penalty", "0"], "penalty must be in points of accuracy above 0"),
         (["--rule", "sgd", "--penalty", "nan"], "penalty must be in points of accuracy above 0"),
         (["--rule", "sgd", "--seeds", "0"], "seeds must be in 1..100"),
-        (["--rule", "sgd", "--line", "speed"], "line must be one of"),
-        (["--rule", "sgd", "--near", "asymmetry"], "must be LINE=NUMBER"),
-        (["--rule", "sgd", "--near", "asymmetry=0"], "near asymmetry must be above 0"),
-        (["--rule", "sgd", "--near", "asymetry=1"], "did you mean asymmetry"),
-        (["--rule", "sgd", "--verdict", "rpuu"], "device 'rpuu' is unknown"),
+        (["--rule", "sgd", "--parameter", "speed"], "parameter must be one of"),
+        (["--rule", "sgd", "--baseline", "asymmetry"], "must be PARAMETER=NUMBER"),
+        (["--rule", "sgd", "--baseline", "asymmetry=0"], "baseline asymmetry must be above 0"),
+        (["--rule", "sgd", "--baseline", "asymetry=1"], "did you mean asymmetry"),
+        (["--rule", "sgd", "--judge", "rpuu"], "device 'rpuu' is unknown"),
         (["--rule", "sgd", "--limit", "0"], "limit must be"),
     ],
 )
@@ -167,7 +167,20 @@ def test_wrong_input_is_one_sentence(capsys, words, said):
 
 def test_the_command_writes_what_it_found(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("aimco.studies.lines.BENCHES", (TINY, *BENCHES[1:]))
-    words = ["--rule", "sgd", "--rule", "tiki-taka-v2", "--line", "imbalance", "--limit", "100", "--verdict", "rpu", "--out", str(tmp_path)]
+    words = [
+        "--rule",
+        "sgd",
+        "--rule",
+        "tiki-taka-v2",
+        "--parameter",
+        "imbalance",
+        "--limit",
+        "100",
+        "--judge",
+        "rpu",
+        "--out",
+        str(tmp_path),
+    ]
     assert main(["requirements", *words]) == 0
     out, err = capsys.readouterr()
     assert "up/down step" in out
@@ -183,3 +196,8 @@ def test_the_command_writes_what_it_found(tmp_path, capsys, monkeypatch):
 def test_unknown_tasks_are_refused_in_python_too():
     with pytest.raises(InputError, match="task 'programm' is unknown"):
         Question(("sgd",), task="programm").check()
+
+
+def test_options_by_their_old_names_work_and_say_the_new_ones(capsys):
+    assert main(["requirements", "--rule", "sgd", "--near", "asymmetry=0"]) == 2
+    assert "--near is now --baseline" in capsys.readouterr().err

@@ -327,9 +327,21 @@ def _heard_interrupts() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+_RENAMED = {"--near": "--baseline", "--line": "--parameter", "--verdict": "--judge"}
+
+
+def _current(word: str) -> str:
+    """An option by its present name, with a warning for one that had another."""
+    option, equals, value = word.partition("=")
+    if option not in _RENAMED:
+        return word
+    print(f"{option} is now {_RENAMED[option]}", file=sys.stderr)
+    return _RENAMED[option] + equals + value
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit status: 0 done, 2 the input is wrong (one sentence), 1 anything else."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = [_current(word) for word in (sys.argv[1:] if argv is None else argv)]
     if words == ["--version"]:
         print(__version__)
         return 0

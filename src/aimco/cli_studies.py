@@ -105,13 +105,13 @@ def requirements(
     data_dir: str | None = None,
     limit: int | None = None,
     seeds: int | None = None,
-    line: Annotated[list[str], tyro.conf.UseAppendAction] = [],  # noqa: B006
-    near: Annotated[list[str], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="LINE=VALUE")] = [],  # noqa: B006
+    parameter: Annotated[list[str], tyro.conf.UseAppendAction] = [],  # noqa: B006
+    baseline: Annotated[list[str], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PARAMETER=VALUE")] = [],  # noqa: B006
     response: str | None = None,
     network: str | None = None,
     epochs: int | None = None,
     lr: float | None = None,
-    verdict: str | None = None,
+    judge: str | None = None,
     out: str | None = None,
     json: bool = False,
 ) -> None:
@@ -120,15 +120,15 @@ def requirements(
     --penalty: points of accuracy below the near-ideal device, 0.3 on mnist and 1 on digits when absent. --rule again: rules side by side.
     --network, --epochs, --lr: in place of those that the task is judged on; a network of a design, as FILE.py:FUNCTION.
     --response: of the near-ideal device of every rule, linear-step when absent, constant-step (the RPU specification) or soft-bounds.
-    --line: only these. --near: a number of the near-ideal device, as fast_retention=300. --verdict DEVICE judges one.
+    --parameter: only these. --baseline: a number of the near-ideal device, as fast_retention=300. --judge DEVICE: held against the result.
     --out DIR keeps tables, picture and requirements, and goes on when stopped.
     """
     from aimco.api import requirements as api
     from aimco.device.device import Device
 
-    device = None if verdict is None else Device.named(verdict)
-    baseline = dict(_number("near", n) for n in near)
-    options = {"penalty": penalty, "data_dir": data_dir, "limit": limit, "seeds": seeds, "parameters": line, "baseline": baseline}
+    device = None if judge is None else Device.named(judge)
+    moved = dict(_number("baseline", change) for change in baseline)
+    options = {"penalty": penalty, "data_dir": data_dir, "limit": limit, "seeds": seeds, "parameters": parameter, "baseline": moved}
     options |= {"response": response, "network": network, "epochs": epochs, "lr": lr, "out": out}
     with steps("requirements") as on_step:
         answer = api.requirements(rule, task, progress=on_step, **options)  # type: ignore[arg-type]
@@ -160,4 +160,4 @@ def _number(option: str, change: str) -> tuple[str, float]:
     try:
         return key.strip(), float(value)
     except ValueError:
-        raise InputError(f"--{option} {change} must be LINE=NUMBER, for example --{option} fast_retention=300") from None
+        raise InputError(f"--{option} {change} must be PARAMETER=NUMBER, for example --{option} fast_retention=300") from None

@@ -170,6 +170,7 @@ class Result:
     def figure(self) -> Figure:
         """What `plot` draws."""
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         figure = Figure(figsize=(6, 4), layout="constrained")
         axis = figure.subplots()
@@ -179,6 +180,7 @@ class Result:
         epochs = range(1, len(curve) + 1)
         axis.plot(epochs, curve, color="tab:blue", label=name)
         axis.set(xlabel="epoch", ylabel=f"{name}{unit}", title=f"{self.design.device.name}, {self.design.rule.kind}, {self.task}")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         loss = axis.twinx()
         loss.plot(epochs, self.curves["train_loss"], color="tab:orange", label="training loss")
         loss.set_ylabel("training loss")

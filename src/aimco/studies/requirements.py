@@ -131,10 +131,10 @@ class Question:
         known = {line.key for rule in self.rules for line in sweeps(known_rule(rule))}
         for key in (*self.only, *(key for key, _ in self.near)):
             if key not in known:
-                raise InputError(f"line must be one of {', '.join(sorted(known))}, got {key!r}{did_you_mean(key, list(known))}")
+                raise InputError(f"parameter must be one of {', '.join(sorted(known))}, got {key!r}{did_you_mean(key, list(known))}")
         for key, value in self.near:
             if not 0 < value <= 1e12:
-                raise InputError(f"near {key} must be above 0 and at most 1e12, got {value:g}; leave it out for the ideal value")
+                raise InputError(f"baseline {key} must be above 0 and at most 1e12, got {value:g}; leave it out for the ideal value")
 
 
 def derive(question: Question, on_step: OnStep | None = None) -> Answer:
