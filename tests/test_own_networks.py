@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 import aimco as ai
 from aimco.cli import main
 from aimco.cost import inference, of_design
-from aimco.data.own import data_of
+from aimco.data.own import checked, data_of
 from aimco.nn.convert import convert, shapes_of
 from aimco.record import InputError
 from aimco.tasks import Classification, Regression, Sample, load, task_of
@@ -457,3 +459,17 @@ def test_a_goal_with_another_loss_descends_it():
     out, y = torch.randn(1, 5, 2), torch.randn(1, 5, 2)
     _, d = Fourth(2).error(out, y)
     torch.testing.assert_close(d, -4 * (out - y) ** 3 / 10)
+
+
+@given(st.binary(max_size=200), st.sampled_from(["a.npz", "a.npy", "a.csv", "a.txt", "a.pt"]), st.booleans())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_are_samples_or_refused_in_one_sentence(tmp_path, content, name, text):
+    """Bytes as they come, and letters that tables are made of."""
+    path = tmp_path / name
+    path.write_bytes(bytes(b"0123456789.,;-ex\n\t \xff"[b % 20] for b in content) if text else content)
+    try:
+        data = load({"kind": "arrays", "path": str(path)})
+    except InputError as error:
+        assert ("\n" not in str(error) and str(path) in str(error)) or name in str(error)
+    else:
+        assert checked(data, "own") is data

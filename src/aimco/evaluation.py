@@ -35,22 +35,10 @@ def evaluate(
 ) -> Result:
     """Train the network of a design on a task and price what it did.
 
-    Args:
-        design: What to build and how to train it.
-        task: What to learn, as `aimco.tasks.load` takes it: a name, a file of arrays, "file.py:Class", `Data`, a torch Dataset.
-        data_dir: Folder of the task's files.
-        seed: Of devices, initial weights, noise and order of samples.
-        limit: Use only the first training samples.
-        checkpoint: File that is written after each epoch; a run that finds its own there resumes from it, bit for bit.
-        **watching: `aimco.training.Watching`: on_epoch, on_progress, on_trained.
+    `aimco.evaluate` is this with progress, and says what the arguments are.
 
     Raises:
         InputError: Unknown task, missing or broken data, impossible limit; training that diverges, with the epoch.
-
-    Example:
-        >>> design = Design(device="ideal", training={"epochs": 1, "batch": 50})
-        >>> evaluate(design, seed=1).task
-        'digits'
     """
     watch = Watch(checkpoint=checkpoint, **watching)
     return _together([design], tasks.load(task, data_dir=data_dir, seed=seed, limit=limit), [seed], watch, refuse=True)[0]
@@ -69,16 +57,7 @@ def evaluate_many(
 ) -> list[Result]:
     """Train designs that differ only in numbers together, along the ensemble axis; each gets the draws of its own run.
 
-    Networks that do not train together (`Network.ensembles`) are trained one after the other, and to the end; so are all once the training
-    of one diverges, which then has the metrics of chance from that epoch on, and a note.
-
-    Args:
-        designs: One for each member.
-        task: As of `evaluate`; loaded with the first seed.
-        seeds: One for each member.
-        go_on: Asked between epochs with (epochs done, test metric of each member (E,)); all end where it says no, and are priced
-            for what they did.
-        data_dir: As of `evaluate`; so are the other arguments.
+    `aimco.evaluate_many` is this with progress, and says what the arguments are.
     """
     if len(designs) != len(seeds) or not designs:
         raise InputError(f"seeds must be one per design, got {len(seeds)} for {len(designs)} designs")

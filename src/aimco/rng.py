@@ -3,7 +3,7 @@
 There is no generator to advance and no global seed. A 64-bit key names (seed, stream); `base` mixes
 the step into it; a 32-bit hash of base + element is the draw. The same draws come out whatever the
 thread count, the batch split or the place in an ensemble. The functions here are the definition in
-plain numpy; `kernels/lanes.py` holds the same arithmetic for compiled code and is tested equal to it.
+plain numpy; `kernels/intrinsics.py` holds the same arithmetic for compiled code and is tested equal to it.
 
 Source: hash32 is the two-round multiply-xorshift mixer with Wellons' constants (Wellons 2018,
 "Prospecting for hash functions"); the 64-bit mixer is the finaliser of SplitMix64 (Steele 2014).
@@ -11,7 +11,10 @@ Source: hash32 is the two-round multiply-xorshift mixer with Wellons' constants 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import random
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -92,3 +95,15 @@ def permutation(seed: int, stream: str, step: int, count: int) -> np.ndarray:
     """A random order of range(count), the same for the same (seed, stream, step)."""
     key = np.array([stream_key(seed, stream)], np.uint64)
     return np.argsort(uniform(key, step, count)[0], kind="stable")
+
+
+@contextlib.contextmanager
+def generators_kept() -> Iterator[None]:
+    """Leave the global generators of torch, numpy and Python where they were, whatever users' code draws of them."""
+    of_torch, of_numpy, of_python = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(of_torch)
+        np.random.set_state(of_numpy)
+        random.setstate(of_python)

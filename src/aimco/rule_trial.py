@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +19,7 @@ from aimco.errors import InputError
 from aimco.learning import Rule
 from aimco.mapping import AnalogMatrix
 from aimco.periphery import Periphery
+from aimco.rng import generators_kept
 
 ROWS, COLUMNS, BATCH, BATCHES = 12, 10, 10, 60
 _AGAIN = 20  # batches after which two trials are compared
@@ -93,7 +91,7 @@ def _tried(rule: Rule, device: Device, cell: Cell) -> list[str]:
         rule.notes()
         rule.work(ROWS, COLUMNS, 1, BATCH)
     try:
-        with _generators_kept(), user_code.located(kind):
+        with generators_kept(), user_code.located(kind):
             first, again = try_rule(rule, device, cell), try_rule(rule, device, cell, _AGAIN)
     except InputError:
         raise
@@ -177,15 +175,3 @@ def ideal_device(device: Device) -> Device:
     absent = {"noise": (), "drift": None, "half_select": None}
     response = ConstantStep(step_up=step, step_down=step)
     return device.model_copy(update={"response": response, "spread": {}, **noise, **absent})
-
-
-@contextlib.contextmanager
-def _generators_kept() -> Iterator[None]:
-    """Leave the global generators where they were, whatever a rule draws of them."""
-    of_torch, of_numpy, of_python = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    try:
-        yield
-    finally:
-        torch.set_rng_state(of_torch)
-        np.random.set_state(of_numpy)
-        random.setstate(of_python)

@@ -13,7 +13,7 @@ from aimco.design import Design
 from aimco.files import OWN
 from aimco.networks import Network
 from aimco.report.cost import Costs
-from aimco.tasks import task_of
+from aimco.tasks import sample_of
 
 if TYPE_CHECKING:
     from aimco.result import Result
@@ -46,7 +46,7 @@ def estimate(
     """
     if network is not None and (OWN in network or network in Network.kinds()):
         design, network = design.replace("network", {"kind": network}), None
-    layers = of_design(design, task_of(task).sample(data_dir)) if network is None else Architecture.named(network)
+    layers = of_design(design, sample_of(task, data_dir)) if network is None else Architecture.named(network)
     measured, source = _measured(activity)
     busy = busyness(design, layers, measured)
     return Costs(design, layers, inference(design, layers), training(design, layers, activity=busy), busy, source)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from aimco import user_code
 from aimco.device.noises import Draws, NoiseSource, stream_names
 from aimco.errors import InputError
+from aimco.rng import generators_kept
 
 DEVICES = 64
 _SEEDS = (1, 2)  # of two members of an ensemble, and of the two arrays that each is alone
@@ -92,7 +89,7 @@ def check_noise(source: NoiseSource) -> None:
     """
     key = type(source), repr(dict(source))
     if key not in _passed:
-        with _generators_kept():
+        with generators_kept():
             _try(source)
         _passed.add(key)
 
@@ -131,15 +128,3 @@ def _check_ensemble(trial: _Trial, alone: list[list[torch.Tensor]]) -> None:
 
 def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
     return bool((a - b).abs().max() <= _CLOSE * torch.maximum(a.abs().max(), b.abs().max()))
-
-
-@contextmanager
-def _generators_kept() -> Iterator[None]:
-    """Leave the global generators where they were, whatever a source draws of them."""
-    of_torch, of_numpy, of_python = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    try:
-        yield
-    finally:
-        torch.set_rng_state(of_torch)
-        np.random.set_state(of_numpy)
-        random.setstate(of_python)

@@ -165,6 +165,20 @@ def checked_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
     return sizes
 
 
+def one_member(network: Network, data: Data, seeds: Sequence[int]) -> None:
+    """Refuse a task without classes, and several members, of a network that learns classes alone and by itself."""
+    if data.classes is None or data.train_y.ndim > 1:
+        needs = "needs classes to tell apart, one label for each sample"
+        raise InputError(f"network.kind {network.kind} {needs}, and task {data.name} has none; take digits or mnist")
+    if len(seeds) > 1:
+        raise InputError(f"network.kind {network.kind} must be built for one member at a time, got {len(seeds)}; evaluate_many does so")
+
+
+def only(model: nn.Module) -> Any:
+    """The one part of a network that is no chain of layers."""
+    return next(model.children())
+
+
 _GIVEN = ("inputs", "outputs", "shape")  # arguments of a user's function that come from the task
 _PARTS = ("device", "cell", "array", "periphery", "rule")
 
@@ -213,10 +227,12 @@ class TorchModel(Layered):
         """What the function returns, its first weights drawn by the seed."""
         import torch
 
+        from aimco.rng import generators_kept
+
         given = {"inputs": inputs, "outputs": outputs, "shape": shape}
         arguments = inspect.signature(self.function).parameters
         options = {n: getattr(self, n) if n in type(self).model_fields else given[n] for n in arguments}
-        with torch.random.fork_rng(devices=[]), self._located():
+        with generators_kept(), self._located():
             torch.manual_seed(seed)
             made = type(self).function(**options)
         if not isinstance(made, torch.nn.Module):

@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import Field, field_validator
 
 from aimco.binary.plan import placement
-from aimco.networks import Network, Taught, checked_sizes
+from aimco.networks import Network, Taught, checked_sizes, one_member, only
 from aimco.record import PathError, quantity
 from aimco.shapes import chain
 from aimco.units import s
@@ -61,14 +61,12 @@ class Binary(Network):
         from torch import nn
 
         from aimco.binary.network import BinaryNetwork
-        from aimco.networks.resistive import one_member
 
         one_member(self, data, seeds)
         return nn.Sequential(BinaryNetwork(design, data.train_x, data.outputs, seeds[0]))
 
     def trainer(self, model, data):
         from aimco.descent import WrittenAfterwards
-        from aimco.networks.resistive import only
 
         return WrittenAfterwards(only(model))
 
@@ -91,6 +89,5 @@ class Binary(Network):
 
     def pictures(self, model, data):
         from aimco.binary.pictures import figure
-        from aimco.networks.resistive import only
 
         return {"binary network": figure(only(model), data.test_x, data.test_y)}

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, field_validator
 
-from aimco.networks import Network, Taught, checked_sizes
-from aimco.record import InputError, PathError
+from aimco.networks import Network, Taught, checked_sizes, one_member, only
+from aimco.record import PathError
 from aimco.resistive.record import Circuit
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from aimco.data.data import Data
+    pass
 
 
 class Resistive(Network):
@@ -60,17 +57,3 @@ class Resistive(Network):
         from aimco.resistive.pictures import figure
 
         return {"circuit": figure(only(model), data.test_x, data.test_y)}
-
-
-def one_member(network: Network, data: Data, seeds: Sequence[int]) -> None:
-    """Refuse a task without classes, and several members, of a network that learns classes alone and by itself."""
-    if data.classes is None or data.train_y.ndim > 1:
-        needs = "needs classes to tell apart, one label for each sample"
-        raise InputError(f"network.kind {network.kind} {needs}, and task {data.name} has none; take digits or mnist")
-    if len(seeds) > 1:
-        raise InputError(f"network.kind {network.kind} must be built for one member at a time, got {len(seeds)}; evaluate_many does so")
-
-
-def only(model: nn.Module) -> Any:
-    """The one part of a network that is no chain of layers."""
-    return next(model.children())

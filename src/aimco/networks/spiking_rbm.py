@@ -6,8 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from aimco.networks import Network, Taught, checked_sizes
-from aimco.networks.resistive import one_member, only
+from aimco.networks import Network, Taught, checked_sizes, one_member, only
 from aimco.spiking.record import Spiking
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import fnmatch
 import math
@@ -19,6 +18,7 @@ from aimco.nn.conv import Conv1d, Conv2d, Conv3d
 from aimco.nn.linear import Linear
 from aimco.nn.recurrent import GRU, LSTM, RNN
 from aimco.record import InputError
+from aimco.rng import generators_kept
 from aimco.shapes import Shape
 
 KINDS = "Linear, Conv1d to Conv3d, RNN, LSTM, GRU, MultiheadAttention"
@@ -176,7 +176,7 @@ def shapes_of(model: nn.Module, sample: Sequence[int], analog: Sequence[str] = (
     chosen, calls = on_arrays(model, analog), []
     handles = [m.register_forward_hook(lambda m, x, y, n=n: calls.extend(_SHAPES[type(m)](n, m, x, y))) for n, m in chosen.items()]
     try:
-        with torch.enable_grad(), _kept_generator():
+        with torch.enable_grad(), generators_kept():
             model(torch.zeros(_TRACED, *sample))
     finally:
         for handle in handles:
@@ -188,16 +188,6 @@ def shapes_of(model: nn.Module, sample: Sequence[int], analog: Sequence[str] = (
             shape = replace(shape, vectors=shape.vectors + before.vectors, back=(shape.back or 0) + (before.back or 0))
         found[shape.name] = shape
     return list(found.values())
-
-
-@contextlib.contextmanager
-def _kept_generator() -> Iterator[None]:
-    """Leave torch's generator where it was."""
-    state = torch.get_rng_state()
-    try:
-        yield
-    finally:
-        torch.set_rng_state(state)
 
 
 def _back(x: Any, vectors: int) -> int:

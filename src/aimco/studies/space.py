@@ -6,17 +6,15 @@ import functools
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from aimco.design import Design
 from aimco.errors import did_you_mean
-from aimco.files import contents, paths_from, resolved
-from aimco.record import InputError, Record, at, read_toml
+from aimco.files import contents, resolved
+from aimco.record import InputError, Record, at
 from aimco.studies import fields
 from aimco.studies.axis import Axis, applies, flattened
 from aimco.studies.checks import check_space, ordered
@@ -117,16 +115,6 @@ class Study(Record):
             pack: int = ...,
             generation: int = ...,
         ) -> None: ...
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a study; paths in it count from its own folder."""
-        data = read_toml(path)
-        try:
-            with paths_from(Path(path).parent):
-                return cls.of(data)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
 
     @field_validator("task", mode="before")
     @classmethod

@@ -35,6 +35,7 @@ __all__ = [
     "ensemble_batches",
     "load",
     "names",
+    "sample_of",
     "task_of",
 ]
 
@@ -101,8 +102,15 @@ class Task(Kinded):
 
     def sample(self, data_dir: str | os.PathLike[str] | None = None) -> Sample:
         """What a sample is, for a price without a run; from the data where the task does not know it."""
-        data = load(self, data_dir=data_dir)
-        return Sample(data.shape, data.outputs, data.goal.one_matrix)
+        return sample_of(load(self, data_dir=data_dir))
+
+
+def sample_of(task: Any, data_dir: str | os.PathLike[str] | None = None) -> Sample:
+    """What a sample is, of a task as `load` takes it: of `Data` and arrays at hand too."""
+    if isinstance(task, str | os.PathLike | Mapping | Task):
+        return task_of(task).sample(data_dir)
+    data = load(task)
+    return Sample(data.shape, data.outputs, data.goal.one_matrix)
 
 
 def names() -> list[str]:
