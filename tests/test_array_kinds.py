@@ -188,6 +188,18 @@ WRONG = {
     r"read must return a tensor of the shape \(vectors, lines read\) = \(2, 3\) where not transposed, got \(2, 4\)": (
         "    def program(self, conductances):\n        return Read()\n" + READ.format("voltages")
     ),
+    "must give currents in proportion to the voltages": (
+        "    def program(self, conductances):\n        r = Read()\n        r.g = conductances\n        return r\n"
+        + READ.format("(20 * voltages).sinh() @ (self.g.T if transposed else self.g)")
+    ),
+    "read must not change the voltages": (
+        "    def program(self, conductances):\n        r = Read()\n        r.g = conductances\n        return r\n"
+        + READ.format("voltages.mul_(0.9) @ (self.g.T if transposed else self.g)")
+    ),
+    "must not change the conductances": (
+        "    def program(self, conductances):\n        r = Read()\n        r.g = conductances.mul_(0.9)\n        return r\n"
+        + READ.format("voltages @ (self.g.T if transposed else self.g)")
+    ),
     "read must return finite currents, got nan": (
         "    def program(self, conductances):\n        r = Read()\n        r.g = conductances\n        return r\n"
         + READ.format("0 / 0 * voltages if False else float('nan') * (voltages @ (self.g.T if transposed else self.g))")

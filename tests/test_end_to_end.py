@@ -234,3 +234,11 @@ def test_what_is_no_circuit_is_refused_when_the_design_is_read(change, said):
 def test_a_task_without_classes_is_refused():
     with pytest.raises(InputError, match="needs classes"):
         ai.evaluate(design(), "program", limit=10)
+
+
+def test_crossbars_stand_in_one_kind_of_array():
+    """Wires beside a three-dimensional array would have no effect."""
+    made = design(array={"rows": 200, "cols": 100, "wires": {"word_ohm": 1.0}})
+    made = made.replace("network.circuit.vertical", {"layers": 8, "pillar_ohm": 1e3})
+    with pytest.raises(InputError, match=r"network\.circuit\.vertical must be absent where array\.kind is wired"):
+        ResistiveNetwork.of_design(made, 8, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from aimco.cli import main
 from aimco.cost import inference, of_design
 from aimco.data.own import checked, data_of
 from aimco.nn.convert import convert, shapes_of
+from aimco.nn.layers import analog_layers
 from aimco.record import InputError
 from aimco.tasks import Classification, Regression, Sample, load, task_of
 
@@ -473,3 +475,159 @@ def test_any_bytes_are_samples_or_refused_in_one_sentence(tmp_path, content, nam
         assert ("\n" not in str(error) and str(path) in str(error)) or name in str(error)
     else:
         assert checked(data, "own") is data
+
+
+# what fresh eyes found
+
+
+def test_a_limit_and_labels_of_data_at_hand_are_checked():
+    data = load((X, Y))
+    assert len(load(data, limit=7).train_x) == 7
+    with pytest.raises(InputError, match=r"limit must be in 1\.\.32"):
+        load(data, limit=33)
+    with pytest.raises(InputError, match=r"must be labels in 0..3, got -1"):
+        load(replace(data, train_y=data.train_y - 1))
+
+
+def test_a_header_with_blanks_is_of_commas(tmp_path):
+    rows = "\n".join(f"{a!r},{b!r},{c!r},{t}" for (a, b, c), t in zip(X.tolist(), Y, strict=True))
+    (tmp_path / "iris.CSV").write_text("sepal length (cm),sepal width (cm),petal length (cm),target\n" + rows)
+    assert torch.equal(load(str(tmp_path / "iris.CSV")).train_x, load((X, Y)).train_x)
+    assert task_of(task_of(str(tmp_path / "iris.CSV")).text()) == task_of(str(tmp_path / "iris.CSV"))
+    (tmp_path / "short.csv").write_text("a,b,y\n1,2\n")
+    with pytest.raises(InputError, match="row 2 must have 3 columns"):
+        load(str(tmp_path / "short.csv"))
+
+
+def test_an_array_that_is_missing_is_named(tmp_path):
+    np.savez(tmp_path / "d.npz", x=X, y=Y)
+    with pytest.raises(InputError, match="has no array images"):
+        load({"kind": "arrays", "path": str(tmp_path / "d.npz"), "x": "images"})
+
+
+def weights_of(model: nn.Module) -> list[torch.Tensor]:
+    return [layer.weight.detach().clone() for layer in analog_layers(model).values()]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("frozen", ["weight", "both"])
+def test_what_a_model_freezes_stays(frozen):
+    def net(inputs, outputs):
+        made = nn.Sequential(nn.Linear(inputs, 8), nn.Tanh(), nn.Linear(8, outputs))
+        for n, p in made[0].named_parameters():
+            p.requires_grad_(frozen == "weight" and n == "bias")
+        return made
+
+    design, data = ai.Design(device="ideal", network=net, **FAST), load((X, Y))
+    models = []
+    ai.evaluate(design, data, on_trained=models.append)
+    before, after = design.network.build(data, design, (0,)), models[0]
+    (first, second), (one, two) = weights_of(before), weights_of(after)
+    assert torch.equal(first, one) and not torch.equal(second, two)
+    moved = not torch.equal(before[0][0].bias.detach().clone(), after[0][0].bias.detach().clone())
+    assert moved == (frozen == "weight")
+
+
+def dropping(inputs, outputs):
+    return nn.Sequential(nn.Linear(inputs, 16), nn.Tanh(), nn.Dropout(0.5), nn.Linear(16, outputs))
+
+
+def test_dropout_is_drawn_by_the_seed_and_resumes(tmp_path):
+    design = ai.Design(device="ideal", network=dropping, training={"epochs": 2, "batch": 10})
+    data, path = load((X, Y)), str(tmp_path / "state")
+    straight, again = (ai.evaluate(design, data, seed=5).curves for _ in range(2))
+    assert straight == again != ai.evaluate(design, data, seed=6).curves
+
+    def stop(epoch: int, epochs: int, value: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ai.evaluate(design, data, seed=5, checkpoint=path, on_epoch=stop)
+    assert ai.evaluate(design, data, seed=5, checkpoint=path).curves == straight
+
+
+def test_a_chain_of_ours_is_told_that_its_outputs_do_not_fit():
+    x = torch.rand(20, 5, 2)
+    with pytest.raises(InputError, match=r"must give outputs of shape \(batch, 5, 3\) for regression, got \(batch, 3\)"):
+        ai.evaluate(ai.Design(device="ideal", **FAST), (x, torch.rand(20, 5, 3)))
+
+
+def test_the_price_of_one_matrix_is_that_of_the_run():
+    design = ai.Design(device="ideal", periphery={"bound_management": "none"}, **FAST)
+    result, known = ai.evaluate(design, "program", limit=10), of_design(design, task_of("program").sample())
+    assert [(s.rows, s.columns) for s in known.shapes()] == [(20, 20)]
+    assert inference(design, known, both_sides=True).area_m2 == pytest.approx(result.area_m2, rel=1e-12)
+    assert ai.estimate(design, task=load("program", limit=10)).inference.area_m2 > 0
+
+
+class Named(nn.Module):
+    """Attention called by names, and a layer under two parents."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.one = nn.Sequential(nn.Linear(8, 8))
+        self.two = nn.Sequential(self.one[0])
+
+    def forward(self, x):
+        return self.two(self.one(self.attention(query=x, key=x, value=x, need_weights=False)[0]))
+
+
+def test_layers_called_by_names_and_shared_by_parents_are_traced_once():
+    found = {s.name: s.vectors for s in shapes_of(Named(), (5, 8))}
+    assert found == {"attention.q_proj": 5, "attention.k_proj": 5, "attention.v_proj": 5, "attention.out_proj": 5, "one.0": 10}
+    assert [(s.name, s.vectors) for s in shapes_of(nn.Linear(8, 3), (5, 8))] == [("layer", 5)]
+
+
+def test_a_study_over_changed_data_is_another(tmp_path):
+    from aimco.studies import Study
+
+    def identity(values: np.ndarray) -> str:
+        np.savez(tmp_path / "d.npz", x=values, y=Y)
+        space = {"rule.lr": {"choices": [0.1, 0.2]}}
+        plain = {"name": "s", "base": {"device": "ideal"}, "task": str(tmp_path / "d.npz"), "space": space, "sampler": "grid"}
+        return Study.of(plain).identity()
+
+    assert identity(X) == identity(X) != identity(X + 1)
+
+
+def test_a_study_minimises_a_metric_of_ones_own_that_is_to_fall(folder):
+    from aimco.studies import Study, default_storage, front, run
+
+    base = {"device": "ideal", "network": {"hidden": []}, "training": {"epochs": 3}}
+    plain = {"name": "s", "base": base, "task": "my_task.py:Sines", "sampler": "grid", "space": {"rule.lr": {"choices": [0.0, 0.05]}}}
+    with pytest.raises(InputError, match=r"objectives.0.direction is missing; say 'max' or 'min' of error"):
+        Study.of(plain | {"objectives": ["error"]})
+    study = Study.of(plain | {"objectives": [{"name": "error", "direction": "min"}], "pruning": {"rule": "median"}})
+    trials = run(study, storage=default_storage("s.toml"))
+    (best,) = front(trials)
+    assert best.point == {"rule.lr": 0.05} and best.values["error"] == min(t.values["error"] for t in trials)
+
+
+OWN_METHODS = {
+    "cell": (
+        "from aimco import Cell\n\n\nclass Mine(Cell):\n    @property\n    def signs(self):\n        return (1, 1)\n\n"
+        "    def routes(self, before, count):\n        yield 0, count, ((0, 0),)\n",
+        "is it meant to be route",
+    ),
+    "network": (
+        "from aimco.networks import Layered\n\n\nclass Mine(Layered):\n    def built(self, data, design, seeds):\n        return 1\n",
+        "has no method build(self, data, design, seeds)",
+    ),
+}
+
+
+@pytest.mark.parametrize("part", OWN_METHODS)
+def test_a_misspelt_method_of_a_cell_or_network_is_told(part, tmp_path):
+    text, said = OWN_METHODS[part]
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(InputError) as caught:
+        ai.Design.of({"device": "ideal", part: {"kind": f"{tmp_path / 'mine.py'}:Mine"}})
+    assert said in str(caught.value) and "mine.py:" in str(caught.value)
+
+
+def test_a_misspelt_method_of_a_task_is_told(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from aimco.tasks import Task\n\n\nclass Mine(Task):\n    def dat(self, data_dir, seed, limit):\n        return 1\n"
+    )
+    with pytest.raises(InputError, match=r"has no method data\(self, data_dir, seed, limit\); is dat meant to be data"):
+        load(f"{tmp_path / 'mine.py'}:Mine")

@@ -28,6 +28,17 @@ SLOPE: dict[type[nn.Module], Callable[[torch.Tensor], torch.Tensor]] = {
 class Trainer:
     """Trains a network in place (abstract)."""
 
+    outputs_fit = False  # whether outputs were seen to fit the task
+
+    def check_outputs(self, goal: Goal, out: Any, y: torch.Tensor) -> None:
+        """Refuse outputs (E, B, ...) that are none or of a shape that does not fit targets (E, B, ...), in the first step."""
+        if self.outputs_fit:
+            return
+        if not isinstance(out, torch.Tensor):
+            raise InputError(f"the network must give one tensor of outputs, got {type(out).__name__}")
+        goal.check_outputs(out, y)
+        self.outputs_fit = True
+
     def step(self, x: torch.Tensor, y: torch.Tensor, lr: Any) -> torch.Tensor:
         """Learn from one batch.
 
@@ -79,6 +90,7 @@ class Descent(Trainer):
             h = layer.after(products[k])
             if k < len(self.activations):
                 h = self.activations[k](h)
+        self.check_outputs(self.goal, h, y)
         loss, d = self.goal.error(h, y)
         finite("training", "the loss", loss)  # before pulses that nothing is known of
         errors = [d]
@@ -99,15 +111,14 @@ class DescentByTorch(Trainer):
     """
 
     def __init__(self, model: nn.Module, goal: Goal) -> None:
-        self.model, self.goal, self.checked = model, goal, False
+        self.model, self.goal = model, goal
         self.optimizer = InMemory(model.parameters())
 
     def step(self, x, y, lr):
         self.optimizer.zero_grad()
         alone = x.shape[0] == 1
         out = self.model(x[0] if alone else x)
-        if not self.checked:
-            self._check(out[None] if alone and isinstance(out, torch.Tensor) else out, y)
+        self.check_outputs(self.goal, out[None] if alone and isinstance(out, torch.Tensor) else out, y)
         with torch.no_grad():
             loss, d = self.goal.error(out[None] if alone else out, y)
             finite("training", "the loss", loss)
@@ -117,18 +128,12 @@ class DescentByTorch(Trainer):
         self.optimizer.step()
         return loss
 
-    def _check(self, out: Any, y: torch.Tensor) -> None:
-        """Refuse outputs that are none, once."""
-        if not isinstance(out, torch.Tensor):
-            raise InputError(f"the network must give one tensor of outputs, got {type(out).__name__}")
-        self.goal.check_outputs(out, y)
-        self.checked = True
-
 
 def trainer_of(model: nn.Module, goal: Goal) -> Trainer:
-    """What trains a network of layers: written out where it is a chain of them and activations."""
+    """What trains a network of layers: written out where it is a chain of them and activations, of which none is frozen."""
     plain = isinstance(model, nn.Sequential) and all(isinstance(m, Linear) or type(m) in SLOPE for m in model)
-    return Descent(model, goal) if plain and isinstance(model, nn.Sequential) else DescentByTorch(model, goal)
+    learns = all(p is None or p.requires_grad for m in model.modules() if isinstance(m, Linear) for p in (m.weight, m.bias))
+    return Descent(model, goal) if plain and learns and isinstance(model, nn.Sequential) else DescentByTorch(model, goal)
 
 
 class SelfTaught(Trainer):

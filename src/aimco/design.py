@@ -16,7 +16,7 @@ from aimco.files import resolved
 from aimco.learning import Rule
 from aimco.learning.sgd import Sgd
 from aimco.mapping import Array
-from aimco.networks import Network, of_plain
+from aimco.networks import Network, TorchModel, of_plain
 from aimco.networks.mlp import Mlp
 from aimco.periphery import Periphery
 from aimco.record import InputError, PathError, Record, at
@@ -109,6 +109,18 @@ class Design(Record):
         if not technology:
             raise ValueError("must name a technology, got ''; for example rpu-2016")
         return str(resolved(technology)) if technology.endswith(".toml") else technology
+
+    @model_validator(mode="after")
+    def _own_methods(self) -> Self:
+        """Methods of users' own cells and networks are there, spelt and called as their base has them."""
+        for name, base, required in (("cell", Cell, {}), ("network", Network, {"build": "build(self, data, design, seeds)"})):
+            kind = type(getattr(self, name))
+            if user_code.is_own(kind) and not issubclass(kind, TorchModel):
+                try:
+                    user_code.check_methods(kind, base, required, {})
+                except InputError as error:
+                    raise at(name, str(error)) from None
+        return self
 
     @model_validator(mode="after")
     def _array_fits(self) -> Self:

@@ -150,12 +150,7 @@ def _arrays(rule: Rule, device: Device, cell: Cell) -> dict[str, AnalogMatrix]:
 
 
 def _check_state(rule: Rule, state: Any) -> None:
-    place = f"{user_code.where_is(type(rule), 'start')}: {type(rule).__name__}.start"
-    if not isinstance(state, dict):
-        raise InputError(f"{place} must return tensors by name, got {type(state).__name__}")
-    for name, value in state.items():
-        if not isinstance(value, torch.Tensor):
-            raise InputError(f"{place} must return tensors by name, got {type(value).__name__} for {name!r}; checkpoints keep tensors")
+    user_code.check_tensors(f"{user_code.where_is(type(rule), 'start')}: {type(rule).__name__}.start", state)
 
 
 def _check_products(rule: Rule, arrays: Any, state: Any, x: torch.Tensor, d: torch.Tensor) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from aimco import rng
 from aimco.arrays.doors import NotFinite
 from aimco.checkpoint import Checkpoint, Curves
 from aimco.clock import Clock
@@ -24,6 +25,7 @@ from aimco.nn.layers import analog_layers
 from aimco.notes import leaks
 from aimco.periphery import across
 from aimco.phases import Phases
+from aimco.rng import generators_kept
 
 _SHARED_ABOVE = 4_000_000  # multiplications of the largest product of a batch from which torch's threads pay
 _TELL_EVERY = 0.25  # s
@@ -105,7 +107,9 @@ class Run:
             if epoch and self.watch.go_on and not self.watch.go_on(epoch, self.curves[self.main][-1]):
                 break
             self.model.train()
-            loss = self._epoch(trainer, epoch, clock)
+            with generators_kept():
+                torch.manual_seed(rng.stream_key(self.seeds[0], "torch", epoch) % 2**63)  # of dropout and the like in users' models
+                loss = self._epoch(trainer, epoch, clock)
             self.phases.end("train")
             if trainer.write():
                 self.phases.end("write")

@@ -145,7 +145,7 @@ def check_methods(cls: type, base: type, required: Mapping[str, str], extra: Map
     Args:
         cls: The user's class.
         base: Of all such kinds.
-        required: Methods that the base leaves open -> how to write them; one of them is enough.
+        required: Methods that the base leaves open -> how to write them; one of them is enough. None where the base leaves none open.
         extra: Further methods -> names of their arguments.
 
     Raises:
@@ -153,7 +153,7 @@ def check_methods(cls: type, base: type, required: Mapping[str, str], extra: Map
     """
     contract = {**_contract(cls, base), **extra}
     given = {n: v for c in reversed(cls.__mro__) if is_own(c) and issubclass(c, base) for n, v in vars(c).items() if _is_function(v)}
-    if all(getattr(cls, n, None) is getattr(base, n, None) for n in required):
+    if required and all(getattr(cls, n, None) is getattr(base, n, None) for n in required):
         close = [m for n in given for m in difflib.get_close_matches(n, required, 1, 0.6)]
         meant = next((f"; is {n} meant to be {close[0]}?" for n in given if close and difflib.get_close_matches(n, close, 1, 0.6)), "")
         raise InputError(f"{where(cls)}: {cls.__name__} has no method {' or '.join(required.values())}{meant}")
@@ -197,3 +197,18 @@ def _check_spelling(cls: type, name: str, function: Any, absent: list[str]) -> N
     held = source(cls)
     if close and held is not None and len(re.findall(rf"\b{name}\b", held[1].decode(errors="replace"))) == 1:
         raise InputError(f"{where(function)}: {cls.__name__}.{name} is called by nothing; is it meant to be {close[0]}?")
+
+
+def check_tensors(place: str, state: Any) -> None:
+    """Refuse a state that is not tensors by name, which is what checkpoints keep.
+
+    Raises:
+        InputError: it is not, with the place of the method that made it.
+    """
+    import torch
+
+    if not isinstance(state, dict):
+        raise InputError(f"{place} must return tensors by name, got {type(state).__name__}")
+    for name, value in state.items():
+        if not isinstance(value, torch.Tensor):
+            raise InputError(f"{place} must return tensors by name, got {type(value).__name__} for {name!r}; checkpoints keep tensors")

@@ -217,7 +217,7 @@ class ArrayOperations(ABC):
         if name in _ONCE:
             warnings.warn(f"{name} is now {_ONCE[name]}", DeprecationWarning, stacklevel=2)
             return getattr(self, _ONCE[name])
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return self.__getattribute__(name)  # of a property that failed, the error is its own
 
     # what is known of it
 

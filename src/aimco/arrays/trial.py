@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from aimco import user_code
@@ -19,21 +21,35 @@ def check_array(array: Array) -> None:
         array: Of that kind.
 
     Raises:
-        InputError: methods are missing, misspelt or fail, or reads have another shape or are not finite, with file and line.
+        InputError: methods are missing, misspelt or fail, change what they are given, or reads have another shape, are not finite or are
+            not proportional to the voltages, with file and line.
     """
     kind = type(array)
     user_code.check_methods(kind, Array, {"program": "program(self, conductances)"}, {})
     place, draws = f"{user_code.where_is(kind, 'program')}: {kind.__name__}.program", torch.Generator().manual_seed(0)
     conductances = _LARGEST_S * torch.rand(_ROWS, _COLUMNS, generator=draws, dtype=torch.float64)
     with user_code.located(kind):
-        programmed = array.program(conductances)
+        programmed = array.program(conductances.clone())
+        _check_kept(place, "conductances", conductances, array.program)
         if not isinstance(programmed, ProgrammedArray):
             raise InputError(f"{place} must return a ProgrammedArray, got {type(programmed).__name__}")
         for transposed, driven, read in ((False, _ROWS, _COLUMNS), (True, _COLUMNS, _ROWS)):
             voltages = _LARGEST_V * torch.randn(_VECTORS, driven, generator=draws, dtype=torch.float64)
             programmed.reads += _VECTORS
-            currents = programmed.read(voltages, transposed)
+            currents = programmed.read(voltages.clone(), transposed)
             _check_currents(f"{place}(...).read", currents, (_VECTORS, read), transposed)
+            _check_kept(f"{place}(...).read", "voltages", voltages, lambda v, t=transposed: programmed.read(v, t))
+            if array.linear and not torch.allclose(programmed.read(2 * voltages, transposed), 2 * currents, rtol=1e-6, atol=0.0):
+                rule = "must give currents in proportion to the voltages, which then come in parts of the read voltage"
+                raise InputError(f"{place}(...).read {rule}; set {kind.__name__}.linear = False where it does not, and they come in V")
+
+
+def _check_kept(place: str, name: str, given: torch.Tensor, call: Callable[[torch.Tensor], object]) -> None:
+    """Refuse a method that changes what it is given, which others are given after it."""
+    kept = given.clone()
+    call(kept)
+    if not torch.equal(kept, given):
+        raise InputError(f"{place} must not change the {name} that it is given; work on a copy, {name}.clone()")
 
 
 def _check_currents(place: str, currents: object, shape: tuple[int, int], transposed: bool) -> None:

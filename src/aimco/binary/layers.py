@@ -15,6 +15,7 @@ from torch import nn
 
 from aimco import rng
 from aimco.mapping import groups
+from aimco.record import InputError
 
 _ONE = torch.ones(())
 
@@ -165,6 +166,11 @@ class SplitConv2d(nn.Module):
         return majority(self.norm(pooled), sums.shape[1])
 
 
+def falling(first: float, last: float, done: float) -> float:
+    """A rate that falls by the same factor each step, from the first to the last, after a part of all steps, 0..1."""
+    return first * (last / first) ** done
+
+
 class BinaryDescent:
     """Trains a binary network to tell classes apart: squared hinge of the outputs, Adam, a rate that falls by the same factor each step.
 
@@ -188,17 +194,15 @@ class BinaryDescent:
     def epoch(self, x: torch.Tensor, y: torch.Tensor) -> float:
         """One pass over samples (N, ...) of classes (N,); the mean loss."""
         self.model.train()
+        if len(x) < self.batch:
+            raise InputError(f"batch must be at most the {len(x)} samples, got {self.batch}")
         count, total = len(x) // self.batch, 0.0
         order = torch.from_numpy(rng.permutation(self.seed, "binary order", self.done, len(x)))
         for k in range(count):
             some = order[k * self.batch : (k + 1) * self.batch]
-            total += self.step(x[some], y[some], self._rate((self.done + k / count) / self.epochs))
+            total += self.step(x[some], y[some], falling(*self.rates, (self.done + k / count) / self.epochs))
         self.done += 1
         return total / count
-
-    def _rate(self, progress: float) -> float:
-        first, last = self.rates
-        return first * (last / first) ** progress
 
     def step(self, x: torch.Tensor, y: torch.Tensor, rate: float) -> float:
         """Learn from one batch, (B, ...) of classes (B,), at a rate; the mean loss before."""

@@ -16,6 +16,21 @@ from aimco.data.goals import Classification, Goal
 from aimco.record import InputError
 
 
+@dataclass(frozen=True)
+class Sample:
+    """What a sample is, without any.
+
+    Args:
+        shape: (features,), (channels, height, width) of an image, (steps, features) of a sequence.
+        outputs: That a network must have for it.
+        one_matrix: Whether the network is a single matrix without bias.
+    """
+
+    shape: tuple[int, ...]
+    outputs: int
+    one_matrix: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Data:
     """Samples to learn from and samples to be judged by.
@@ -65,6 +80,11 @@ class Data:
     def image(self) -> tuple[int, int, int] | None:
         """(channels, height, width) of a sample; None when it is not an image."""
         return self.shape if len(self.shape) == 3 else None
+
+    @property
+    def sample(self) -> Sample:
+        """What a sample is, without any."""
+        return Sample(self.shape, self.outputs, self.goal.one_matrix)
 
     @functools.cached_property
     def digest(self) -> str:

@@ -15,7 +15,6 @@ from aimco.record import InputError
 
 _X = ("x", "X", "inputs", "data", "images", "features")
 _Y = ("y", "Y", "labels", "targets", "target", "label")
-_PARTS = ("", "train", "test", "val")
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 Arrays = tuple[tuple[Any, Any], tuple[Any, Any] | None]  # training and test (x, y)
 
@@ -36,18 +35,19 @@ def read(path: Path, x: str | None = None, y: str | None = None) -> Arrays:
         raise InputError(f"{path}: there is no such file or folder; check the path")
     if path.is_dir():
         return _folder(path)
-    try:
-        return _READERS[path.suffix.lower()](path, x, y)
-    except KeyError:
-        raise InputError(f"{path}: must be a folder of images or a file of {', '.join(_READERS)}, got {path.suffix or 'none'}") from None
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"{path}: must be a folder of images or a file of {', '.join(SUFFIXES)}, got {path.suffix or 'none'}")
+    return reader(path, x, y)
 
 
 def _npz(path: Path, x: str | None, y: str | None) -> Arrays:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return _named({n: file[n] for n in file.files}, path, x, y)
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
+            arrays = {n: file[n] for n in file.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
         raise InputError(f"{path}: must be an .npz file of plain arrays, got {_line(error)}") from None
+    return _named(arrays, path, x, y)
 
 
 def _npy(path: Path, x: str | None, y: str | None) -> Arrays:
@@ -55,7 +55,8 @@ def _npy(path: Path, x: str | None, y: str | None) -> Arrays:
         raise InputError(f"{path}: holds one array; name the file of its targets with y = 'FILE.npy', or use an .npz of both")
     other = path.parent / y
     try:
-        return (np.load(path, allow_pickle=False), np.load(other, allow_pickle=False)), None
+        with path.open("rb") as inputs, other.open("rb") as targets:
+            return (np.load(inputs, allow_pickle=False), np.load(targets, allow_pickle=False)), None
     except FileNotFoundError:
         raise InputError(f"{other}: there is no such file; y names the file of targets beside {path.name}") from None
     except (ValueError, OSError, EOFError) as error:
@@ -80,15 +81,19 @@ def _csv(path: Path, x: str | None, y: str | None) -> Arrays:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: must be text of columns apart by comma, semicolon or tab, got {_line(error)}") from None
-    apart = max(",;\t ", key=(lines or [""])[0].count)
+    top = next((line for line in lines if line.strip()), "")
+    apart = next((mark for mark in "\t;," if mark in top), " ")
     rows = [row for row in csv.reader(lines, delimiter=apart, skipinitialspace=True) if row]
     if not rows or len(rows[0]) < 2:
         raise InputError(f"{path}: must have at least two columns, inputs and a target, got {len(rows[0]) if rows else 0}")
     head = None if all(_number(c) for c in rows[0][:-1]) else [c.strip() for c in rows.pop(0)]
     column = _column(path, head, y)
-    odd = next((k for k, row in enumerate(rows) if len(row) != len(rows[0])), None)
+    width = len(head) if head is not None else len(rows[0])
+    odd = next((k for k, row in enumerate(rows) if len(row) != width), None)
     if not rows or odd is not None:
-        raise InputError(f"{path}: row {1 if odd is None else odd + 1 + (head is not None)} must have as many columns as the others")
+        raise InputError(
+            f"{path}: row {1 if odd is None else odd + 1 + (head is not None)} must have {width} columns, as the first row has"
+        )
     targets = [row.pop(column).strip() for row in rows]
     for k, row in enumerate(rows):
         bad = next((c for c in row if not _number(c)), None)
@@ -177,3 +182,4 @@ def _line(error: BaseException) -> str:
 
 
 _READERS = {".npz": _npz, ".npy": _npy, ".csv": _csv, ".tsv": _csv, ".txt": _csv, ".pt": _pt, ".pth": _pt}
+SUFFIXES = tuple(_READERS)

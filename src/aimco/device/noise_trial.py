@@ -51,11 +51,8 @@ class _Trial:
         return changes
 
     def _check_state(self, tensors: Any, members: int) -> None:
-        if not isinstance(tensors, dict):
-            raise self.says("start", f"must return tensors by name, got {type(tensors).__name__}")
+        user_code.check_tensors(f"{user_code.where_is(type(self.source), 'start')}: {type(self.source).__name__}.start", tensors)
         for name, value in tensors.items():
-            if not isinstance(value, torch.Tensor):
-                raise self.says("start", f"must return tensors by name, got {type(value).__name__} for {name!r}; checkpoints keep tensors")
             if value.ndim == 0 or len(value) != members:
                 raise self.says(
                     "start", f"must return tensors whose first axis is the {members} members, got {tuple(value.shape)} for {name!r}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from aimco.networks import Hidden
 from aimco.shapes import chain
 
@@ -16,4 +18,5 @@ class Mlp(Hidden):
         return fully_connected([data.inputs, *hidden, data.outputs], self.activation, design, seeds, bias=not data.goal.one_matrix)
 
     def shapes(self, sample):
-        return chain(sample.shape, [*(() if sample.one_matrix else self.hidden), sample.outputs])
+        shapes = chain(sample.shape, [*(() if sample.one_matrix else self.hidden), sample.outputs])
+        return [replace(s, bias=not sample.one_matrix) for s in shapes]

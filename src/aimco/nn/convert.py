@@ -22,6 +22,8 @@ from aimco.rng import generators_kept
 from aimco.shapes import Shape
 
 KINDS = "Linear, Conv1d to Conv3d, RNN, LSTM, GRU, MultiheadAttention"
+_INPUTS = ("input", "query", "key", "value")  # arguments of layers that may be given by name
+_ALONE = "layer"  # name of a model that is one layer
 _TRACED = 2  # samples that shapes are found with
 _GATES = {nn.RNN: 1, nn.LSTM: 4, nn.GRU: 3}
 
@@ -89,13 +91,13 @@ def on_arrays(model: nn.Module, analog: Sequence[str] = ("*",)) -> dict[str, nn.
     return {name: m for name, m in able.items() if any(fnmatch.fnmatchcase(name, pattern) for pattern in analog)}
 
 
-def _layers(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Layers by name; of attention the whole, not its parts."""
-    if type(model) in _MAKE:
-        yield prefix or "layer", model
-        return
-    for name, child in model.named_children():
-        yield from _layers(child, f"{prefix}.{name}".lstrip("."))
+def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Layers by the first name that each has; of attention the whole, not its parts."""
+    inside: set[int] = set()
+    for name, m in model.named_modules():
+        if type(m) in _MAKE and id(m) not in inside:
+            inside |= {id(part) for part in m.modules()}
+            yield name or _ALONE, m
 
 
 def convert(
@@ -133,17 +135,29 @@ def convert(
             own = other if fnmatch.fnmatchcase(name, pattern) else own
         made = _MAKE[type(layer)](layer, design=own, name=name, seed=seed)
         made.load_state_dict({n: t.detach().clone() for n, t in layer.state_dict().items()}, strict=False)
-        _freeze(layer, made)
+        _freeze(name, layer, made)
         replaced[id(layer)] = made.train(layer.training)
     if id(model) in replaced:
         return replaced[id(model)]
     return copy.deepcopy(model, dict(replaced))
 
 
-def _freeze(layer: nn.Module, made: nn.Module) -> None:
-    """Layers that do not learn go on not to."""
-    if not any(p.requires_grad for p in layer.parameters()):
-        made.requires_grad_(False)
+def _freeze(name: str, layer: nn.Module, made: nn.Module) -> None:
+    """What does not learn goes on not to: weight and bias by themselves, or a layer of several matrices as a whole.
+
+    Raises:
+        InputError: Some matrices of a recurrent or attention layer learn and others do not.
+    """
+    learn = {n: p.requires_grad for n, p in layer.named_parameters()}
+    own = dict(made.named_parameters())
+    if learn.keys() <= own.keys():
+        for n, learns in learn.items():
+            own[n].requires_grad_(learns)
+    elif len(set(learn.values())) > 1:
+        frozen = ", ".join(n for n, learns in learn.items() if not learns)
+        raise InputError(f"layer {name} must learn as a whole or be frozen as a whole on arrays, got {frozen} frozen alone")
+    else:
+        made.requires_grad_(all(learn.values()))
 
 
 def _check_shared(model: nn.Module, chosen: Mapping[str, nn.Module]) -> None:
@@ -174,7 +188,14 @@ def shapes_of(model: nn.Module, sample: Sequence[int], analog: Sequence[str] = (
     """
     model = copy.deepcopy(model).train()  # in training no layer takes a short cut around its parts
     chosen, calls = on_arrays(model, analog), []
-    handles = [m.register_forward_hook(lambda m, x, y, n=n: calls.extend(_SHAPES[type(m)](n, m, x, y))) for n, m in chosen.items()]
+
+    def traced(name: str, m: nn.Module) -> Any:
+        def hook(m: nn.Module, x: tuple[Any, ...], named: dict[str, Any], y: Any) -> None:
+            calls.extend(_SHAPES[type(m)](name, m, (*x, *(named[n] for n in _INPUTS if n in named)), y))
+
+        return m.register_forward_hook(hook, with_kwargs=True)
+
+    handles = [traced(name, m) for name, m in chosen.items()]
     try:
         with torch.enable_grad(), generators_kept():
             model(torch.zeros(_TRACED, *sample))
@@ -245,5 +266,5 @@ def set_vectors(model: nn.Module, shapes: Sequence[Shape]) -> None:
     """Tell the analog layers of a converted model how many vectors a sample gives them."""
     known = {s.name: s.vectors for s in shapes}
     for name, m in model.named_modules():
-        if isinstance(m, AnalogLayer) and name in known:
-            m.vectors = known[name]
+        if isinstance(m, AnalogLayer) and (name or _ALONE) in known:
+            m.vectors = known[name or _ALONE]

@@ -145,11 +145,15 @@ def parts_of(design: Any, sizes: Sequence[int], seed: int) -> Parts:
 def _arrays(design: Any, shapes: Sequence[tuple[int, int]]) -> list[Wires | Vertical | None] | None:
     """What each crossbar stands in where lines drop voltage: one array, planar or three-dimensional."""
     record, array = design.network.circuit, design.array
+    if record.vertical is not None and not array.ideal:
+        raise PathError("network.circuit.vertical", f"must be absent where array.kind is {array.kind}, which says what crossbars stand in")
     lines = [array.in_circuit(*shape) if record.vertical is None else record.vertical.holding(*shape) for shape in shapes]
     if all(line is None for line in lines):
         return None
     if record.precision != "float64":
         raise PathError("network.circuit.precision", "must be float64 where lines drop voltage, got float32")
-    if record.gain_spread or record.diodes == "ideal":
-        raise PathError("network.circuit.gain_spread", "must be 0, and diodes not ideal, where lines drop voltage in a resistive network")
+    if record.gain_spread:
+        raise PathError("network.circuit.gain_spread", f"must be 0 where lines drop voltage, got {record.gain_spread:g}")
+    if record.diodes == "ideal":
+        raise PathError("network.circuit.diodes", "must be shockley or piecewise-linear where lines drop voltage, got ideal")
     return lines

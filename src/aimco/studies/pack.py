@@ -13,7 +13,7 @@ from aimco import tasks
 from aimco.design import Design
 from aimco.evaluation import Result, evaluate_many
 from aimco.record import InputError, Record
-from aimco.studies.metrics import metric, metrics_of
+from aimco.studies.metrics import metrics_of
 from aimco.studies.pruning import Watch
 from aimco.tasks import Data
 from aimco.user_code import own_fault
@@ -28,7 +28,7 @@ class Pack:
     Args:
         designs: plain data of each point's design. seeds: of its runs; every point is run with all of them.
         task, limit, data_dir: as of `evaluate`. bars: score after each epoch below which a point ends.
-        judged_by: metric that the score is made of, as it is where larger is better, else its negative.
+        sign: 1 where the score is the main metric of the task, -1 where it is its negative, less being better.
     """
 
     designs: list[dict[str, Any]]
@@ -37,7 +37,7 @@ class Pack:
     limit: int | None
     data_dir: str | None
     bars: Sequence[float] = ()
-    judged_by: str = "accuracy"
+    sign: int = 1
 
 
 def kin(value: Any) -> Any:
@@ -50,11 +50,6 @@ def kin(value: Any) -> Any:
     if isinstance(value, tuple) and all(isinstance(v, Record) for v in value):
         return tuple(kin(v) for v in value)
     return float if isinstance(value, float) else value
-
-
-def score_sign(name: str) -> int:
-    """What makes a score of a metric, of which more is better."""
-    return 1 if metric(name).direction == "max" else -1
 
 
 def packs(designs: Mapping[int, Design], most: int) -> Iterator[list[int]]:
@@ -86,7 +81,7 @@ def _together(pack: Pack, plain: Sequence[dict[str, Any]]) -> list[Outcome]:
     designs = [Design.of(data) for data in plain]
     members = [d for d in designs for _ in pack.seeds]
     watch = Watch(pack.bars, len(designs))
-    sign = score_sign(pack.judged_by)
+    sign = pack.sign
 
     def go_on(epoch: int, values: np.ndarray) -> bool:
         return watch.go_on(epoch, sign * values)
@@ -98,11 +93,12 @@ def _together(pack: Pack, plain: Sequence[dict[str, Any]]) -> list[Outcome]:
 
 
 def _task(pack: Pack) -> Data:
-    return _loaded(pack.task, pack.data_dir, pack.seeds[0], pack.limit)
+    return _loaded(pack.task, tasks.task_of(pack.task).hash(), pack.data_dir, pack.seeds[0], pack.limit)
 
 
 @functools.lru_cache(maxsize=2)
-def _loaded(name: str, data_dir: str | None, seed: int, limit: int | None) -> Data:
+def _loaded(name: str, content: str, data_dir: str | None, seed: int, limit: int | None) -> Data:
+    """Data by the name and the content of their task, which may change within a process."""
     return tasks.load(name, data_dir=data_dir, seed=seed, limit=limit)
 
 

@@ -23,7 +23,7 @@ from aimco.record import InputError, write_atomic
 from aimco.studies.lines import BOUND, FAST_RULE, RESTING, STEP, Bench, Point, Sweep, bench, design, ideal, known_rule, sweeps, waits
 from aimco.studies.specification import Answer, Derived, Finding, Joint
 from aimco.studies.threshold import closer, penalty, threshold
-from aimco.tasks import Data, Sample, task_of
+from aimco.tasks import Data, task_of
 
 OnStep = Callable[[str, float], None]
 _CLOSER = 3  # values of the second sweep
@@ -190,7 +190,7 @@ def _derive(rule: str, lines: Sequence[Sweep], moved: Point, runs: Runs, allowed
         share = joint.fraction
         findings = [Finding(f.sweep, f.threshold, f.values, f.accuracy, f.sweep.eased(f.threshold.value, share)) for f in findings]
     spread = float(ideal_accuracy.std(ddof=1)) if runs.seeds > 1 else math.nan
-    seconds = training(near, of_design(near, Sample(runs.task.shape, runs.task.outputs))).latency_s
+    seconds = training(near, of_design(near, runs.task.sample)).latency_s
     return Derived(
         rule, float(software.mean()), float(ideal_accuracy.mean()), spread, findings, joint, seconds, _notes(cls, base, runs.made.response)
     )

@@ -11,7 +11,7 @@ from aimco.data.data import Data
 from aimco.design import Design
 from aimco.record import InputError
 from aimco.studies.metrics import COSTS
-from aimco.studies.pack import Outcome, Pack, failed, packs, score_sign
+from aimco.studies.pack import Outcome, Pack, failed, packs
 from aimco.studies.search import ask
 from aimco.studies.space import Study
 from aimco.studies.store import Store, alone, opened, point_of
@@ -61,9 +61,17 @@ def run(
         return [store.trial(record) for record in store.records() if record.state.is_finished()][:size]
 
 
+def _sign(study: Study) -> int:
+    """What makes a score of the first objective, of which more is better."""
+    return 1 if study.objectives[0].best == "max" else -1
+
+
 def _check_metrics(study: Study, data: Data) -> None:
-    """Refuse what the task does not give."""
+    """Refuse what the task does not give, and what it gives by the name of a cost."""
     given = [metric.name for metric in data.goal.metrics]
+    taken = [name for name in given if name in COSTS]
+    if taken:
+        raise InputError(f"metrics of task {data.name} must not be named like a cost, got {taken[0]}; the costs are {', '.join(COSTS)}")
     for field, names in (("objectives", [o.name for o in study.objectives]), ("constraints", list(study.constraints))):
         for name in names:
             if name not in COSTS and name not in given:
@@ -87,7 +95,7 @@ def _bars(study: Study, before: list[FrozenTrial]) -> list[float]:
     if study.pruning is None:
         return []
     name = study.objectives[0].name
-    sign = score_sign(name)
+    sign = _sign(study)
     complete, pruned = (
         [[sign * v for v in r.user_attrs["outcome"]["curves"][f"test_{name}"]] for r in before if r.state == state]
         for state in (TrialState.COMPLETE, TrialState.PRUNED)
@@ -110,8 +118,8 @@ def _finish(
             if record.number in waiting:
                 yield store.tell(record, _judged(study, failed(str(error)), None))
     groups = [g for g in packs(designs, study.pack) if any(n in waiting for n in g)]
-    task, name = study.task.text(), study.objectives[0].name
-    jobs = [Pack([designs[n].as_dict() for n in g], list(study.seeds), task, study.limit, data_dir, bars, name) for g in groups]
+    task, sign = study.task.text(), _sign(study)
+    jobs = [Pack([designs[n].as_dict() for n in g], list(study.seeds), task, study.limit, data_dir, bars, sign) for g in groups]
     for k, outcomes in evaluate(jobs):
         for number, outcome in zip(groups[k], outcomes, strict=True):
             if number in waiting:

@@ -152,6 +152,9 @@ class Study(Record):
             if name not in METRICS and not is_own(type(self.task)):
                 close = did_you_mean(name, list(METRICS))
                 raise at(field, f"must be a metric{close}, got {name!r}; the metrics are {', '.join(METRICS)}")
+        for k, objective in enumerate(self.objectives):
+            if objective.name not in METRICS and objective.direction is None:
+                raise at(f"objectives.{k}.direction", f"is missing; say 'max' or 'min' of {objective.name}, which is the task's own")
         if self.pruning is not None:
             self._check_pruning()
         if not self.space:
@@ -164,7 +167,8 @@ class Study(Record):
     def _check_pruning(self) -> None:
         asked = [f"{o.name} ({o.best})" for o in self.objectives]
         first = self.objectives[0]
-        if len(asked) > 1 or first.name in COSTS or first.best != metric(first.name).direction:
+        known = METRICS.get(first.name)
+        if len(asked) > 1 or first.name in COSTS or (known is not None and first.best != known.direction):
             only = f"where a metric of the task is not the one objective, got {', '.join(asked)}"
             raise at("pruning", f"must be left out {only}; there is no order to prune by")
         if self.constraints:
@@ -190,7 +194,7 @@ class Study(Record):
     def identity(self) -> str:
         """Names what a storage may be resumed by: everything but the number of trials, which may grow; users' files by content."""
         data = {k: v for k, v in self.as_dict().items() if k != "trials"}
-        text = json.dumps({"data": data, "base": self.base.hash()} | contents(data["space"]), sort_keys=True)
+        text = json.dumps({"data": data, "base": self.base.hash(), "task": self.task.hash()} | contents(data["space"]), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def draw(self, choose: Choose) -> Point:

@@ -11,13 +11,15 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from aimco import user_code
-from aimco.data.data import Data, batches, cropped, ensemble_batches, is_whole
+from aimco.data.data import Data, Sample, batches, cropped, ensemble_batches, first, is_whole
+from aimco.data.files import SUFFIXES
 from aimco.data.goals import Classification, Goal, Metric, Regression
+from aimco.data.own import checked, data_of
 from aimco.errors import did_you_mean
 from aimco.files import OWN, resolved
 from aimco.record import InputError, Kinded
@@ -38,23 +40,6 @@ __all__ = [
     "sample_of",
     "task_of",
 ]
-
-FILES_OF_DATA = (".npz", ".npy", ".csv", ".tsv", ".txt", ".pt", ".pth")  # names that end so are files of the user's arrays
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What a sample is, without any.
-
-    Args:
-        shape: (features,), (channels, height, width) of an image, (steps, features) of a sequence.
-        outputs: That a network must have for it.
-        one_matrix: Whether the network is a single matrix without bias.
-    """
-
-    shape: tuple[int, ...]
-    outputs: int
-    one_matrix: bool = False
 
 
 class Task(Kinded):
@@ -102,15 +87,14 @@ class Task(Kinded):
 
     def sample(self, data_dir: str | os.PathLike[str] | None = None) -> Sample:
         """What a sample is, for a price without a run; from the data where the task does not know it."""
-        return sample_of(load(self, data_dir=data_dir))
+        return load(self, data_dir=data_dir).sample
 
 
 def sample_of(task: Any, data_dir: str | os.PathLike[str] | None = None) -> Sample:
     """What a sample is, of a task as `load` takes it: of `Data` and arrays at hand too."""
     if isinstance(task, str | os.PathLike | Mapping | Task):
         return task_of(task).sample(data_dir)
-    data = load(task)
-    return Sample(data.shape, data.outputs, data.goal.one_matrix)
+    return load(task).sample
 
 
 def names() -> list[str]:
@@ -142,7 +126,7 @@ def task_of(task: Any) -> Task:
         return Task.of(_inline(name))
     if name.endswith(".toml"):
         return Task.load(resolved(name))
-    if name.endswith(FILES_OF_DATA) or (name not in Task.kinds() and Path(os.path.expanduser(name)).is_dir()):
+    if Path(name).suffix.lower() in SUFFIXES or (name not in Task.kinds() and Path(os.path.expanduser(name)).is_dir()):
         return Task.of({"kind": "arrays", "path": name})
     return Task.of({"kind": name if OWN in name else _named(name)})
 
@@ -184,17 +168,16 @@ def load(task: Any, *, data_dir: str | os.PathLike[str] | None = None, seed: int
     if limit is not None and not (is_whole(limit) and limit >= 1):
         raise InputError(f"limit must be a whole number of at least 1, got {limit!r}; leave it out to use every training sample")
     if isinstance(task, Data):
-        return task
+        n = first(limit, len(task.train_x), task.name)
+        return checked(replace(task, train_x=task.train_x[:n], train_y=task.train_y[:n]) if limit is not None else task, task.name)
     if not isinstance(task, str | os.PathLike | Mapping | Task):
-        from aimco.data.own import data_of
-
         return data_of(task, limit=limit)
     record = task_of(task)
+    if user_code.is_own(type(record)):
+        user_code.check_methods(type(record), Task, {"data": "data(self, data_dir, seed, limit)"}, {})
     with user_code.located(type(record)):
         data = record.data(data_dir, int(seed), limit)
     if user_code.is_own(type(record)):
-        from aimco.data.own import checked
-
         place = f"{user_code.where_is(type(record), 'data')}: {type(record).__name__}.data"
         if not isinstance(data, Data):
             raise InputError(f"{place} must return aimco.tasks.Data, got {type(data).__name__}")

@@ -45,6 +45,11 @@ class Arrays(Task):
         return self.path if self == Arrays(path=self.path) else super().text()
 
     def code(self):
-        """The content of the file, so that a study over other data is another study."""
-        file = Path(self.path)
-        return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+        """The content of the files, so that a study over other data is another study."""
+        place = Path(self.path)
+        files = [place, place.parent / self.y] if self.y is not None and place.suffix == ".npy" else [place]
+        files += sorted(place.rglob("*")) if place.is_dir() else []
+        digits = hashlib.sha256()
+        for file in (f for f in files if f.is_file()):
+            digits.update(str(file.relative_to(place.parent)).encode() + hashlib.sha256(file.read_bytes()).digest())
+        return digits.hexdigest()

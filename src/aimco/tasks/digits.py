@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from aimco import rng
-from aimco.data.data import Data, first
+from aimco.data.data import Data, Sample, first
 from aimco.data.goals import Classification
-from aimco.tasks import Sample, Task
+from aimco.tasks import Task
 
 _TRAIN, _ALL = 1437, 1797
 

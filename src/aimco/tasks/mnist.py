@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from aimco.data.data import first
+from aimco.data.data import Sample, first
 from aimco.data.idx import read_idx
 from aimco.record import InputError
-from aimco.tasks import Sample, Task
+from aimco.tasks import Task
 from aimco.tasks.digits import images
 
 FILES = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")

@@ -7,9 +7,9 @@ import math
 import torch
 
 from aimco import rng
-from aimco.data.data import Data
+from aimco.data.data import Data, Sample
 from aimco.data.goals import TargetMatrix
-from aimco.tasks import Sample, Task
+from aimco.tasks import Task
 
 _SIZE = 20
 _DEFAULT, _TEST = 20_000, 1000
