@@ -631,3 +631,12 @@ def test_a_misspelt_method_of_a_task_is_told(tmp_path):
     )
     with pytest.raises(InputError, match=r"has no method data\(self, data_dir, seed, limit\); is dat meant to be data"):
         load(f"{tmp_path / 'mine.py'}:Mine")
+
+
+def test_requirements_of_values_say_what_their_per_cent_are(tmp_path):
+    from aimco.studies.requirements import Question, derive
+
+    np.savez(tmp_path / "d.npz", x=X, y=X @ [0.5, -0.3, 0.2])
+    asked = Question(("sgd",), str(tmp_path / "d.npz"), seeds=1, only=("step",), epochs=1)
+    (found,) = derive(asked).rules
+    assert found.notes[0] == "per cent and points are of a perfect result, 100 r2"

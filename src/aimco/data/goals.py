@@ -64,6 +64,7 @@ class Goal(ABC):
 
     kind: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]  # the first is the one that a network is judged by
+    scored: ClassVar[str] = "100 m of a metric m that is to rise, 100 (1 - m / m of chance) of others"  # what `score` is, in words
     one_matrix: ClassVar[bool] = False  # whether the network is a single matrix without bias, judged by its weights
     outputs: int
 
@@ -153,6 +154,7 @@ class Classification(Goal):
     classes: int
     labels: tuple[str, ...] = ()
     kind: ClassVar[str] = "classification"
+    scored: ClassVar[str] = "accuracy"
     metrics: ClassVar[tuple[Metric, ...]] = (ACCURACY,)
 
     @property
@@ -195,6 +197,7 @@ class Regression(Goal):
 
     outputs: int
     kind: ClassVar[str] = "regression"
+    scored: ClassVar[str] = "100 r2"
     metrics: ClassVar[tuple[Metric, ...]] = (RMSE, R2)
 
     def loss(self, out, y):
@@ -241,6 +244,7 @@ class TargetMatrix(Regression):
 
     target: torch.Tensor
     kind: ClassVar[str] = "target matrix"
+    scored: ClassVar[str] = "100 (1 - weight_error / that of no weights)"
     metrics: ClassVar[tuple[Metric, ...]] = (WEIGHT_ERROR,)
     one_matrix: ClassVar[bool] = True
 

@@ -191,9 +191,7 @@ def _derive(rule: str, lines: Sequence[Sweep], moved: Point, runs: Runs, allowed
         findings = [Finding(f.sweep, f.threshold, f.values, f.accuracy, f.sweep.eased(f.threshold.value, share)) for f in findings]
     spread = float(ideal_accuracy.std(ddof=1)) if runs.seeds > 1 else math.nan
     seconds = training(near, of_design(near, runs.task.sample)).latency_s
-    return Derived(
-        rule, float(software.mean()), float(ideal_accuracy.mean()), spread, findings, joint, seconds, _notes(cls, base, runs.made.response)
-    )
+    return Derived(rule, float(software.mean()), float(ideal_accuracy.mean()), spread, findings, joint, seconds, _notes(cls, base, runs))
 
 
 def _sweep(rule: str, line: Sweep, base: Point, runs: Runs, near: np.ndarray, allowed: float, meter: _Meter) -> Finding:
@@ -235,8 +233,10 @@ def _joint(rule: str, findings: Sequence[Finding], base: Point, runs: Runs, near
     return Joint(float(fractions[k]), float(accuracy[k].mean()), float(lost[k]), tried)
 
 
-def _notes(rule: Any, base: Point, response: str) -> list[str]:
-    notes = ["outputs that saturate are not read again, so that the largest output is seen; converters have no levels"]
+def _notes(rule: Any, base: Point, runs: Runs) -> list[str]:
+    response, goal = runs.made.response, runs.task.goal
+    notes = [] if goal.scored == "accuracy" else [f"per cent and points are of a perfect result, {goal.scored}"]
+    notes += ["outputs that saturate are not read again, so that the largest output is seen; converters have no levels"]
     if issubclass(rule, TikiTakaV2):
         notes.append("every rule with a filter learns with " + ", ".join(f"{name} {value:g}" for name, value in FAST_RULE.items()))
     notes.append(f"the near-ideal device of every rule has the response {response}, with {2 * BOUND / STEP:g} states")
