@@ -88,7 +88,7 @@ def test_descent_written_out_equals_autograd(rule):
             return torch.nn.Sequential(layers[0], torch.nn.Tanh(), layers[1])
 
         written, by_torch = network(), network()
-        descent, optimizer = Descent(written, Classification(10)), ai.optim.InMemory(by_torch.parameters(), lr=0.1)
+        descent, optimizer = Descent(written, Classification(4)), ai.optim.InMemory(by_torch.parameters(), lr=0.1)
         for k in range(20):
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(by_torch(x[k]).flatten(0, 1), y[k].flatten(), reduction="none").reshape(2, 10).mean(1)
