@@ -263,7 +263,7 @@ def reference(
 ) -> None:
     """Published figures, ours beside theirs: `list` them, or `run` some by NAME. --out DIR writes each report as NAME.json.
 
-    --checkpoints DIR lets kim2018-splitting go on where it was stopped.
+    --checkpoints DIR keeps the state of each run after every epoch; the same command resumes from it after an interruption.
     """
     from rich.console import Console
 

@@ -11,13 +11,16 @@ import pkgutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from aimco.checkpoint import Checkpoint
 from aimco.design import Design
 from aimco.errors import did_you_mean
 from aimco.evaluation import evaluate_many
+from aimco.files import sha256
 from aimco.record import InputError
 from aimco.tasks import Data, load
 
@@ -104,7 +107,7 @@ class Settings:
     Args:
         quick: a shorter version, minutes. data_dir: folder of the task's files. seed: of devices, noise and order.
         limit: use only the first training samples, and as many of the test, to try a run out.
-        checkpoints: folder in which a long run keeps where it is, to go on from there; none when absent.
+        checkpoints: folder that keeps the state of each run after every epoch, from which it resumes; none when absent.
         on_step: called with (what is running, fraction of it done).
     """
 
@@ -129,8 +132,18 @@ class Settings:
             if self.on_step:
                 self.on_step(now, done)
 
-        results = evaluate_many(designs, task, seeds=[self.seed] * len(designs), on_epoch=on_epoch, on_progress=on_progress)
+        seeds = [self.seed] * len(designs)
+        results = evaluate_many(
+            designs, task, seeds=seeds, checkpoint=self._checkpoint(designs, seeds, task), on_epoch=on_epoch, on_progress=on_progress
+        )
         return [100 * float(np.mean(r.curves["test_accuracy"][-last:])) for r in results]
+
+    def _checkpoint(self, designs: Sequence[Design], seeds: Sequence[int], task: Data) -> str | None:
+        """The file of a run, named by what makes one run another."""
+        if self.checkpoints is None:
+            return None
+        Path(self.checkpoints).mkdir(parents=True, exist_ok=True)
+        return str(Path(self.checkpoints, f"{sha256(repr(Checkpoint.of_run(designs, seeds, task)).encode())[:16]}.pt"))
 
     def load(self, task: str) -> Data:
         """The samples of a task; where training samples are limited, as many of those of the test at most."""
