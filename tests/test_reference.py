@@ -283,7 +283,7 @@ def test_pulses_run_through_the_published_curve(name):
     for count, sign, label in ((up, 1, labels[0]), (down, -1, labels[1])):
         there = [float(array.state)]
         for _ in range(count):
-            array.apply(torch.full((1, 1, 1), sign))
+            array.pulse_rows(torch.full((1, 1, 1), sign))
             there.append(float(array.state))
         position = np.linspace(0, 1, count + 1)[::sign]
         np.testing.assert_allclose((np.array(there) + 1) / 2, rise(position, curvature(label)), atol=0.01)

@@ -95,7 +95,7 @@ def _of_one(counts: Mapping[str, Any], cut: Cut, vectors: int) -> Activity:
         row_pulses=of("row_pulses", updates * cut.rows),
         column_pulses=of("column_pulses", updates * cut.columns),
         coincidences=of("coincidences", updates * cut.rows * cut.columns),
-        reads=max((counts.get("mvm", 0) - counts.get("line_reads", 0)) / asked, 1.0),
+        reads=max((counts.get("mvm", 0) - counts.get("row_reads", 0)) / asked, 1.0),
         transposed_reads=max(counts.get("mvm_t", 0) / asked, 1.0),
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from aimco.device.device import Device
 from aimco.device.requirement import Line, Requirement, Verdict
-from aimco.studies.lines import BOUND, Bench, Sweep
+from aimco.studies.parameters import BOUND, Bench, Sweep
 from aimco.studies.threshold import Threshold
 
 
