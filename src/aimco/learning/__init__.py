@@ -25,6 +25,7 @@ from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
 from aimco.periphery import broadcast_members
 from aimco.record import Kinded, PathError, quantity
+from aimco.tunable import Tunable
 from aimco.units import s
 from aimco.zero_shift import rest, zero_shift
 
@@ -43,6 +44,12 @@ class Rule(Kinded):
     on_chip: ClassVar[bool] = True  # whether arrays learn; else they are written with what was learned elsewhere, and only read
 
     lr: float = Field(default=0.1, ge=0, le=1000, description="learning rate")
+
+    tuned: ClassVar[tuple[Tunable, ...]] = (Tunable("rule.lr", 1e-4, 100.0), Tunable("cell.weight_max", 0.1, 10.0, spread=1.5))
+
+    def tunables(self, design: Any) -> tuple[Tunable, ...]:
+        """Numbers of a design that a search may change for the device; `tuned`, unless there is more to ask of the design."""
+        return self.tuned
 
     def arrays(self) -> dict[str, ArraySpec]:
         """Arrays that a layer needs; none for a digital rule."""

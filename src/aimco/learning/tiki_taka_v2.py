@@ -16,6 +16,7 @@ from aimco.kernels import filters
 from aimco.learning import Referenced, Unit, per_sample, transfer_counter, transfer_schedule
 from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
+from aimco.tunable import Tunable
 
 _MEMORY = 0.99  # of the running means, per vector
 _SMALLEST = 1e-30
@@ -45,6 +46,11 @@ class TikiTakaV2(Referenced):
     """
 
     moved: ClassVar[Mapping[str, str]] = {"most_pulses": "max_pulses"}
+    tuned: ClassVar[tuple[Tunable, ...]] = (
+        Tunable("rule.lr", 1e-4, 100.0),
+        Tunable("rule.lr_fast", 1e-3, 1.0),
+        Tunable("cell.weight_max", 0.1, 10.0, spread=1.5),
+    )
     digital_per_read: ClassVar[int] = 0  # operations for each column that `gradient` does on a read
 
     lr_fast: float = Field(default=0.1, gt=0, le=1000, description="learning rate of A")

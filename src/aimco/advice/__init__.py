@@ -1,0 +1,156 @@
+"""Which algorithm makes a device learn: every way that it admits, tuned, confirmed, and what then holds it back.
+
+`candidates` lists the ways; `tuning` finds their rates by successive halving; `confirm` runs the leaders on fresh seeds; `around` changes
+one thing at a time about the best.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aimco import tasks
+from aimco.advice.answer import Answer, Candidate, Trial, ties
+from aimco.advice.around import demands, influences
+from aimco.advice.candidates import candidates, digital
+from aimco.advice.confirm import confirm, in_software
+from aimco.advice.jobs import Jobs
+from aimco.advice.tuning import tune
+from aimco.data.data import Data
+from aimco.design import Design
+from aimco.record import InputError
+from aimco.studies.workers import Evaluate, evaluator
+
+OnStep = Callable[[str, float], None]
+_TUNED, _CONFIRMED = 0.65, 0.85  # of the time, after which settings are no longer tuned, and leaders no longer confirmed
+_LEADERS, _SEEDS = 4, 5
+_SCHEDULE = {"epochs": 10, "batch": 10}
+_NETWORK = {"hidden": [32], "activation": "sigmoid"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked.
+
+    Args:
+        device: Plain data or name of a device.
+        task: As a design takes it.
+        network: Table of a network; hidden layers of 32 for small tasks when absent.
+        training: Fields of the schedule in place of 10 epochs in batches of 10.
+        minutes: After which the answer is what is known by then; all that is planned when absent.
+        workers: Local processes.
+        seed: Of the search; leaders are confirmed on others.
+        out: Folder that keeps finished runs, so that the same question resumes.
+        data_dir: Folder of the task's files.
+        limit: Use only the first training samples.
+        command: That asks this again.
+    """
+
+    device: str | Mapping[str, object]
+    task: str = "digits"
+    network: Mapping[str, object] | None = None
+    training: Mapping[str, object] | None = None
+    minutes: float | None = None
+    workers: int = 1
+    seed: int = 0
+    out: str | None = None
+    data_dir: str | None = None
+    limit: int | None = None
+    command: str = ""
+
+    def check(self) -> None:
+        """Refuse what cannot be asked: raises InputError."""
+        if self.minutes is not None and not 0 < self.minutes <= 100_000:
+            raise InputError(f"minutes must be above 0 and at most 100000, got {self.minutes:g}")
+        if self.workers < 1:
+            raise InputError(f"workers must be at least 1, got {self.workers}")
+        if self.seed < 0:
+            raise InputError(f"seed must be at least 0, got {self.seed}")
+
+    @property
+    def base(self) -> dict[str, object]:
+        """Plain data of a design, without rule and cell."""
+        training = {**_SCHEDULE, **(self.training or {})}
+        return {"device": self.device, "network": dict(self.network or _NETWORK), "training": training}
+
+
+def advise(question: Question, on_step: OnStep | None = None) -> Answer:
+    """Answer which algorithm makes a device learn.
+
+    Whenever it is stopped, by Ctrl-C or by the minutes given, the answer is what is known by then.
+
+    Args:
+        question: What is asked.
+        on_step: Called with (what is running, fraction of the plan or of the time that is done).
+
+    Raises:
+        InputError: What cannot be asked; a device that admits no rule.
+    """
+    question.check()
+    data = tasks.load(question.task, data_dir=question.data_dir, seed=question.seed, limit=question.limit)
+    found, refused = candidates(question.base)
+    device = Design.of(question.base).device
+    chance = data.goal.score(data.goal.chance(data.test_y)[0], data.test_y)
+    answer = Answer(device.name, Path(data.name).stem, data.goal.scored, chance, question.command, refused=refused)
+    if not found:
+        raise InputError(f"device {device.name} admits no rule that learns in arrays: {refused[0].reason}")
+    started = time.monotonic()
+    folder = Path(question.out) / "runs" if question.out else None
+    try:
+        with evaluator(question.workers) as evaluate:
+            asked = _Asked(question, answer, data, evaluate, folder, on_step)
+            asked.answer_of(found)
+    except KeyboardInterrupt:
+        answer.notes.append("stopped by Ctrl-C: this is the answer so far; the same command resumes it")
+    answer.took_s = time.monotonic() - started
+    return answer
+
+
+class _Asked:
+    """The stages of one question, each of which adds to the answer."""
+
+    def __init__(
+        self, question: Question, answer: Answer, data: Data, evaluate: Evaluate, folder: Path | None, on_step: OnStep | None
+    ) -> None:
+        self.question, self.answer, self.on_step = question, answer, on_step
+        self.jobs = Jobs(evaluate, data, question.task, data_dir=question.data_dir, folder=folder, workers=question.workers)
+        self.started = time.monotonic()
+        self.seeds = tuple(range(question.seed + 1, question.seed + 1 + _SEEDS))
+
+    def answer_of(self, found: list[Candidate]) -> None:
+        """Tune, confirm, look around."""
+        answer, jobs = self.answer, self.jobs
+        self._until(_TUNED, f"{len(found)} ways to learn", 0.0)
+        tune(found, jobs, self.question.seed, self._tried)
+        self._until(_CONFIRMED, "confirming the leaders", 0.6)
+        leaders = [t for t in answer.best_trials() if t.score == t.score][:_LEADERS]
+        answer.digital = in_software(digital(self.question.base), jobs, self.seeds)
+        for leader in leaders:
+            answer.confirmed = sorted([*answer.confirmed, *confirm([leader], jobs, self.seeds)], key=lambda c: -c.score)
+        self._until(1.0, "what holds the device back", 0.8)
+        if answer.best is not None:
+            answer.influences = influences(answer.best, jobs, self.seeds)
+            self._tell("what the circuit must give", 0.9)
+            answer.demands += demands(answer.best, jobs, self.seeds)
+        minutes = self.question.minutes
+        answer.finished = minutes is None or time.monotonic() < self.started + 60 * minutes
+
+    def _until(self, part: float, label: str, done: float) -> None:
+        """Set the end of a stage, where time is short, and tell what is running."""
+        if self.question.minutes is not None:
+            self.jobs.deadline = self.started + part * 60 * self.question.minutes
+        self._tell(label, done)
+
+    def _tried(self, trials: list[Trial]) -> None:
+        self.answer.trials += trials
+        best = max((t.score for t in trials if t.score == t.score), default=float("nan"))
+        self._tell(f"{trials[0].candidate.name}: {best:.1f} %", min(0.6, 0.6 * len(self.answer.trials) / 900))
+
+    def _tell(self, label: str, done: float) -> None:
+        if self.on_step:
+            self.on_step(label, done)
+
+
+__all__ = ["Answer", "Question", "advise", "ties"]

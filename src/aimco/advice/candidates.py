@@ -1,0 +1,63 @@
+"""Ways to learn that a device admits: every rule, in every cell, against every reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, get_args, get_origin
+
+from aimco.advice.answer import Candidate, Refusal
+from aimco.cell import Cell
+from aimco.design import Design
+from aimco.learning import Rule
+from aimco.record import InputError
+
+Plain = Mapping[str, object]
+
+
+def candidates(base: Plain) -> tuple[list[Candidate], list[Refusal]]:
+    """Those that the device and the network of a base design admit, and those refused, with the field that would admit them.
+
+    Args:
+        base: Plain data of a design; its rule and cell are replaced.
+    """
+    admitted: list[Candidate] = []
+    refused: dict[tuple[str, str], Refusal] = {}
+    for rule, reference, cell in _all():
+        parts = {"kind": rule} | ({} if reference is None else {"reference": reference})
+        try:
+            design = Design.of({**base, "rule": parts, "cell": _cell(base, cell)})
+        except InputError as error:
+            refused.setdefault((rule, str(error)), Refusal(rule, cell, reference, str(error)))
+            continue
+        if not any(design == other.design for other in admitted):
+            admitted.append(Candidate(rule, cell, reference, design))
+    return admitted, [r for r in refused.values() if not any(a.rule == r.rule and a.cell == r.cell for a in admitted)]
+
+
+def digital(base: Plain) -> Candidate:
+    """The same network and schedule in software."""
+    return Candidate("digital", "software", None, Design.of({**base, "rule": {"kind": "digital"}}))
+
+
+def _all() -> Iterator[tuple[str, str | None, str]]:
+    """Rules that learn in arrays, their reference policies, and cells."""
+    for rule in Rule.kinds():
+        kind = Rule.of_kind(rule)
+        if not kind.on_chip or not kind().arrays():
+            continue
+        for reference in _references(kind):
+            for cell in Cell.kinds():
+                yield rule, reference, cell
+
+
+def _references(kind: type[Rule]) -> tuple[str | None, ...]:
+    """What its arrays may be read against; (None,) where it has no such field."""
+    field = kind.model_fields.get("reference")
+    return tuple(get_args(field.annotation)) if field is not None and get_origin(field.annotation) is Literal else (None,)
+
+
+def _cell(base: Plain, kind: str) -> dict[str, object]:
+    """A cell of a kind, with the largest weight of the base design's."""
+    cell = base.get("cell")
+    top = cell.get("weight_max") if isinstance(cell, Mapping) else None
+    return {"kind": kind} | ({} if top is None else {"weight_max": top})

@@ -1,0 +1,101 @@
+"""Runs that an advice asks for: packed, given to workers, kept in files, and stopped when the time is up."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import aimco
+from aimco.data.data import Data
+from aimco.design import Design
+from aimco.files import sha256, write_atomic
+from aimco.studies.pack import Outcome, Pack, packs
+from aimco.studies.workers import Evaluate
+
+
+class TimeIsUp(Exception):
+    """The minutes given are spent."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A design to run.
+
+    Args:
+        design: With its own schedule.
+        seeds: Of its runs.
+        limit: Use only the first training samples; all when absent.
+    """
+
+    design: Design
+    seeds: tuple[int, ...]
+    limit: int | None = None
+
+
+class Jobs:
+    """Evaluates jobs in packs. Outcomes are kept in a folder by the content of their packs, so that the same question resumes.
+
+    Args:
+        evaluate: Of `aimco.studies.workers.evaluator`.
+        data: The task, loaded.
+        task: The task as text, for workers.
+        data_dir: Folder of the task's files.
+        folder: Of outcomes; nothing is kept when absent.
+        workers: Packs at work at a time.
+        most: Members of a pack.
+    """
+
+    def __init__(
+        self, evaluate: Evaluate, data: Data, task: str, *, data_dir: str | None, folder: Path | None, workers: int, most: int = 64
+    ) -> None:
+        self.evaluate, self.data, self.task, self.data_dir = evaluate, data, task, data_dir
+        self.folder, self.workers, self.most = folder, workers, most
+        self.deadline = float("inf")
+
+    def run(self, jobs: Sequence[Job]) -> list[Outcome | None]:
+        """Outcomes in the order of the jobs; None for those that the deadline left undone."""
+        outcomes: list[Outcome | None] = [None] * len(jobs)
+        waiting = self._packed(jobs)
+        while waiting:
+            if time.monotonic() > self.deadline:
+                break
+            now, waiting = waiting[: 2 * self.workers], waiting[2 * self.workers :]
+            known = {k: self._kept(pack) for k, (_, pack) in enumerate(now)}
+            asked = [k for k, outcome in known.items() if outcome is None]
+            for k, found in self.evaluate([now[k][1] for k in asked]):
+                known[asked[k]] = found
+                self._keep(now[asked[k]][1], found)
+            for k, (numbers, _) in enumerate(now):
+                for number, outcome in zip(numbers, known[k] or (), strict=True):
+                    outcomes[number] = outcome
+        return outcomes
+
+    def _packed(self, jobs: Sequence[Job]) -> list[tuple[list[int], Pack]]:
+        """Jobs that train together, with their numbers, in the order of the first of each."""
+        groups: dict[tuple[tuple[int, ...], int | None], dict[int, Design]] = {}
+        for number, job in enumerate(jobs):
+            groups.setdefault((job.seeds, job.limit), {})[number] = job.design
+        found = []
+        for (seeds, limit), designs in groups.items():
+            for numbers in packs(designs, max(1, self.most // len(seeds))):
+                pack = Pack([designs[n].as_dict() for n in numbers], list(seeds), self.task, limit, self.data_dir)
+                found.append((numbers, pack))
+        return sorted(found, key=lambda item: item[0][0])
+
+    def _path(self, pack: Pack) -> Path | None:
+        if self.folder is None:
+            return None
+        content = {**replace(pack, data_dir=None).__dict__, "data": self.data.digest, "aimco": aimco.__version__}
+        return self.folder / f"{sha256(json.dumps(content, sort_keys=True, default=str).encode())[:20]}.json"
+
+    def _kept(self, pack: Pack) -> list[Outcome] | None:
+        path = self._path(pack)
+        return json.loads(path.read_text()) if path is not None and path.exists() else None
+
+    def _keep(self, pack: Pack, outcomes: list[Outcome]) -> None:
+        path = self._path(pack)
+        if path is not None:
+            write_atomic(path, json.dumps(outcomes))

@@ -1,0 +1,154 @@
+"""Search of each candidate's rates: successive halving over samples and epochs, the settings of a candidate along the ensemble axis.
+
+Each rung trains longer and fewer. A candidate is judged by its best setting of the last rung that it reached, so that no rule is judged
+by the rates of another. The first values of a candidate lie around those that its rule takes for the device by itself, by a Sobol
+sequence; later ones are asked of Optuna's TPE.
+
+Source: Jamieson and Talwalkar 2016 (AISTATS), successive halving; Bergstra 2011 (NeurIPS), TPE.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.trial import TrialState, create_trial
+from scipy.special import ndtri
+from scipy.stats import qmc
+
+from aimco.advice.answer import Candidate, Trial
+from aimco.advice.jobs import Job, Jobs
+from aimco.data.data import Data
+from aimco.studies.pack import Outcome
+from aimco.tunable import Tunable
+
+Setting = dict[str, float]
+OnTrials = Callable[[Sequence[Trial]], None]
+_LAST = 4  # part of the epochs, at the end, whose mean score counts
+_FEW = 2000  # samples below which no rung takes a part of them
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One rung of the halving.
+
+    Args:
+        share: Of the epochs of the schedule.
+        samples: Part of the training samples.
+        again: Settings that come up from the rung below.
+        new: Settings that are tried for the first time.
+        keep: Candidates that come up to it, at most.
+    """
+
+    share: float
+    samples: float
+    again: int
+    new: int
+    keep: int
+
+
+RUNGS = (Rung(0.2, 0.5, 0, 8, 1000), Rung(0.4, 1.0, 3, 9, 16), Rung(1.0, 1.0, 5, 11, 5))
+
+
+def tune(candidates: Sequence[Candidate], jobs: Jobs, seed: int, on_trials: OnTrials, rungs: Sequence[Rung] = RUNGS) -> None:
+    """Try settings of candidates, rung by rung, until the deadline of the jobs.
+
+    Args:
+        candidates: The most promising first: where time is short, the last are not tried.
+        jobs: What runs them.
+        seed: Of devices, noise and order, the same for all settings.
+        on_trials: Given the trials of each candidate and rung as they are done.
+    """
+    trials: dict[str, list[Trial]] = {c.name: [] for c in candidates}
+    left = list(candidates)
+    for rung in rungs:
+        left = sorted(left, key=lambda c: -_best(trials[c.name]))[: rung.keep]
+        for candidate in left:
+            done = _try(candidate, rung, trials[candidate.name], jobs, seed)
+            if not done:
+                return
+            trials[candidate.name] += done
+            on_trials(done)
+
+
+def _best(trials: Sequence[Trial]) -> float:
+    """The best score of the longest rung of a candidate; of one that was not tried, as if it were perfect."""
+    longest = max((t.share for t in trials), default=0.0)
+    return max((t.score for t in trials if t.share == longest and not math.isnan(t.score)), default=-math.inf if trials else math.inf)
+
+
+def _try(candidate: Candidate, rung: Rung, before: Sequence[Trial], jobs: Jobs, seed: int) -> list[Trial]:
+    """Trials of a candidate on a rung; empty where the time is up."""
+    settings = _settings(candidate, rung, before, seed)
+    schedule = candidate.design.training
+    epochs = max(1, round(rung.share * schedule.epochs))
+    limit = None if len(jobs.data.train_x) <= _FEW else max(_FEW, round(rung.samples * len(jobs.data.train_x)))
+    share = epochs / schedule.epochs * (1.0 if limit is None else min(1.0, limit / len(jobs.data.train_x)))
+    trials = [Trial(candidate, setting, share, math.nan) for setting in settings]
+    decay = {} if schedule.decay_every is None else {"training.decay_every": max(1, round(rung.share * schedule.decay_every))}
+    designs = [t.design.replace("training.epochs", epochs) for t in trials]
+    for path, value in decay.items():
+        designs = [d.replace(path, value) for d in designs]
+    outcomes = jobs.run([Job(design, (seed,), limit) for design in designs])
+    done = zip(trials, outcomes, strict=True)
+    return [Trial(candidate, t.setting, share, score_of(o, jobs.data), o["reason"]) for t, o in done if o is not None]
+
+
+def score_of(outcome: Outcome, data: Data) -> float:
+    """Per cent of a perfect result, the mean of the last epochs; NaN of a run that failed."""
+    if outcome["state"] == "failed":
+        return math.nan
+    curves = {m.name: outcome["curves"][f"test_{m.name}"] for m in data.goal.metrics}
+    last = max(1, len(curves[data.goal.main.name]) // _LAST)
+    return data.goal.score({name: float(np.mean(curve[-last:])) for name, curve in curves.items()}, data.test_y)
+
+
+def _settings(candidate: Candidate, rung: Rung, before: Sequence[Trial], seed: int) -> list[Setting]:
+    """Settings of a rung: the best of the rung below, then new ones."""
+    tunables = candidate.design.rule.tunables(candidate.design)
+    if not tunables:
+        return [{}]
+    if not before:
+        return _around_prior(candidate, tunables, rung.new, seed)
+    longest = max(t.share for t in before)
+    best = sorted((t for t in before if t.share == longest and not math.isnan(t.score)), key=lambda t: -t.score)[: rung.again]
+    return [t.setting for t in best] + _asked(tunables, [t for t in before if t.share == longest], rung.new, seed)
+
+
+def _prior(candidate: Candidate, tunable: Tunable) -> float:
+    """Value of a field that is tried first."""
+    value: object = tunable.prior
+    if value is None:
+        value = candidate.design
+        for name in tunable.path.split("."):
+            value = getattr(value, name)
+    return min(max(float(value), tunable.low), tunable.high)  # type: ignore[arg-type]
+
+
+def _around_prior(candidate: Candidate, tunables: Sequence[Tunable], count: int, seed: int) -> list[Setting]:
+    """The design as it is, then settings at normal distances in the logarithm from the prior, cut to the range."""
+    draws = qmc.Sobol(len(tunables), scramble=True, rng=np.random.default_rng([seed, 17])).random(max(1, count - 1))
+    settings: list[Setting] = [{}]
+    for row in draws[: count - 1]:
+        setting = {}
+        for tunable, place in zip(tunables, row, strict=True):
+            value = _prior(candidate, tunable) * tunable.spread ** float(ndtri(min(max(place, 1e-3), 1 - 1e-3)))
+            setting[tunable.path] = min(max(value, tunable.low), tunable.high)
+        settings.append(setting)
+    return settings
+
+
+def _asked(tunables: Sequence[Tunable], before: Sequence[Trial], count: int, seed: int) -> list[Setting]:
+    """New settings from Optuna's TPE, which knows those tried on the rung below."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    ranges: dict[str, BaseDistribution] = {t.path: FloatDistribution(t.low, t.high, log=True) for t in tunables}
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=4, constant_liar=True)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for trial in before:
+        if trial.setting and not math.isnan(trial.score):
+            study.add_trial(create_trial(state=TrialState.COMPLETE, value=trial.score, params=trial.setting, distributions=ranges))
+    return [dict(study.ask(ranges).params) for _ in range(count)]

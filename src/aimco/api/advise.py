@@ -1,0 +1,182 @@
+"""`advise`: which algorithm makes a device learn."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+from aimco import advice, html_parts
+from aimco.advice.answer import Answer
+from aimco.api.devices import fit
+from aimco.api.progress import Progress, reported
+from aimco.design import Design
+from aimco.device.device import Device
+from aimco.frames import dataframe
+from aimco.record import InputError
+from aimco.report import advice as report
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from rich.table import Table
+
+_SHEET = ".toml"
+
+
+class Advice(Answer):
+    """What makes a device learn, and what holds it back."""
+
+    def __repr__(self) -> str:
+        best = self.best
+        found = "nothing confirmed" if best is None else f"{best.candidate.name}, {best.score:.1f} %"
+        return f"Advice({self.device} on {self.task}: {found})"
+
+    def _repr_html_(self) -> str:
+        """The answer in sentences, and the confirmed designs, for notebooks."""
+        return html_parts.card(f"{self.device} on {self.task}", html_parts.listed(self.sentences()), html_parts.of_table(self.table()))
+
+    def sentences(self) -> list[str]:
+        """The answer in words, the verdict first."""
+        return report.sentences(self)
+
+    def table(self) -> Table:
+        """The confirmed designs beside software, as `aimco advise` prints them."""
+        return report.table(self)
+
+    def design(self, place: int = 0) -> Design:
+        """The design at a place of the confirmed ones, the best first.
+
+        Args:
+            place: From 0.
+
+        Raises:
+            InputError: So many were not confirmed.
+        """
+        if not 0 <= place < len(self.confirmed):
+            raise InputError(f"place must be below the number of confirmed designs, {len(self.confirmed)}, got {place}")
+        return self.confirmed[place].design
+
+    def to_dataframe(self) -> DataFrame:
+        """A row for each way to learn that was tried, with its best setting, as a pandas table.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        rows = report.trial_rows(self.best_trials())
+        return dataframe({column: [row[column] for row in rows] for column in rows[0]} if rows else {})
+
+    def as_json(self) -> dict[str, object]:
+        """Plain data, as `aimco advise --json` prints it."""
+        confirmed = [*self.confirmed, *([self.digital] if self.digital else [])]
+        return {
+            "device": self.device,
+            "task": self.task,
+            "answer": self.sentences(),
+            "confirmed": [
+                {
+                    "rule": c.candidate.rule,
+                    "cell": c.candidate.cell,
+                    "reference": c.candidate.reference,
+                    "setting": c.setting,
+                    "scores": list(c.scores),
+                    "score": c.score,
+                    "margin": c.margin,
+                    "metrics": c.metrics,
+                    "design": c.design.as_dict(),
+                }
+                for c in confirmed
+            ],
+            "tried": report.trial_rows(self.best_trials()),
+            "refused": [r.__dict__ for r in self.refused],
+            "influences": [i.__dict__ for i in self.influences],
+            "demands": [d.__dict__ for d in self.demands],
+            "notes": self.notes,
+            "finished": self.finished,
+            "took_s": self.took_s,
+        }
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the page advice.html, its pictures and the confirmed designs.
+
+        Args:
+            folder: Made where it is missing.
+
+        Returns:
+            The page.
+        """
+        return report.write(self, os.fspath(folder))
+
+
+class AdviceOptions(TypedDict, total=False):
+    """What is asked beside the device.
+
+    Args:
+        network: Kind of network, "FILE.py:FUNCTION", or a table of its fields.
+        training: Fields of the schedule in place of 10 epochs in batches of 10.
+        minutes: After which the answer is what is known by then; all that is planned when absent.
+        workers: Local processes.
+        seed: Of the search.
+        out: Folder of the page, in which finished runs are kept, so that the same call resumes.
+        data_dir: Folder of the task's files.
+        limit: Use only the first training samples.
+    """
+
+    network: str | Mapping[str, object] | None
+    training: Mapping[str, object] | None
+    minutes: float | None
+    workers: int
+    seed: int
+    out: str | None
+    data_dir: str | None
+    limit: int | None
+
+
+def advise(device: Device | str, task: str = "digits", *, progress: Progress = None, **options: Unpack[AdviceOptions]) -> Advice:
+    """Which algorithm makes a device learn: `aimco advise`.
+
+    Every rule in every cell that the device admits gets rates of its own, by successive halving. The leaders are confirmed on other
+    seeds. Around the best design, each line of the datasheet is improved and worsened, and the circuit is worsened until a point is lost.
+
+    Args:
+        device: A `Device`, a name of the catalogue, a FILE.toml, or a file of measured pulses, which is fitted.
+        task: As of `evaluate`.
+        progress: True or False for a bar or none, or a function of (what is running, fraction done). When absent, a bar appears on a
+            terminal or in a notebook after 2 s.
+        **options: `AdviceOptions`: network, training, minutes, workers, seed, out, data_dir, limit.
+
+    Raises:
+        InputError: What cannot be asked; a device that admits no rule.
+    """
+    network = options.get("network")
+    table = {"kind": network} if isinstance(network, str) else network
+    rest = {name: value for name, value in options.items() if name != "network"}
+    known = device if isinstance(device, Device) else _device(device)
+    command = _command(device if isinstance(device, str) else known.name, task, options)
+    question = advice.Question(known.as_dict(), task, network=table, command=command, **rest)  # type: ignore[arg-type]
+    with reported(progress, f"advise {known.name}") as on_step:
+        answer = advice.advise(question, on_step)
+    made = Advice(**{f.name: getattr(answer, f.name) for f in fields(answer)})
+    if (out := options.get("out")) is not None:
+        made.save(out)
+    return made
+
+
+def _device(source: str) -> Device:
+    """A device of the catalogue or a datasheet; one that is fitted to measured pulses."""
+    path = Path(source)
+    if path.suffix == _SHEET or not (path.suffix or path.exists()):
+        return Device.named(source)
+    fitted = fit(source, progress=False).device
+    if fitted is None:
+        raise InputError(f"{source}: holds no pulses that a device could be fitted to; give a file of pulses")
+    return fitted
+
+
+def _command(device: str, task: str, options: AdviceOptions) -> str:
+    """The command that asks this again."""
+    words = ["aimco", "advise", device, "--task", task]
+    given = {name.replace("_", "-"): value for name, value in options.items() if isinstance(value, str | int | float)}
+    return shlex.join(words + [word for name, value in given.items() for word in (f"--{name}", str(value))])

@@ -1,0 +1,66 @@
+"""The command `advise`: which algorithm makes a device learn."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import tyro
+
+from aimco.terminal import print_json, steps
+
+_LOG_WIDTH = 150  # columns of wide tables in a file
+
+
+def advise(
+    device: tyro.conf.Positional[str],
+    /,
+    *,
+    task: str = "digits",
+    network: str | None = None,
+    epochs: int = 10,
+    minutes: float | None = None,
+    workers: int = 1,
+    seed: int = 0,
+    data_dir: str | None = None,
+    limit: int | None = None,
+    out: str | None = None,
+    json: bool = False,
+) -> None:
+    """Which algorithm makes a DEVICE learn: a name of the catalogue, FILE.toml, or a file of measured pulses, which is fitted.
+
+    Every rule in every cell that the device admits gets rates of its own. The leaders are confirmed on other seeds, with intervals. Then
+    each line of the datasheet is improved and worsened, and converters and wires are worsened until a point is lost.
+
+    --minutes: after which the answer is what is known by then; Ctrl-C does the same. --workers: local processes. --network: kind of
+    network, or FILE.py:FUNCTION. --out DIR writes the page advice.html and the designs, and keeps finished runs: the same command resumes.
+    """
+    from rich.console import Console
+
+    from aimco.api.advise import advise as ask
+
+    with steps(f"advise {Path(device).name}", by_label=False) as on_step:
+        answer = ask(
+            device,
+            task,
+            progress=on_step,
+            network=network,
+            training={"epochs": epochs},
+            minutes=minutes,
+            workers=workers,
+            seed=seed,
+            data_dir=data_dir,
+            limit=limit,
+            out=out,
+        )
+    if json:
+        print_json(answer.as_json())
+        return
+    console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
+    for sentence in answer.sentences():
+        print(sentence)
+    console.print(answer.table())
+    for note in answer.notes:
+        print(f"note: {note}")
+    if out is not None:
+        print(f"The page of the answer is {Path(out) / 'advice.html'}")
