@@ -35,6 +35,7 @@ __all__ = [
     "Technology",
     "Tile",
     "Training",
+    "advise",
     "bench",
     "catalogue",
     "convert",
@@ -67,6 +68,7 @@ _WHERE = {
     "InputError": "record", "Network": "networks", "NoiseSource": "device.noises", "Periphery": "periphery", "Pulses": "arrays.pulses",
     "Record": "record", "Requirement": "device.requirement", "Response": "device.response", "Result": "result", "Rule": "learning",
     "Study": "studies.space", "Task": "tasks", "Technology": "cost.technology", "Tile": "tile", "Training": "design",
+    "advise": "api.advise",
     "catalogue": "device.device", "convert": "nn.convert", "counts": "nn.layers", "devices": "api.devices", "estimate": "api.costs",
     "evaluate": "api.runs", "evaluate_many": "api.runs", "fit": "api.devices", "price": "cost.price", "quantity": "record",
     "requirements": "api.requirements", "study": "api.studies",
@@ -76,6 +78,7 @@ _MOVED = {"load_task": ("tasks", "load")}  # name of before -> module and name o
 
 if TYPE_CHECKING:
     from aimco import bench, cost, demo, learning, networks, nn, optim, reference, report, studies, tasks, units
+    from aimco.api.advise import advise
     from aimco.api.costs import estimate
     from aimco.api.devices import devices, fit
     from aimco.api.requirements import requirements

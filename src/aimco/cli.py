@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from aimco import __version__
+from aimco.cli_advise import advise
 from aimco.cli_studies import demo, requirements, study
 from aimco.record import InputError, write_atomic
 from aimco.terminal import keep, print_json, steps
@@ -346,7 +347,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(__version__)
         return 0
     commands = {"demo": demo, "run": run, "devices": devices, "fit": fit, "bench": bench, "reference": reference, "study": study}
-    commands |= {"requirements": requirements, "cost": cost}
+    commands |= {"requirements": requirements, "cost": cost, "advise": advise}
     try:
         with _heard_interrupts():
             tyro.extras.subcommand_cli_from_dict(

@@ -7,7 +7,7 @@ one thing at a time about the best.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,7 +143,7 @@ class _Asked:
             self.jobs.deadline = self.started + part * 60 * self.question.minutes
         self._tell(label, done)
 
-    def _tried(self, trials: list[Trial]) -> None:
+    def _tried(self, trials: Sequence[Trial]) -> None:
         self.answer.trials += trials
         best = max((t.score for t in trials if t.score == t.score), default=float("nan"))
         self._tell(f"{trials[0].candidate.name}: {best:.1f} %", min(0.6, 0.6 * len(self.answer.trials) / 900))

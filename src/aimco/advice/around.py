@@ -131,13 +131,15 @@ def _with_asymmetry(design: Design) -> Iterator[_Change]:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A number of the circuit, from good to bad."""
+    """A number of the circuit, from good to bad; `share` of the schedule and `seeds` are enough where runs are slow."""
 
     parameter: str
     name: str
     unit: str
     values: tuple[float, ...]
     change: Callable[[Design, float], Design]
+    share: float = 1.0
+    seeds: int | None = None
 
 
 def _adc(design: Design, bits: float) -> Design:
@@ -165,21 +167,22 @@ def _within(design: Design, parts: dict[str, dict[str, dict[str, object]]]) -> d
 CIRCUIT = (
     _Asked("periphery.adc.bits", "ADC resolution", "bits", (9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0), _adc),
     _Asked("periphery.dac.bits", "DAC resolution", "bits", (8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0), _dac),
-    _Asked("array.wires.word_ohm", "wire resistance for each cell", "Ohm", (0.1, 1.0, 10.0, 100.0, 1000.0), _wires),
+    _Asked("array.wires.word_ohm", "wire resistance for each cell", "Ohm", (0.3, 1.0, 3.0, 10.0, 30.0), _wires, 0.3, 2),
 )
 
 
 def demands(best: Confirmed, jobs: Jobs, seeds: Sequence[int]) -> Iterator[Demand]:
     """How bad converters and wires may be until the best design loses a point."""
-    base = _scores([best.design], best, jobs, seeds)[0]
-    if base is None:
-        return
     for asked in CIRCUIT:
+        epochs = max(1, round(asked.share * best.design.training.epochs))
+        whole = best.design.replace("training.epochs", epochs)
         try:
-            designs = [asked.change(best.design, value) for value in asked.values]
+            designs = [asked.change(whole, value) for value in asked.values]
         except InputError:
             continue
-        scores = _scores(designs, best, jobs, seeds)
+        base, *scores = _scores([whole, *designs], best, jobs, seeds[: asked.seeds])
+        if base is None:
+            continue
         tried = [(v, float(np.mean(base) - np.mean(s))) for v, s in zip(asked.values, scores, strict=True) if s is not None]
         if tried:
             within = [v for k, (v, _) in enumerate(tried) if all(lost < POINT for _, lost in tried[: k + 1])]

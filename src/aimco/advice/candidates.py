@@ -46,8 +46,14 @@ def _all() -> Iterator[tuple[str, str | None, str]]:
         if not kind.on_chip or not kind().arrays():
             continue
         for reference in _references(kind):
-            for cell in Cell.kinds():
+            for cell in _cells():
                 yield rule, reference, cell
+
+
+def _cells() -> list[str]:
+    """Cells but for those that are another one with further transistors, which learn alike."""
+    kinds = {name: Cell.of_kind(name) for name in Cell.kinds()}
+    return [name for name, kind in kinds.items() if not any(kind is not other and issubclass(kind, other) for other in kinds.values())]
 
 
 def _references(kind: type[Rule]) -> tuple[str | None, ...]:
@@ -60,4 +66,5 @@ def _cell(base: Plain, kind: str) -> dict[str, object]:
     """A cell of a kind, with the largest weight of the base design's."""
     cell = base.get("cell")
     top = cell.get("weight_max") if isinstance(cell, Mapping) else None
-    return {"kind": kind} | ({} if top is None else {"weight_max": top})
+    parts: dict[str, object] = {"kind": kind}
+    return parts if top is None else parts | {"weight_max": top}

@@ -28,9 +28,8 @@ def confirmed(candidate: Candidate, setting: dict[str, float], outcome: Outcome,
 
 def in_software(candidate: Candidate, jobs: Jobs, seeds: Sequence[int]) -> Confirmed | None:
     """Software with the best of a few learning rates; None where the time is up."""
-    rates = [lr for lr in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)]
+    rates = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
     outcomes = jobs.run([Job(candidate.design.replace("rule.lr", lr), tuple(seeds)) for lr in rates])
-    done = [
-        confirmed(candidate, {"rule.lr": lr}, o, jobs) for lr, o in zip(rates, outcomes, strict=True) if o is not None and o["state"] != "failed"
-    ]
+    pairs = zip(rates, outcomes, strict=True)
+    done = [confirmed(candidate, {"rule.lr": lr}, o, jobs) for lr, o in pairs if o is not None and o["state"] != "failed"]
     return max((c for c in done if not math.isnan(c.score)), key=lambda c: c.score, default=None)

@@ -10,7 +10,7 @@ Source: Jamieson and Talwalkar 2016 (AISTATS), successive halving; Bergstra 2011
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +73,15 @@ def tune(candidates: Sequence[Candidate], jobs: Jobs, seed: int, on_trials: OnTr
                 return
             trials[candidate.name] += done
             on_trials(done)
+        left = _distinct(left, trials)
+
+
+def _distinct(candidates: Sequence[Candidate], trials: Mapping[str, Sequence[Trial]]) -> list[Candidate]:
+    """Candidates without those that did to the last digit what another of the same rule did: cells that differ in circuit alone."""
+    found: dict[tuple[str, tuple[float, ...]], Candidate] = {}
+    for candidate in candidates:
+        found.setdefault((candidate.rule, tuple(t.score for t in trials[candidate.name])), candidate)
+    return list(found.values())
 
 
 def _best(trials: Sequence[Trial]) -> float:

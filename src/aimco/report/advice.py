@@ -50,7 +50,8 @@ def _percent(one: Confirmed) -> str:
 def _verdict(answer: Answer, best: Confirmed) -> str:
     digital = "" if answer.digital is None else f" ({_percent(answer.digital)} in software)"
     if answer.digital is not None and best.score < answer.chance + 0.2 * (answer.digital.score - answer.chance):
-        return f"{answer.device} does not learn {answer.task} by any rule that was tried: {best.candidate.name} is best with {_percent(best)}{digital}."
+        tried = f"{answer.device} does not learn {answer.task} by any rule that was tried"
+        return f"{tried}: {best.candidate.name} is best with {_percent(best)}{digital}."
     return f"{answer.device} learns {answer.task} best with {best.candidate.name}: {_percent(best)} {answer.metric}{digital}."
 
 
@@ -99,10 +100,15 @@ def _refused(answer: Answer) -> list[str]:
     return [f"Not admitted: {', '.join(rules)}; the page says which field would admit each."] if rules else []
 
 
+def _all(answer: Answer) -> list[Confirmed]:
+    """The confirmed designs, and software."""
+    return [*answer.confirmed, *([answer.digital] if answer.digital else [])]
+
+
 def confirmed_rows(answer: Answer) -> list[dict[str, object]]:
     """A row for each confirmed design and for software."""
     rows = []
-    for one in [*answer.confirmed, *([answer.digital] if answer.digital else [])]:
+    for one in _all(answer):
         m = one.metrics
         rows.append(
             {
@@ -212,9 +218,9 @@ def _demands(demands: Sequence[Demand]) -> Figure:
 
 
 def write(answer: Answer, folder: str | Path) -> Path:
-    """advice.html, answer.json's designs and the pictures in a folder; returns the page."""
+    """advice.html, its pictures and the confirmed designs in a folder; returns the page."""
     at, images = Path(folder), {title: png(figure) for title, figure in figures(answer).items()}
-    designs = {_file(k, one): one.design for k, one in enumerate([*answer.confirmed, *([answer.digital] if answer.digital else [])])}
+    designs = {_file(k, one): one.design for k, one in enumerate(_all(answer))}
     files: dict[str, str | bytes] = {f"pictures/{re.sub(r'[^a-z0-9]+', '-', t.lower())}.png": data for t, data in images.items()}
     for name, design in designs.items():
         sheet, copies = design.packed(at / "designs" / name)
@@ -251,5 +257,6 @@ def _design(answer: Answer, name: str, design: Design, folder: Path) -> str:
     """A design as TOML, and the command and the Python that run it."""
     command = f"aimco run {folder / 'designs' / name} --task {answer.task}"
     python = f'import aimco as ai\nresult = ai.evaluate(ai.Design.load("{folder / "designs" / name}"), "{answer.task}")'
-    words = f'<pre>{markup.text(command)}</pre><pre>{markup.text(python)}</pre><pre data-file="{markup.text(name)}">{markup.text(design.dumps())}</pre>'
+    words = f"<pre>{markup.text(command)}</pre><pre>{markup.text(python)}</pre>"
+    words += f'<pre data-file="{markup.text(name)}">{markup.text(design.dumps())}</pre>'
     return f"<details><summary>{markup.text(name)}</summary>{words}</details>"
