@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from aimco.device.device import Device
-from aimco.learning.rates import GRANULARITY, SIGNAL_RATE, DeviceUnits, fast_rates, max_pulses, signal
+from aimco.rates import GRANULARITY, SIGNAL_RATE, DeviceUnits, fast_rates, max_pulses, signal
 
 UNITS = {name: DeviceUnits.of(Device.named(name)) for name in Device.names()}
 
