@@ -25,12 +25,19 @@ noise, whose share a smaller rate does not lower: both change and variance grow 
     v = F E[x d]/E|x d|                                        what a read of A shows
     each sample moves W by lr v/gamma_0                        H gains lr n_s n v/(gamma_0 dw) every n_s n samples, in steps dw
 
-The rate of W is a number beta of half ranges per sample of full signal, so that lr = gamma_0 beta/F. It depends on the device only
-through F: not at all where states are few, since A then settles between two reads, and as 1/(dw lr_fast) where they are many. A itself
-wants 1/N_0 of its half range in pulses of each sample, and more where noise has to average out: lr_fast = (1 + c^2)^(1/4)/(dw l kappa N_0).
+W is to move by beta = b/sqrt(n) half ranges per sample of full signal, that is by its initial scale, 1/sqrt(n), in 1/b samples, whatever
+the n rows of the layer: lr = gamma_0 beta/F. It depends on the device only through F: not at all where states are few, since A then
+settles between two reads, and as 1/(dw lr_fast) where they are many. Batches play no part: A is taught in units of the largest |d|.
+A itself wants 1/N_0 of its half range in pulses of each sample, and more where noise has to average out:
 
-kappa = 0.1 was measured on layers of sigmoids, from 0.09 to 0.15 at all times of training (0.02 to 0.06 with ReLU). beta and N_0 are
-measured on the 30 devices of the catalogue (digits, 64-32-10, 10 epochs).
+    lr_fast = (1 + c^2)^(1/4)/(dw l kappa N_0)
+
+kappa = 0.1 was measured on layers of sigmoids, from 0.09 to 0.15 at all times of training (0.02 to 0.06 with ReLU). b and N_0 are
+measured on the 30 devices of the catalogue (digits, 64-32-10, 10 epochs), the power of n on MNIST (784-256-128-10, 2000 images).
+
+**The largest weight under descent.** Pulses pull a weight to the symmetry point by k/dw of |lr x d|/w_max each (Wu 2024, eq. 6), and their
+noise is dw w_max sqrt(1 + c^2) a step: the first falls with the range of the weights, w_max, the second grows. They balance at
+w_max ~ sqrt((k/dw)/(dw sqrt(1 + c^2))), with a factor of 0.5 as measured by runs of SGD, within 1..8.
 """
 
 from __future__ import annotations
@@ -44,8 +51,8 @@ import torch
 from aimco.device.device import Device
 
 KAPPA = 0.1  # E|x d| / (mu_x mu_d) in layers of sigmoids
-SIGNAL_RATE = 4e-4  # beta, half ranges of W per sample of full signal, of rules that take their zero anew
-SIGNAL_RATE_FIXED = 6e-4  # the same of rules whose zero is fixed
+SIGNAL_RATE = 3.2e-3  # b, initial scales by which W moves per sample of full signal, of rules that take their zero anew
+SIGNAL_RATE_FIXED = 4.8e-3  # the same of rules whose zero is fixed
 FILL = 100.0  # N_0, samples in which pulses of one sign would take A over half its range
 DESCENT_RATE = 0.3  # of the mean gradient of a batch, weight units: the middle of what trains the digital network
 GRANULARITY = 200.0  # gamma_0; only lr/gamma_0 matters
@@ -53,6 +60,7 @@ LARGEST_MOVE = 0.2  # of the half range, that one transfer may move a weight
 _FAST = (0.01, 0.3)  # of a full train: below, rounding to whole slots is most of the update; beyond, trains are cut
 _RESET_FIXED, _RESET_ANEW = 10.0, 3.0  # traversals of the array after which A is taken to have forgotten
 _PAIR_FILL = 2.0  # half ranges of pulses between two refreshes of a pair
+_BALANCE, _WEIGHT_MAX = 0.5, (1.0, 8.0)  # of pull and noise under descent
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,7 @@ def fast_rates(
     """Rates of Tiki-Taka v2, its chopped forms and RIDER for one layer.
 
     lr_fast = (1 + c^2)^(1/4)/(dw l kappa N_0), within 0.01..0.3, and in cells of a pair at most 2/(dw l kappa n_refresh);
-    lr = gamma_0 beta/F as in the head of this file, with T_r = 3 n_s n for choppers and 10 n_s n without.
+    lr = gamma_0 b/(sqrt(n) F) as in the head of this file, with T_r = 3 n_s n for choppers and 10 n_s n without.
 
     Args:
         units: Of the device.
@@ -143,15 +151,15 @@ def fast_rates(
         >>> few.lr_fast < many.lr_fast, few.lr < many.lr
         (True, True)
 
-    Source: Rasch 2024 (Nat. Commun. 15:7133) for the units of lr_fast and of gamma_0; beta and N_0 measured.
+    Source: Rasch 2024 (Nat. Commun. 15:7133) for the units of lr_fast and of gamma_0; b and N_0 measured.
     """
     full = units.step * length * KAPPA  # half ranges of pulses per sample at lr_fast = 1
     lr_fast = float(np.clip((1 + units.noise**2) ** 0.25 / (full * FILL), *_FAST))
     if refresh_every is not None:
         lr_fast = min(lr_fast, _PAIR_FILL / (full * refresh_every))
-    traversals, beta = (_RESET_FIXED, SIGNAL_RATE_FIXED) if flip is None else (_RESET_ANEW, SIGNAL_RATE)
+    traversals, scales = (_RESET_FIXED, SIGNAL_RATE_FIXED) if flip is None else (_RESET_ANEW, SIGNAL_RATE)
     filled = signal(units, lr_fast * length * KAPPA, traversals * transfer_every * rows)
-    return FastRates(lr_fast, granularity * beta / filled, max_pulses(units))
+    return FastRates(lr_fast, float(granularity * scales / (np.sqrt(rows) * filled)), max_pulses(units))
 
 
 def signal(units: DeviceUnits, pulses: float, forgets: float = inf) -> float:
@@ -172,3 +180,17 @@ def max_pulses(units: DeviceUnits) -> int:
     Fewer do not help a device of few states, and hold back one of many: 10 at most cost 14 points on 10,000 states.
     """
     return int(np.clip(round(LARGEST_MOVE / units.step), 10, 1000))
+
+
+def descent_weight_max(units: DeviceUnits) -> float:
+    """w_max of a cell whose weights learn by descent, where pull to the symmetry point and noise of a step balance, 1..8.
+
+    Args:
+        units: Of the device.
+
+    Example:
+        >>> [descent_weight_max(DeviceUnits.of(Device.named(name))) for name in ("ideal", "soft-bounds")]
+        [1.0, 8.0]
+    """
+    balance = np.sqrt(units.pull / units.step / (units.step * np.sqrt(1 + units.noise**2)))
+    return float(np.clip(_BALANCE * balance, *_WEIGHT_MAX))
