@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from aimco.device.device import Device
-from aimco.rates import GRANULARITY, SIGNAL_RATE, DeviceUnits, descent_weight_max, fast_rates, max_pulses, signal
+from aimco.rates import GRANULARITY, SIGNAL_RATE, DeviceUnits, descent_weight_max, fast_rates, max_pulses, signal, tiki_taka_rates
 
 UNITS = {name: DeviceUnits.of(Device.named(name)) for name in Device.names()}
 
@@ -76,3 +76,10 @@ def test_weights_under_descent_range_further_the_more_states_pull_and_the_less_n
     wide = descent_weight_max(base)
     assert descent_weight_max(DeviceUnits(0.01, 0.0, 0.0, False)) == 1
     assert descent_weight_max(DeviceUnits(0.01, 0.01, 5.0, True)) < wide < descent_weight_max(DeviceUnits(0.005, 0.005, 0.0, True))
+
+
+def test_tiki_taka_takes_the_same_part_of_a_train_whatever_the_batch():
+    """Errors of a batch are divided by its size, and A takes them in units of weight."""
+    small, large = (tiki_taka_rates(UNITS["ecram"], 65, batch=batch) for batch in (10, 50))
+    assert large.lr_fast / small.lr_fast == pytest.approx(5)
+    assert large.lr == small.lr

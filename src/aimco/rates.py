@@ -55,11 +55,13 @@ SIGNAL_RATE = 3.2e-3  # b, initial scales by which W moves per sample of full si
 SIGNAL_RATE_FIXED = 4.8e-3  # the same of rules whose zero is fixed
 FILL = 100.0  # N_0, samples in which pulses of one sign would take A over half its range
 DESCENT_RATE = 0.3  # of the mean gradient of a batch, weight units: the middle of what trains the digital network
+RESIDUAL_RATE = 0.1  # the same of what the finest array of several adds to the weights
 GRANULARITY = 200.0  # gamma_0; only lr/gamma_0 matters
 LARGEST_MOVE = 0.2  # of the half range, that one transfer may move a weight
 _FAST = (0.01, 0.3)  # of a full train: below, rounding to whole slots is most of the update; beyond, trains are cut
 _RESET_FIXED, _RESET_ANEW = 10.0, 3.0  # traversals of the array after which A is taken to have forgotten
 _PAIR_FILL = 2.0  # half ranges of pulses between two refreshes of a pair
+_LARGEST_PRODUCT = 0.1  # M, of an input and an error of one sample
 _BALANCE, _WEIGHT_MAX = 0.5, (1.0, 8.0)  # of pull and noise under descent
 
 
@@ -162,6 +164,29 @@ def fast_rates(
     return FastRates(lr_fast, float(granularity * scales / (np.sqrt(rows) * filled)), max_pulses(units))
 
 
+def tiki_taka_rates(units: DeviceUnits, rows: int, *, length: int = 31, transfer_every: float = 1.0, batch: int = 10) -> FastRates:
+    """Rates of Tiki-Taka, whose lr_fast is in units of weight and whose reads reach the slow array without a filter.
+
+    lr_fast = lr'_fast l dw batch/M, with lr'_fast that of `fast_rates` at three times N_0, and M = batch mu_x mu_d the largest product
+    of an input and an error before the mean over the batch is taken. A read v of a row, every n_s n samples, moves W by lr v, so that
+    lr = n_s n beta/F.
+
+    Args:
+        units: Of the device.
+        rows: n, inputs of the layer with its bias.
+        length: l, slots of the longest train.
+        transfer_every: n_s, samples between two reads of A.
+        batch: Samples whose mean gradient is taught.
+
+    Source: Gokmen & Haensch 2020, algorithm 1, for the transfer; M = 0.1 measured (0.07 and 0.1 to 0.9 in the two layers of 64-32-10).
+    """
+    full = units.step * length * KAPPA
+    relative = float(np.clip((1 + units.noise**2) ** 0.25 / (3 * full * FILL), *_FAST))
+    filled = signal(units, relative * length * KAPPA, _RESET_FIXED * transfer_every * rows)
+    lr = SIGNAL_RATE * float(np.sqrt(rows)) * transfer_every / filled
+    return FastRates(relative * length * units.step * batch / _LARGEST_PRODUCT, lr, max_pulses(units))
+
+
 def signal(units: DeviceUnits, pulses: float, forgets: float = inf) -> float:
     """F, part of its half range at which a fast array settles under a gradient of one sign, 0..1.
 
@@ -194,3 +219,17 @@ def descent_weight_max(units: DeviceUnits) -> float:
     """
     balance = np.sqrt(units.pull / units.step / (units.step * np.sqrt(1 + units.noise**2)))
     return float(np.clip(_BALANCE * balance, *_WEIGHT_MAX))
+
+
+def residual_rate(gamma: float, arrays: int) -> float:
+    """Learning rate of the finest of several arrays, which enters the weights by gamma^(arrays - 1) only.
+
+    Args:
+        gamma: Significance of an array over that of the next coarser one.
+        arrays: Their number.
+
+    Example:
+        >>> round(residual_rate(0.3, 3), 2)
+        1.11
+    """
+    return RESIDUAL_RATE / gamma ** (arrays - 1)
