@@ -86,10 +86,10 @@ class Design(Record):
             technology: str = ...,
         ) -> None: ...
 
-    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
         """The device by its name, where it is that of the catalogue."""
         for name, value in super().__repr_args__():
-            yield name, value.name if name == "device" and _of_catalogue(value) else value
+            yield name, value.name if name == "device" and isinstance(value, Device) and _of_catalogue(value) else value
 
     @field_validator("device", mode="before")
     @classmethod

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from aimco.record import PathError, Record
 
+if TYPE_CHECKING:
+    import torch
 
-def per_member(value: Any, members: int) -> np.ndarray:
+
+PerMember = float | np.ndarray  # a number, or one for each ensemble member, (E,)
+
+Rate: TypeAlias = "float | torch.Tensor"  # a learning rate: a number, or one for each ensemble member, (E, 1, 1)
+
+
+def per_member(value: npt.ArrayLike, members: int) -> np.ndarray:
     """A number, or the numbers that `stack` laid side by side, as one for each ensemble member, (E,) float64."""
     return np.array(np.broadcast_to(np.asarray(value, np.float64), (members,)))
 

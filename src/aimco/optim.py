@@ -43,11 +43,11 @@ class InMemory(torch.optim.Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: Any = None,
+        lr: object = None,
         *,
         digital: Callable[..., torch.optim.Optimizer] | None = None,
         skip_non_finite: bool = False,
-        **others: Any,
+        **others: object,
     ) -> None:
         for name in others:
             raise InputError(
@@ -128,7 +128,7 @@ class InMemory(torch.optim.Optimizer):
         everywhere = _global_optimizer_pre_hooks, _global_optimizer_post_hooks
 
         @functools.wraps(func)
-        def step(self: InMemory, *args: Any, **kwargs: Any) -> Any:
+        def step(self: InMemory, *args: object, **kwargs: object) -> Any:
             hooks = self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks or any(everywhere)
             return (recorded if hooks or profiler._is_profiler_enabled else func)(self, *args, **kwargs)
 
@@ -208,7 +208,7 @@ def _list_parameters(group: dict[str, Any]) -> None:
         group["params"] = [params] if isinstance(params, torch.Tensor) else list(params)
 
 
-def _checked_rate(lr: Any) -> Any:
+def _checked_rate(lr: object) -> Any:
     """A learning rate as a number, or as a tensor (E, 1, 1) where there is one for each ensemble member."""
     if isinstance(lr, torch.Tensor):
         if lr.numel() == 1:
@@ -222,7 +222,7 @@ def _checked_rate(lr: Any) -> Any:
     return lr
 
 
-def _rate_for(lr: Any, parameter: torch.Tensor) -> Any:
+def _rate_for(lr: object, parameter: torch.Tensor) -> Any:
     """A learning rate in the axes that a parameter is multiplied in: the members of an ensemble are its first axis."""
     if not isinstance(lr, torch.Tensor):
         return lr
@@ -234,6 +234,6 @@ def _rate_for(lr: Any, parameter: torch.Tensor) -> Any:
     return lr if analog else lr.reshape(-1, *[1] * (parameter.ndim - 1))
 
 
-def _unnamed(parameter: Any) -> Any:
+def _unnamed(parameter: object) -> Any:
     """The parameter of a pair of name and parameter."""
     return parameter[1] if isinstance(parameter, tuple) else parameter

@@ -32,7 +32,9 @@ class HalfSelect:
 
     def __init__(self, sampled: Sampled, origin: torch.Tensor) -> None:
         self.sampled, self.origin, self._parameters = sampled, origin, None
-        self.part = torch.from_numpy(per_member(sampled.device.half_select, sampled.shape[0]).astype(np.float32))[:, None, None]
+        share = sampled.device.half_select
+        assert share is not None
+        self.part = torch.from_numpy(per_member(share, sampled.shape[0]).astype(np.float32))[:, None, None]
 
     def restored(self) -> None:
         """The devices are those of a checkpoint."""

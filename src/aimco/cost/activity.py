@@ -13,6 +13,7 @@ from pydantic import Field
 from aimco.arrays.pulses import Pulses
 from aimco.cost.latency import Cut
 from aimco.design import Design
+from aimco.ensemble import PerMember
 from aimco.ledger import Ledgers, Work
 from aimco.record import InputError, Record
 
@@ -84,7 +85,7 @@ def measured(design: Design, ledgers: Ledgers, shapes: Shapes, vectors: Mapping[
     }
 
 
-def _of_one(counts: Mapping[str, Any], cut: Cut, vectors: int) -> Activity:
+def _of_one(counts: Mapping[str, PerMember], cut: Cut, vectors: int) -> Activity:
     def of(name: str, each: float) -> float:
         amount = counts.get(name, 0)
         return amount / each if amount else 0.0

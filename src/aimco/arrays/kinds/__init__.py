@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from pydantic import Field
 
@@ -19,8 +19,31 @@ if TYPE_CHECKING:
     import torch
 
     from aimco.arrays.vertical import Vertical
+    from aimco.cell import Cell
 
 _NONE = (None, "none")
+
+
+class _Learning(Protocol):
+    """A learning rule, as an array sees it."""
+
+    @property
+    def kind(self) -> str: ...
+
+    def arrays(self) -> Mapping[str, object]: ...
+
+
+class Neighbours(Protocol):
+    """A design as its array sees it: what stands beside it there."""
+
+    @property
+    def cell(self) -> Cell: ...
+
+    @property
+    def network(self) -> object: ...
+
+    @property
+    def rule(self) -> _Learning: ...
 
 
 class ProgrammedArray(ABC):
@@ -131,7 +154,7 @@ class Array(Kinded):
         known = "planar, wired or vertical"
         raise PathError("array.kind", f"must be {known} in a resistive network, whose crossbars are linear circuits, got {self.kind}")
 
-    def check(self, design: Any) -> None:
+    def check(self, design: Neighbours) -> None:
         """Refuse a design that asks for what the array cannot do.
 
         Args:
@@ -152,7 +175,7 @@ def refuse_wires(array: Array, instead: str) -> None:
         raise at("wires", f"must be absent in an array of kind {array.kind}; {instead}")
 
 
-def refuse_spikes(array: Array, design: Any) -> None:
+def refuse_spikes(array: Array, design: Neighbours) -> None:
     """For kinds whose reads spiking neurons, which take the conductances as they are, would not feel: raises PathError."""
     if getattr(design.network, "spiking", None) is not None:
         raise PathError("array.kind", f"must be planar in a spiking network, got {array.kind}")
