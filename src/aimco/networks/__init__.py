@@ -371,7 +371,7 @@ def _made(function: Callable[..., object], name: str) -> type[TorchModel]:
     return made
 
 
-def _type(parameter: inspect.Parameter) -> Any:
+def _type(parameter: inspect.Parameter) -> object:
     """Type of a field: of its default, since annotations may be texts."""
     kind = type(parameter.default)
     return tuple if kind is list else kind if kind in (int, float, bool, str, tuple) else Any

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic import BaseModel
 
@@ -55,7 +55,8 @@ def _type(owner: object, node: object, name: str, path: str) -> object:
     if getattr(owner, "__origin__", None) is dict:
         return get_args(owner)[1]
     if _entries(owner):
-        kind: Any = _record(owner)
+        kind = _record(owner)
+        assert kind is not None and issubclass(kind, Kinded)
         kinds = kind.kinds()
         if isinstance(node, list) and entry(node, name, path) is None and name not in kinds:
             raise InputError(
