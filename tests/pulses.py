@@ -39,7 +39,7 @@ def measure(
         if polarity == 2:
             array.reset(torch.ones(array.shape, dtype=torch.bool))
         else:
-            array.apply(torch.full(array.shape, polarity, dtype=torch.int32))
+            array.pulse_rows(torch.full(array.shape, polarity, dtype=torch.int32))
         levels.append(array.state.clone())
     polarity = np.array([0, *cycle * cycles], np.int8)
     number = np.concatenate([[0], np.repeat(np.arange(cycles), len(cycle))])

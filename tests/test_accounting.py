@@ -28,7 +28,7 @@ from aimco.tasks import Sample, load
 RULES = ["sgd", "tiki-taka", "tiki-taka-v2", "residual", "mixed-precision"]
 NOISY = {"output_noise": 1e-9, "adc": {"bits": 9.0, "range_A": 2e-9}}  # reads again what saturates, in each member on its own
 SERIAL = {"dac": {"bits": 5.0, "serial": True}, "adc": {"bits": 8.0, "range_A": 1e-6}}
-HELD = {"adc": {"bits": 8.0, "range_A": 1e-6, "lines": 4, "rate_Hz": 1e7}}  # conversions take longer than reads
+HELD = {"adc": {"bits": 8.0, "range_A": 1e-6, "shared_by": 4, "rate_Hz": 1e7}}  # conversions take longer than reads
 
 
 def design(kind: str = "sgd", **parts: Any) -> ai.Design:
@@ -69,7 +69,7 @@ def test_the_wait_for_slow_conversions_passes_too():
 
 def test_a_training_step_takes_the_time_of_its_operations_by_hand():
     """Of one layer of 30 x 20, cut over arrays of 16 x 16 that work at once, with converters slower than reads."""
-    held = {"adc": {"bits": 8.0, "range_A": 1e-5, "lines": 4, "rate_Hz": 2e7}, "pulses": {"update_bl_management": False}}
+    held = {"adc": {"bits": 8.0, "range_A": 1e-5, "shared_by": 4, "rate_Hz": 2e7}, "pulses": {"update_bl_management": False}}
     made = leaking(periphery=held | {"read_s": 80e-9, "pulse_s": 5e-9}, array={"rows": 16, "cols": 16}, network={"bias": "none"})
     rate = Technology.named(made.technology).digital_per_s
     layer, x = ai.nn.Linear(30, 20, design=made, seed=1), torch.rand(7, 30, requires_grad=True)
@@ -154,7 +154,7 @@ def test_resistive_and_spiking_networks_are_on_the_same_clock():
     )
     pcm = {"device": Device.named("pcm").as_dict(), "cell": {"kind": "pair6t2r", "weight_max": 2.0}, "training": {"epochs": 1}}
     spiking = {"kind": "spiking-rbm", "hidden": [10], "spiking": {"phase_s": 0.02, "burn_in_s": 0.005}}
-    learns = {"kind": "contrastive-divergence", "moves": "set"}
+    learns = {"kind": "contrastive-divergence", "update_mode": "set"}
     machine = ai.Design.of(pcm | {"network": spiking, "rule": learns, "technology": "spiking-90nm"})
     for made in (resistive, machine):
         models: list[Any] = []
@@ -339,17 +339,17 @@ def test_a_task_without_test_reads_has_no_inference():
 PLAIN = Device.named("ideal")
 
 
-@pytest.mark.parametrize("take", [0, 1, -1])
+@pytest.mark.parametrize("polarity", [0, 1, -1])
 @pytest.mark.parametrize("shape", [(5, 7), (9, 4)])
-def test_half_selects_that_are_priced_are_those_that_disturb(take, shape):
+def test_half_selects_that_are_priced_are_those_that_disturb(polarity, shape):
     """Device by device from the trains that were sent, against the formula of the price on what was counted."""
     rows, columns = shape
     array, generator = Crossbar(PLAIN, rows, columns), torch.Generator().manual_seed(3)
     x, d = (torch.randn(1, 6, n, generator=generator) for n in shape)
-    array.pulse(x, d, np.array([0.02]), take)
+    array.pulse(x, d, np.array([0.02]), polarity)
     flat = (rows, columns) if not array.on_its_side else (columns, rows)
     up, down = np.zeros((1, *flat), np.float32), np.zeros((1, *flat), np.float32)
-    half_selects(array.pulse_generator.trains, 6, take, up, down)
+    half_selects(array.pulse_generator.trains, 6, polarity, up, down)
     n = array.counts.member(0)
     assert n["row_pulses"] > 0 and n["coincidences"] > 0
     assert n["row_pulses"] * columns + n["column_pulses"] * rows - 2 * n["coincidences"] == up.sum() + down.sum()

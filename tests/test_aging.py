@@ -39,7 +39,7 @@ def test_a_look_changes_no_draw(noise, look):
     assert arrays[0].state is not None if look == "state" else arrays[0].checkpoint() if look == "checkpoint" else arrays[0].__getstate__()
     for array in arrays:
         array.elapse(2.0)
-    assert torch.equal(arrays[0].seen(), arrays[1].seen())
+    assert torch.equal(arrays[0].noisy_state(), arrays[1].noisy_state())
 
 
 @pytest.mark.parametrize("noise", NOISY)
@@ -52,7 +52,7 @@ def test_a_member_for_which_no_time_passes_fluctuates_as_alone(noise):
         alone = written(NOISY[noise], seeds=(3 + member,))
         for time in times:
             alone.elapse(time)
-        assert torch.equal(both.seen()[member], alone.seen()[0])
+        assert torch.equal(both.noisy_state()[member], alone.noisy_state()[0])
 
 
 def test_devices_whose_references_change_go_on_drifting():
@@ -72,12 +72,12 @@ def test_devices_whose_references_change_go_on_fluctuating():
     arrays = [written(FLICKERING, reference="measured") for _ in range(2)]
     for array in arrays:
         array.elapse(10.0)
-    before = arrays[1].seen().clone()
+    before = arrays[1].noisy_state().clone()
     arrays[1].set_reference(torch.full(arrays[1].shape, 0.25))
-    assert torch.allclose(arrays[1].seen(), before, atol=1e-6)
+    assert torch.allclose(arrays[1].noisy_state(), before, atol=1e-6)
     for array in arrays:
         array.elapse(10.0)
-    assert torch.allclose(arrays[0].seen(), arrays[1].seen(), atol=1e-5)
+    assert torch.allclose(arrays[0].noisy_state(), arrays[1].noisy_state(), atol=1e-5)
 
 
 def test_a_restored_array_relaxes_as_the_one_that_was_kept():
@@ -101,9 +101,9 @@ def test_an_array_of_other_devices_ages_as_the_one_of_its_checkpoint(options):
     kept, other = (written(device, seeds=(seed,)) for seed in (0, 1))
     for array in (kept, other):
         array.elapse(1.0)
-        array.apply(pulses)
+        array.pulse_rows(pulses)
     other.restore(kept.checkpoint())
     for array in (kept, other):
         array.elapse(30.0)
-        array.apply(pulses)
+        array.pulse_rows(pulses)
     assert torch.equal(kept.state, other.state)

@@ -165,7 +165,7 @@ def test_compensation_makes_reads_through_wires_those_of_the_weights():
 
 def test_a_crossbar_of_a_resistive_network_stands_in_the_array_of_the_design():
     """A vertical array of the design is that of `network.circuit.vertical`: the same outputs."""
-    parts = {"device": MICRO, "rule": {"kind": "equilibrium", "moves": "ideal"}}
+    parts = {"device": MICRO, "rule": {"kind": "equilibrium", "update_mode": "ideal"}}
     network = {"kind": "resistive", "hidden": [6], "circuit": {"low_V": -0.3, "high_V": 0.3}}
     stack = {"layers": 4, "pillar_ohm": 1e5}
     by_network = ai.Design.of(parts | {"network": network | {"circuit": network["circuit"] | {"vertical": stack}}})

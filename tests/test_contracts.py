@@ -50,7 +50,7 @@ def test_a_device_moves_where_it_is_pulsed_and_keeps_its_bounds(name):
     low, high = array.sampled.bounds()
     for direction in (1, -1):
         before = array.state.mean()
-        array.apply(torch.full(array.shape, direction * 200, dtype=torch.int32))
+        array.pulse_rows(torch.full(array.shape, direction * 200, dtype=torch.int32))
         idle = direction < 0 and DEVICES[name].response.one_sided
         assert array.state.mean() == before if idle else (array.state.mean() - before) * direction > 0
         assert (array.state >= low).all()
@@ -193,7 +193,7 @@ def test_pulses_between_short_times_do_not_stop_the_leak():
     array = Crossbar(device, 4, 4)
     array.state.fill_(0.75)
     for k in range(5000):
-        array.apply(torch.full(array.shape, 1 - 2 * (k % 2), dtype=torch.int32))
+        array.pulse_rows(torch.full(array.shape, 1 - 2 * (k % 2), dtype=torch.int32))
         array.elapse(0.01)
     expected = 0.75 * np.exp(-50 / 46500)
     assert array.state.numpy() == pytest.approx(expected, abs=2e-5)
@@ -215,7 +215,7 @@ def test_a_conductance_drifts_by_the_power_of_time(pieces):
         return (-0.0155 * torch.log(g.double() / 25e-6) + 0.0244).clamp(0.049, 0.1)
 
     assert torch.allclose(found, published(g_0[0]), rtol=0.02)
-    array.apply(torch.ones(array.shape, dtype=torch.int32))
+    array.pulse_rows(torch.ones(array.shape, dtype=torch.int32))
     before = device.conductance(array.state)
     array.elapse(20.0)  # programmed anew: the clock starts again at t_0
     assert torch.allclose(-torch.log(device.conductance(array.state) / before) / np.log(2), published(before), rtol=0.02)
@@ -588,7 +588,7 @@ def fluctuating(*sources: dict) -> Device:
 
 def relative_noise(array: Crossbar) -> np.ndarray:
     """Change of each conductance relative to it, (E, devices)."""
-    return ((array.seen() - array.state) / (array.state + 1)).double().flatten(1).numpy()
+    return ((array.noisy_state() - array.state) / (array.state + 1)).double().flatten(1).numpy()
 
 
 noises = pytest.mark.parametrize("name", [*ai.NoiseSource.kinds(), *(n for n in NOISES if n not in ai.NoiseSource.kinds())])
@@ -641,14 +641,14 @@ def test_a_member_has_the_noise_that_it_has_alone(name, tmp_path):
     pulses = torch.arange(54 * 3, dtype=torch.int32).reshape(3, 6, 9) % 7
     for part in times.T:
         together.elapse(part)
-        together.apply(pulses * 20)
+        together.pulse_rows(pulses * 20)
     for e, member in enumerate(members):
         solo = Crossbar(member, 6, 9, seeds=(3 + e,))
         for dt in times[e]:
             solo.elapse(float(dt))
-            solo.apply(pulses[e : e + 1] * 20)
+            solo.pulse_rows(pulses[e : e + 1] * 20)
         assert np.abs(relative_noise(solo)[0]).max() > 0
-        assert torch.allclose(solo.seen()[0], together.seen()[e], rtol=0, atol=1e-6)
+        assert torch.allclose(solo.noisy_state()[0], together.noisy_state()[e], rtol=0, atol=1e-6)
 
 
 @noises
@@ -674,7 +674,7 @@ def test_noise_resumes_from_a_checkpoint_bit_for_bit(name, tmp_path):
 
     def live(array):
         for dt in (1e-3, 0.1, 1e-6):  # less than the noise remembers
-            array.apply(torch.arange(35, dtype=torch.int32).reshape(1, 7, 5) % 3 - 1)
+            array.pulse_rows(torch.arange(35, dtype=torch.int32).reshape(1, 7, 5) % 3 - 1)
             array.elapse(dt)
 
     live(arrays[0])
@@ -684,7 +684,7 @@ def test_noise_resumes_from_a_checkpoint_bit_for_bit(name, tmp_path):
     arrays[1].restore(torch.load(buffer))
     for array in arrays:
         live(array)
-    assert torch.equal(arrays[0].seen(), arrays[1].seen())
+    assert torch.equal(arrays[0].noisy_state(), arrays[1].noisy_state())
 
 
 @noises
@@ -695,7 +695,7 @@ def test_programming_starts_the_noise_of_those_that_count_from_it_and_of_no_othe
     before = relative_noise(array)[0].reshape(40, 50)
     pulses = torch.zeros(array.shape, dtype=torch.int32)
     pulses[:, :20] = 1
-    array.apply(pulses)
+    array.pulse_rows(pulses)
     array.elapse(1e-6)
     after = relative_noise(array)[0].reshape(40, 50)
     assert np.corrcoef(before[20:].ravel(), after[20:].ravel())[0, 1] > 0.99

@@ -30,9 +30,9 @@ def vector_s(periphery: Periphery, technology: Technology, *, pipelined: bool = 
 
     The lines of an ADC take turns: the array is read again for each, or, where there is a rate, read once and held.
     """
-    cycles = periphery.dac.lines * periphery.dac.pulses
-    read = cycles * (1 if periphery.adc.rate_Hz else periphery.adc.lines) * periphery.read_s
-    convert = cycles * periphery.adc.lines * conversion_s(periphery, technology)
+    cycles = periphery.dac.shared_by * periphery.dac.pulses
+    read = cycles * (1 if periphery.adc.rate_Hz else periphery.adc.shared_by) * periphery.read_s
+    convert = cycles * periphery.adc.shared_by * conversion_s(periphery, technology)
     return max(read, convert) if pipelined else read + convert
 
 
@@ -113,7 +113,7 @@ def test_update_energy_is_line_charge_plus_coincidences():
 
 
 def test_a_shared_adc_saves_area_and_costs_time():
-    shared = DESIGN.replace("periphery.adc.lines", 8)
+    shared = DESIGN.replace("periphery.adc.shared_by", 8)
     assert of(Counts(mvm=1), shared).latency_s == pytest.approx(8 * of(Counts(mvm=1)).latency_s)
     assert of(Counts(), shared).area_m2 < of(Counts()).area_m2
 
@@ -191,14 +191,14 @@ def test_kinds_of_adc_trade_time_for_comparators(kind, cycles, decisions):
 
 def test_lines_that_are_held_share_an_adc_for_nothing_until_it_is_slower_than_the_array():
     """80 ns of a read are 102 conversions at 1.28 GS/s: sharing costs time from 103 lines on."""
-    times = {k: vector_s(EIGHT_BITS.replace("periphery.adc.lines", k).periphery, RPU) for k in (1, 64, 128)}
+    times = {k: vector_s(EIGHT_BITS.replace("periphery.adc.shared_by", k).periphery, RPU) for k in (1, 64, 128)}
     assert times[1] == times[64] == EIGHT_BITS.periphery.read_s
     assert times[128] == pytest.approx(128 / 1.28e9)
 
 
 @given(st.sampled_from([1, 2, 4, 8]), st.sampled_from([1, 2, 4, 8]))
 def test_rows_that_share_a_dac_take_as_many_reads_and_conversions(outputs, inputs):
-    design = DESIGN.replace("periphery.adc.lines", outputs).replace("periphery.dac.lines", inputs)
+    design = DESIGN.replace("periphery.adc.shared_by", outputs).replace("periphery.dac.shared_by", inputs)
     one, shared = of(Counts(mvm=1, adc=128)), of(Counts(mvm=1, adc=128), design)
     assert shared.latency_s == pytest.approx(outputs * inputs * one.latency_s)
     assert shared.energy_J["adc"] == pytest.approx(inputs * one.energy_J["adc"])
@@ -234,7 +234,7 @@ def test_every_joule_second_and_square_metre_has_its_place():
     [
         ("reference", {}),
         ("pair", {}),
-        ("reference", {"dac": {"bits": 5.0, "serial": True, "lines": 2}, "adc": {"bits": 8.0, "range_A": 1e-5, "lines": 4}}),
+        ("reference", {"dac": {"bits": 5.0, "serial": True, "shared_by": 2}, "adc": {"bits": 8.0, "range_A": 1e-5, "shared_by": 4}}),
         ("reference", {"sense": {}}),
     ],
 )
@@ -281,8 +281,8 @@ def test_vgg8_has_its_published_shapes():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("periphery.adc.lines=3", "periphery.adc.lines must divide array.cols = 4096, got 3"),
-        ("periphery.dac.lines=7", "periphery.dac.lines must divide array.rows = 4096, got 7"),
+        ("periphery.adc.shared_by=3", "periphery.adc.shared_by must divide array.cols = 4096, got 3"),
+        ("periphery.dac.shared_by=7", "periphery.dac.shared_by must divide array.rows = 4096, got 7"),
         ("periphery.adc.kind=ram", "periphery.adc.kind must be"),
         ("periphery.adc.bits=40.0", "periphery.adc.bits must be in 2..24 or inf, got 40"),
         ("periphery.dac.kind=flash", "periphery.dac.kind "),

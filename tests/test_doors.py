@@ -98,7 +98,7 @@ def right(kind: str):
         "mvm_t": {"d": d},
         "pulse": batch,
         "pulse_and_read": batch | {"lr": (np.full((E, B), 0.01), WRONG_RATES), "after": (one, WRONG_AFTER), "rows": (one, WRONG_ROWS)},
-        "pulse_lines": lines,
+        "pulse_rows": lines,
         "set_reference": {"to": (floats(E, R, C), expanding)},
         "pulse_up_down": {"pulses": (2, WRONG_COUNTS)},
         "program": {"target": (floats(E, R, C), expanding), "only": (torch.ones(E, R, C, dtype=torch.bool), [*WRONG_MASKS[:3], True])},
@@ -107,17 +107,15 @@ def right(kind: str):
     }
     own = {
         "crossbar": {
-            "apply": {"pulses": (torch.ones(E, R, C, dtype=torch.int32), wrong_pulses(E, R, C))},
             "line": {"k": (0, WRONG_INDEX)},
-            "pulse": batch | {"take": (1, [2, -2, 0.5, None, NAN, "1"])},
+            "pulse": batch | {"polarity": (1, [2, -2, 0.5, None, NAN, "1"])},
             "program": everywhere["program"] | {"tolerance": (0.1, [-1.0, 0.0, NAN, INF, "1"]), "rounds": (3, WRONG_COUNTS[:6])},
         },
         "tile": {"read_devices": {"k": (0, [1, *WRONG_INDEX])}},
-        "matrix": {"pulse_line": {"k": (0, WRONG_INDEX), "pulses": (line[:, 0], wrong_pulses(E, C))}},
+        "matrix": {"pulse_row": {"k": (0, WRONG_INDEX), "pulses": (line[:, 0], wrong_pulses(E, C))}},
     }
     lists = {
-        "read_line": {"k": (0, WRONG_INDEX)},
-        "pulse_rows": {"pulses": (torch.ones(E, R, C, dtype=torch.int32), wrong_pulses(E, R, C))},
+        "read_row": {"k": (0, WRONG_INDEX)},
     }
     own["cut matrix"] = own["matrix"]
     return everywhere | ({} if kind == "crossbar" else lists) | own[kind]
@@ -151,7 +149,7 @@ def test_a_wrong_argument_is_refused_in_one_sentence_and_changes_nothing(kind, o
         given = {n: (wrong if n == name else good) for n, (good, _) in arguments.items()}
         with pytest.raises(InputError, match=r"^(AnalogMatrix|Tile|Crossbar)\.\w+: ") as refused:
             getattr(array, op)(**given)
-        assert f".{op}: " in str(refused.value) or op == "pulse_line"
+        assert f".{op}: " in str(refused.value) or op == "pulse_row"
         assert "\n" not in str(refused.value)
         assert all(torch.equal(a, b) for a, b in zip(before, snapshot(array), strict=True)), wrong
 
@@ -160,7 +158,7 @@ ANSWERS = {  # what each read gives, of the arguments and the states (E, R, C)
     "mvm": lambda states: torch.einsum("ebr,erc->ebc", floats(E, B, R), states),
     "mvm_t": lambda states: torch.einsum("ebc,erc->ebr", floats(E, B, C), states),
     "line": lambda states: states[:, 0],
-    "read_line": lambda states: states[:, 0],
+    "read_row": lambda states: states[:, 0],
     "read_devices": lambda states: states,
 }
 
@@ -246,8 +244,8 @@ def test_the_sentence_names_operation_argument_rule_and_value():
     assert str(swapped.value) == "AnalogMatrix.pulse: x must have the shape (members, batch, rows) = (2, any, 5), got (2, 3, 4)"
     with pytest.raises(InputError, match=r"AnalogMatrix\.elapse: seconds must be finite and at least 0, got -5"):
         matrix.elapse(-5)
-    with pytest.raises(InputError, match=r"AnalogMatrix\.pulse_line: k must be in 0\.\.4, got 999"):
-        matrix.pulse_line(999, torch.ones(E, C, dtype=torch.int32))
+    with pytest.raises(InputError, match=r"AnalogMatrix\.pulse_row: k must be in 0\.\.4, got 999"):
+        matrix.pulse_row(999, torch.ones(E, C, dtype=torch.int32))
 
 
 def test_a_gradient_that_is_not_finite_reaches_no_array():
@@ -264,5 +262,8 @@ def test_operations_answer_to_the_names_they_had_and_say_the_new_ones():
     matrix = made("matrix")
     with pytest.warns(DeprecationWarning, match="hold is now elapse"):
         matrix.hold(1.0)
+    with pytest.warns(DeprecationWarning, match=r"pulse_lines\(rows, pulses\) is now pulse_rows\(pulses, rows\)"):
+        matrix.pulse_lines(np.array([1]), torch.ones(E, 1, C, dtype=torch.int32))
+    assert np.all(matrix.counts["row_updates"])
     with pytest.raises(AttributeError, match="no attribute 'hould'"):
         _ = matrix.hould

@@ -42,7 +42,7 @@ def test_pulses_move_conductances_as_ideal_moves_would(parts):
     """Over the same batch the change that pulses made points the way of the gradient, device by device in the mean."""
     network, (x, y) = ResistiveNetwork.of_design(design(**parts), 64, 10), digits()
     before = [g.detach().clone() for g in network.conductances]
-    rule = Equilibrium(moves="proportional")
+    rule = Equilibrium(update_mode="proportional")
     target = 0.3 * torch.nn.functional.one_hot(y, 10).double()
     slopes = rule.gradients(network.circuit(), rule.solve(network, x, target))
     network.learn_from(x, y, 200.0)
@@ -63,7 +63,7 @@ def test_conductances_are_those_of_the_devices_and_stay_within_their_range():
 
 def test_the_gradient_of_pairs_is_that_of_the_adjoint():
     """Lines of both signs: both devices of a pair, cosine 0.99999 and 1 % in length."""
-    parts = {"device": "pcm", "cell": {"kind": "pair"}, "rule": {"kind": "equilibrium", "moves": "ideal", "beta": 1e-7}}
+    parts = {"device": "pcm", "cell": {"kind": "pair"}, "rule": {"kind": "equilibrium", "update_mode": "ideal", "beta": 1e-7}}
     network, (x, y) = ResistiveNetwork.of_design(design(**parts).replace("network.circuit.tolerance_V", 1e-13), 64, 10), digits()
     target = 0.3 * torch.nn.functional.one_hot(y, 10).double()
     phases = network.rule.solve(network, x, target)
@@ -102,7 +102,7 @@ def test_spread_and_noise_come_from_the_seed():
 def test_mirrored_halves_rectify_and_empty_devices_start_at_the_lowest():
     """Voltages of the first half of a layer stay above the diodes' drop, of the others below; the gradient is that of the adjoint."""
     circuit = {"mirrored": True, "low_V": 0.0, "high_V": 12.0, "empty": 0.5, "gain": 1.0, "input_V": 20.0, "tolerance_V": 1e-12}
-    rule = {"kind": "equilibrium", "moves": "ideal", "beta": 1e-8}
+    rule = {"kind": "equilibrium", "update_mode": "ideal", "beta": 1e-8}
     made = design(network={"kind": "resistive", "hidden": [21], "circuit": circuit}, rule=rule)
     network, (x, y) = ResistiveNetwork.of_design(made, 64, 10), digits()
     empty = network.conductances[0].detach() <= network.parts.g_min
@@ -134,7 +134,7 @@ def test_a_compiled_step_is_settling_and_learning_with_the_same_noise_and_ledger
         fused = False  # pyright: ignore[reportAssignmentType]
 
     network = {"kind": "resistive", "hidden": [21], "circuit": circuit}
-    made = design(network=network, rule={"kind": "equilibrium", "moves": "ideal", "centred": centred})
+    made = design(network=network, rule={"kind": "equilibrium", "update_mode": "ideal", "centred": centred})
     together, apart = ResistiveNetwork.of_design(made, 64, 10, 3), Apart.of_design(made, 64, 10, 3)
     x, y = digits()
     for part in (slice(0, 16), slice(16, 17)):
@@ -170,7 +170,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path):
 
 def test_energy_is_the_power_of_the_operating_points_times_their_time():
     """No converter works; a tenth of the time takes a tenth of the energy of the circuit."""
-    made = design(rule={"kind": "equilibrium", "moves": "ideal"}).replace("network.circuit.settle_s", 1e-7)
+    made = design(rule={"kind": "equilibrium", "update_mode": "ideal"}).replace("network.circuit.settle_s", 1e-7)
     slow = ai.evaluate(made, "digits", limit=100)
     fast = ai.evaluate(made.replace("network.circuit.settle_s", 1e-8), "digits", limit=100)
     assert slow.energy_J["adc"] == slow.energy_J["dac"] == 0
@@ -180,7 +180,7 @@ def test_energy_is_the_power_of_the_operating_points_times_their_time():
     assert slow.area_m2 > 0
 
 
-@pytest.mark.parametrize("parts", [{"device": "rpu"}, {"rule": {"kind": "equilibrium", "moves": "ideal"}}])
+@pytest.mark.parametrize("parts", [{"device": "rpu"}, {"rule": {"kind": "equilibrium", "update_mode": "ideal"}}])
 def test_looking_at_the_ledger_changes_no_price(parts):
     """The circuit of a trained network is another than that of the first samples, whoever looked at it when."""
     made, (x, y) = design(**parts), digits()

@@ -161,7 +161,7 @@ def test_a_jump_table_steps_as_it_was_measured(measured):
     half, mid = float(found.device.half_range), float(found.device.mid_range)
     for state in (-0.5, 0.0, 0.4):
         array.state.fill_(state)
-        array.apply(torch.ones(array.shape, dtype=torch.int32))
+        array.pulse_rows(torch.ones(array.shape, dtype=torch.int32))
         moved = (array.state - state).double().numpy().ravel() * half
         column = [np.interp(state * half + mid, states, row) for row in change]
         wanted = np.interp([0.05, 0.25, 0.5, 0.75, 0.95], probability, column)

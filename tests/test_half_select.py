@@ -38,7 +38,7 @@ def vectors(batch: int, lines: int, seed: int = 0) -> torch.Tensor:
 def test_absent_or_zero_leaves_every_bit(device):
     arrays = [crossbar(part, device=Device.named(device)) for part in (None, 0.0)]
     for array in arrays:
-        array.apply(torch.arange(35, dtype=torch.int32).reshape(1, 5, 7) % 5)
+        array.pulse_rows(torch.arange(35, dtype=torch.int32).reshape(1, 5, 7) % 5)
         array.pulse(vectors(3, 5), vectors(3, 7, 1), np.array([0.1]))
     assert torch.equal(arrays[0].state, arrays[1].state)
 
@@ -53,7 +53,7 @@ def test_writing_one_device_disturbs_its_row_and_column_alone():
     """n pulses up: n steps for it, a tenth of n for those on its lines, nothing elsewhere."""
     array, pulses = crossbar(PART), torch.zeros(1, 5, 7, dtype=torch.int32)
     pulses[0, 2, 3] = 10
-    array.apply(pulses)
+    array.pulse_rows(pulses)
     wanted = torch.zeros(5, 7)
     wanted[2], wanted[:, 3], wanted[2, 3] = PART * 10 * STEP, PART * 10 * STEP, 10 * STEP
     torch.testing.assert_close(array.state[0], wanted, rtol=1e-4, atol=1e-7)
@@ -63,7 +63,7 @@ def test_lines_fired_one_by_one_disturb_as_single_writes_do():
     """Two rows, pulses of both signs, against the rule written out device by device."""
     array, pulses = crossbar(PART), torch.zeros(1, 5, 7, dtype=torch.int32)
     pulses[0, 1, :4], pulses[0, 4, 2:] = torch.tensor([3, -2, 5, 0]), torch.tensor([-4, 1, 0, 2, -1])
-    array.pulse_lines(np.array([1, 4]), pulses[:, [1, 4]].contiguous())
+    array.pulse_rows(pulses[:, [1, 4]].contiguous(), np.array([1, 4]))
     wanted = pulses[0].float()
     for i in range(5):
         for j in range(7):
@@ -73,21 +73,21 @@ def test_lines_fired_one_by_one_disturb_as_single_writes_do():
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (9, 4)])
-@pytest.mark.parametrize("take", [0, 1, -1])
-def test_half_selects_of_trains_are_those_counted_slot_by_slot(shape, take):
+@pytest.mark.parametrize("polarity", [0, 1, -1])
+def test_half_selects_of_trains_are_those_counted_slot_by_slot(shape, polarity):
     """The array moved by the plain definition's coincidences and half-selects, steps being constant."""
     x, d, lr = vectors(2, shape[0]), vectors(2, shape[1], 1), 0.02
     array = crossbar(PART, *shape, pulses=Pulses(mode="exact"))
-    array.pulse(x, d, np.array([lr]), take)
+    array.pulse(x, d, np.array([lr]), polarity)
     plain = crossbar(None, *shape, pulses=Pulses(mode="exact"))
-    plain.pulse(x, d, np.array([lr]), take)
+    plain.pulse(x, d, np.array([lr]), polarity)
     sides, wanted = (lambda a: a.T) if shape[0] > shape[1] else (lambda a: a), np.zeros(shape)
     keys = np.stack([rng.stream_keys((0,), "array", n) for n in ("x", "d", "pulse")], 1)[0]
     for b in range(2):
         lines = (d, x) if shape[0] > shape[1] else (x, d)
         one, other = (v[0, b].numpy() for v in lines)
         rows, columns = reference.trains(one, other, lr, STEP, (31, True, True, shape[0] > shape[1]), keys, b)
-        up, down = reference.half_selects(one, other, rows, columns, take)
+        up, down = reference.half_selects(one, other, rows, columns, polarity)
         wanted += sides(up - down)
     torch.testing.assert_close((array.state - plain.state)[0].double(), torch.from_numpy(PART * STEP * wanted), rtol=1e-3, atol=1e-5 * STEP)
 
@@ -135,10 +135,10 @@ def test_a_member_is_disturbed_as_it_would_be_alone():
     pulses = torch.zeros(2, 5, 7, dtype=torch.int32)
     pulses[0, 2, 3], pulses[1, 2, 3] = 900, 3
     both = crossbar(PART, device=Device.named("soft-bounds"), seeds=(1, 2))
-    both.apply(pulses)
+    both.pulse_rows(pulses)
     for member in range(2):
         alone = crossbar(PART, device=Device.named("soft-bounds"), seeds=(member + 1,))
-        alone.apply(pulses[member : member + 1])
+        alone.pulse_rows(pulses[member : member + 1])
         assert torch.equal(both.state[member], alone.state[0])
 
 

@@ -27,8 +27,8 @@ STEPS = {"step_up": 0.02, "step_down": 0.018}
 
 @pytest.mark.parametrize("managed", [False, True])
 @pytest.mark.parametrize("family", Response.kinds())
-@pytest.mark.parametrize(("size", "take"), [((7, 19), 0), ((19, 7), 0), ((7, 19), 1), ((19, 7), -1)])
-def test_the_compiled_update_equals_its_definition(family, managed, size, take):
+@pytest.mark.parametrize(("size", "polarity"), [((7, 19), 0), ((19, 7), 0), ((7, 19), 1), ((19, 7), -1)])
+def test_the_compiled_update_equals_its_definition(family, managed, size, polarity):
     """The same trains and draws: as many coincidences, states to float32 rounding."""
     spread = {"step": 0.3, "asymmetry": 0.1, "g_max": 0.3, "g_min": 0.3}
     device = Device.of({"g_min": 0.0, "g_max": 2.0, "cycle_noise": 0.2, "cycle_noise_additive": 0.1, "spread": spread}
@@ -44,12 +44,12 @@ def test_the_compiled_update_equals_its_definition(family, managed, size, take):
     x, d = draws.standard_normal((1, 6, size[0])).astype(np.float32), draws.standard_normal((1, 6, size[1])).astype(np.float32)
     lr, state, hits = 0.05, np.zeros(shape, np.float32), 0
     options = (pulses.length, managed, managed, on_side)
-    array.pulse(torch.from_numpy(x), torch.from_numpy(d), np.array([lr]), take)
+    array.pulse(torch.from_numpy(x), torch.from_numpy(d), np.array([lr]), polarity)
     x, d = (d, x) if on_side else (x, d)  # an array with more rows than columns lies on its side
     for number in range(6):
         rows, columns = reference.trains(x[0, number], d[0, number], lr, float(array.step[0]), options, np.array(keys, np.uint64), number)
         sent = (x[0, number], d[0, number], rows, columns, keys[2], number)
-        hits += reference.update(scalar, state, parameters, *sent, take, device.response.tables())
+        hits += reference.update(scalar, state, parameters, *sent, polarity, device.response.tables())
     assert hits == array.counts["coincidences"].sum() > 50
     np.testing.assert_allclose(array.state[0].numpy(), state.T if on_side else state, atol=2e-6)
 
@@ -147,7 +147,7 @@ def test_noise_in_parts_of_the_range_is_alike_up_and_down(also):
     device = Device.of({"g_min": 0.0, "g_max": 2.0, "cycle_noise_range": 0.004, "response": response} | also)
     for pulses, step in ((4, 0.01), (-4, 0.02)):
         array = Crossbar(device, 100, 100)
-        array.apply(torch.full(array.shape, pulses, dtype=torch.int32))
+        array.pulse_rows(torch.full(array.shape, pulses, dtype=torch.int32))
         wanted = 4 * (0.008**2 + (0.5**2 + 0.2**2 if also else 0.0) * step**2)
         assert array.state.var().item() == pytest.approx(wanted, rel=0.06)
 
@@ -160,10 +160,10 @@ def test_the_sides_of_a_pair_share_the_coincidences(mode, size):
     draws = torch.Generator().manual_seed(0)
     x, d = torch.randn(1, 5, size[0], generator=draws), torch.randn(1, 5, size[1], generator=draws)
     spec = ArraySpec(device, periphery=Periphery(pulses=Pulses(mode=mode)))
-    arrays = {take: Crossbar(spec, *size, names=("law",)) for take in (0, 1, -1)}
-    for take, array in arrays.items():
-        array.pulse(x, d, np.array([0.002]), take)
-    hits = {take: array.counts["coincidences"].sum() for take, array in arrays.items()}
+    arrays = {polarity: Crossbar(spec, *size, names=("law",)) for polarity in (0, 1, -1)}
+    for polarity, array in arrays.items():
+        array.pulse(x, d, np.array([0.002]), polarity)
+    hits = {polarity: array.counts["coincidences"].sum() for polarity, array in arrays.items()}
     assert hits[1] + hits[-1] == hits[0] > 1000
     assert (arrays[1].state >= 0).all()
     assert (arrays[-1].state >= 0).all()
@@ -244,9 +244,9 @@ def test_a_second_process_compiles_nothing(tmp_path):
         "from aimco.device.device import Device\n"
         "array = Crossbar(Device.named('constant-step-test.toml'), 8, 8)\n"
         "array.pulse(torch.ones(1, 2, 8), torch.ones(1, 2, 8), np.array([0.01]))\n"
-        "array.apply(torch.ones(1, 8, 8))\n"
+        "array.pulse_rows(torch.ones(1, 8, 8))\n"
         "made = array.pulse_generator.kernel\n"
-        "print(sum(f.stats.cache_misses[s] for f in (made.pulse, made.apply) for s in f.stats.cache_misses))\n"
+        "print(sum(f.stats.cache_misses[s] for f in (made.pulse, made.pulse_devices) for s in f.stats.cache_misses))\n"
     )
     Device.of({"g_min": 0.0, "g_max": 2.0, "response": {"kind": "constant-step"} | STEPS}).save(tmp_path / "constant-step-test.toml")
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "numba")}

@@ -16,7 +16,7 @@ from designs import LAYER_RULES, design
 
 def float_twin(layer: ai.nn.Linear) -> torch.nn.Linear:
     twin = torch.nn.Linear(layer.inputs, layer.outputs)
-    weights = layer.matrices[layer.rule.weights_on].weights[0]
+    weights = layer.matrices[layer.rule.weight_array].weights[0]
     with torch.no_grad():
         twin.weight.copy_(weights[: layer.inputs].T)
         twin.bias.copy_(weights[-1])
@@ -38,7 +38,7 @@ def test_a_cut_matrix_gives_the_sum_of_its_parts():
     assert torch.allclose(layer(torch.ones(2, 20)), float_twin(layer)(torch.ones(2, 20)), atol=1e-6)
     matrix = layer.matrices["W"]
     assert (len(matrix.row_spans), len(matrix.column_spans)) == (4, 3)
-    assert torch.allclose(matrix.read_line(7), matrix.weights[:, 7], atol=1e-6)
+    assert torch.allclose(matrix.read_row(7), matrix.weights[:, 7], atol=1e-6)
 
 
 def test_conv2d_equals_torch():

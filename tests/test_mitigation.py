@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from aimco.arrays.mitigation import compensated, effective, in_tiles, read_margin
-from aimco.arrays.vertical import Vertical, residual
+from aimco.arrays.vertical import VerticalWires, residual
 from aimco.arrays.wired import WiredArray
 from aimco.arrays.wires import Wires
 from aimco.record import InputError
 
 WIRES = Wires(word_ohm=5.0, bit_ohm=5.0, tolerance=1e-12)
-STACK = Vertical(layers=8, rows=4, columns=8, pillar_ohm=1e3)
+STACK = VerticalWires(layers=8, rows=4, columns=8, pillar_ohm=1e3)
 
 
 def cells(rows: int, columns: int) -> torch.Tensor:
@@ -69,7 +69,7 @@ def test_floating_word_lines_have_a_closed_form():
     """Two planes, two pillars: held at 0 V by their bit lines there is no way around; behind transistors as resistive as a cell, three
     cells lead around, and Kirchhoff's law by hand gives V g/2 and V g/5 for a cell that is on, and off by ten."""
     none = dict.fromkeys(("word_ohm", "pillar_ohm", "select_ohm", "bit_ohm"), 0.0)
-    made = Vertical(layers=2, rows=1, columns=2, word_lines="planes", **none)
+    made = VerticalWires(layers=2, rows=1, columns=2, word_lines="planes", **none)
     assert read_margin(made, 1e-5, 1e-6).margin == pytest.approx(0.9, rel=1e-9)
     around = read_margin(made.replace("select_ohm", 1e5), 1e-5, 1e-6)
     assert (around.on_A, around.off_A) == pytest.approx((5e-7, 2e-7), rel=1e-9)

@@ -15,7 +15,7 @@ def test_a_crossbar_read_is_the_operating_point_of_its_circuit(ngspice, tmp_path
     """Column currents of 5 x 4 conductances between driven rows and grounded columns, within 1e-5."""
     device = Device.named("rpu")
     array = Crossbar(device, 5, 4)
-    array.apply(torch.randint(-300, 300, array.shape, dtype=torch.int32, generator=torch.Generator().manual_seed(0)))
+    array.pulse_rows(torch.randint(-300, 300, array.shape, dtype=torch.int32, generator=torch.Generator().manual_seed(0)))
     conductance, volts = device.conductance(array.state)[0], [0.2, -0.1, 0.05, 0.15, -0.2]
     deck = ["crossbar"] + [f"vr{i} r{i} 0 {v}" for i, v in enumerate(volts)] + [f"vc{j} c{j} 0 0" for j in range(4)]
     deck += [f"x{i}{j} r{i} c{j} {1 / conductance[i, j].item():.12g}".replace("x", "r", 1) for i in range(5) for j in range(4)]

@@ -167,7 +167,7 @@ def test_a_process_that_rested_counts_from_the_programming():
     array = Crossbar(device(flicker=law), 100, 200)
     rates, _, width = Flicker.of(law).processes(1)
     array.elapse(0.99 * RESTS / rates[0, 0])
-    array.apply(torch.ones(array.shape, dtype=torch.int32))
+    array.pulse_rows(torch.ones(array.shape, dtype=torch.int32))
     array.elapse(0.02 * RESTS / rates[0, 0])
     assert np.var(noise(array)) == pytest.approx((0.01 * width[0]) ** 2 * (1 - np.exp(-2 * 0.02 * RESTS)), rel=0.06)
 
@@ -221,7 +221,7 @@ def test_programming_starts_the_noise_again():
     array.elapse(1000.0)
     written = torch.tensor([[[1], [0]]], dtype=torch.int32).expand(array.shape)
     for dt in (1e-4, 0.01):
-        array.apply(written)
+        array.pulse_rows(written)
         past = 0.0
         for part in (0.5, 0.1, 0.4):
             array.elapse(part * dt)
@@ -363,7 +363,7 @@ def live(array: Crossbar, times=(1e-3, 46500.0, 1e-6, 0.2)) -> None:
     """A life of pulses, writes, resets and time."""
     rows, columns = array.shape[1:]
     for k, dt in enumerate(times):
-        array.apply(torch.arange(rows * columns, dtype=torch.int32).reshape(1, rows, columns) % 3 - 1)
+        array.pulse_rows(torch.arange(rows * columns, dtype=torch.int32).reshape(1, rows, columns) % 3 - 1)
         array.elapse(dt)
         array.program(torch.linspace(-0.5, 0.5, columns).expand(array.shape), only=torch.eye(rows, columns, dtype=torch.bool)[None])
         array.reset((torch.arange(rows * columns).reshape(1, rows, columns) + k) % 5 == 0)
@@ -406,7 +406,7 @@ def test_a_member_fluctuates_as_it_would_alone(starts):
         solo = Crossbar(own, 6, 9, seeds=(3 + e,))
         live(solo, [float(t) for t in times[e]])
         assert torch.equal(solo.state[0], together.state[e])
-        assert torch.equal(solo._seen()[0], together._seen()[e])
+        assert torch.equal(solo._noisy_state()[0], together._noisy_state()[e])
         assert torch.allclose(solo.mvm(x)[0], together.mvm(x.expand(3, -1, -1))[e], atol=1e-6)
 
 

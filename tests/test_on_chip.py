@@ -15,7 +15,7 @@ from aimco.spiking import pictures as spiking
 from aimco.spiking.machine import SpikingBoltzmannMachine
 from aimco.spiking.sampler import free_energy
 
-PAIR = {"device": "pcm", "cell": {"kind": "pair6t2r", "weight_max": 2.0}, "rule": {"kind": "contrastive-divergence", "moves": "set"}}
+PAIR = {"device": "pcm", "cell": {"kind": "pair6t2r", "weight_max": 2.0}, "rule": {"kind": "contrastive-divergence", "update_mode": "set"}}
 
 
 def design(**parts) -> Design:

@@ -166,9 +166,13 @@ RULES = {
         rule("arrays['W'].pulse(x, d, lr)", above="    def start(self, arrays):\n        return {'t': 0}\n"),
         ("mine.py:5:", "Mine.start must return tensors by name, got int for 't'"),
     ),
-    "shares": (
-        rule("arrays['W'].pulse(x, d, lr)", above="    def shares(self):\n        return {'C': 1.0}\n"),
-        ("mine.py:5:", "Mine.shares must name arrays that Mine.arrays asks for, W, got 'C'"),
+    "coefficients": (
+        rule("arrays['W'].pulse(x, d, lr)", above="    def coefficients(self):\n        return {'C': 1.0}\n"),
+        ("mine.py:5:", "Mine.coefficients must name arrays that Mine.arrays asks for, W, got 'C'"),
+    ),
+    "renamed": (
+        rule("arrays['W'].pulse(x, d, lr)", above="    def shares(self):\n        return {'W': 1.0}\n"),
+        ("mine.py:4: Mine.shares is now called coefficients; rename it",),
     ),
     "product": (
         rule("arrays['W'].pulse(x, d, lr)", above="    def mvm(self, arrays, state, x):\n        return x\n"),

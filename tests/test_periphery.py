@@ -46,7 +46,7 @@ def test_twenty_four_bits_are_float():
     [
         {"adc": {"noise_A": 0.0, "offset_A": 0.0, "gain_spread": 0.0}},
         {"integrator": {"capacitance_F": 1e-12}},
-        {"adc": {"lines": 4}, "dac": {"lines": 2}},
+        {"adc": {"shared_by": 4}, "dac": {"shared_by": 2}},
     ],
 )
 def test_ideal_parts_change_nothing(parts):
@@ -90,7 +90,7 @@ def test_bits_one_after_the_other_read_as_all_at_once(bits, management):
     """With an exact ADC, to float32."""
     serial, parallel = ({"dac": {"bits": bits, "serial": s}, "noise_management": management} for s in (True, False))
     torch.testing.assert_close(tile(**serial).mvm(inputs()), tile(**parallel).mvm(inputs()), rtol=0, atol=2e-5)
-    torch.testing.assert_close(tile(**serial).read_line(3), tile(**parallel).read_line(3), rtol=0, atol=2e-5)
+    torch.testing.assert_close(tile(**serial).read_row(3), tile(**parallel).read_row(3), rtol=0, atol=2e-5)
 
 
 def test_each_bit_goes_through_the_adc():
@@ -131,7 +131,7 @@ def test_every_pulse_is_counted():
     made.mvm(inputs())
     counts = {n: made.counts[n] for n in ("mvm", "dac", "adc", "cell_reads", "digital_ops")}
     assert counts == {"mvm": 30, "dac": 4 * 30 * 20, "adc": 4 * 30 * 16, "cell_reads": 4 * 30 * 320, "digital_ops": 2 * 3 * 30 * 16}
-    assert Periphery.of({"dac": {"bits": 5.0, "serial": True, "lines": 2}, "adc": {"lines": 8}}).read_cycles == 64
+    assert Periphery.of({"dac": {"bits": 5.0, "serial": True, "shared_by": 2}, "adc": {"shared_by": 8}}).read_cycles == 64
 
 
 @pytest.mark.parametrize("serial", [False, True])

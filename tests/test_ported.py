@@ -9,7 +9,7 @@ import torch
 
 from aimco import tasks
 from aimco.arrays.ports import crossbar_ports
-from aimco.arrays.vertical import Stack, Vertical
+from aimco.arrays.vertical import Stack, VerticalWires
 from aimco.arrays.wires import Wires
 from aimco.circuit import adjoint, spice
 from aimco.circuit.circuit import ResistiveCircuit
@@ -175,7 +175,7 @@ def test_networks_in_arrays_that_cannot_be_are_refused_by_name():
     wired = base | {"array": {"wires": {"word_ohm": 1.0}}}
     cases = {
         "vertical.columns must be 6": lambda: crossbar_ports(g[0], STACK.holding(7, 5)),
-        "matrix must be at most 6 x 6": lambda: crossbar_ports(g[0], Vertical(layers=2, rows=3, columns=6)),
+        "matrix must be at most 6 x 6": lambda: crossbar_ports(g[0], VerticalWires(layers=2, rows=3, columns=6)),
         "diodes must be smooth": lambda: PortReducedCircuit([IdealPorts(own) for own in g], Ideal()),
         "method must be newton where": lambda: solve(network([PLANAR] * 3, False, Shockley()), driven(1)[0], method="descent"),
         "gain one number": lambda: PortReducedCircuit([IdealPorts(own) for own in g], gain=[torch.full((6,), 4.0), 4.0]),

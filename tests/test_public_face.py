@@ -150,7 +150,7 @@ def test_the_picture_of_a_device_is_what_noise_free_pulses_do(name):
         if n == pulses[k]:
             seen.append(float(device.conductance(array.state).reshape(-1)[0]))
             k += 1
-        array.apply(torch.full(array.shape, 1 if n < each else -1, dtype=torch.int32))
+        array.pulse_rows(torch.full(array.shape, 1 if n < each else -1, dtype=torch.int32))
     assert np.array(seen) == pytest.approx(np.array(g), rel=2e-4)
 
 

@@ -85,8 +85,8 @@ def test_up_down_pairs_settle_at_the_symmetry_point():
     before = (array.state - target).abs().mean()
     pairs = 50
     for _ in range(pairs):
-        array.apply(torch.ones(array.shape, dtype=torch.int32))
-        array.apply(-torch.ones(array.shape, dtype=torch.int32))
+        array.pulse_rows(torch.ones(array.shape, dtype=torch.int32))
+        array.pulse_rows(-torch.ones(array.shape, dtype=torch.int32))
     left = ((array.state - target).abs().mean() / before).item()
     assert left == pytest.approx(math.exp(-2 * 0.01 * pairs), rel=0.05)
 
@@ -96,8 +96,8 @@ def test_residual_spread_after_up_down_pairs(states, published):
     """std = sqrt(d/2) s_c2c around the symmetry point: 0.067 at 20 states, 0.021 at 200; within 15 % (finite d at 20 states)."""
     array = Crossbar(soft_bounds(states=states, cycle_noise_additive=0.3), 40, 50)
     for _ in range(4 * states):
-        array.apply(torch.ones(array.shape, dtype=torch.int32))
-        array.apply(-torch.ones(array.shape, dtype=torch.int32))
+        array.pulse_rows(torch.ones(array.shape, dtype=torch.int32))
+        array.pulse_rows(-torch.ones(array.shape, dtype=torch.int32))
     assert array.state.std().item() == pytest.approx(math.sqrt(1 / states) * 0.3, rel=0.15)
     assert array.state.std().item() == pytest.approx(published, rel=0.15)
 

@@ -138,12 +138,12 @@ def test_a_users_own_response_works_from_a_file(tmp_path):
         {"g_min": 0.0, "g_max": 2.0, "response": {"kind": kind, "step_up": 0.01, "step_down": 0.01}, "spread": {"width": 0.1}}
     )
     array = Crossbar(device, 4, 4)
-    array.apply(torch.full(array.shape, 10, dtype=torch.int32))
+    array.pulse_rows(torch.full(array.shape, 10, dtype=torch.int32))
     assert torch.allclose(array.state, torch.full((), 0.1), atol=1e-3)
     assert Device.of(device.as_dict()) == device
     (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text().replace("SCALE = 0.5", "SCALE = 0.4"))
     changed = Crossbar(Device.of(device.as_dict()), 4, 4)
-    changed.apply(torch.full(changed.shape, 10, dtype=torch.int32))
+    changed.pulse_rows(torch.full(changed.shape, 10, dtype=torch.int32))
     assert torch.allclose(changed.state, torch.full((), 0.09), atol=1e-3)
 
 
@@ -196,3 +196,37 @@ def test_records_in_a_list_are_stacked_one_by_one():
     assert repeat(stack(members), 2).noise[1].amplitude == (0.2, 0.2, 0.3, 0.3)
     with pytest.raises(ai.InputError, match=r"noise\.1\.traps differs within one ensemble"):
         stack([members[0], members[1].replace("noise.1.traps", 2)])
+
+
+@pytest.mark.parametrize(
+    ("parts", "path", "value", "old"),
+    [
+        ({"rule": {"kind": "tiki-taka-v2", "most_pulses": 3}}, "rule.max_pulses", 3, "most_pulses"),
+        ({"rule": {"kind": "residual", "arrays_used": 4}}, "rule.num_arrays", 4, "arrays_used"),
+        (
+            {"rule": {"kind": "contrastive-divergence", "moves": "ideal"}, "network": {"kind": "spiking-rbm"}},
+            "rule.update_mode",
+            "ideal",
+            "moves",
+        ),
+        ({"periphery": {"adc": {"lines": 2}}}, "periphery.adc.shared_by", 2, "lines"),
+    ],
+)
+def test_fields_answer_to_the_names_they_had(parts, path, value, old):
+    """In a file, and in a path of `replace`; both names at once are refused."""
+    with pytest.warns(DeprecationWarning, match=rf"{old} is now {path.split('.')[-1]}"):
+        design = Design.of({"device": "ideal"} | parts)
+    found = design
+    for name in path.split("."):
+        found = getattr(found, name)
+    assert found == value
+    with pytest.warns(DeprecationWarning, match=f"{old} is now"):
+        assert design.replace(f"{path.rsplit('.', 1)[0]}.{old}", value) == design
+    *parents, last = path.split(".")
+    both = design.as_dict()
+    inner = both
+    for name in parents:
+        inner = inner[name]
+    inner[old] = value
+    with pytest.warns(DeprecationWarning), pytest.raises(InputError, match=f"{old} must be left out beside {last}, which is its name now"):
+        Design.of(both)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from scipy.optimize import brentq
 from aimco import reference
 from aimco.arrays.crossbar import Crossbar
 from aimco.cli import main
+from aimco.design import Design
 from aimco.device.device import Device
 from aimco.reference import Row, neurosim_mlp, tally
 
@@ -283,7 +285,7 @@ def test_pulses_run_through_the_published_curve(name):
     for count, sign, label in ((up, 1, labels[0]), (down, -1, labels[1])):
         there = [float(array.state)]
         for _ in range(count):
-            array.apply(torch.full((1, 1, 1), sign))
+            array.pulse_rows(torch.full((1, 1, 1), sign))
             there.append(float(array.state))
         position = np.linspace(0, 1, count + 1)[::sign]
         np.testing.assert_allclose((np.array(there) + 1) / 2, rise(position, curvature(label)), atol=0.01)
@@ -298,3 +300,23 @@ def test_the_label_of_a_curve_is_that_of_the_published_table():
 @pytest.mark.parametrize("name", NEUROSIM)
 def test_a_pulse_has_the_published_noise(name):
     assert Device.named(name).cycle_noise_range == NEUROSIM[name][-1]
+
+
+def test_a_reference_that_is_interrupted_resumes_from_the_last_epoch(tmp_path):
+    """Another task, seed or design has a checkpoint of its own."""
+    design = Design.of({"device": "ideal", "network": {"hidden": []}, "training": {"epochs": 3, "batch": 50}})
+    steps: list[float] = []
+
+    def stop_after_an_epoch(label: str, done: float) -> None:
+        if done > 0.5:
+            raise KeyboardInterrupt
+
+    settings = reference.Settings(limit=200, checkpoints=str(tmp_path / "kept"))
+    data = settings.load("digits")
+    with pytest.raises(KeyboardInterrupt):
+        replace(settings, on_step=stop_after_an_epoch).train("net", [design], data)
+    resumed = replace(settings, on_step=lambda label, done: steps.append(done)).train("net", [design], data)
+    assert min(steps) > 1 / 3
+    assert resumed == replace(settings, checkpoints=None).train("net", [design], data)
+    replace(settings, seed=1).train("net", [design], data)
+    assert len(list((tmp_path / "kept").iterdir())) == 2

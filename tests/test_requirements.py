@@ -12,7 +12,7 @@ from aimco.device.device import Device
 from aimco.device.requirement import Requirement
 from aimco.record import InputError
 from aimco.studies import requirements as study
-from aimco.studies.lines import BENCHES, SWEEPS, Bench, bench, design, ideal, known_rule, sweeps
+from aimco.studies.parameters import BENCHES, SWEEPS, Bench, bench, design, ideal, known_rule, sweeps
 from aimco.studies.requirements import Question, derive
 from aimco.studies.threshold import closer, crossing, penalty, threshold
 
@@ -166,7 +166,7 @@ def test_wrong_input_is_one_sentence(capsys, words, said):
 
 
 def test_the_command_writes_what_it_found(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("aimco.studies.lines.BENCHES", (TINY, *BENCHES[1:]))
+    monkeypatch.setattr("aimco.studies.parameters.BENCHES", (TINY, *BENCHES[1:]))
     words = [
         "--rule",
         "sgd",

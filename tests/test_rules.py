@@ -15,7 +15,7 @@ from aimco.cell import Cell
 from aimco.device.device import Device
 from aimco.ensemble import stack
 from aimco.kernels import filters
-from aimco.learning import Rule, clock, reads_between, turns
+from aimco.learning import Rule, split_at_transfers, transfer_counter, transfer_schedule
 from aimco.mapping import AnalogMatrix
 from aimco.nn.linear import Linear
 from aimco.periphery import Periphery
@@ -37,7 +37,7 @@ def test_pulses_on_a_row_step_its_devices_alone(size):
     array = Crossbar(Device.of(STEADY), *size, seeds=(0, 1))
     pulses = torch.zeros(2, size[1], dtype=torch.int32)
     pulses[0, 0], pulses[1, 1] = 3, -2
-    array.pulse_lines(np.array([2]), pulses[:, None])
+    array.pulse_rows(pulses[:, None], np.array([2]))
     wanted = torch.zeros(2, *size)
     wanted[0, 2, 0], wanted[1, 2, 1] = 0.03, -0.04
     torch.testing.assert_close(array.state, wanted, atol=1e-6, rtol=0)
@@ -49,7 +49,7 @@ def test_pulses_on_a_row_of_pairs_only_raise_devices():
     device = Device.of(STEADY | {"response": {"kind": "pcm", "step_up": 0.01}})
     tile = Tile(ArraySpec(device, Cell.of({"kind": "pair"})), 3, 3)
     before = tile.crossbar.state[0, 0, 0].item()
-    tile.pulse_lines(np.array([1]), torch.tensor([[[2, -2, 0]]], dtype=torch.int32))
+    tile.pulse_rows(torch.tensor([[[2, -2, 0]]], dtype=torch.int32), np.array([1]))
     moved = tile.weights[0, 1]
     assert moved[0] > 0.009
     assert moved[1] < -0.009
@@ -69,7 +69,7 @@ def test_a_row_is_read_as_the_product_with_one_input(cell):
                 crossbar.state.copy_(torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(k)) - 0.4)
         one = torch.zeros(2, 1, 5)
         one[..., 3] = 1
-        torch.testing.assert_close(tiles[0].read_line(3), tiles[1].mvm(one)[:, 0], atol=1e-6, rtol=0)
+        torch.testing.assert_close(tiles[0].read_row(3), tiles[1].mvm(one)[:, 0], atol=1e-6, rtol=0)
         reads = [{n: np.asarray(tile.counts[n]).tolist() for n in ("mvm", "adc", "dac", "cell_reads")} for tile in tiles]
         assert reads[0] == reads[1]
 
@@ -92,7 +92,7 @@ def test_reads_between_samples_are_pulses_and_reads_in_turn(size, members, parts
     for t, part in enumerate((slice(0, 2), slice(2, 5), slice(5, 6), slice(6, 7))):
         apart.pulse(x[:, part], d[:, part], np.ascontiguousarray(lr[:, part]))
         if t < len(rows):
-            torch.testing.assert_close(seen[:, t], apart.read_line(int(rows[t])), atol=0, rtol=0)
+            torch.testing.assert_close(seen[:, t], apart.read_row(int(rows[t])), atol=0, rtol=0)
     torch.testing.assert_close(together.weights, apart.weights, atol=0, rtol=0)
     counts = [{n: np.asarray(c).tolist() for n, c in m.counts.items()} for m in (together, apart)]
     assert counts[0] == counts[1]
@@ -100,10 +100,10 @@ def test_reads_between_samples_are_pulses_and_reads_in_turn(size, members, parts
 
 def test_no_row_is_read_twice_in_a_run():
     """3 rows, a read every 2 samples, 13 samples: runs of at most 3 reads, that go on where the batch before ended."""
-    state, found = clock(), []
+    state, found = transfer_counter(), []
     for samples in (1, 13, 0, 4):
         ends = 0
-        for run, after, rows, reads in reads_between(2, state, samples, 3):
+        for run, after, rows, reads in transfer_schedule(2, state, samples, 3):
             assert run.start == ends
             assert len(set(rows.tolist())) == len(rows)
             found += [(int(r), int(n)) for r, n in zip(rows, reads, strict=True)]
@@ -116,13 +116,20 @@ def test_no_row_is_read_twice_in_a_run():
 
 def test_a_turn_may_be_counted_in_batches():
     """Every second batch, at its end, whatever its size; one without samples is none."""
-    state = clock()
+    state = transfer_counter()
     sizes = (5, 1, 0, 7, 3, 2)
-    runs = [list(reads_between(2, state, n, 3, unit="batch")) for n in sizes]
+    runs = [list(transfer_schedule(2, state, n, 3, unit="batch")) for n in sizes]
     assert [[after.tolist() for _, after, _, _ in run] for run in runs] == [[[]], [[0]], [[]], [[]], [[2]], [[]]]
-    again = clock()
+    again = transfer_counter()
     x = [torch.zeros(1, n, 1) for n in sizes]
-    assert [[read for read, *_ in turns(2, again, part, part, unit="batch")] for part in x] == [[None], [0], [], [None], [1], [None]]
+    assert [[read for read, *_ in split_at_transfers(2, again, part, part, unit="batch")] for part in x] == [
+        [None],
+        [0],
+        [],
+        [None],
+        [1],
+        [None],
+    ]
     assert state == again
 
 
@@ -142,7 +149,7 @@ def test_a_reference_that_is_written_is_what_states_are_read_against():
     array.set_reference(array.state.clone())
     assert array.state.abs().max() == 0
     torch.testing.assert_close(array.state + array.origin, physical)
-    array.apply(torch.ones(array.shape, dtype=torch.int32))
+    array.pulse_rows(torch.ones(array.shape, dtype=torch.int32))
     torch.testing.assert_close(array.state, 0.02 * (1 - physical), atol=1e-6, rtol=0)
 
 
@@ -193,7 +200,7 @@ def test_tiki_taka_moves_one_row_of_c_after_the_other_by_what_it_reads_of_a():
 def test_tiki_taka_v2_is_its_pseudo_code():
     """A sample at a time on steady devices: A by pulses, one row read every 2 samples, W by whole parts of the filter."""
     rule = {"kind": "tiki-taka-v2", "lr": 0.5, "lr_fast": 0.05, "scale_fast": False, "transfer_every": 2, "granularity": 2.0}
-    rule |= {"reference": "none", "most_pulses": 1}
+    rule |= {"reference": "none", "max_pulses": 1}
     layer = Linear(3, 2, False, design=design(rule, device=STEADY), name="linear", seed=0)  # of draws that touch no whole number
     a, w, h = layer.matrices["A"], layer.matrices["W"], np.zeros((3, 2))
     x, d = torch.rand(1, 24, 3, generator=torch.Generator().manual_seed(0)), torch.ones(1, 24, 2)
@@ -298,7 +305,7 @@ def test_zero_shifting_stops_when_it_is_there():
     assert 500 < found.pulses < 1500
     assert (crossbar.origin - crossbar.sampled.symmetry_point()).abs().max() < 5e-3
     assert matrix.counts["coincidences"] == found.pulses * 900
-    assert matrix.counts["line_reads"] == found.reads * 30
+    assert matrix.counts["row_reads"] == found.reads * 30
     assert matrix.counts["programmed"] == 900
 
 
@@ -367,7 +374,7 @@ def test_each_further_residual_array_makes_the_error_smaller():
     """Devices of 10 states taught to be a 6 x 6 matrix: rounding is 0.058; plain descent leaves 0.18, two arrays 0.06, three 0.02."""
     response = {"kind": "soft-bounds", "step_up": 0.2, "step_down": 0.2}
     coarse = {"g_min": 0.0, "g_max": 2.0, "response": response, "cycle_noise_additive": 0.1}
-    rules = [{"kind": "sgd"}] + [{"kind": "residual", "arrays_used": n, "transfer_every": 5} for n in (2, 3)]
+    rules = [{"kind": "sgd"}] + [{"kind": "residual", "num_arrays": n, "transfer_every": 5} for n in (2, 3)]
     plain, two, three = (taught(rule, coarse, samples=20_000, batch=5, lr=0.05) for rule in rules)
     assert plain == pytest.approx(0.18, abs=0.03)
     assert two < 0.06

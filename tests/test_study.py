@@ -15,7 +15,7 @@ from aimco.device.device import Device
 from aimco.record import InputError
 from aimco.studies import Axis, Study, Trial, fields, front, hypervolume, knee
 from aimco.studies.axis import label
-from aimco.studies.pack import kin, packs
+from aimco.studies.pack import batch_key, packs
 from aimco.studies.search import ask
 from aimco.studies.sensitivity import sensitivity
 from studies import SMALL, small
@@ -196,7 +196,7 @@ def test_designs_that_differ_in_floats_only_are_packed():
     base = small().base
     designs = dict(enumerate(base.replace("rule.lr", lr).replace("training.epochs", e) for e in (1, 2) for lr in (0.1, 0.2, 0.3)))
     assert list(packs(designs, 2)) == [[0, 1], [2], [3, 4], [5]]
-    assert kin(base) == kin(base.replace("device.cycle_noise", 0.5)) != kin(base.replace("periphery.adc.lines", 2))
+    assert batch_key(base) == batch_key(base.replace("device.cycle_noise", 0.5)) != batch_key(base.replace("periphery.adc.shared_by", 2))
 
 
 def trial(number: int, *values: float, feasible: bool = True, state: str = "complete", point: dict | None = None) -> Trial:
@@ -274,7 +274,7 @@ def test_an_axis_addresses_a_source_of_noise_by_its_kind_or_number():
             fields.put(data, path, value)
             points.append(Design.of(data))
         assert [d.device.noise[0].amplitude for d in points] == [0.2, 0.3]
-        assert kin(points[0]) == kin(points[1]) != kin(Design.of({"device": "ideal"}))
+        assert batch_key(points[0]) == batch_key(points[1]) != batch_key(Design.of({"device": "ideal"}))
     data = Design.of({"device": "ideal"}).as_dict()
     assert fields.value_at(data, "device.noise.telegraph.amplitude") is None
     fields.put(data, "device.noise.telegraph", {"amplitude": 0.1, "capture_s": 1.0, "emission_s": 2.0})

@@ -633,7 +633,7 @@ def test_a_summary_lists_matrices_cells_and_pulses():
 
 
 def test_lines_that_are_left_over_have_a_converter_of_their_own():
-    shared = {"adc": {"lines": 4}, "dac": {"lines": 4}}
+    shared = {"adc": {"shared_by": 4}, "dac": {"shared_by": 4}}
     for cols, converters in ((4096, "3 exact DACs, 2 exact ADCs"), (4, "6 exact DACs, 2 exact ADCs"), (8, "3 exact DACs, 2 exact ADCs")):
         made = IDEAL.replace("periphery", shared).replace("array.cols", cols)
         assert ai.nn.summary(ai.nn.Linear(8, 7, design=made)).rows[0].converters == converters

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from aimco.arrays.vertical import Vertical, VerticalArray, placed, residual
+from aimco.arrays.vertical import VerticalArray, VerticalWires, placed, residual
 from aimco.circuit import spice
 from aimco.record import InputError
 
@@ -33,7 +33,7 @@ def volts(count: int, inputs: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("kind", KINDS)
 def test_reads_are_those_of_ngspice(ngspice, kind, shape):
     """Currents of bit lines and drivers to 1e-10 of the largest bit line's."""
-    made = Vertical(layers=shape[0], rows=shape[1], columns=shape[2], **KINDS[kind])
+    made = VerticalWires(layers=shape[0], rows=shape[1], columns=shape[2], **KINDS[kind])
     array, v = VerticalArray(cells(*shape), made), volts(1, made.inputs)
     theirs = torch.from_numpy(spice.linear_currents(array.circuit, np.concatenate([v[0].numpy(), np.zeros(shape[2] + 1)])))
     ends = slice(made.inputs, made.inputs + shape[2])
@@ -42,7 +42,7 @@ def test_reads_are_those_of_ngspice(ngspice, kind, shape):
 
 def test_one_row_of_transistors_reads_its_own_pillars(ngspice):
     """Planes with one row selected, as a memory is read: ngspice has it too, and the others leak through transistors that are off."""
-    made = Vertical(layers=4, rows=3, columns=5, word_lines="planes")
+    made = VerticalWires(layers=4, rows=3, columns=5, word_lines="planes")
     array, v = VerticalArray(cells(4, 3, 5), made, selected=[1]), volts(2, 4)
     theirs = spice.linear_currents(array.circuit, np.concatenate([v[0].numpy(), np.zeros(6)]))[4:9]
     assert np.abs(array.mvm(v)[0].numpy() - theirs).max() <= 1e-10 * np.abs(theirs).max()
@@ -51,14 +51,14 @@ def test_one_row_of_transistors_reads_its_own_pillars(ngspice):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_effective_matrix_makes_every_read_one_product(kind):
-    made = Vertical(layers=5, rows=3, columns=4, **KINDS[kind])
+    made = VerticalWires(layers=5, rows=3, columns=4, **KINDS[kind])
     array, v = VerticalArray(cells(5, 3, 4), made), volts(6, made.inputs)
     assert torch.allclose(array.mvm(v), v @ array.matrix, rtol=1e-9, atol=1e-18)
 
 
 def test_without_resistance_a_read_is_the_product():
     none = dict.fromkeys(("word_ohm", "pillar_ohm", "select_ohm", "bit_ohm"), 0.0)
-    array = VerticalArray(cells(3, 2, 4), Vertical(layers=3, rows=2, columns=4, **none))
+    array = VerticalArray(cells(3, 2, 4), VerticalWires(layers=3, rows=2, columns=4, **none))
     assert torch.allclose(array.matrix, array.ideal, rtol=1e-12)
 
 
@@ -71,7 +71,7 @@ def published(layers: tuple[int, ...]) -> dict[tuple[int, float], tuple[float, f
         g, v = draws.uniform(1e-7, 1e-5, (count, 16, 16)), draws.uniform(-0.3, 0.3, (count, 16, 8))
         inputs = torch.from_numpy(v.reshape(-1, 8).T.copy())
         for ohm in (10.0, 100.0, 1000.0) if count in layers else ():
-            array = VerticalArray(torch.from_numpy(g), Vertical(layers=count, rows=16, columns=16, pillar_ohm=ohm, sense_ohm=1.0))
+            array = VerticalArray(torch.from_numpy(g), VerticalWires(layers=count, rows=16, columns=16, pillar_ohm=ohm, sense_ohm=1.0))
             found[count, ohm] = residual(array.mvm(inputs), inputs @ array.ideal)
     return found
 
@@ -102,7 +102,7 @@ def test_gain_and_residual_are_those_of_the_table(layers):
 
 def test_a_gain_for_each_height_mends_what_pillars_do():
     """Far layers keep less; calibrated, the error of 1 kOhm per layer falls to less than half."""
-    made = Vertical(layers=16, rows=8, columns=8, pillar_ohm=1e3)
+    made = VerticalWires(layers=16, rows=8, columns=8, pillar_ohm=1e3)
     array, v = VerticalArray(cells(16, 8, 8), made), volts(8, made.inputs)
     gains = array.gains()
     assert float(gains[0]) > 1.5 * float(gains[-1])
@@ -115,7 +115,7 @@ def test_a_gain_for_each_height_mends_what_pillars_do():
 @pytest.mark.parametrize("shape", [(4, 3, 3), (12, 4, 4)])
 def test_settling_is_that_of_a_transient_in_ngspice(ngspice, shape):
     """The 1 % time within 3 %, and the energy of the drivers until then."""
-    made = Vertical(layers=shape[0], rows=shape[1], columns=shape[2], select_ohm=1e4, sense_ohm=1.0)
+    made = VerticalWires(layers=shape[0], rows=shape[1], columns=shape[2], select_ohm=1e4, sense_ohm=1.0)
     array, v = VerticalArray(cells(*shape), made), volts(1, made.inputs)
     ours = array.settling(v)
     seconds = float(ours.settle_s[0])
@@ -131,14 +131,14 @@ def test_settling_is_that_of_a_transient_in_ngspice(ngspice, shape):
 
 
 def test_the_slowest_mode_is_that_of_a_dense_eigenproblem():
-    made = Vertical(layers=5, rows=2, columns=3, select_ohm=1e4)
+    made = VerticalWires(layers=5, rows=2, columns=3, select_ohm=1e4)
     circuit = VerticalArray(cells(5, 2, 3), made).circuit
     y, c = (m[circuit.free][:, circuit.free].toarray() for m in (circuit.y, circuit.c))
     assert circuit.slowest() == pytest.approx(np.linalg.eigvals(np.linalg.solve(y, c)).real.max(), rel=1e-9)
 
 
 def test_a_matrix_is_laid_out_layer_after_layer():
-    made, matrix = Vertical(layers=3, rows=4, columns=5), cells(10, 5)
+    made, matrix = VerticalWires(layers=3, rows=4, columns=5), cells(10, 5)
     array = VerticalArray(matrix, made)
     assert torch.equal(array.ideal[:10], matrix)
     assert torch.equal(placed(matrix, made)[1, 2], matrix[6])
@@ -148,8 +148,8 @@ def test_a_matrix_is_laid_out_layer_after_layer():
 @pytest.mark.parametrize(
     ("said", "build"),
     [
-        ("pillar_ohm must be at least 0 Ohm, got -1", lambda: Vertical(layers=1, rows=1, columns=1, pillar_ohm=-1.0)),
-        ("layers must be in 1..1024, got 0", lambda: Vertical(layers=0, rows=1, columns=1)),
+        ("pillar_ohm must be at least 0 Ohm, got -1", lambda: VerticalWires(layers=1, rows=1, columns=1, pillar_ohm=-1.0)),
+        ("layers must be in 1..1024, got 0", lambda: VerticalWires(layers=0, rows=1, columns=1)),
         ("matrix must be at most 6 x 4, layers x rows and columns, got 7 x 4", lambda: VerticalArray(cells(7, 4), SMALL)),
         ("matrix must be at most 6 x 4", lambda: VerticalArray(cells(6, 5), SMALL)),
         ("vertical.word_lines must be combs", lambda: VerticalArray(cells(3, 4), SMALL.replace("word_lines", "planes"))),
@@ -163,4 +163,4 @@ def test_arrays_that_cannot_be_are_refused_by_name(said, build):
         build()
 
 
-SMALL = Vertical(layers=3, rows=2, columns=4)
+SMALL = VerticalWires(layers=3, rows=2, columns=4)

@@ -226,7 +226,7 @@ def test_single_vectors_and_the_effective_matrix_read_the_same():
     array, fresh, v = crossbar(), crossbar(), volts(20, 7).float()[None]
     together = array.mvm(v)
     assert torch.allclose(together[:, :1], fresh.mvm(v[:, :1]), atol=1e-6)
-    array.apply(torch.ones(array.shape, dtype=torch.int32))
+    array.pulse_rows(torch.ones(array.shape, dtype=torch.int32))
     assert not torch.allclose(array.mvm(v), together, atol=1e-5)
 
 
@@ -274,7 +274,7 @@ def network(wires: dict[str, float] | None, weights: list[torch.Tensor] | None =
     model = design.network.build(task, design, (0,))
     layers = [layer for layer in model if isinstance(layer, Linear)]
     for layer, weight in zip(layers, weights or [], strict=False):
-        layer.matrices[layer.rule.weights_on].program(weight)
+        layer.matrices[layer.rule.weight_array].program(weight)
     descent = Descent(model, task.goal)
     for epoch in range(0 if weights else 3):
         for index in batches(task, 10, epoch, 0):

@@ -70,7 +70,7 @@ device = "rpu"
 rule = { kind = "sgd", lr = 0.1 }
 network = { hidden = [16] }
 array = { rows = 40, cols = 16, wires = { word_ohm = 1.0, bit_ohm = 1.0 } }
-periphery = { adc = { lines = 4 } }
+periphery = { adc = { shared_by = 4 } }
 training = { epochs = 1, batch = 10 }
 """
 PROGRAM = """
@@ -78,7 +78,7 @@ device = "soft-bounds"
 rule = { kind = "tiki-taka", lr = 0.1 }
 """
 RESISTIVE = """
-rule = { kind = "equilibrium", lr = 0.002, moves = "ideal" }
+rule = { kind = "equilibrium", lr = 0.002, update_mode = "ideal" }
 network = { kind = "resistive", hidden = [20], circuit = { low_V = -0.3, high_V = 0.3, gain = 4.0 } }
 training = { epochs = 1, batch = 10 }
 """
@@ -98,7 +98,7 @@ CHIP = """
 device = "pcm-gst"
 cell = { kind = "pair6t2r", weight_max = 1.0 }
 network = { kind = "spiking-rbm", hidden = [30] }
-rule = { kind = "contrastive-divergence", moves = "set" }
+rule = { kind = "contrastive-divergence", update_mode = "set" }
 training = { epochs = 1, batch = 1 }
 """
 DESIGNS = {  # name -> (design, other options)

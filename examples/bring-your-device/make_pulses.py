@@ -37,7 +37,7 @@ def pulses() -> str:
     for cycle in range(CYCLES):
         for word, sign in (("up", 1), ("down", -1)):
             for _ in range(PULSES):
-                array.apply(torch.full(array.shape, sign, dtype=torch.int32))
+                array.pulse_rows(torch.full(array.shape, sign, dtype=torch.int32))
                 seen = device.conductance(array.state)[0, 0].numpy() + READ_NOISE_S * noise.standard_normal(DEVICES)
                 for k, g in enumerate(seen):
                     readings[k].append(f"{k + 1},{cycle + 1},{len(readings[k]) + 1},{word},{1e6 * g:.4f}")

@@ -30,7 +30,7 @@ def design(passes: int, refresh_every: int | None) -> ai.Design:
             "cell": {"kind": "pair6t2r", "weight_max": 0.5, "refresh_every": refresh_every or "none"},
             "array": {"rows": 832, "cols": 832},
             "network": {"kind": "spiking-rbm", "spiking": {"dt_s": 2e-4, "neuron": {"noise": "random-walk"}}},
-            "rule": {"kind": "contrastive-divergence", "moves": "set", "lr": 0.02, "most_pulses": 4},
+            "rule": {"kind": "contrastive-divergence", "update_mode": "set", "lr": 0.02, "max_pulses": 4},
             "training": {"epochs": passes, "batch": 20},
         }
     )

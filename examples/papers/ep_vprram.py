@@ -18,7 +18,7 @@ import torch
 from _figure import figure_of
 
 import aimco as ai
-from aimco.arrays.vertical import Vertical
+from aimco.arrays.vertical import VerticalWires
 from aimco.learning.equilibrium import Equilibrium
 from aimco.resistive.network import ResistiveNetwork
 from aimco.resistive.parts import Parts
@@ -32,7 +32,11 @@ RULE = Equilibrium(lr=10.0, layer_lr=(1.0, 0.4), target_V=0.3)
 def network(pillar: float | None, seed: int) -> ResistiveNetwork:
     """The network, in vertical arrays or without wires."""
     rows = {HIDDEN: 2 * 64 + 1, 2 * 10: HIDDEN}
-    made = [Vertical(layers=LAYERS, rows=math.ceil(r / LAYERS), columns=c, pillar_ohm=pillar) for c, r in rows.items()] if pillar else None
+    made = (
+        [VerticalWires(layers=LAYERS, rows=math.ceil(r / LAYERS), columns=c, pillar_ohm=pillar) for c, r in rows.items()]
+        if pillar
+        else None
+    )
     return ResistiveNetwork([64, HIDDEN, 10], Parts(arrays=made, unit=4.5e-5, g_min=1e-7, g_max=1e-4), seed=seed)
 
 

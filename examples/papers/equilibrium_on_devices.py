@@ -22,9 +22,9 @@ import aimco as ai
 from aimco import tasks
 
 DEVICES: dict[str, dict[str, Any]] = {
-    "exact moves": {"device": "ideal", "rule.moves": "ideal"},
+    "exact moves": {"device": "ideal", "rule.update_mode": "ideal"},
     "rpu, pulses in proportion": {"device": "rpu"},
-    "rpu, one fixed pulse": {"device": "rpu", "rule.moves": "fixed", "rule.threshold": 0.3},
+    "rpu, one fixed pulse": {"device": "rpu", "rule.update_mode": "fixed", "rule.threshold": 0.3},
     "igzo-6t1c": {"device": "igzo-6t1c"},
     "pcm, pairs": {"device": "pcm", "cell": {"kind": "pair", "refresh_every": 50}, "rule.lr": 0.02, "network.circuit.input_V": 30.0},
 }
@@ -59,7 +59,7 @@ def on_devices(task: tasks.Data, common: dict[str, Any]) -> list[dict[str, Any]]
 def spread(task: tasks.Data, epochs: int) -> list[dict[str, Any]]:
     """Accuracy for each kind of part and spread: learned in the circuit, and written into it."""
     trained: list[Any] = []
-    plain = design({"rule.moves": "ideal", "training.epochs": epochs})
+    plain = design({"rule.update_mode": "ideal", "training.epochs": epochs})
     ai.evaluate(plain, task, seed=1, on_trained=trained.append)
     rows = []
     for part in PARTS:

@@ -46,7 +46,7 @@ def moved(blind: torch.nn.Sequential, to: torch.nn.Sequential) -> torch.nn.Seque
     """The weights of one network programmed into another."""
     for own, other in zip(blind, to, strict=True):
         if isinstance(own, Linear):
-            other.matrices[other.rule.weights_on].program(own.stored)
+            other.matrices[other.rule.weight_array].program(own.stored)
     return to
 
 

@@ -69,7 +69,7 @@ def on_pairs(solver: MaxCut) -> None:
         names=("max cut",),
     )
     matrix.program(torch.from_numpy(machine.weights))
-    plus, minus = matrix.seen()
+    plus, minus = matrix.noisy_state()
     machine.weights = ((plus - minus) * TOP / 2).numpy()
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from _figure import options
 
 import aimco as ai
-from aimco.studies.lines import bench, design, ideal, known_rule
+from aimco.studies.parameters import bench, design, ideal, known_rule
 from aimco.terminal import keep
 
 RULES = ("sgd", "tiki-taka-v2")

@@ -18,7 +18,7 @@ import torch
 from _figure import figure_of
 
 import aimco as ai
-from aimco.arrays.vertical import Vertical, VerticalArray, residual
+from aimco.arrays.vertical import VerticalArray, VerticalWires, residual
 
 PILLAR = (10.0, 100.0, 1000.0)
 LAYERS = (4, 16, 64, 128)
@@ -30,7 +30,7 @@ def products(layers: int, pillar: float) -> dict[str, float]:
     """Gain, errors and settling of 16 x 16 pillars with cells of 0.1 to 10 uS."""
     draws = np.random.default_rng(layers)
     g, v = draws.uniform(1e-7, 1e-5, (layers, 16, 16)), torch.from_numpy(draws.uniform(-0.3, 0.3, (8, layers * 16)))
-    array = VerticalArray(torch.from_numpy(g), Vertical(layers=layers, rows=16, columns=16, pillar_ohm=pillar))
+    array = VerticalArray(torch.from_numpy(g), VerticalWires(layers=layers, rows=16, columns=16, pillar_ohm=pillar))
     gain, left = residual(v @ array.matrix, v @ array.ideal)
     mended = (v.view(8, layers, 16) / array.gains()[:, None]).flatten(1)
     settling = array.settling(v[:1])
@@ -64,7 +64,7 @@ def inference(model: torch.nn.Sequential, x: torch.Tensor, y: torch.Tensor, laye
     """Test accuracy, %, with the first layer in vertical arrays: one gain for all heights, and one for each."""
     weight = model[0].weight.detach().T.double()
     scale = 1e-5 / float(weight.abs().max())
-    made = Vertical(layers=layers, rows=-(-INPUTS // layers), columns=HIDDEN, pillar_ohm=pillar)
+    made = VerticalWires(layers=layers, rows=-(-INPUTS // layers), columns=HIDDEN, pillar_ohm=pillar)
     pair = [VerticalArray(1e-7 + scale * (sign * weight).clamp(min=0), made) for sign in (1, -1)]
     matrix, ideal = (getattr(pair[0], n) - getattr(pair[1], n) for n in ("matrix", "ideal"))
     gain, gains = ((matrix * ideal).reshape(n, -1).sum(1) / (ideal**2).reshape(n, -1).sum(1) for n in (1, layers))

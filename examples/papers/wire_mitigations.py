@@ -17,7 +17,7 @@ import torch
 from _figure import figure_of
 
 from aimco.arrays.mitigation import compensated, effective, in_tiles, read_margin
-from aimco.arrays.vertical import Vertical, residual
+from aimco.arrays.vertical import VerticalWires, residual
 from aimco.arrays.wires import Wires
 
 OHM, TILES, LAYERS = (0.5, 1.0, 2.0, 5.0), (64, 32), (2, 4, 8, 16, 32)
@@ -39,7 +39,7 @@ def planar(ohm: float, size: int) -> dict[str, float]:
 
 def margins(layers: int, size: int) -> dict[str, float]:
     """Margin of the farthest cell, %, for what other word lines do."""
-    made = Vertical(layers=layers, rows=size, columns=size)
+    made = VerticalWires(layers=layers, rows=size, columns=size)
     return {how: 100 * read_margin(made, ON_S, OFF_S, unselected=how).margin for how in ("grounded", "floating", "half")}
 
 

@@ -19,7 +19,7 @@ from aimco.mapping import Array
 from aimco.networks import Network, TorchModel, of_plain
 from aimco.networks.mlp import Mlp
 from aimco.periphery import Periphery
-from aimco.record import InputError, PathError, Record, at
+from aimco.record import InputError, PathError, Record, field_error
 
 if TYPE_CHECKING:
     from torch import nn
@@ -99,9 +99,9 @@ class Design(Record):
         try:
             return Device.named(device)
         except PathError as error:
-            raise at(error.path, error.problem) from None
+            raise field_error(error.path, error.problem) from None
         except InputError as error:
-            raise at("", str(error).removeprefix("device ")) from None
+            raise field_error("", str(error).removeprefix("device ")) from None
 
     @field_validator("technology")
     @classmethod
@@ -119,7 +119,7 @@ class Design(Record):
                 try:
                     user_code.check_methods(kind, base, required, {})
                 except InputError as error:
-                    raise at(name, str(error)) from None
+                    raise field_error(name, str(error)) from None
         return self
 
     @model_validator(mode="after")
@@ -132,17 +132,19 @@ class Design(Record):
 
                 check_array(self.array)
         except PathError as error:
-            raise at(error.path, error.problem) from None
+            raise field_error(error.path, error.problem) from None
         except InputError as error:
-            raise at("array", str(error)) from None
+            raise field_error("array", str(error)) from None
         return self
 
     @model_validator(mode="after")
     def _converters_fit(self) -> Self:
         for converter, size, side in (("adc", self.array.cols, "cols"), ("dac", self.array.rows, "rows")):
-            lines = getattr(self.periphery, converter).lines
-            if size % lines:
-                raise at(f"periphery.{converter}.lines", f"must divide array.{side} = {size}, got {lines}; take a divisor of it")
+            shared_by = getattr(self.periphery, converter).shared_by
+            if size % shared_by:
+                raise field_error(
+                    f"periphery.{converter}.shared_by", f"must divide array.{side} = {size}, got {shared_by}; take a divisor of it"
+                )
         return self
 
     @model_validator(mode="after")
@@ -152,9 +154,9 @@ class Design(Record):
             return self
         if rule.teaches != "layers":
             fit = [kind for kind in Network.kinds() if Network.of_kind(kind).taught == rule.teaches]
-            raise at("network.kind", f"must be {' or '.join(fit)} for the rule {rule.kind}, got {network.kind}")
+            raise field_error("network.kind", f"must be {' or '.join(fit)} for the rule {rule.kind}, got {network.kind}")
         fit = [kind for kind in Rule.kinds() if Rule.of_kind(kind).teaches == network.taught]
-        raise at("rule.kind", f"must be {' or '.join(fit)} in a network of kind {network.kind}, got {rule.kind}")
+        raise field_error("rule.kind", f"must be {' or '.join(fit)} in a network of kind {network.kind}, got {rule.kind}")
 
     @model_validator(mode="after")
     def _rule_fits(self) -> Self:
@@ -164,9 +166,9 @@ class Design(Record):
             with user_code.located(type(self.rule)):
                 self.rule.check(self)
         except PathError as error:
-            raise at(error.path, error.problem) from None
+            raise field_error(error.path, error.problem) from None
         except InputError as error:
-            raise at("rule", str(error)) from None
+            raise field_error("rule", str(error)) from None
         return self
 
     @model_validator(mode="after")
@@ -177,7 +179,7 @@ class Design(Record):
             try:
                 check_rule(self.rule, self.device, self.cell)
             except InputError as error:
-                raise at("rule", str(error)) from None
+                raise field_error("rule", str(error)) from None
         return self
 
     @model_validator(mode="after")
@@ -196,7 +198,7 @@ class Design(Record):
     @classmethod
     def _table(cls, part: Any) -> Any:
         if not isinstance(part, Mapping | Record):
-            raise at("", f"must be a table, got {part!r}")
+            raise field_error("", f"must be a table, got {part!r}")
         return part
 
     @field_validator("network", mode="before")

@@ -40,7 +40,7 @@ def stack(records: Sequence[R]) -> R:
     for name in type(first).model_fields:
         column = [getattr(r, name, None) for r in records]
         values[name] = _stack_column(name, column)
-        if name in first.alike and values[name] is not column[0]:
+        if name in first.shared_fields and values[name] is not column[0]:
             raise PathError(name, "differs within one ensemble, whose members must share it; run the others apart")
     return type(first).model_construct(**values)
 

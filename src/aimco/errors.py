@@ -14,8 +14,8 @@ class InputError(ValueError):
     """The user's input is wrong: one sentence that names the field, the rule, the value and the fix."""
 
 
-def at(path: str, problem: str) -> PydanticCustomError:
-    """What a validator raises when a field below the validated one is wrong: `raise at("g_max", "must be ...")`."""
+def field_error(path: str, problem: str) -> PydanticCustomError:
+    """What a validator raises when a field below the validated one is wrong: `raise field_error("g_max", "must be ...")`."""
     return PydanticCustomError("nested", "{path}\x00{problem}", {"path": path, "problem": problem})
 
 

@@ -83,7 +83,7 @@ class AnalogMatrix(WeightOperations):
         rows, columns, seeds = doors.made("AnalogMatrix", rows, columns, seeds)
         array = spec.array or Array()
         self.cell, self.seeds, self.names = spec.cell or Reference(), seeds, names
-        self.kept: dict[str, Any] = {}  # what a rule worked out ahead from design and seeds: a checkpoint leaves it out
+        self.cache: dict[str, Any] = {}  # what a rule worked out ahead from design and seeds: a checkpoint leaves it out
         self.shape = (len(seeds), rows, columns)
         self.row_spans, self.column_spans = spans(rows, array.rows), spans(columns, array.cols)
         self.tiles = [
@@ -142,10 +142,10 @@ class AnalogMatrix(WeightOperations):
         self._counts.add(digital_ops=(len(parts) - 1) * parts[0][0].numel())
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
-    def _read_line(self, k: int) -> torch.Tensor:
+    def _read_row(self, k: int) -> torch.Tensor:
         if self._single:
-            return self._single._read_line(k)
-        return torch.cat([tile._read_line(own) for _, tile, own in self._along(k)], -1)
+            return self._single._read_row(k)
+        return torch.cat([tile._read_row(own) for _, tile, own in self._along(k)], -1)
 
     def _calibrate(self, x: torch.Tensor, direction: Direction) -> None:
         for r, c, tile in self._each():
@@ -165,13 +165,13 @@ class AnalogMatrix(WeightOperations):
             return self._single._send_and_read(x, d, lr, after, rows)
         return super()._send_and_read(x, d, lr, after, rows)
 
-    def send_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
+    def send_rows(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
         if self._single:
-            self._single.send_lines(rows, pulses)
+            self._single.send_rows(rows, pulses)
             return
         for t, k in enumerate(rows.tolist()):
             for c, tile, own in self._along(k):
-                tile.send_lines(np.array([own]), pulses[:, t : t + 1, c].contiguous())
+                tile.send_rows(np.array([own]), pulses[:, t : t + 1, c].contiguous())
 
     def _pulse_rows(self, pulses: torch.Tensor) -> None:
         for r, c, tile in self._each():
@@ -248,8 +248,8 @@ class AnalogMatrix(WeightOperations):
     def conductances(self):
         return self._joined([[tile.conductances() for tile in line] for line in self.tiles])
 
-    def seen(self):
-        return self._joined([[tile.seen() for tile in line] for line in self.tiles])
+    def noisy_state(self):
+        return self._joined([[tile.noisy_state() for tile in line] for line in self.tiles])
 
     def _joined(self, held: list[list[list[torch.Tensor]]]) -> list[torch.Tensor]:
         if self._single:

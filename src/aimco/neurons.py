@@ -9,7 +9,7 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from aimco.record import InputError, Record, at, quantity
+from aimco.record import InputError, Record, field_error, quantity
 from aimco.units import A, F, S, V, s
 
 MOST_CLOCKS = 32  # of the random walk in one step: the bits of a random word
@@ -56,7 +56,7 @@ class Neuron(Record):
     @model_validator(mode="after")
     def _resets_below(self) -> Self:
         if not self.reset_V < self.threshold_V:
-            raise at("reset_V", f"must be below threshold_V = {self.threshold_V:g} V, got {self.reset_V:g}")
+            raise field_error("reset_V", f"must be below threshold_V = {self.threshold_V:g} V, got {self.reset_V:g}")
         return self
 
     @property

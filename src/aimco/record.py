@@ -23,7 +23,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from aimco import html_parts, user_code
-from aimco.errors import InputError, PathError, at, did_you_mean, first_problem
+from aimco.errors import InputError, PathError, did_you_mean, field_error, first_problem
 from aimco.files import OWN, SHA256, carried, paths_from, read_toml, resolved, signed, write_atomic
 from aimco.plain_data import NONE, PlainData, PlainView, entry, put_value, table
 from aimco.units import Unit
@@ -38,17 +38,20 @@ class Range(TypedDict, total=False):
     le: float
 
 
-def quantity(unit: Unit, default: object = ..., *, doc: str = "", level: bool = False, **constraints: Unpack[Range]) -> Any:
+def quantity(unit: Unit, default: object = ..., *, doc: str = "", absolute: bool = False, **constraints: Unpack[Range]) -> Any:
     """A number with a unit and a range: `g_max: float = quantity(S, gt=0, doc="largest conductance")`.
 
     Args:
         unit: SI unit of the stored number (`aimco.units`).
         default: value when absent; without one the field is required.
         doc: one line for tables and help.
-        level: the quantity is a position on the conductance axis, not a difference (matters to `Response` only).
+        absolute: the quantity is a position on the conductance axis, not a difference (matters to `Response` only).
         **constraints: gt, ge, lt, le as in pydantic.
     """
-    extra = {"unit": unit.symbol, "level": level}
+    if "level" in constraints:
+        warnings.warn("quantity(level=...) is now quantity(absolute=...)", DeprecationWarning, stacklevel=2)
+        absolute = bool(constraints.pop("level"))
+    extra = {"unit": unit.symbol, "absolute": absolute}
     return Field(default, description=doc or None, json_schema_extra=extra, **constraints)
 
 
@@ -68,7 +71,7 @@ class Record(BaseModel):
         5.0
     """
 
-    alike: ClassVar[tuple[str, ...]] = ()  # fields that the members of an ensemble must share, though they are numbers
+    shared_fields: ClassVar[tuple[str, ...]] = ()  # fields that the members of an ensemble must share, though they are numbers
 
     moved: ClassVar[Mapping[str, str]] = {}  # fields of before -> the dotted paths that took their place
 
@@ -79,6 +82,20 @@ class Record(BaseModel):
             super().__init__(**data)
         except ValidationError as error:
             raise PathError(*first_problem(error, type(self))) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, data: object) -> object:
+        """Fields by the names that they had before, with a warning; those that went into another record are their record's own work."""
+        if not isinstance(data, Mapping):
+            return data
+        old = [name for name in cls.moved if name in data and cls.moved[name] in cls.model_fields]
+        if not old:
+            return data
+        for name in old:
+            if _present_name(cls, name) in data:
+                raise field_error(name, f"must be left out beside {cls.moved[name]}, which is its name now")
+        return {cls.moved.get(name, name) if name in old else name: value for name, value in data.items()}
 
     @model_validator(mode="before")
     @classmethod
@@ -97,9 +114,9 @@ class Record(BaseModel):
                 if not isinstance(number, float) or math.isfinite(number):
                     continue
                 if math.isnan(number):
-                    raise at(name, "must be a number, got nan")
+                    raise field_error(name, "must be a number, got nan")
                 if field.default != math.inf:
-                    raise at(name, f"must be finite, got {number}")
+                    raise field_error(name, f"must be finite, got {number}")
         return self
 
     def __repr_args__(self) -> Iterator[tuple[str, object]]:
@@ -185,10 +202,18 @@ class Record(BaseModel):
             else:
                 record = getattr(record, name)
             node = table(node, name, path, [] if isinstance(record, tuple) else {})
+        if isinstance(record, Record) and last in record.moved:
+            path, last = f"{path.removesuffix(last)}{record.moved[last]}", _present_name(record, last)
         if isinstance(record, Record) and last not in type(record).model_fields and last != "kind":
             raise InputError(_unknown(path, last, record))
         put_value(node, last, path, NONE if value is None else _plain(value))
         return type(self).of(data)
+
+
+def _present_name(owner: Record | type[Record], name: str) -> str:
+    """The name that a field of before has now, with a DeprecationWarning."""
+    warnings.warn(f"{name} is now {owner.moved[name]}", DeprecationWarning, stacklevel=3)
+    return owner.moved[name]
 
 
 def current_path(cls: type[BaseModel], path: str) -> str:
@@ -296,17 +321,17 @@ class Kinded(Record):
         if kind is None and "kinds_in" in cls.__dict__ and cls.kinds_in:  # the base of the kinds
             kind = cls.default_kind(rest)
             if kind is None:
-                raise at("kind", f"is missing; the kinds are {', '.join(cls.kinds())}")
+                raise field_error("kind", f"is missing; the kinds are {', '.join(cls.kinds())}")
         if kind is None or kind == cls.kind_name():
             return handler(rest)
         if not isinstance(kind, str):
-            raise at("kind", f"must be a text, got {kind!r}")
+            raise field_error("kind", f"must be a text, got {kind!r}")
         try:
             return cls.of_kind(kind, saved).of(rest)
         except PathError as error:
-            raise at(error.path, error.problem) from None
+            raise field_error(error.path, error.problem) from None
         except InputError as error:
-            raise at("", str(error)) from None
+            raise field_error("", str(error)) from None
 
     def as_dict(self) -> PlainData:
         return {"kind": self.kind} | super().as_dict()

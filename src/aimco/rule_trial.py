@@ -122,7 +122,7 @@ def try_rule(rule: Rule, device: Device, cell: Cell, batches: int = BATCHES) -> 
     state, draws = rule.start(arrays), torch.Generator().manual_seed(0)
     _check_state(rule, state)
     top = float(np.min(cell.weight_max))
-    arrays[rule.weights_on].program(0.2 * top * (2 * torch.rand(1, ROWS, COLUMNS, generator=draws) - 1))
+    arrays[rule.weight_array].program(0.2 * top * (2 * torch.rand(1, ROWS, COLUMNS, generator=draws) - 1))
     before, descent, early = rule.stored(arrays, state).clone(), torch.zeros(ROWS, COLUMNS), {}
     target = torch.randn(1, ROWS, COLUMNS, generator=draws) / math.sqrt(ROWS)
     for k in range(batches):
@@ -141,9 +141,9 @@ def try_rule(rule: Rule, device: Device, cell: Cell, batches: int = BATCHES) -> 
 def _arrays(rule: Rule, device: Device, cell: Cell) -> dict[str, AnalogMatrix]:
     """The arrays that the rule asks for, of ideal devices."""
     ideal, needed, kind = ideal_device(device), rule.arrays(), type(rule)
-    for name in rule.shares():
+    for name in rule.coefficients():
         if name not in needed:
-            place = f"{user_code.where_is(kind, 'shares')}: {kind.__name__}.shares"
+            place = f"{user_code.where_is(kind, 'coefficients')}: {kind.__name__}.coefficients"
             raise InputError(f"{place} must name arrays that {kind.__name__}.arrays asks for, {', '.join(needed)}, got {name!r}")
     trial = ArraySpec(ideal, cell, Array(), Periphery())
     return {name: AnalogMatrix(spec.within(trial), ROWS, COLUMNS, names=("trial", name)) for name, spec in needed.items()}

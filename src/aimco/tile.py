@@ -17,7 +17,7 @@ from aimco.arrays.spec import ArraySpec
 from aimco.cell.reference import Reference
 from aimco.ensemble import per_member
 from aimco.ledger import Counts, counts_of, tensors_of
-from aimco.periphery import Periphery, across
+from aimco.periphery import Periphery, broadcast_members
 from aimco.periphery.readout_chain import Noise, ReadoutChain
 from aimco.record import InputError
 
@@ -62,7 +62,7 @@ class Tile(WeightOperations):
         self.cell, self.periphery, self.shape = cell, periphery, self.crossbar.shape
         members = len(seeds)
         self.weight = per_member(cell.weight, members)
-        self._weight, self._top = across(self.weight, members), across(cell.weight_max, members)
+        self._weight, self._top = broadcast_members(self.weight, members), broadcast_members(cell.weight_max, members)
         ampere = np.asarray(device.half_range) * np.asarray(periphery.read_voltage)
         device_noise = np.asarray(device.read_noise) / np.asarray(device.half_range)
         self.chain = ReadoutChain(periphery, ampere, device_noise, self.weight, self.shape, seeds, names)
@@ -122,8 +122,8 @@ class Tile(WeightOperations):
             total = crossbar.line(k) if len(self.signs) == 1 else total + sign * crossbar.line(k)
         return total  # pyright: ignore[reportReturnType]
 
-    def _read_line(self, k: int) -> torch.Tensor:
-        self._counts.add(line_reads=1)
+    def _read_row(self, k: int) -> torch.Tensor:
+        self._counts.add(row_reads=1)
         if self.ideal_reads:
             return self._line(k, None) * (self._weight[:, 0] if isinstance(self._weight, torch.Tensor) else self._weight)
         one = torch.zeros(self.shape[0], 1, self.shape[1])
@@ -140,7 +140,7 @@ class Tile(WeightOperations):
             States, (E, rows, columns).
         """
         (_, count, columns), k = self.shape, doors.index("Tile.read_devices", "k", k, len(self.crossbars))
-        self._counts.add(line_reads=count)
+        self._counts.add(row_reads=count)
         if k:  # reads of the first device are in its array's own count
             pulses = self.periphery.dac.pulses
             self._counts.add(mvm=count, dac=count * count * pulses, adc=count * columns * pulses)
@@ -161,8 +161,8 @@ class Tile(WeightOperations):
             return
         for first, last, taking in self.cell.route(before, x.shape[1]):
             some = (x, d) if last - first == x.shape[1] else (x[:, first:last].contiguous(), d[:, first:last].contiguous())
-            for k, take in taking:
-                self.crossbars[k]._send(some[0], some[1] if self.signs[k] > 0 or take else -some[1], rate, take)
+            for k, polarity in taking:
+                self.crossbars[k]._send(some[0], some[1] if self.signs[k] > 0 or polarity else -some[1], rate, polarity)
         self.cell.refresh(self, before, self.updates)
 
     def _note_updates(self, samples: int) -> None:
@@ -174,22 +174,22 @@ class Tile(WeightOperations):
         if not self.reads_states:
             return super()._send_and_read(x, d, lr, after, rows)
         self._note_updates(x.shape[1])
-        self._counts.add(line_reads=len(rows))
+        self._counts.add(row_reads=len(rows))
         self.crossbar.count_read("mvm", len(rows), None)
         return self.crossbar._send_and_read(x, d, self._in_state(lr), after, rows).mul_(self._weight)
 
-    def send_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
+    def send_rows(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
         if len(self.crossbars) == 1:
             self.updates += len(rows)
-            self.crossbar.send_lines(rows, pulses)
+            self.crossbar.send_rows(rows, pulses)
             return
         for t in range(len(rows)):
             for device, own in self._routed(pulses[:, t], 1):
-                self.crossbars[device].send_lines(rows[t : t + 1], own[:, None].contiguous())
+                self.crossbars[device].send_rows(rows[t : t + 1], own[:, None].contiguous())
 
     def _pulse_rows(self, pulses: torch.Tensor) -> None:
         for device, own in self._routed(pulses, 1):
-            self.crossbars[device].send_lines(np.arange(self.shape[1]), own)
+            self.crossbars[device].send_rows(np.arange(self.shape[1]), own)
 
     def _routed(self, pulses: torch.Tensor, updates: int) -> Iterator[tuple[int, torch.Tensor]]:
         """Pulses for each device of the cells that takes them; then what is done to the cells between updates."""
@@ -199,9 +199,9 @@ class Tile(WeightOperations):
             yield 0, pulses
             return
         for _, _, taking in self.cell.route(before, updates):
-            for device, take in taking:
-                own = pulses * (take or (1 if self.signs[device] > 0 else -1))
-                yield device, own.clamp_(min=0) if take else own
+            for device, polarity in taking:
+                own = pulses * (polarity or (1 if self.signs[device] > 0 else -1))
+                yield device, own.clamp_(min=0) if polarity else own
         self.cell.refresh(self, before, self.updates)
 
     def _pulse_up_down(self, pulses: int, up: bool) -> None:
@@ -245,8 +245,8 @@ class Tile(WeightOperations):
     def conductances(self):
         return [crossbar.conductances() for crossbar in self.crossbars]
 
-    def seen(self):
-        return [crossbar.seen() for crossbar in self.crossbars]
+    def noisy_state(self):
+        return [crossbar.noisy_state() for crossbar in self.crossbars]
 
     @property
     def weights(self) -> torch.Tensor:

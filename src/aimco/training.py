@@ -23,7 +23,7 @@ from aimco.divergence import Diverged
 from aimco.nn.analog import AnalogLayer
 from aimco.nn.layers import analog_layers
 from aimco.notes import leaks
-from aimco.periphery import across
+from aimco.periphery import broadcast_members
 from aimco.phases import Phases
 from aimco.rng import generators_kept
 
@@ -132,7 +132,7 @@ class Run:
     def _epoch(self, trainer: Trainer, epoch: int, clock: Clock | None) -> torch.Tensor:
         """Learn from all samples once; the sum of the losses, (E,)."""
         training, data, total = self.designs[0].training, self.data, torch.zeros(len(self.seeds))
-        lr = across([d.rule.lr * d.training.lr_factor(epoch) for d in self.designs], len(self.seeds))
+        lr = broadcast_members([d.rule.lr * d.training.lr_factor(epoch) for d in self.designs], len(self.seeds))
         for k, index in enumerate(ensemble_batches(data, training.batch, epoch, self.seeds)):
             self._progress((epoch + k * training.batch / len(data.train_x)) / training.epochs)
             picked = torch.from_numpy(index)

@@ -157,6 +157,8 @@ def check_methods(cls: type, base: type, required: Mapping[str, str], extra: Map
         meant = next((f"; is {n} meant to be {close[0]}?" for n in given if close and difflib.get_close_matches(n, close, 1, 0.6)), "")
         raise InputError(f"{where(cls)}: {cls.__name__} has no method {' or '.join(required.values())}{meant}")
     for name, function in given.items():
+        if name in getattr(base, "renamed", {}):
+            raise InputError(f"{where(cls)}: {cls.__name__}.{name} is now called {base.renamed[name]}; rename it")
         if name in contract:
             _check_arguments(cls, name, getattr(function, "__func__", function), contract[name])
         elif not name.startswith("_"):

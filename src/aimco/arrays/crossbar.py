@@ -18,6 +18,7 @@ from aimco import rng
 from aimco.arrays import doors, programming
 from aimco.arrays.devices import Devices
 from aimco.arrays.operations import Direction
+from aimco.cell import Polarity
 from aimco.ensemble import per_member
 from aimco.record import InputError
 
@@ -66,13 +67,13 @@ class Crossbar(Devices):
         """Currents of the columns when row k alone is driven at full voltage, (E, C); not counted."""
         k = doors.index("Crossbar.line", "k", k, self.shape[1])
         if self._reader is None:
-            return self._seen()[:, k].clone()
+            return self._noisy_state()[:, k].clone()
         driven = torch.zeros(self.shape[0], 1, self.shape[1])
         driven[:, :, k] = 1
         return self._product(driven, transposed=False)[:, 0]
 
     def _product(self, voltages: torch.Tensor, transposed: bool) -> torch.Tensor:
-        seen = self._seen()
+        seen = self._noisy_state()
         if self._reader is not None:
             return self._reader.read(voltages, seen, self.origin, transposed)
         return torch.bmm(voltages, seen.transpose(1, 2) if transposed else seen)
@@ -104,22 +105,22 @@ class Crossbar(Devices):
 
     # writes
 
-    def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any, take: int = 0) -> None:
+    def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any, polarity: Polarity | int = Polarity.BOTH) -> None:
         """Update as any array, E[change of state] = lr x d^T; see `ArrayOperations.pulse`.
 
         Args:
             x: Values on the rows, (E, B, R).
             d: Values on the columns, (E, B, C).
             lr: Learning rate in units of the state, a number, (E,) or (E, B) float64.
-            take: 1 leaves the pulses out that would step down; -1 takes only these, and they step up: the two sides of a pair.
+            polarity: Which pulses are sent; those down step up, as on one side of a pair.
         """
         x, d, lr = doors.update("Crossbar.pulse", x, d, lr, self.shape)
-        self._send(x, d, lr, doors.sides("Crossbar.pulse", take))
+        self._send(x, d, lr, doors.sides("Crossbar.pulse", polarity))
 
-    def _send(self, x: torch.Tensor, d: torch.Tensor, lr: Any, take: int = 0) -> None:
-        rates = lr if isinstance(lr, np.ndarray) else per_member(lr, len(x))
-        self.pulse_generator.pulse(x, d, rates, self.done["updates"], take)
-        self._sent(x.shape[1], take)
+    def _send(self, x: torch.Tensor, d: torch.Tensor, lr: Any, polarity: Polarity | int = Polarity.BOTH) -> None:
+        rates, polarity = lr if isinstance(lr, np.ndarray) else per_member(lr, len(x)), int(polarity)
+        self.pulse_generator.pulse(x, d, rates, self.done["updates"], polarity)
+        self._sent(x.shape[1], polarity)
 
     def _send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
         """Where `reads_states` only; the reads are not counted."""
@@ -130,25 +131,23 @@ class Crossbar(Devices):
         self._sent(x.shape[1], 0)
         return seen
 
-    def _sent(self, batch: int, take: int) -> None:
+    def _sent(self, batch: int, polarity: int) -> None:
         self.done["updates"] += batch
         if self._disturbed is not None:
-            self._disturbed.trains(self.state, self.pulse_generator.trains, batch, take, self.on_its_side)
+            self._disturbed.trains(self.state, self.pulse_generator.trains, batch, polarity, self.on_its_side)
 
-    def apply(self, pulses: torch.Tensor) -> None:
-        """Give every device its own number of pulses, (E, R, C) int32, positive up: row-by-row access, not parallel."""
-        count = doors.pulses("Crossbar.apply", "pulses", pulses, self.shape, expands=True)
-        places = count.nonzero().T.contiguous()
-        self.pulse_generator.apply(places, count[tuple(places)], self.done["applied"])
+    def _pulse_rows(self, pulses: torch.Tensor) -> None:
+        places = pulses.nonzero().T.contiguous()
+        self.pulse_generator.pulse_devices(places, pulses[tuple(places)], self.done["applied"])
         self.done["applied"] += 1
-        self.disturb(count)
-        self._counts.add(program_pulses=count.abs().sum((1, 2)).numpy())
+        self.disturb(pulses)
+        self._counts.add(program_pulses=pulses.abs().sum((1, 2)).numpy())
 
-    def send_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
-        self.pulse_generator.pulse_lines(rows, pulses, self.done["lines"])
+    def send_rows(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
+        self.pulse_generator.pulse_rows(rows, pulses, self.done["lines"])
         self.done["lines"] += len(rows)
         if self._disturbed is not None:
-            self._disturbed.lines(self.state, pulses, rows)
+            self._disturbed.rows(self.state, pulses, rows)
 
     def _pulse_up_down(self, pulses: int, up: bool) -> None:
         _, rows, columns = self.shape

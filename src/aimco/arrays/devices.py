@@ -115,13 +115,13 @@ class Devices(ArrayOperations):
     def conductances(self) -> torch.Tensor:
         """What a circuit made of the devices sees, S, (E, R, C) float64; not counted."""
         half, mid = self._each(self.device.half_range), self._each(self.device.mid_range)
-        return (self.seen().double() * half + mid).clamp_(min=0)
+        return (self.noisy_state().double() * half + mid).clamp_(min=0)
 
-    def seen(self) -> torch.Tensor:
+    def noisy_state(self) -> torch.Tensor:
         """The same, not cut at 0 S, in half ranges from mid-range, (E, R, C) float32; not to be written into."""
-        return self._seen() + self.origin if self.referenced else self._seen()
+        return self._noisy_state() + self.origin if self.referenced else self._noisy_state()
 
-    def _seen(self) -> torch.Tensor:
+    def _noisy_state(self) -> torch.Tensor:
         """The states as reads see them: with the noise that the last `elapse`, `program` or `reset` left."""
         state = self.state
         if self._aging is None or self._aging.noise is None:
@@ -159,7 +159,7 @@ class Devices(ArrayOperations):
     def disturb(self, pulses: torch.Tensor) -> None:
         """What pulses that were just given to devices one by one, (E, R, C) int32, do to the others on their lines."""
         if self._disturbed is not None:
-            self._disturbed.lines(self.state, pulses, np.arange(self.shape[1]))
+            self._disturbed.rows(self.state, pulses, np.arange(self.shape[1]))
 
     def _elapse(self, seconds: Any) -> None:
         """In closed form for any time: devices relax by exp(-t/tau), drift, fluctuate; to single precision, see `Aging`."""
@@ -183,7 +183,7 @@ class Devices(ArrayOperations):
         done, cells = self.done, self.shape[1] * self.shape[2]
         vectors = done["mvm"] + done["mvm_t"]
         reads = Counts(mvm=done["mvm"], mvm_t=done["mvm_t"], cell_reads=vectors * cells)
-        return self._ledger() + reads + Counts(updates=done["updates"], line_updates=done["lines"])
+        return self._ledger() + reads + Counts(updates=done["updates"], row_updates=done["lines"])
 
     @property
     def timed(self):

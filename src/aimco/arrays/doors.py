@@ -95,7 +95,7 @@ def update_and_reads(where: str, x: Any, d: Any, lr: Any, after: Any, rows: Any,
     return x, d, lr, after, indices(where, "rows", rows, shape[1], count=len(after))
 
 
-def lines(where: str, rows: Any, t: Any, shape: Shape) -> tuple[np.ndarray, torch.Tensor]:
+def rows_of_pulses(where: str, rows: Any, t: Any, shape: Shape) -> tuple[np.ndarray, torch.Tensor]:
     """Rows (T,) and the pulses of their devices, (E, T, columns)."""
     rows = indices(where, "rows", rows, shape[1])
     return rows, pulses(where, "pulses", t, (shape[0], len(rows), shape[2]), ("members", "lines", "columns"))
@@ -136,11 +136,11 @@ def rates(where: str, lr: Any, members: int, batch: int) -> Any:
     return np.ascontiguousarray(given) if given.size > 1 or given.ndim == 2 else float(given[0])
 
 
-def sides(where: str, take: Any) -> int:
+def sides(where: str, polarity: Any) -> int:
     """Which pulses of an update are sent: -1, 0 or 1."""
-    if take not in (-1, 0, 1):
-        raise InputError(f"{where}: take must be -1, 0 or 1, got {take!r}")
-    return int(take)
+    if polarity not in (-1, 0, 1):
+        raise InputError(f"{where}: polarity must be -1, 0 or 1, got {polarity!r}")
+    return int(polarity)
 
 
 def one_of(where: str, name: str, value: Any, known: tuple[str, ...]) -> str:

@@ -40,16 +40,16 @@ class HalfSelect:
         """The devices are those of a checkpoint."""
         self._parameters = None
 
-    def trains(self, state: torch.Tensor, trains: Any, batch: int, take: int, on_its_side: bool) -> None:
+    def trains(self, state: torch.Tensor, trains: Any, batch: int, polarity: int, on_its_side: bool) -> None:
         """After a batch of pulse trains, as `aimco.kernels.trains.encode` made them; state (E, R, C) is changed in place."""
         from aimco.kernels.trains import half_selects
 
         shape = (len(state), *state.shape[:0:-1]) if on_its_side else tuple(state.shape)
         up, down = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        half_selects(trains, batch, take, up, down)
+        half_selects(trains, batch, polarity, up, down)
         self._move(state, *(torch.from_numpy(n).transpose(1, 2) if on_its_side else torch.from_numpy(n) for n in (up, down)))
 
-    def lines(self, state: torch.Tensor, pulses: torch.Tensor, rows: np.ndarray) -> None:
+    def rows(self, state: torch.Tensor, pulses: torch.Tensor, rows: np.ndarray) -> None:
         """After rows[t] fired while their columns counted off pulses (E, T, C), positive up, one row after the other."""
         felt, at = [], torch.from_numpy(rows)
         for n in (pulses.clamp(min=0).float(), (-pulses).clamp(min=0).float()):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from aimco.arrays import doors
-from aimco.arrays.vertical import Vertical, VerticalArray
+from aimco.arrays.vertical import VerticalArray, VerticalWires
 from aimco.arrays.wired import WiredArray
 from aimco.arrays.wires import Wires
 from aimco.circuit.linear import Linear
@@ -18,9 +18,9 @@ from aimco.record import InputError
 _LEAST = 1e-30  # S, below which nothing is divided by
 
 
-def effective(conductances: torch.Tensor, made: Wires | Vertical) -> torch.Tensor:
+def effective(conductances: torch.Tensor, made: Wires | VerticalWires) -> torch.Tensor:
     """The exact effective matrix of conductances (rows, columns) in an array, S, float64."""
-    if isinstance(made, Vertical):
+    if isinstance(made, VerticalWires):
         return VerticalArray(conductances, made).matrix[: len(conductances), : conductances.shape[1]]
     return WiredArray(conductances, made).matrix()
 
@@ -54,7 +54,7 @@ class Compensated:
 
 def compensated(
     wanted: torch.Tensor,
-    made: Wires | Vertical,
+    made: Wires | VerticalWires,
     *,
     g_min: float = 0.0,
     g_max: float = float("inf"),
@@ -104,7 +104,7 @@ def _wanted(wanted: torch.Tensor, g_min: float, g_max: float, gain: float | None
 def _step(
     g: torch.Tensor,
     wanted: torch.Tensor,
-    made: Wires | Vertical,
+    made: Wires | VerticalWires,
     bounds: tuple[float, float],
     gain: float | None,
     tolerance: float,
@@ -134,7 +134,7 @@ class Margin:
 
 
 def read_margin(
-    made: Vertical,
+    made: VerticalWires,
     on_S: float,
     off_S: float,
     *,

@@ -21,7 +21,16 @@ from aimco.cell import Cell
 from aimco.ledger import Counts
 from aimco.record import InputError
 
-_ONCE = {"hold": "elapse", "refer": "set_reference", "alternate": "pulse_up_down"}  # in users' rules
+_ONCE = {  # in users' rules and programs
+    "alternate": "pulse_up_down",
+    "apply": "pulse_rows",
+    "hold": "elapse",
+    "kept": "cache",
+    "pulse_line": "pulse_row",
+    "read_line": "read_row",
+    "refer": "set_reference",
+    "seen": "noisy_state",
+}
 Direction = Literal["mvm", "mvm_t"]  # rows are driven and columns read, or the other way round
 
 
@@ -130,18 +139,24 @@ class ArrayOperations(ABC):
     @abstractmethod
     def _send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor: ...
 
-    def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
-        """Pulse single rows, one after the other: the row fires, and each column counts off its own number of pulses.
+    def pulse_rows(self, pulses: torch.Tensor, rows: np.ndarray | None = None) -> None:
+        """Pulse row by row: a row fires, and each column counts off its own number of pulses.
 
         Args:
-            rows: Rows, (T,) int64.
-            pulses: Pulses of each device of these rows, positive up, (E, T, columns) int32.
+            pulses: Pulses of each device, positive up, (E, rows, columns) int32; of some rows (E, T, columns).
+            rows: Which rows, (T,) int64, in the order in which they are pulsed; all when absent.
         """
-        self.send_lines(*doors.lines(self._op("pulse_lines"), rows, pulses, self.shape))
+        if rows is None:
+            self._pulse_rows(doors.pulses(self._op("pulse_rows"), "pulses", pulses, self.shape, expands=True))
+        else:
+            self.send_rows(*doors.rows_of_pulses(self._op("pulse_rows"), rows, pulses, self.shape))
 
     @abstractmethod
-    def send_lines(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
-        """Pulse rows like `pulse_lines`; the arguments are trusted."""
+    def _pulse_rows(self, pulses: torch.Tensor) -> None: ...
+
+    @abstractmethod
+    def send_rows(self, rows: np.ndarray, pulses: torch.Tensor) -> None:
+        """Pulse some rows like `pulse_rows`; the arguments are trusted."""
 
     def pulse_up_down(self, pulses: int, up: bool = True) -> None:
         """Pulse all devices at once up and down in turn, which takes them to their symmetry points.
@@ -217,6 +232,9 @@ class ArrayOperations(ABC):
         if name in _ONCE:
             warnings.warn(f"{name} is now {_ONCE[name]}", DeprecationWarning, stacklevel=2)
             return getattr(self, _ONCE[name])
+        if name == "pulse_lines":
+            warnings.warn("pulse_lines(rows, pulses) is now pulse_rows(pulses, rows)", DeprecationWarning, stacklevel=2)
+            return lambda rows, pulses: self.pulse_rows(pulses, rows)
         return self.__getattribute__(name)  # of a property that failed, the error is its own
 
     # what is known of it
@@ -245,7 +263,7 @@ class WeightOperations(ArrayOperations):
 
     cell: Cell
 
-    def read_line(self, k: int) -> torch.Tensor:
+    def read_row(self, k: int) -> torch.Tensor:
         """Read one row through the periphery.
 
         Args:
@@ -254,14 +272,14 @@ class WeightOperations(ArrayOperations):
         Returns:
             Its weights, (E, columns).
         """
-        return self._read_line(doors.index(self._op("read_line"), "k", k, self.shape[1]))
+        return self._read_row(doors.index(self._op("read_row"), "k", k, self.shape[1]))
 
     @abstractmethod
-    def _read_line(self, k: int) -> torch.Tensor: ...
+    def _read_row(self, k: int) -> torch.Tensor: ...
 
     def read_rows(self) -> torch.Tensor:
         """Read all rows through the periphery, one after the other, (E, rows, columns)."""
-        return torch.stack([self._read_line(k) for k in range(self.shape[1])], 1)
+        return torch.stack([self._read_row(k) for k in range(self.shape[1])], 1)
 
     def _send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
         """Samples and reads in turn, as of any array."""
@@ -270,31 +288,20 @@ class WeightOperations(ArrayOperations):
             if last > first:
                 self._send(x[:, first:last].contiguous(), d[:, first:last].contiguous(), np.ascontiguousarray(lr[:, first:last]))
             if t < len(rows):
-                seen[:, t] = self._read_line(int(rows[t]))
+                seen[:, t] = self._read_row(int(rows[t]))
             first = last
         return seen
 
-    def pulse_line(self, k: int, pulses: torch.Tensor) -> None:
-        """Pulse one row like `pulse_lines`.
+    def pulse_row(self, k: int, pulses: torch.Tensor) -> None:
+        """Pulse one row, as `pulse_rows` does several.
 
         Args:
             k: The row.
             pulses: Pulses of each of its weights, positive up, (E, columns) int32.
         """
-        where, (members, rows, columns) = self._op("pulse_line"), self.shape
+        where, (members, rows, columns) = self._op("pulse_row"), self.shape
         k = doors.index(where, "k", k, rows)
-        self.send_lines(np.array([k]), doors.pulses(where, "pulses", pulses, (members, columns), ("members", "columns"))[:, None])
-
-    def pulse_rows(self, pulses: torch.Tensor) -> None:
-        """Pulse all rows like `pulse_lines`, as one update.
-
-        Args:
-            pulses: Pulses of each weight, positive up, (E, rows, columns) int32.
-        """
-        self._pulse_rows(doors.pulses(self._op("pulse_rows"), "pulses", pulses, self.shape))
-
-    @abstractmethod
-    def _pulse_rows(self, pulses: torch.Tensor) -> None: ...
+        self.send_rows(np.array([k]), doors.pulses(where, "pulses", pulses, (members, columns), ("members", "columns"))[:, None])
 
     def calibrate(self, x: torch.Tensor, direction: Direction = "mvm") -> None:
         """Set the ranges of the ADCs in one direction from the currents of vectors, which are read for it.
@@ -333,7 +340,7 @@ class WeightOperations(ArrayOperations):
         """Of each device of the cells, S, (E, rows, columns) float64: what a circuit made of them sees; not counted."""
 
     @abstractmethod
-    def seen(self) -> list[torch.Tensor]:
+    def noisy_state(self) -> list[torch.Tensor]:
         """The same as states, half ranges from mid-range, float32; not to be written into."""
 
     @property

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from aimco.arrays.vertical import Vertical, VerticalArray
+from aimco.arrays.vertical import VerticalArray, VerticalWires
 from aimco.arrays.wires import Wires
 from aimco.circuit.linear import Branches, Linear
 from aimco.circuit.port_reduction import IdealPorts, WiredPorts
 from aimco.record import InputError
 
 
-def crossbar_ports(conductances: torch.Tensor, array: Wires | Vertical | None) -> IdealPorts:
+def crossbar_ports(conductances: torch.Tensor, array: Wires | VerticalWires | None) -> IdealPorts:
     """The ports of a crossbar of devices in the array it stands in.
 
     What ends a bit line is in series with the node it leads to. Rows of a three-dimensional array that the crossbar leaves are at 0 V.

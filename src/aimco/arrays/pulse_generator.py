@@ -100,11 +100,11 @@ class PulseGenerator:
         x, d, rows = (np.zeros((members, self.places, n), np.uint32) for n in (self.lines, self.width, self.lines))
         self.trains = x, d, rows, np.zeros((members, self.places, 3), np.int32)
 
-    def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, number: int, take: int) -> None:
+    def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, number: int, polarity: int) -> None:
         """See `Crossbar.pulse`; number: of the first sample since the start."""
         self.flush()
         self._make_room(x.shape[1])
-        self._send(x, d, lr, number, take, (_NONE, _NONE, self.on_its_side, _NOTHING), wait=False)
+        self._send(x, d, lr, number, polarity, (_NONE, _NONE, self.on_its_side, _NOTHING), wait=False)
 
     def pulse_and_read(
         self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, number: int, reads: tuple[np.ndarray, np.ndarray, Any]
@@ -116,16 +116,18 @@ class PulseGenerator:
             self.flush()
         self._send(x, d, lr, number, 0, (after, rows, self.on_its_side, out), wait=self.far and batch < self.places)
 
-    def _send(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, number: int, take: int, reads: tuple[Any, ...], wait: bool) -> None:
+    def _send(
+        self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, number: int, polarity: int, reads: tuple[Any, ...], wait: bool
+    ) -> None:
         batch, at, rates = x.shape[1], self.waiting, lr.reshape(len(x), -1)
         self.first = number - at
         sides = (d.numpy(), x.numpy()) if self.on_its_side else (x.numpy(), d.numpy())
         rest = (self.keys["pulse"], self.first, *self.arrays, self.trains)
-        inputs = (*sides, rates, self.step, self.options, *rest, at, self.tallies[take == 0], self.hits, take, reads, wait)
+        inputs = (*sides, rates, self.step, self.options, *rest, at, self.tallies[polarity == 0], self.hits, polarity, reads, wait)
         if self.together:
             self.kernel.pulse_members(*inputs)
         elif not self.kernel.pulse(*inputs, _ALONE_BELOW) and not wait:
-            self.kernel.update(batch, *rest, self.hits, take)
+            self.kernel.update(batch, *rest, self.hits, polarity)
         self.waiting += batch if wait else 0
 
     def flush(self) -> None:
@@ -135,11 +137,11 @@ class PulseGenerator:
             update = self.kernel.update_members if self.together else self.kernel.update
             update(count, self.keys["pulse"], self.first, *self.arrays, self.trains, self.hits, 0)
 
-    def apply(self, places: torch.Tensor, pulses: torch.Tensor, number: int) -> None:
-        """See `Crossbar.apply`; places (3, N) int64, pulses (N,) int32."""
+    def pulse_devices(self, places: torch.Tensor, pulses: torch.Tensor, number: int) -> None:
+        """See `Crossbar.pulse_rows`; places (3, N) int64, pulses (N,) int32."""
         self.flush()
         laid = places[[0, 2, 1]] if self.on_its_side else places
-        self.kernel.apply(*self.arrays, laid.numpy(), pulses.numpy(), self.keys["apply"], number)
+        self.kernel.pulse_devices(*self.arrays, laid.numpy(), pulses.numpy(), self.keys["apply"], number)
 
     def taken(self, number: int) -> tuple[Any, ...]:
         """The devices as kernels that write take them; number: of the draws of the first round."""
@@ -151,10 +153,10 @@ class PulseGenerator:
         """A tensor (E, rows, columns), or one that expands to it, as kernels that write take it, (E, lines, width)."""
         return self._laid(t.expand(len(self.hits), *t.shape[1:])).contiguous().numpy()
 
-    def pulse_lines(self, rows: np.ndarray, pulses: torch.Tensor, number: int) -> None:
-        """See `Crossbar.pulse_lines`."""
+    def pulse_rows(self, rows: np.ndarray, pulses: torch.Tensor, number: int) -> None:
+        """See `Crossbar.pulse_rows`, of some rows."""
         self.flush()
-        kernel = self.kernel.lines_members if self.together else self.kernel.lines
+        kernel = self.kernel.pulse_rows_members if self.together else self.kernel.pulse_rows
         kernel(*self.arrays, rows, self.on_its_side, pulses.numpy(), self.keys["lines"], number, self.tallies[False], self.hits)
 
     def pulse_up_down(self, pulses: int, up: bool, number: int) -> None:

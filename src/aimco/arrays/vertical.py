@@ -59,12 +59,12 @@ class Stack(Record):
     bit_F: float = quantity(F, 5e-17, gt=0, doc="of a node of a bit line to ground")
     pillar_F: float = quantity(F, 5e-17, gt=0, doc="of a node of a pillar to ground")
 
-    def holding(self, rows: int, columns: int) -> Vertical:
+    def holding(self, rows: int, columns: int) -> VerticalWires:
         """The array with as many word lines in a layer as a matrix of this size asks for."""
-        return Vertical(rows=-(-rows // self.layers), columns=columns, **{n: getattr(self, n) for n in Stack.model_fields})
+        return VerticalWires(rows=-(-rows // self.layers), columns=columns, **{n: getattr(self, n) for n in Stack.model_fields})
 
 
-class Vertical(Stack):
+class VerticalWires(Stack):
     """A three-dimensional array of one size.
 
     Args:
@@ -113,7 +113,7 @@ class VerticalArray:
         torch.Size([1, 3])
     """
 
-    def __init__(self, conductances: torch.Tensor, made: Vertical, *, selected: Sequence[int] | None = None) -> None:
+    def __init__(self, conductances: torch.Tensor, made: VerticalWires, *, selected: Sequence[int] | None = None) -> None:
         self.made = made
         cells = placed(conductances, made) if isinstance(conductances, torch.Tensor) and conductances.ndim == 2 else conductances
         self.conductances = doors.conductances("VerticalArray", cells, (made.layers, made.rows, made.columns))
@@ -197,7 +197,7 @@ class VerticalArray:
         return Settling(self.circuit.slowest(), torch.tensor(seconds), torch.tensor(joules))
 
 
-def placed(matrix: torch.Tensor, made: Vertical) -> torch.Tensor:
+def placed(matrix: torch.Tensor, made: VerticalWires) -> torch.Tensor:
     """A matrix of conductances (rows, columns) in the cells, (L, Y, X) float64: row k at layer k // Y and word line k % Y, others 0 S.
 
     Raises:

@@ -45,7 +45,7 @@ class WiredArray:
     """
 
     def __init__(self, conductances: torch.Tensor, wires: Wires) -> None:
-        from aimco.kernels import lines
+        from aimco.kernels import wires as kernel
 
         g = np.ascontiguousarray(doors.conductances("WiredArray", conductances).numpy())
         self.conductances, self.wires, self.shape, self.g = conductances, wires, g.shape, g
@@ -53,7 +53,7 @@ class WiredArray:
         both = wires.both_sides and driver > 0
         self._ends = driver, both, sense
         self._lines = (wires.word_ohm, driver, 1 / driver if both else 0.0, wires.bit_ohm, sense)
-        self._state = lines.factor(g, wires.word_ohm, driver, both, wires.bit_ohm, sense)
+        self._state = kernel.factor(g, wires.word_ohm, driver, both, wires.bit_ohm, sense)
 
     def mvm(self, voltages: torch.Tensor) -> torch.Tensor:
         """Currents into the sense amplifiers, A, when the rows are driven: (B, rows) -> (B, columns).
@@ -92,16 +92,16 @@ class WiredArray:
         self, voltages: torch.Tensor, transposed: bool, *, tolerance: float | None = None, drops: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Currents that are read, and voltages from word line to bit line across the cells, (B, rows, columns), if asked; float64."""
-        from aimco.kernels import lines
+        from aimco.kernels import wires as kernel
 
         (n, m), given = self.shape, self.given(voltages, transposed)
         count, groups = len(given), self._state[2].shape[0]
-        v, c = np.zeros((count, groups, lines.TOGETHER)), np.zeros((count, m))
+        v, c = np.zeros((count, groups, kernel.TOGETHER)), np.zeros((count, m))
         (c if transposed else v.reshape(count, -1))[:, : given.shape[1]] = given
         rows, columns, across = np.empty_like(v), np.empty_like(c), np.empty((count if drops else 0, n, m))
         taken, errors, asked = np.zeros(count, np.int64), np.zeros(count), tolerance or self.wires.tolerance
         chunks = min(count, torch.get_num_threads()) if n * m * count > _SHARED else 1
-        lines.solve_all(self._state, self._lines, v, c, transposed, asked, _STEPS, chunks, across, rows, columns, taken, errors)
+        kernel.solve_all(self._state, self._lines, v, c, transposed, asked, _STEPS, chunks, across, rows, columns, taken, errors)
         if not (errors <= asked).all():
             worst = int(np.nan_to_num(errors, nan=np.inf).argmax())
             raise RuntimeError(
@@ -124,18 +124,18 @@ class WiredArray:
             sources: V, against the current from word to bit line, none when absent.
             voltages: One vector.
         """
-        from aimco.kernels import lines
+        from aimco.kernels import wires as kernel
 
         driver, both, sense = self._ends
-        state = lines.factor(cells, self.wires.word_ohm, driver, both, self.wires.bit_ohm, sense)
-        v, c = np.zeros((state[2].shape[0], lines.TOGETHER)), np.zeros(self.shape[1])
+        state = kernel.factor(cells, self.wires.word_ohm, driver, both, self.wires.bit_ohm, sense)
+        v, c = np.zeros((state[2].shape[0], kernel.TOGETHER)), np.zeros(self.shape[1])
         (c if transposed else v.reshape(-1))[: len(voltages)] = voltages
         u, w, *rooms = (np.empty(self.shape) for _ in range(6))
         rows, columns = np.empty_like(v), np.empty_like(c)
         e = np.empty((0, 0)) if sources is None else sources
         for finest in (1, 10, 100, 1e3, 1e5, 1e7):  # as fine as rounding lets it be
             room = (u, w, tuple(rooms), (rows, columns))
-            _, error = lines.solve(state, self._lines, v, c, e, transposed, tolerance * finest, _STEPS, *room)
+            _, error = kernel.solve(state, self._lines, v, c, e, transposed, tolerance * finest, _STEPS, *room)
             if error <= tolerance * finest:
                 break
         return (rows.reshape(-1)[: self.shape[0]].copy() if transposed else columns), np.subtract(w, u), error

@@ -98,7 +98,7 @@ def _measured(devices: int, cycles: int, pulses: int) -> Measurement:
     polarity = np.tile(np.repeat(np.array([1, -1], np.int8), pulses // 2), cycles)
     levels = [array.device.conductance(array.state)[0, 0]]
     for sign in polarity.tolist():
-        array.apply(torch.full(array.shape, sign, dtype=torch.int32))
+        array.pulse_rows(torch.full(array.shape, sign, dtype=torch.int32))
         levels.append(array.device.conductance(array.state)[0, 0])
     level, signs = torch.stack(levels).numpy(), np.concatenate([np.zeros(1, np.int8), polarity])
     cycle, count = np.arange(len(signs)) // pulses, np.abs(signs).astype(np.int64)

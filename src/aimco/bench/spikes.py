@@ -30,7 +30,7 @@ def rbm(on_case: OnCase, peer: str | None = None) -> list[PlainData]:
             "device": "pcm" if name == "pair" else "ideal",
             "cell": {"kind": "pair6t2r", "refresh_every": 1000},
             "network": {"kind": "spiking-rbm", "spiking": {"phase_s": 0.1, "burn_in_s": 0.01, "neuron": {"noise": noise}}},
-            "rule": {"kind": "contrastive-divergence", "moves": "set" if name == "pair" else "ideal", "lr": 0.01, "most_pulses": 2},
+            "rule": {"kind": "contrastive-divergence", "update_mode": "set" if name == "pair" else "ideal", "lr": 0.01, "max_pulses": 2},
         }
         network = SpikingBoltzmannMachine(Design.of(made), 784, 10)
         if peer is not None and not rows:

@@ -29,7 +29,7 @@ def train(on_case: OnCase) -> list[PlainData]:
     pairs = Design.of({"device": "pcm", "cell": {"kind": "pair", "refresh_every": 1000}})
     x, y = _images(4000, sizes[0])
 
-    settled = {"transfer_every": 2, "lr_fast": 0.1, "granularity": 2000.0, "most_pulses": 1}  # those of `rasch2024-mnist`
+    settled = {"transfer_every": 2, "lr_fast": 0.1, "granularity": 2000.0, "max_pulses": 1}  # those of `rasch2024-mnist`
     short = design.replace("periphery.pulses.length", 5)
     transfers = {kind: short.replace("rule", {"kind": kind} | settled) for kind in ("tiki-taka-v2", "agad")}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from enum import IntEnum
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -12,7 +13,16 @@ from pydantic import Field
 from aimco.device.device import Device
 from aimco.record import Kinded
 
-Taking = tuple[tuple[int, int], ...]  # (device, 1 for pulses up only, -1 for those down, as steps up, 0 for both)
+
+class Polarity(IntEnum):
+    """Which pulses of an update a device takes; the two sides of a pair share them out."""
+
+    DOWN = -1  # those that would step down, as steps up
+    BOTH = 0
+    UP = 1  # those that step up
+
+
+Taking = tuple[tuple[int, Polarity], ...]  # devices, and which pulses each takes
 
 
 class Devices(Protocol):
@@ -87,7 +97,7 @@ class Cell(Kinded):
     @property
     def rises_only(self) -> bool:
         """Whether each of its devices is only ever raised, as one-sided devices must be."""
-        return all(take for _, _, taking in self.route(0, 1) for _, take in taking)
+        return all(polarity != Polarity.BOTH for _, _, taking in self.route(0, 1) for _, polarity in taking)
 
     @property
     def reference_error(self) -> Any:
@@ -100,7 +110,7 @@ class Cell(Kinded):
 
     def route(self, before: int, count: int) -> Iterator[tuple[int, int, Taking]]:
         """Which devices take the next `count` updates after `before`: (first, last, taking) in turn. All take all by default."""
-        yield 0, count, ((0, 0),)
+        yield 0, count, ((0, Polarity.BOTH),)
 
     def write(self, tile: Places, target: torch.Tensor, only: torch.Tensor | None = None) -> None:
         """Write and verify the devices so that they make weights of `target` x weight_max (E, R, C); `only` some of them."""

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from aimco.cell import Cell, write_pair
 from aimco.device.device import Device
-from aimco.record import at
+from aimco.record import field_error
 
 
 class CapacitorPcm(Cell):
@@ -28,7 +28,7 @@ class CapacitorPcm(Cell):
         full: Fraction of the range beyond which a device of the pair is RESET.
     """
 
-    alike: ClassVar[tuple[str, ...]] = ("significance", "full")
+    shared_fields: ClassVar[tuple[str, ...]] = ("significance", "full")
     transistors: ClassVar[int] = 5  # three of the capacitor, one of each device of the pair
     transfers: ClassVar[bool] = True
 
@@ -45,7 +45,7 @@ class CapacitorPcm(Cell):
     @classmethod
     def _rises(cls, pcm: Device) -> Device:
         if not pcm.response.one_sided:
-            raise at("response.kind", f"must be one-sided, as pcm, for the pair of this cell, got {pcm.response.kind}")
+            raise field_error("response.kind", f"must be one-sided, as pcm, for the pair of this cell, got {pcm.response.kind}")
         return pcm
 
     @property

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from aimco.cell import Cell, passed, refresh_pair, write_pair
+from aimco.cell import Cell, Polarity, passed, refresh_pair, write_pair
 
 
 class MultiDevice(Cell):
@@ -25,7 +25,7 @@ class MultiDevice(Cell):
         wasted: As of `Pair`, when differential.
     """
 
-    alike: ClassVar[tuple[str, ...]] = ("full", "wasted")
+    shared_fields: ClassVar[tuple[str, ...]] = ("full", "wasted")
 
     count: int = Field(default=4, ge=1, le=16, description="devices of either sign")
     differential: bool = False
@@ -48,7 +48,8 @@ class MultiDevice(Cell):
     def route(self, before, count):
         for k in range(count):
             turn = (before + k) % self.count
-            yield k, k + 1, ((turn, 1), (self.count + turn, -1)) if self.differential else ((turn, 0),)
+            sides = ((turn, Polarity.UP), (self.count + turn, Polarity.DOWN))
+            yield k, k + 1, sides if self.differential else ((turn, Polarity.BOTH),)
 
     def write(self, tile, target, only=None):
         crossbars = tile.crossbars

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from aimco.cell import Cell, passed, refresh_pair, write_pair
+from aimco.cell import Cell, Polarity, passed, refresh_pair, write_pair
 
 
 class Pair(Cell):
@@ -22,7 +22,7 @@ class Pair(Cell):
         wasted: Fraction of the range above which the smaller one wastes room, 0..1.
     """
 
-    alike: ClassVar[tuple[str, ...]] = ("full", "wasted")
+    shared_fields: ClassVar[tuple[str, ...]] = ("full", "wasted")
 
     refresh_every: int | None = Field(default=1000, ge=1, le=1_000_000_000, description="updates between refreshes")
     full: float = Field(default=0.75, ge=0, le=1, description="fraction of the range above which the larger device is full")
@@ -37,7 +37,7 @@ class Pair(Cell):
         return super().weight / 2
 
     def route(self, before, count):
-        yield 0, count, ((0, 1), (1, -1))
+        yield 0, count, ((0, Polarity.UP), (1, Polarity.DOWN))
 
     def write(self, tile, target, only=None):
         write_pair(tile.crossbars, target, only)

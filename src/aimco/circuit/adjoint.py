@@ -42,7 +42,7 @@ def gradients(
     drops = circuit.drops(sources, point)
     if circuit.wired:
         p, u = zip(*drops, strict=True)
-        pairs = zip(circuit.across(before, adjoint), circuit.across(p, u), itertools.cycle(scales), strict=False)
+        pairs = zip(circuit.voltage_drops(before, adjoint), circuit.voltage_drops(p, u), itertools.cycle(scales), strict=False)
         return [-(a * b).sum(0) / scale for a, b, scale in pairs], at_sources
     plus, inverted = [], []
     for k, ((p, u), scale) in enumerate(zip(drops, scales, strict=True)):

@@ -208,7 +208,7 @@ class ResistiveCircuit:
         before = [sources, *(self.driven(k, u) for k, u in enumerate(point.nodes[:-1]))]
         return list(zip(before, point.nodes, strict=True))
 
-    def across(self, before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    def voltage_drops(self, before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Voltages across each device of each crossbar, then of those on inverted lines, V, (B, rows, columns).
 
         Args:

@@ -200,7 +200,7 @@ class PortReducedCircuit(ResistiveCircuit):
     def diagonal(self, k):
         return self.a[k].diagonal()
 
-    def across(self, before, after):
+    def voltage_drops(self, before, after):
         plus = [ports.drops(p, u) for ports, p, u in zip(self.crossbars, before, after, strict=True)]
         return plus + [ports.drops(-p, u) for ports, p, u in zip(self.mirrored, before, after, strict=False)]
 

@@ -99,7 +99,7 @@ def _of_one(counts: Mapping[str, PerMember], cut: Cut, vectors: int) -> Activity
         row_pulses=of("row_pulses", updates * cut.rows),
         column_pulses=of("column_pulses", updates * cut.columns),
         coincidences=of("coincidences", updates * cut.rows * cut.columns),
-        reads=max((amounts.get("mvm", 0) - amounts.get("line_reads", 0)) / asked, 1.0),
+        reads=max((amounts.get("mvm", 0) - amounts.get("row_reads", 0)) / asked, 1.0),
         transposed_reads=max(amounts.get("mvm_t", 0) / asked, 1.0),
     )
 

@@ -103,7 +103,7 @@ def dac(periphery: Periphery, technology: Technology) -> ConverterCost:
 
 def input_cycles(periphery: Periphery) -> int:
     """Read cycles in which one vector is given: rows that share a DAC take turns, bits too where they come one after the other."""
-    return periphery.dac.lines * periphery.dac.pulses
+    return periphery.dac.shared_by * periphery.dac.pulses
 
 
 def array_reads(periphery: Periphery) -> int:

@@ -73,7 +73,7 @@ class Pace:
         return cls(
             array_s=converters.array_reads(p) * p.read_s,
             read_s=p.read_s,
-            round_s=p.dac.lines * p.adc.lines * converters.conversion_s(p, t),
+            round_s=p.dac.shared_by * p.adc.shared_by * converters.conversion_s(p, t),
             pulse_s=p.pulse_s,
             write_s=p.pulse_s + p.read_s,
             digital_s=1 / t.digital_per_s,

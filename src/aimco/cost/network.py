@@ -15,7 +15,7 @@ from aimco.cost.latency import Cut
 from aimco.cost.price import Price, price
 from aimco.design import Design
 from aimco.ledger import Counts, Work
-from aimco.record import InputError, Listed, PathError, Record, at
+from aimco.record import InputError, Listed, PathError, Record, field_error
 from aimco.shapes import Shape, convolved
 from aimco.tasks import Sample
 
@@ -98,7 +98,7 @@ class Architecture(Listed):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if min(self.image) < 1:
-            raise at("image", f"must hold sizes of at least 1, got {list(self.image)}")
+            raise field_error("image", f"must hold sizes of at least 1, got {list(self.image)}")
         self.shapes()
         return self
 
@@ -125,7 +125,7 @@ def inference(design: Design, network: Shapes, *, pipelined: bool = True, both_s
     Args:
         pipelined, both_sides: see `price`.
     """
-    read, beside = design.rule.shares(), design.rule.weights_on
+    read, beside = design.rule.coefficients(), design.rule.weight_array
     counts = {
         s.name: {
             n: _of_all(s, _forward(design, s)) + Counts(digital_ops=s.digital if n == beside else 0) if n in read else Counts()
@@ -181,7 +181,7 @@ def _trained(design: Design, s: Shape, name: str, work: Work, busy: Activity) ->
     if not design.rule.on_chip:
         return Counts()
     done = _updated(design, s, work, busy)
-    if name in design.rule.shares():
+    if name in design.rule.coefficients():
         done += _forward(design, s, busy.reads)
         done += _back(design, s, busy.transposed_reads)
     return done
@@ -242,9 +242,9 @@ def _updated(design: Design, s: Shape, work: Work, busy: Activity) -> Counts:
     row = _read(design, held, work.rows_read / cut.down, s.rows * cut.across, s.columns * cut.down)
     return row + Counts(
         mvm=work.rows_read * one_row,
-        line_reads=work.rows_read * one_row,
+        row_reads=work.rows_read * one_row,
         updates=updates,
-        line_updates=work.rows_pulsed * one_row + work.all_pulsed * s.rows * cut.across,
+        row_updates=work.rows_pulsed * one_row + work.all_pulsed * s.rows * cut.across,
         slots=updates * busy.slots,
         row_pulses=updates * busy.row_pulses * cut.rows,
         column_pulses=updates * busy.column_pulses * cut.columns,

@@ -238,7 +238,7 @@ class _Matrix:
         along, across = self.count("mvm") * forward, self.count("mvm_t") * back
         if not along + across:
             return {"read": 1.0}
-        lines = min(self.count("line_reads") / self.count("mvm"), 1.0) if along else 0.0
+        lines = min(self.count("row_reads") / self.count("mvm"), 1.0) if along else 0.0
         parts = {"read": along * (1 - lines), "transfer": along * lines, "transposed read": across}
         return {name: part / (along + across) for name, part in parts.items() if part}
 
@@ -257,7 +257,7 @@ class _Matrix:
 
     def _reading(self) -> dict[str, dict[str, float]]:
         p, t, c = self.design.periphery, self.technology, self.cut
-        turns, pulses = p.dac.lines, p.dac.pulses
+        turns, pulses = p.dac.shared_by, p.dac.pulses
         conductance = float(np.mean(self.design.device.mid_range))
         cells = self.count("mvm", "mvm_t") * c.rows * c.columns * pulses
         drive = p.read_voltage**2 * t.mean_square_input
@@ -306,7 +306,7 @@ class _Matrix:
 
     def _updates(self) -> dict[str, float]:
         """How pulses divide between updates of whole arrays and transfers, which pulse single rows."""
-        transfers = min(self.count("line_updates") / self.count("updates"), 1.0) if self.count("updates") else 0.0
+        transfers = min(self.count("row_updates") / self.count("updates"), 1.0) if self.count("updates") else 0.0
         return {"pulse": 1 - transfers, "transfer": transfers}
 
     def _beside(self) -> dict[str, dict[str, float]]:
@@ -345,7 +345,7 @@ class _Matrix:
             parts["other"] = beside
         else:
             outputs, inputs = ((c.columns, c.rows), (c.rows, c.columns)) if self.both_sides else ((c.columns,), (c.rows,))
-            adcs, dacs = sum(ceil(side / p.adc.lines) for side in outputs), sum(ceil(side / p.dac.lines) for side in inputs)
+            adcs, dacs = sum(ceil(side / p.adc.shared_by) for side in outputs), sum(ceil(side / p.dac.shared_by) for side in inputs)
             parts |= {"ADC": adcs * converters.adc(p, t).area_m2, "DAC": dacs * converters.dac(p, t).area_m2}
             parts |= {"accumulation": adcs * (t.accumulate_m2 or 0.0), "other": t.other_m2 or 0.0}
         for component, area in parts.items():

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from aimco.record import InputError, Listed, at, quantity
+from aimco.record import InputError, Listed, field_error, quantity
 from aimco.units import F, Hz, J, Unit, V, W, m, m2
 
 _PER_S = Unit(1.0, "1/s")
@@ -74,7 +74,7 @@ class Technology(Listed):
     def _factors(self) -> Self:
         for name, factor in self.tolerances.items():
             if factor < 1:
-                raise at(f"tolerances.{name}", f"must be a factor of at least 1, got {factor:g}; 1.2 is a fifth either way")
+                raise field_error(f"tolerances.{name}", f"must be a factor of at least 1, got {factor:g}; 1.2 is a fifth either way")
         return self
 
     @property

@@ -17,7 +17,7 @@ from aimco.device.noises import NoiseSource
 from aimco.device.programming import Programming
 from aimco.device.response import Response
 from aimco.device.retention import Drift
-from aimco.errors import at, did_you_mean
+from aimco.errors import did_you_mean, field_error
 from aimco.record import Listed, quantity
 from aimco.units import S, s
 
@@ -65,7 +65,7 @@ class Datasheet(Listed):
         found = {kind: table for kind, table in found.items() if table not in (None, "none")}
         for kind, table in found.items():
             if not isinstance(table, Mapping | NoiseSource):
-                raise at(kind, f"must be a table, got {table!r}")
+                raise field_error(kind, f"must be a table, got {table!r}")
         sources = [{"kind": kind} | dict(table) if isinstance(table, Mapping) else table for kind, table in found.items()]
         return data | {"noise": [*data.get("noise", ()), *sources]}
 
@@ -74,34 +74,36 @@ class Datasheet(Listed):
     def _spread_in_range(cls, spread: dict[str, float]) -> dict[str, float]:
         for name, value in spread.items():
             if not 0 <= value <= 10:
-                raise at(name, f"must be in 0..10, got {value:g}")
+                raise field_error(name, f"must be in 0..10, got {value:g}")
         return spread
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.g_max > self.g_min:
-            raise at("g_max", f"must be greater than g_min = {self.g_min:g} S, got {self.g_max:g}")
+            raise field_error("g_max", f"must be greater than g_min = {self.g_min:g} S, got {self.g_max:g}")
         if not math.isfinite(self.g_max):
-            raise at("g_max", f"must be finite, got {self.g_max}")
+            raise field_error("g_max", f"must be finite, got {self.g_max}")
         if not all(math.isfinite(c) for c in self.programming_noise or ()):
-            raise at("programming_noise", f"must hold three finite numbers, got {list(self.programming_noise or ())}")
+            raise field_error("programming_noise", f"must hold three finite numbers, got {list(self.programming_noise or ())}")
         if self.programming is not None and self.programming.method == "as-cited" and self.programming_noise is None:
-            raise at("programming_noise", "must be given for programming.method = 'as-cited': it is the law that is cited")
+            raise field_error("programming_noise", "must be given for programming.method = 'as-cited': it is the law that is cited")
         for name in ("resting_g", "reset_g"):
             value = getattr(self, name)
             if value is not None and not self.g_min <= value <= self.g_max:
-                raise at(name, f"must be in g_min..g_max = {self.g_min:g}..{self.g_max:g} S, got {value:g}")
+                raise field_error(name, f"must be in g_min..g_max = {self.g_min:g}..{self.g_max:g} S, got {value:g}")
         span = self.g_max - self.g_min
         for name in ("step_up", "step_down"):  # the largest steps of measured devices are a quarter of their range
             if getattr(self.response, name) > span * (1 + 1e-9):
-                raise at(f"response.{name}", f"must be at most g_max - g_min = {span:g} S, got {getattr(self.response, name):g}")
+                raise field_error(f"response.{name}", f"must be at most g_max - g_min = {span:g} S, got {getattr(self.response, name):g}")
         for name in ("read_noise", "reset_noise"):
             if getattr(self, name) > _NOISIEST * span:
-                raise at(name, f"must be at most {_NOISIEST:g} (g_max - g_min) = {_NOISIEST * span:g} S, got {getattr(self, name):g}")
+                raise field_error(
+                    name, f"must be at most {_NOISIEST:g} (g_max - g_min) = {_NOISIEST * span:g} S, got {getattr(self, name):g}"
+                )
         known = ["step", "asymmetry", "g_min", "g_max", "resting_g", "retention_s", *self.response_numbers]
         for name in self.spread:
             if name not in known:
-                raise at(
+                raise field_error(
                     f"spread.{name}", f"is not a parameter of this device{did_you_mean(name, known)}; the parameters are {', '.join(known)}"
                 )
         return self

@@ -13,7 +13,7 @@ from aimco import user_code
 from aimco.device import display
 from aimco.device.datasheet import Datasheet
 from aimco.device.sampled import Sampled, draw_devices
-from aimco.errors import InputError, at
+from aimco.errors import InputError, field_error
 
 _CUT = 0.01  # of the devices cut at 0 S is said in notes
 
@@ -57,7 +57,7 @@ class Device(Datasheet):
                 try:
                     check_noise(source)
                 except InputError as error:
-                    raise at(f"noise.{k}", str(error)) from None
+                    raise field_error(f"noise.{k}", str(error)) from None
         return self
 
     @model_validator(mode="after")
@@ -68,7 +68,7 @@ class Device(Datasheet):
             try:
                 check_response(self)
             except InputError as error:
-                raise at("response", str(error)) from None
+                raise field_error("response", str(error)) from None
         return self
 
     def __repr__(self) -> str:

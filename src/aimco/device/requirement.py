@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from aimco import html_parts
 from aimco.device.device import Device
 from aimco.plain_data import PlainData
-from aimco.record import Listed, Record, at
+from aimco.record import Listed, Record, field_error
 from aimco.units import text
 
 
@@ -85,7 +85,7 @@ class Line(Record):
     @model_validator(mode="after")
     def _one_limit(self) -> Self:
         if (self.at_least is None) == (self.at_most is None):
-            raise at("at_least", "or at_most must be given, and not both")
+            raise field_error("at_least", "or at_most must be given, and not both")
         return self
 
     @property

@@ -216,7 +216,7 @@ def _scaled(device: Datasheet, name: str, members: int) -> np.ndarray:
     if not isinstance(extra, dict) or extra.get("unit") != "S":
         return value
     half, mid = per_member(device.half_range, members), per_member(device.mid_range, members)
-    return (value - mid) / half if extra.get("level") else value / half
+    return (value - mid) / half if extra.get("absolute") else value / half
 
 
 def _spread(nominal: np.ndarray, relative: np.ndarray | None) -> np.ndarray:

@@ -168,7 +168,7 @@ def kernel(
     referenced: bool = False,
     tables: Tables = (),
 ) -> Any:
-    """The compiled kernel module (`update`, `apply`, ...) of one response.
+    """The compiled kernel module (`update`, `pulse_devices`, ...) of one response.
 
     Args:
         pulse, train: scalar functions of the response, as `aimco.device.response.Kernels` says.

@@ -91,7 +91,7 @@ def _after_train(w, origin, n, up, p, noise, reversing):
 
 
 @nb.njit(inline="always")
-def _all_at_once(w, origin, a, m, x, d, key, take, reversing, apart):
+def _all_at_once(w, origin, a, m, x, d, key, polarity, reversing, apart):
     """One step per device for all its coincidences in a sample; arrays are those of one row, so that this becomes vector code.
 
     Leaves the devices for which that is not as good as one by one, and marks them in `apart`; returns the coincidences, and how many.
@@ -99,10 +99,10 @@ def _all_at_once(w, origin, a, m, x, d, key, take, reversing, apart):
     hits, left = np.int32(0), np.int32(0)
     for j in range(w.size):
         up = same_sign(x, d[j])
-        n = coincidences(x, d[j]) if take == 0 or up == (take > 0) else np.int32(0)
+        n = coincidences(x, d[j]) if polarity == 0 or up == (polarity > 0) else np.int32(0)
         hits = add32(hits, n)
         noise = _noise(hash_add(key, np.uint32(j)))
-        new, good = _after_train(w[j], origin[j], np.float32(n), up or take != 0, device_of_row(a, m, j), noise, reversing)
+        new, good = _after_train(w[j], origin[j], np.float32(n), up or polarity != 0, device_of_row(a, m, j), noise, reversing)
         if CHECKED:
             alone = np.int32(0) if good or n <= 1 else np.int32(1)
             apart[j] = np.int8(alone)
@@ -141,33 +141,33 @@ def _first_slots(word, most):
 
 
 @nb.njit(**_flags)
-def _apart(w, origin, a, m, e, i, x, d, key, take, apart):
+def _apart(w, origin, a, m, e, i, x, d, key, polarity, apart):
     """The devices of a row that were left and marked, in smaller steps."""
     marks = apart.view(np.int64)  # to pass over eight devices at a time
     for k in range(marks.size):
         for j in range(8 * k, 8 * k + 8 if marks[k] else 0):
             if apart[j]:
-                up = same_sign(x, d[j]) or take != 0
+                up = same_sign(x, d[j]) or polarity != 0
                 w[j] = _in_parts(w[j], origin[j], coincidences(x, d[j]), up, device(a, m, e, i, j), key, j, a[3][e])
 
 
 @nb.njit(inline="always")
-def _in_one_go(w, origin, a, m, e, i, x, d, key, take, apart):
+def _in_one_go(w, origin, a, m, e, i, x, d, key, polarity, apart):
     """One step per device for `most` slots of its row at a time, smaller ones where that is not good enough; returns the coincidences."""
     most, reversing, hits, rest = a[2][e], a[3][e], np.int32(0), x
     while sends(rest):
         part = _first_slots(rest, most)
         own_key = hash_add(key, np.uint32(np.uint32(rest ^ x) * _SLOT))
-        met, left = _all_at_once(w, origin, a[0][e, i], m[e], part, d, own_key, take, reversing, apart)
+        met, left = _all_at_once(w, origin, a[0][e, i], m[e], part, d, own_key, polarity, reversing, apart)
         hits = add32(hits, met)
         if CHECKED and left:
-            _apart(w, origin, a, m, e, i, part, d, own_key, take, apart)
+            _apart(w, origin, a, m, e, i, part, d, own_key, polarity, apart)
         rest = np.uint32(rest & ~np.uint32(part & np.uint32(0x7FFFFFFF)))
     return hits
 
 
 @nb.njit(inline="always")
-def _one_by_one(w, origin, a, m, e, i, x, columns, starts, b, key, noise, take):
+def _one_by_one(w, origin, a, m, e, i, x, columns, starts, b, key, noise, polarity):
     """The definition: slot after slot, each coincidence its own step. The noise of a slot is drawn first, as vector code."""
     hits, slots, positive = 0, np.uint32(x & np.uint32(0x7FFFFFFF)), same_sign(x, np.uint32(0))
     while slots != 0:
@@ -176,14 +176,14 @@ def _one_by_one(w, origin, a, m, e, i, x, columns, starts, b, key, noise, take):
         slot_key = hash_add(key, np.uint32(np.uint32(slot + 1) * _SLOT))
         for sign in range(2):
             up = positive == (sign == 0)
-            if take != 0 and up != (take > 0):
+            if polarity != 0 and up != (polarity > 0):
                 continue
             start, fired = starts[b, 2 * slot + sign], starts[b, 2 * slot + sign + 1] - starts[b, 2 * slot + sign]
             for k in range(fired):
                 noise[k] = _noise(hash_add(slot_key, columns[start + k]))
             for k in range(fired):
                 j = columns[start + k]
-                w[j] = _after(w[j], origin[j], up or take != 0, device(a, m, e, i, j), noise[k])
+                w[j] = _after(w[j], origin[j], up or polarity != 0, device(a, m, e, i, j), noise[k])
             hits += fired
     return hits
 

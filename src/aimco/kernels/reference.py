@@ -77,7 +77,7 @@ def update(
     columns: np.ndarray,
     key: int,
     number: int,
-    take: int = 0,
+    polarity: int = 0,
     tables: Mapping[str, Any] | None = None,
 ) -> int:
     """Step every device where the pulses of its row and column coincide, slot after slot; state (R, C) is changed in place.
@@ -86,7 +86,7 @@ def update(
         pulse: scalar `pulse(g, n, up, p, noise) -> g`. parameters: name -> (R, C). x, d: values, of which only the sign counts.
         rows, columns: firing, (R, BL) and (C, BL). key: of the noise stream. number: of the sample.
         tables: what the pulse reads as `p.name` and is one for all devices.
-        take: 0 for all; 1 for the coincidences that step up; -1 for those that step down, as steps up.
+        polarity: 0 for all; 1 for the coincidences that step up; -1 for those that step down, as steps up.
 
     Returns:
         Coincidences.
@@ -94,19 +94,19 @@ def update(
     hits, start = 0, rng.base(key, number)
     for i, j in np.argwhere(rows.astype(int) @ columns.T.astype(int)).tolist():
         up = (x[i] < 0) == (d[j] < 0)
-        if take and up != (take > 0):
+        if polarity and up != (polarity > 0):
             continue
         p = SimpleNamespace(**{name: float(values[i, j]) for name, values in parameters.items()}, **(tables or {}))
         row_key = mixed(start + i * ROW)
         for slot in np.flatnonzero(rows[i] & columns[j]).tolist():
             noise = float(rng.rough_normal(np.array(mixed(mixed(row_key + (slot + 1) * SLOT) + j), np.uint32)))
-            g = pulse(float(state[i, j]), 1, up or take != 0, p, noise)
+            g = pulse(float(state[i, j]), 1, up or polarity != 0, p, noise)
             state[i, j] = min(max(g, p.g_min), p.g_max)
             hits += 1
     return hits
 
 
-def half_selects(x: np.ndarray, d: np.ndarray, rows: np.ndarray, columns: np.ndarray, take: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def half_selects(x: np.ndarray, d: np.ndarray, rows: np.ndarray, columns: np.ndarray, polarity: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Pulses on the row or the column of a device alone, up and down, (R, C); arguments as in `update`.
 
     Four parts, one after the other: rows of one sign fire against columns of one sign, slot after slot.
@@ -114,11 +114,11 @@ def half_selects(x: np.ndarray, d: np.ndarray, rows: np.ndarray, columns: np.nda
     found = np.zeros((2, x.size, d.size), int)
     for row_negative, column_negative in ((False, False), (True, True), (False, True), (True, False)):
         steps_up = row_negative == column_negative
-        if take and steps_up != (take > 0):
+        if polarity and steps_up != (polarity > 0):
             continue
         firing = rows & ((x < 0) == row_negative)[:, None], columns & ((d < 0) == column_negative)[:, None]
         for slot in range(rows.shape[1]):
-            found[0 if steps_up or take else 1] += firing[0][:, slot, None] ^ firing[1][None, :, slot]
+            found[0 if steps_up or polarity else 1] += firing[0][:, slot, None] ^ firing[1][None, :, slot]
     return found[0], found[1]
 
 

@@ -196,14 +196,14 @@ def _kind(word) -> Any:
 
 
 @nb.njit(cache=True, nogil=True)
-def half_selects(trains, batch, take, up, down):
+def half_selects(trains, batch, polarity, up, down):
     """Pulses that each device feels from its row or its column alone, added to up and down, (E, R, C) float32.
 
-    Rows and columns fire once so that like signs meet and step up, and once so that unlike ones meet and step down; where `take` is not 0
-    only one of the two is sent, and steps up. Whatever meets no pulse of the other side is a half-select.
+    Rows and columns fire once so that like signs meet and step up, and once so that unlike ones meet and step down; where `polarity` is
+    not 0 only one of the two is sent, and steps up. Whatever meets no pulse of the other side is a half-select.
 
     Args:
-        trains: of `encode`. batch: samples in them. take: as in the made `update`.
+        trains: of `encode`. batch: samples in them. polarity: as in the made `update`.
     """
     x_words, d_words, _, lengths = trains
     for e in range(up.shape[0]):
@@ -214,8 +214,8 @@ def half_selects(trains, batch, take, up, down):
                 for j in range(d_words.shape[2]):
                     d = d_words[e, b, j]
                     fired, met, like = alone + coincidences(d, d), 2 * coincidences(x, d), same_sign(x, d)
-                    if take == 0:
+                    if polarity == 0:
                         up[e, k, j] += fired - (met if like else 0)
                         down[e, k, j] += fired - (0 if like else met)
                     else:
-                        up[e, k, j] += fired - (met if like == (take > 0) else 0)
+                        up[e, k, j] += fired - (met if like == (polarity > 0) else 0)

@@ -44,7 +44,7 @@ def _most_sent(e, i, samples, x_words, lengths):
 
 
 @nb.njit(**_flags)
-def _steep_alone(e, i, sent, samples, keys, first, state, origin, a, m, trains, take, kept):
+def _steep_alone(e, i, sent, samples, keys, first, state, origin, a, m, trains, polarity, kept):
     """The steep devices of a row that may meet more pulses in a sample, `sent`, than they can be trusted with, after all its samples.
 
     Returns how many of those listed, the least trusted first; their states are kept, for `_rows` to put in place.
@@ -58,19 +58,19 @@ def _steep_alone(e, i, sent, samples, keys, first, state, origin, a, m, trains, 
         for b in samples:
             x, d = x_words[e, b, i], d_words[e, b, j]
             up = same_sign(x, d)
-            if sends(np.uint32(x & d)) and (take == 0 or up == (take > 0)):
+            if sends(np.uint32(x & d)) and (polarity == 0 or up == (polarity > 0)):
                 key = hash_add(base(keys[e, 2], first + np.int64(b)), np.uint32(np.uint32(i) * _ROW))
                 if lengths[e, b, AGGREGATED] != 0:
-                    w = _one_train(w, at, x, d, up or take != 0, p, key, j, trusted[k], a[2][e], a[3][e])
+                    w = _one_train(w, at, x, d, up or polarity != 0, p, key, j, trusted[k], a[2][e], a[3][e])
                 else:
-                    w = _alone(w, at, p, x, d, up or take != 0, key, j)
+                    w = _alone(w, at, p, x, d, up or polarity != 0, key, j)
         kept[count] = w
         count += 1
     return count
 
 
 @nb.njit(**_flags)
-def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, take):
+def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, polarity):
     """All samples on one row after the other, low..high of one member: a row stays in a core's own cache while it is pulsed, and where it
     is pulsed often, the next one comes from memory meanwhile. Devices that are too steep are taken alone, and put in place at the end."""
     (x_words, d_words, _, lengths), (samples, firsts, columns, starts) = trains, pulses
@@ -85,7 +85,7 @@ def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, 
             own = samples[begin : begin + count]
             sent = _most_sent(e, i, own, x_words, lengths)
             if a[6][steep[e, i]] < sent:
-                alone = _steep_alone(e, i, sent, own, keys, first, state, origin, a, m, trains, take, kept)
+                alone = _steep_alone(e, i, sent, own, keys, first, state, origin, a, m, trains, polarity, kept)
         for t in range(count):
             number, b = first + np.int64(samples[begin + t]), np.uint64(samples[begin + t])
             x, aggregated = x_words[e, b, i], lengths[e, b, AGGREGATED] != 0
@@ -93,9 +93,9 @@ def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, 
                 _fetch_row(state, origin, a[0] if aggregated else a[1], e, i + 1, t, count)
             key = hash_add(base(keys[e, 2], number), np.uint32(np.uint32(i) * _ROW))
             if not aggregated:
-                hits[e, i] += _one_by_one(w, o, a, m, e, i, x, columns, starts, b, key, noise, take)
+                hits[e, i] += _one_by_one(w, o, a, m, e, i, x, columns, starts, b, key, noise, polarity)
             elif sends(x):
-                hits[e, i] += _in_one_go(w, o, a, m, e, i, x, d_words[e, b], key, take, apart)
+                hits[e, i] += _in_one_go(w, o, a, m, e, i, x, d_words[e, b], key, polarity, apart)
         for k in range(alone):
             w[a[5][steep[e, i] + k]] = kept[k]
 
@@ -166,14 +166,14 @@ def _receive(e, x, d, lr, dw_min, options, keys, first, state, origin, a, m, tra
 
 
 @nb.njit(**_flags)
-def _settle(e, count, keys, first, state, origin, a, m, trains, hits, take):
+def _settle(e, count, keys, first, state, origin, a, m, trains, hits, polarity):
     """The first `count` samples on all rows of one member."""
     pulses = sort_pulses(e, count, trains)
-    _rows(e, 0, state.shape[1], keys, first, state, origin, a, m, trains, pulses, hits, take)
+    _rows(e, 0, state.shape[1], keys, first, state, origin, a, m, trains, pulses, hits, polarity)
 
 
 @nb.njit(**_flags)
-def pulse(x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, take, reads, wait, alone_below):
+def pulse(x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, polarity, reads, wait, alone_below):
     """Encode the trains of a batch at places `at` and on, read rows between its samples, and apply them where they need not wait.
 
     Args:
@@ -192,28 +192,28 @@ def pulse(x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, a
     if wait or work > alone_below:
         return False
     for e in range(state.shape[0]):
-        _settle(e, at + x.shape[1], keys, first, state, origin, a, m, trains, hits, take)
+        _settle(e, at + x.shape[1], keys, first, state, origin, a, m, trains, hits, polarity)
     return True
 
 
 @nb.njit(parallel=True, **_flags)
-def pulse_members(x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, take, reads, wait):
+def pulse_members(x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, polarity, reads, wait):
     """`pulse` with the members of an ensemble shared out among the threads."""
     for e in nb.prange(state.shape[0]):
         _receive(e, x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, reads)
         if not wait:
-            _settle(e, at + x.shape[1], keys, first, state, origin, a, m, trains, hits, take)
+            _settle(e, at + x.shape[1], keys, first, state, origin, a, m, trains, hits, polarity)
 
 
 @nb.njit(parallel=True, **_flags)
-def update_members(count, keys, first, state, origin, a, m, trains, hits, take):
+def update_members(count, keys, first, state, origin, a, m, trains, hits, polarity):
     """`update` with the members of an ensemble shared out among the threads."""
     for e in nb.prange(state.shape[0]):
-        _settle(e, count, keys, first, state, origin, a, m, trains, hits, take)
+        _settle(e, count, keys, first, state, origin, a, m, trains, hits, polarity)
 
 
 @nb.njit(parallel=True, **_flags)
-def update(count, keys, first, state, origin, a, m, trains, hits, take):
+def update(count, keys, first, state, origin, a, m, trains, hits, polarity):
     """Apply the trains of the first `count` samples, sample after sample, on all devices at once.
 
     Args:
@@ -225,7 +225,7 @@ def update(count, keys, first, state, origin, a, m, trains, hits, take):
             many pulses each can be trusted. m: parameters equal within a
             member (E, M).
         hits: coincidences are added to it, by row, (E, R) int64.
-        take: 0 steps up and down; 1 only the coincidences that step up; -1 only those that step down, as steps up.
+        polarity: 0 steps up and down; 1 only the coincidences that step up; -1 only those that step down, as steps up.
     """
     members, height, _ = state.shape
     blocks = (height + BLOCK - 1) // BLOCK
@@ -233,4 +233,4 @@ def update(count, keys, first, state, origin, a, m, trains, hits, take):
         pulses = sort_pulses(e, count, trains)
         for block in nb.prange(blocks):
             low = block * BLOCK
-            _rows(e, low, min(low + BLOCK, height), keys, first, state, origin, a, m, trains, pulses, hits, take)
+            _rows(e, low, min(low + BLOCK, height), keys, first, state, origin, a, m, trains, pulses, hits, polarity)

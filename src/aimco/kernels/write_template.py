@@ -32,7 +32,7 @@ def _key(keys, e, step, i, j):
 
 
 @nb.njit(parallel=True, **_flags)
-def apply(state, origin, a, m, places, pulses, keys, step):
+def pulse_devices(state, origin, a, m, places, pulses, keys, step):
     """Give devices their own number of pulses, one after the other.
 
     Args:
@@ -230,7 +230,7 @@ def _lines(e, state, origin, a, m, rows, on_its_side, pulses, keys, first, tally
 
 
 @nb.njit(**_flags)
-def lines(state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hits):
+def pulse_rows(state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hits):
     """Give each device of one row after the other its own number of pulses, (E, T, C) int32, positive up, all columns at once.
 
     rows: (T,), of the array as it is wired: columns of one that lies on its side. tally, hits: as in `trains.encode`, `update`.
@@ -240,8 +240,8 @@ def lines(state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hi
 
 
 @nb.njit(parallel=True, **_flags)
-def lines_members(state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hits):
-    """`lines` with the members of an ensemble shared out among the threads."""
+def pulse_rows_members(state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hits):
+    """`pulse_rows` with the members of an ensemble shared out among the threads."""
     for e in nb.prange(state.shape[0]):
         _lines(e, state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hits)
 

@@ -23,7 +23,7 @@ from aimco.arrays.spec import ArraySpec
 from aimco.device.device import Device
 from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
-from aimco.periphery import across
+from aimco.periphery import broadcast_members
 from aimco.record import Kinded, PathError, quantity
 from aimco.units import s
 from aimco.zero_shift import rest, zero_shift
@@ -38,6 +38,7 @@ class Rule(Kinded):
 
     kinds_in: ClassVar[str] = "aimco.learning"
     transfers: ClassVar[bool] = False  # whether it asks cells for transfers
+    renamed: ClassVar[Mapping[str, str]] = {"shares": "coefficients"}  # methods of 0.1 -> their names of today
     teaches: ClassVar[str] = "layers"  # networks whose `taught` is the same: layers, a circuit, spiking units, or software
     on_chip: ClassVar[bool] = True  # whether arrays learn; else they are written with what was learned elsewhere, and only read
 
@@ -54,7 +55,7 @@ class Rule(Kinded):
         """Digital state of the rule for one layer: tensors, changed in place by `update`."""
         return {}
 
-    def shares(self) -> dict[str, Any]:
+    def coefficients(self) -> dict[str, Any]:
         """How much of each array is in the weights of the layer, a number or (E,); the first, whole, holds the initial weights."""
         return {"W": 1.0}
 
@@ -63,33 +64,33 @@ class Rule(Kinded):
         return None
 
     def mvm(self, arrays: Mapping[str, AnalogMatrix], state: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-        """Outputs of the layer, y = x W, with W the sum of the shares."""
+        """Outputs of the layer, y = x W, with W the sum of its arrays, each times its coefficient."""
         parts = []
-        for name, share in self.shares().items():
+        for name, coefficient in self.coefficients().items():
             signs = self.signs(state, name)
-            parts.append((share, arrays[name].read("mvm", x if signs is None else x * signs[:, None])))
+            parts.append((coefficient, arrays[name].read("mvm", x if signs is None else x * signs[:, None])))
         return _sum(parts)
 
     def mvm_t(self, arrays: Mapping[str, AnalogMatrix], state: Mapping[str, torch.Tensor], d: torch.Tensor) -> torch.Tensor:
         """Errors at the inputs of the layer, z = d W^T."""
         parts = []
-        for name, share in self.shares().items():
+        for name, coefficient in self.coefficients().items():
             signs, z = self.signs(state, name), arrays[name].read("mvm_t", d)
-            parts.append((share, z if signs is None else z * signs[:, None]))
+            parts.append((coefficient, z if signs is None else z * signs[:, None]))
         return _sum(parts)
 
     def stored(self, arrays: Mapping[str, AnalogMatrix], state: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """The weights of the layer, (E, rows, columns), the sum of the shares: for tests and plots."""
+        """The weights of the layer, (E, rows, columns), the sum of its arrays, each times its coefficient: for tests and plots."""
         parts = []
-        for name, share in self.shares().items():
+        for name, coefficient in self.coefficients().items():
             signs, weights = self.signs(state, name), arrays[name].weights
-            parts.append((share, weights if signs is None else weights * signs[:, :, None]))
+            parts.append((coefficient, weights if signs is None else weights * signs[:, :, None]))
         return _sum(parts)
 
     @property
-    def weights_on(self) -> str:
+    def weight_array(self) -> str:
         """The array that holds the initial weights."""
-        return next(iter(self.shares()))
+        return next(iter(self.coefficients()))
 
     def update(self, arrays: Mapping[str, AnalogMatrix], state: dict[str, torch.Tensor], x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
         """Learn from a batch (abstract): x (E, B, rows), d (E, B, columns), lr a number or (E, 1, 1)."""
@@ -172,7 +173,7 @@ class Referenced(Rule):
 def _sum(parts: list[tuple[Any, torch.Tensor]]) -> torch.Tensor:
     if len(parts) == 1 and parts[0][0] == 1.0:
         return parts[0][1]
-    scaled = [part if isinstance(share, float) and share == 1 else part * across(share, part.shape[0]) for share, part in parts]
+    scaled = [part if isinstance(c, float) and c == 1 else part * broadcast_members(c, part.shape[0]) for c, part in parts]
     return scaled[0] if len(scaled) == 1 else torch.stack(scaled).sum(0)
 
 
@@ -214,7 +215,7 @@ some papers count; in a large image many transfers then fall within one sample, 
 """
 
 
-def clock() -> dict[str, torch.Tensor]:
+def transfer_counter() -> dict[str, torch.Tensor]:
     """State of a rule that does something every so often: vectors or batches since the last time, how many times, vectors of a sample."""
     return {name: torch.full((), first, dtype=torch.int64) for name, first in (("since", 0), ("reads", 0), ("vectors", 1))}
 
@@ -234,7 +235,7 @@ def per_sample(every: int, vectors: int, batch: int, *, unit: Unit = "sample") -
     return {"sample": 1.0, "vector": vectors, "batch": 1 / batch}[unit] / every
 
 
-def turns(
+def split_at_transfers(
     every: int, state: Mapping[str, torch.Tensor], x: torch.Tensor, d: torch.Tensor, *, unit: Unit = "sample"
 ) -> Iterator[tuple[int | None, torch.Tensor, torch.Tensor]]:
     """Vectors of a batch up to each multiple of `every`, and how many times it was reached before; None where the batch ends before it."""
@@ -246,7 +247,7 @@ def turns(
         yield None, *((x, d) if first == 0 else (x[:, first:], d[:, first:]))
 
 
-def reads_between(
+def transfer_schedule(
     every: int, state: Mapping[str, torch.Tensor], vectors: int, rows: int, *, unit: Unit = "sample"
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
     """A batch in runs in which no row is read twice, with the reads between their vectors, one after each multiple of `every`.
@@ -271,8 +272,14 @@ def one_hot(arrays: AnalogMatrix, k: int) -> torch.Tensor:
     return u
 
 
+_RENAMED = {"clock": "transfer_counter", "reads_between": "transfer_schedule", "turns": "split_at_transfers"}
+
+
 def __getattr__(name: str) -> Any:
     """Names of 0.1 that users' own rules may import."""
+    if name in _RENAMED:
+        warnings.warn(f"aimco.learning.{name} is now {_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+        return globals()[_RENAMED[name]]
     if name == "Needs":
         warnings.warn("aimco.learning.Needs is ArraySpec now, with `reference_error` for `error`", DeprecationWarning, stacklevel=2)
         return _needs

@@ -34,7 +34,7 @@ class Agad(ChoppedTikiTakaV2):
         return state | {"p": torch.zeros_like(state["h"]), "p_ref": torch.zeros_like(state["h"])}
 
     def gradient(self, arrays, state, rows, v, signs, flips):
-        kept, p, p_ref = arrays["A"].kept, state["p"], state["p_ref"]
+        kept, p, p_ref = arrays["A"].cache, state["p"], state["p_ref"]
         if "beta" not in kept:
             kept["beta"] = per_member(self.memory, len(v)).astype(np.float32)
         filters.refer_to_mean(v.numpy(), rows, flips, kept["beta"], p.numpy(), p_ref.numpy())

@@ -53,10 +53,10 @@ class ChoppedTikiTakaV2(TikiTakaV2):
         flips, first = np.zeros((a.shape[0], len(reads)), np.bool_), 0
         while first < len(reads):
             block, place = divmod(int(reads[first]), _BLOCK)
-            if a.kept.get("flips", (None,))[0] != block:
+            if a.cache.get("flips", (None,))[0] != block:
                 draws = rng.uniform(rng.stream_keys(a.seeds, *a.names, "chopper"), block, _BLOCK)
-                a.kept["flips"] = (block, np.less(draws, np.asarray(self.flip).reshape(-1, 1)))
-            some = a.kept["flips"][1][:, place : place + len(reads) - first]
+                a.cache["flips"] = (block, np.less(draws, np.asarray(self.flip).reshape(-1, 1)))
+            some = a.cache["flips"][1][:, place : place + len(reads) - first]
             flips[:, first : first + some.shape[1]] = some
             first += some.shape[1]
         return flips

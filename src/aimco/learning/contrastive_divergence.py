@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -23,26 +24,28 @@ class ContrastiveDivergence(Rule):
     Source: Neftci 2014 (Front. Neurosci. 7:272).
 
     Args:
-        lr: rate of weights and biases. moves: "ideal" changes weights exactly; "set" sends partial SET pulses, in the data phase to G+ of
-            a pair and in the reconstruction phase to G-, of a number that makes the change on average, rounded at random.
-        most_pulses: to one device in one phase.
+        lr: rate of weights and biases.
+        update_mode: "ideal" changes weights exactly; "set" sends partial SET pulses, in the data phase to G+ of a pair and in the
+            reconstruction phase to G-, of a number that makes the change on average, rounded at random.
+        max_pulses: to one device in one phase.
     """
 
+    moved: ClassVar[Mapping[str, str]] = {"moves": "update_mode", "most_pulses": "max_pulses"}
     teaches: ClassVar[str] = "spikes"
 
     lr: float = Field(default=0.1, ge=0, le=1000, description="learning rate")
-    moves: Literal["ideal", "set"] = "ideal"
-    most_pulses: int = Field(default=8, ge=1, le=1000, description="most pulses to one device in one phase")
+    update_mode: Literal["ideal", "set"] = "ideal"
+    max_pulses: int = Field(default=8, ge=1, le=1000, description="most pulses to one device in one phase")
 
     def arrays(self):
-        return {} if self.moves == "ideal" else super().arrays()
+        return {} if self.update_mode == "ideal" else super().arrays()
 
     def check(self, design: Any) -> None:
-        if self.moves == "set" and design.cell.signs != (1, -1):
-            raise PathError("cell.kind", f"must be pair6t2r or pair for rule.moves = 'set', got {design.cell.kind}")
+        if self.update_mode == "set" and design.cell.signs != (1, -1):
+            raise PathError("cell.kind", f"must be pair6t2r or pair for rule.update_mode = 'set', got {design.cell.kind}")
 
     def notes(self):
-        if self.moves == "ideal":
+        if self.update_mode == "ideal":
             return ["weights and biases are ideal numbers: no devices, and no energy of writing"]
         return [
             "SET pulses of a phase are sent together, after the sample; its spikes see weights that move as STDP asks in between",

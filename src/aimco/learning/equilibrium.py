@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -35,12 +36,13 @@ class Equilibrium(Rule):
         beta: Nudging current per error, S.
         centred: Nudge both ways; else towards the target only, which is biased by order beta.
         target_V: Wanted voltage of the output of the right class, V; 0 V of the others.
-        moves: "ideal" changes conductances exactly; "proportional" sends the number of pulses that makes the change on average,
+        update_mode: "ideal" changes conductances exactly; "proportional" sends the number of pulses that makes the change on average,
             rounded at random; "fixed" sends one pulse to each device whose change is large enough.
-        most_pulses: Most pulses of one proportional update.
+        max_pulses: Most pulses of one proportional update.
         threshold: Change, in pulses, above which a fixed pulse is sent.
     """
 
+    moved: ClassVar[Mapping[str, str]] = {"moves": "update_mode", "most_pulses": "max_pulses"}
     teaches: ClassVar[str] = "circuit"
 
     lr: float = Field(default=10.0, ge=0, le=1e6, description="learning rate, 1/V^2")
@@ -48,8 +50,8 @@ class Equilibrium(Rule):
     beta: float = quantity(S, 1e-6, gt=0, le=1, doc="nudging current per error")
     centred: bool = True
     target_V: float = quantity(V, 0.3, gt=0, le=10, doc="wanted voltage of the right output")
-    moves: Literal["ideal", "proportional", "fixed"] = "proportional"
-    most_pulses: int = Field(default=31, ge=1, le=10_000, description="most pulses of one update")
+    update_mode: Literal["ideal", "proportional", "fixed"] = "proportional"
+    max_pulses: int = Field(default=31, ge=1, le=10_000, description="most pulses of one update")
     threshold: float = Field(default=0.1, ge=0, le=1e6, description="change, in pulses, above which a fixed pulse is sent")
 
     @property
@@ -58,7 +60,7 @@ class Equilibrium(Rule):
         return 3 if self.centred else 2
 
     def arrays(self):
-        return {} if self.moves == "ideal" else super().arrays()
+        return {} if self.update_mode == "ideal" else super().arrays()
 
     def check(self, design):
         if design.cell.signs not in ((1,), (1, -1)):
@@ -104,8 +106,8 @@ class Equilibrium(Rule):
         assert phases.lines is not None
         sums, moves = ([pair[k] for pair in pairs] for k in (0, 1))
         driven = [[circuit.driven(k, u) for k, u in enumerate(point.nodes[:-1])] for point in (phases.towards, phases.away)]
-        both = circuit.across([2 * phases.lines, *(p + q for p, q in zip(*driven, strict=True))], sums)
-        move = circuit.across([torch.zeros_like(phases.lines), *(p - q for p, q in zip(*driven, strict=True))], moves)
+        both = circuit.voltage_drops([2 * phases.lines, *(p + q for p, q in zip(*driven, strict=True))], sums)
+        move = circuit.voltage_drops([torch.zeros_like(phases.lines), *(p - q for p, q in zip(*driven, strict=True))], moves)
         return DeviceSlopes([rate * (s * d).sum(0) for s, d, rate in zip(both, move, itertools.cycle(rates), strict=False)])
 
     @torch.no_grad()
@@ -146,9 +148,9 @@ class Equilibrium(Rule):
 
     def pulses(self, wanted: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
         """Pulses for changes that are wanted in units of one pulse: whole numbers, those above 0 up; draws uniform in (0, 1)."""
-        if self.moves == "fixed":
+        if self.update_mode == "fixed":
             return torch.sign(wanted) * (wanted.abs() > self.threshold)
-        return torch.floor(wanted + draws).clamp_(-self.most_pulses, self.most_pulses)
+        return torch.floor(wanted + draws).clamp_(-self.max_pulses, self.max_pulses)
 
     def notes(self):
         return ["each device is pulsed by its own voltage; circuits that measure it are not priced"] if self.arrays() else []

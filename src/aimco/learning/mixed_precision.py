@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 
 from aimco.arrays.doors import finite
-from aimco.learning import Rule, Unit, clock, per_sample, turns
+from aimco.learning import Rule, Unit, per_sample, split_at_transfers, transfer_counter
 from aimco.ledger import Work
-from aimco.periphery import across
+from aimco.periphery import broadcast_members
 
 _MOST = 2**30  # pulses that one write sends
 
@@ -32,7 +32,7 @@ class MixedPrecision(Rule):
     transfer_unit: Unit = "sample"
 
     def start(self, arrays):
-        return clock() | {"chi": torch.zeros(arrays["W"].shape)}
+        return transfer_counter() | {"chi": torch.zeros(arrays["W"].shape)}
 
     def work(self, rows, columns, vectors, batch):
         writes = per_sample(self.transfer_every, vectors, batch, unit=self.transfer_unit)
@@ -40,8 +40,8 @@ class MixedPrecision(Rule):
 
     def update(self, arrays, state, x, d, lr):
         w, chi = arrays["W"], state["chi"]
-        step = across(w.step, w.shape[0])
-        for time, xs, ds in turns(self.transfer_every, state, x, d, unit=self.transfer_unit):
+        step = broadcast_members(w.step, w.shape[0])
+        for time, xs, ds in split_at_transfers(self.transfer_every, state, x, d, unit=self.transfer_unit):
             chi.baddbmm_(xs.transpose(1, 2), ds * lr)
             w.digital(xs.shape[1] * (2 * w.shape[1] + 1) * w.shape[2])
             if time is not None:

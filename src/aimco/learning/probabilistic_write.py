@@ -10,9 +10,9 @@ from pydantic import Field
 
 from aimco import rng
 from aimco.device.noise import programming_sigma
-from aimco.learning import Rule, clock, turns
+from aimco.learning import Rule, split_at_transfers, transfer_counter
 from aimco.mapping import AnalogMatrix
-from aimco.periphery import across
+from aimco.periphery import broadcast_members
 from aimco.record import PathError
 
 
@@ -44,11 +44,11 @@ class ProbabilisticWrite(Rule):
             raise PathError("cell.kind", f"must be of one device, as reference, for rule.kind probabilistic-write, got {design.cell.kind}")
 
     def start(self, arrays):
-        return clock() | {"g": torch.zeros(arrays["W"].shape)}
+        return transfer_counter() | {"g": torch.zeros(arrays["W"].shape)}
 
     def update(self, arrays, state, x, d, lr):
         w, g = arrays["W"], state["g"]
-        for read, xs, ds in turns(self.transfer_every, state, x, d):
+        for read, xs, ds in split_at_transfers(self.transfer_every, state, x, d):
             g.baddbmm_(xs.transpose(1, 2), ds * lr)
             w.digital(2 * xs.shape[1] * w.shape[1] * w.shape[2])
             if read is not None:
@@ -57,12 +57,12 @@ class ProbabilisticWrite(Rule):
 
     def _write(self, w: AnalogMatrix, g: torch.Tensor, read: int) -> None:
         """Write the weights whose turn it is."""
-        if "step" not in w.kept:
-            w.kept["step"] = across(np.asarray(self.noise) * self._sigma(w), w.shape[0])
-            w.kept["keys"] = rng.stream_keys(w.seeds, *w.names, "writes")
-        step = w.kept["step"]
+        if "step" not in w.cache:
+            w.cache["step"] = broadcast_members(np.asarray(self.noise) * self._sigma(w), w.shape[0])
+            w.cache["keys"] = rng.stream_keys(w.seeds, *w.names, "writes")
+        step = w.cache["step"]
         p = (g.abs() / step).clamp(max=1)
-        draws = torch.from_numpy(rng.uniform(w.kept["keys"], read, w.shape[1] * w.shape[2])).float().view(w.shape)
+        draws = torch.from_numpy(rng.uniform(w.cache["keys"], read, w.shape[1] * w.shape[2])).float().view(w.shape)
         turn = draws < p
         w.program(w.read_rows() + torch.sign(g) * torch.maximum(g.abs(), torch.as_tensor(step, dtype=g.dtype)), turn)
         w.digital(3 * w.shape[1] * w.shape[2])

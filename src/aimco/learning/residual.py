@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from pydantic import Field
 
 from aimco.arrays.spec import ArraySpec
-from aimco.learning import Referenced, Unit, clock, per_sample, turns
+from aimco.learning import Referenced, Unit, per_sample, split_at_transfers, transfer_counter
 from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
-from aimco.periphery import across
+from aimco.periphery import broadcast_members
 
 
 class Residual(Referenced):
@@ -29,37 +30,39 @@ class Residual(Referenced):
     converter; memory: none.
 
     Args:
-        arrays_used: Number of arrays, N + 1.
+        num_arrays: Number of arrays, N + 1.
         gamma: Significance of an array over that of the next coarser one.
         transfer_unit: What transfer_every counts, see `Unit`.
         transfer_every: Samples between two reads of the finest array.
         slower: The same of each coarser one over that of the next finer.
         transfer_lr: Share of what the finer array holds that is carried over at once.
-        most_pulses: Most pulses on one weight by one transfer.
+        max_pulses: Most pulses on one weight by one transfer.
     """
 
-    arrays_used: int = Field(default=3, ge=2, le=16, description="number of arrays")
+    moved: ClassVar[Mapping[str, str]] = {"arrays_used": "num_arrays", "most_pulses": "max_pulses"}
+
+    num_arrays: int = Field(default=3, ge=2, le=16, description="number of arrays")
     gamma: float = Field(default=0.3, gt=0, le=1, description="significance of an array over that of the next coarser")
     transfer_every: int = Field(default=2, ge=1, le=1_000_000, description="samples between reads of the finest array")
     transfer_unit: Unit = "sample"
     slower: int = Field(default=3, ge=1, le=1_000_000, description="transfers of an array for one of the next coarser")
     transfer_lr: float = Field(default=1.0, gt=0, le=1e6, description="share of what the finer array holds that is carried over")
-    most_pulses: int = Field(default=31, ge=1, le=1000, description="most pulses on a weight by one transfer")
+    max_pulses: int = Field(default=31, ge=1, le=1000, description="most pulses on a weight by one transfer")
 
     def arrays(self):
-        return {"W": ArraySpec()} | {f"W{n}": self.against for n in range(1, self.arrays_used)}
+        return {"W": ArraySpec()} | {f"W{n}": self.against for n in range(1, self.num_arrays)}
 
-    def shares(self):
+    def coefficients(self):
         gamma = np.asarray(self.gamma)
         return {name: 1.0 if n == 0 else gamma**n for n, name in enumerate(self.arrays())}
 
     def start(self, arrays):
         self.find(*list(arrays.values())[1:])
-        return clock()
+        return transfer_counter()
 
     def work(self, rows, columns, vectors, batch):
         each = per_sample(self.transfer_every, vectors, batch, unit=self.transfer_unit)
-        read = [each / self.slower**k for k in range(self.arrays_used - 1)][::-1]  # of the arrays finer than W, coarse to fine
+        read = [each / self.slower**k for k in range(self.num_arrays - 1)][::-1]  # of the arrays finer than W, coarse to fine
         names = list(self.arrays())
         passed = {
             name: Work(rows_pulsed=given, rows_read=taken) for name, given, taken in zip(names, read, [0.0, *read[:-1]], strict=False)
@@ -68,21 +71,21 @@ class Residual(Referenced):
 
     def update(self, arrays, state, x, d, lr):
         coarse_to_fine = list(arrays.values())
-        for read, xs, ds in turns(self.transfer_every, state, x, d, unit=self.transfer_unit):
+        for read, xs, ds in split_at_transfers(self.transfer_every, state, x, d, unit=self.transfer_unit):
             coarse_to_fine[-1].send(xs, ds, lr)
             if read is None:
                 continue
             for fine, coarse in zip(coarse_to_fine[:0:-1], coarse_to_fine[-2::-1], strict=True):
                 k = read % coarse.rows
-                coarse.pulse_line(k, self._pulses(fine, coarse, k))
+                coarse.pulse_row(k, self._pulses(fine, coarse, k))
                 read, rest = divmod(read, self.slower)
                 if rest:
                     break
 
     def _pulses(self, fine: AnalogMatrix, coarse: AnalogMatrix, k: int) -> torch.Tensor:
         """Pulses for row k of the coarser array, (E, columns) int32."""
-        if "gain" not in coarse.kept:
-            gain: Any = across(np.asarray(self.transfer_lr) * np.asarray(self.gamma) / coarse.step, coarse.shape[0])
-            coarse.kept["gain"] = gain if isinstance(gain, float) else gain[:, 0]
-        pulses = torch.trunc(fine.read_line(k) * coarse.kept["gain"])
-        return pulses.clamp_(-self.most_pulses, self.most_pulses).int()
+        if "gain" not in coarse.cache:
+            gain: Any = broadcast_members(np.asarray(self.transfer_lr) * np.asarray(self.gamma) / coarse.step, coarse.shape[0])
+            coarse.cache["gain"] = gain if isinstance(gain, float) else gain[:, 0]
+        pulses = torch.trunc(fine.read_row(k) * coarse.cache["gain"])
+        return pulses.clamp_(-self.max_pulses, self.max_pulses).int()

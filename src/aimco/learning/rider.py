@@ -44,7 +44,7 @@ class Rider(ChoppedTikiTakaV2):
         known = super().against
         return ArraySpec(reference="measured") if known.reference == "mid-range" else known
 
-    def shares(self):
+    def coefficients(self):
         return {"W": 1.0, "A": self.gamma}
 
     def signs(self, state, name):
@@ -55,7 +55,7 @@ class Rider(ChoppedTikiTakaV2):
         return state | {"q": torch.zeros_like(state["h"])}
 
     def gradient(self, arrays, state, rows, v, signs, flips):
-        a, kept, q, k = arrays["A"], arrays["A"].kept, state["q"], torch.from_numpy(rows)
+        a, kept, q, k = arrays["A"], arrays["A"].cache, state["q"], torch.from_numpy(rows)
         if "eta" not in kept:
             kept["eta"] = torch.from_numpy(per_member(self.memory, len(v))).float()[:, None, None]
             kept["unchopped"] = torch.from_numpy(per_member(self.flip, len(v)) == 0)[:, None]

@@ -6,9 +6,9 @@ import numpy as np
 from pydantic import Field
 
 from aimco.arrays.spec import ArraySpec
-from aimco.learning import Referenced, Unit, clock, one_hot, per_sample, turns
+from aimco.learning import Referenced, Unit, one_hot, per_sample, split_at_transfers, transfer_counter
 from aimco.ledger import Work
-from aimco.periphery import across
+from aimco.periphery import broadcast_members
 
 
 class TikiTaka(Referenced):
@@ -42,9 +42,9 @@ class TikiTaka(Referenced):
 
     def start(self, arrays):
         self.find(arrays["A"])
-        return clock()
+        return transfer_counter()
 
-    def shares(self):
+    def coefficients(self):
         return {"C": 1.0} | ({"A": self.gamma} if np.any(self.gamma) else {})
 
     def work(self, rows, columns, vectors, batch):
@@ -53,9 +53,9 @@ class TikiTaka(Referenced):
 
     def update(self, arrays, state, x, d, lr):
         a, c = arrays["A"], arrays["C"]
-        transfer_lr = lr * across(self.transfer_lr, x.shape[0])
-        for read, xs, ds in turns(self.transfer_every, state, x, d, unit=self.transfer_unit):
+        transfer_lr = lr * broadcast_members(self.transfer_lr, x.shape[0])
+        for read, xs, ds in split_at_transfers(self.transfer_every, state, x, d, unit=self.transfer_unit):
             a.send(xs, ds, self.lr_fast)
             if read is not None:
                 t = read % a.rows
-                c.send(one_hot(c, t), a.read_line(t)[:, None], transfer_lr)
+                c.send(one_hot(c, t), a.read_row(t)[:, None], transfer_lr)

@@ -13,7 +13,7 @@ from aimco.arrays.spec import ArraySpec
 from aimco.device.device import Device
 from aimco.ensemble import per_member
 from aimco.kernels import filters
-from aimco.learning import Referenced, Unit, clock, per_sample, reads_between
+from aimco.learning import Referenced, Unit, per_sample, transfer_counter, transfer_schedule
 from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
 
@@ -27,7 +27,7 @@ class TikiTakaV2(Referenced):
     1. y = x W, z = d W^T
     2. A += lr_fast x d^T, by pulses
     3. every n_s = `transfer_every` samples: v = row k of A, against its reference; h_k += lr n_s n v / (gamma_0 dw_min);
-       where |h_k| >= 1 the whole part of h_k is sent to W as pulses, `most_pulses` at most, and taken from h_k; k = k + 1 mod n
+       where |h_k| >= 1 the whole part of h_k is sent to W as pulses, `max_pulses` at most, and taken from h_k; k = k + 1 mod n
 
     n is the number of rows, dw_min the mean step of W. Source: Gokmen 2021 (Frontiers in AI 4:699148), algorithm 2; the parameters as in
     Rasch 2024 (Nat. Commun. 15:7133). Digital work per transfer: 2 operations for each column; memory: H, one number per weight.
@@ -40,10 +40,11 @@ class TikiTakaV2(Referenced):
         granularity: gamma_0, how many steps of W the filter gathers before it sends one.
         scale_fast: Whether lr_fast is in units of l_max dw_min / (mu_x mu_d), with the longest train l_max and running means of max |x| and
             max |d|, so that trains stay as long whatever the size of the gradient.
-        most_pulses: Most pulses on one weight by one transfer; the papers send 1, which devices of many states follow slowly.
+        max_pulses: Most pulses on one weight by one transfer; the papers send 1, which devices of many states follow slowly.
         slow_device: What W is made of; the device of the design when absent.
     """
 
+    moved: ClassVar[Mapping[str, str]] = {"most_pulses": "max_pulses"}
     digital_per_read: ClassVar[int] = 0  # operations for each column that `gradient` does on a read
 
     lr_fast: float = Field(default=0.1, gt=0, le=1000, description="learning rate of A")
@@ -51,7 +52,7 @@ class TikiTakaV2(Referenced):
     transfer_unit: Unit = "sample"
     granularity: float = Field(default=200.0, gt=0, le=1e9, description="steps of W that the filter gathers")
     scale_fast: bool = True
-    most_pulses: int = Field(default=10, ge=1, le=1000, description="most pulses on a weight by one transfer")
+    max_pulses: int = Field(default=10, ge=1, le=1000, description="most pulses on a weight by one transfer")
     slow_device: Device | None = None
 
     def arrays(self):
@@ -60,7 +61,7 @@ class TikiTakaV2(Referenced):
     def start(self, arrays):
         self.find(arrays["A"])
         members, rows, columns = arrays["W"].shape
-        state = clock() | {"h": torch.zeros(members, rows, columns)}
+        state = transfer_counter() | {"h": torch.zeros(members, rows, columns)}
         return state | ({"mean_tops": torch.zeros(members, 2, dtype=torch.float64)} if self.scale_fast else {})
 
     def work(self, rows, columns, vectors, batch):
@@ -72,7 +73,7 @@ class TikiTakaV2(Referenced):
 
     def update(self, arrays, state, x, d, lr):
         a, w = arrays["A"], arrays["W"]
-        for samples, after, rows, reads in reads_between(self.transfer_every, state, x.shape[1], w.rows, unit=self.transfer_unit):
+        for samples, after, rows, reads in transfer_schedule(self.transfer_every, state, x.shape[1], w.rows, unit=self.transfer_unit):
             xs, ds = x[:, samples].contiguous(), d[:, samples].contiguous()
             rates = self.fast_rates(state, a, xs, ds, after)
             xs, signs, flips = self.chopped(state, a, xs, after, rows, reads)
@@ -81,15 +82,15 @@ class TikiTakaV2(Referenced):
                 continue
             gradient = self.gradient(arrays, state, rows, v, signs, flips)
             pulses = torch.empty(v.shape, dtype=torch.int32)
-            filters.gather(state["h"].numpy(), rows, gradient.numpy(), self.gain(w, lr), self.most_pulses, pulses.numpy())
-            w.send_lines(rows, pulses)
+            filters.gather(state["h"].numpy(), rows, gradient.numpy(), self.gain(w, lr), self.max_pulses, pulses.numpy())
+            w.send_rows(rows, pulses)
             w.digital((2 + self.digital_per_read) * w.shape[2] * len(rows))
 
     def gain(self, w: AnalogMatrix, lr: Any) -> np.ndarray:
         """What a read of A is multiplied by before it enters H, (E,) float32."""
-        if "granule" not in w.kept:
-            w.kept["granule"] = per_member(self.granularity, w.shape[0]) * w.step / (self.transfer_every * w.rows)
-        return (np.asarray(lr, np.float64).reshape(-1) / w.kept["granule"]).astype(np.float32)
+        if "granule" not in w.cache:
+            w.cache["granule"] = per_member(self.granularity, w.shape[0]) * w.step / (self.transfer_every * w.rows)
+        return (np.asarray(lr, np.float64).reshape(-1) / w.cache["granule"]).astype(np.float32)
 
     def fast_rates(self, state: Mapping[str, torch.Tensor], a: AnalogMatrix, x: torch.Tensor, d: torch.Tensor, after: np.ndarray) -> Any:
         """Learning rate of A for each sample, (E, B) float64."""
@@ -97,9 +98,9 @@ class TikiTakaV2(Referenced):
         if not self.scale_fast:
             rates[:] = np.asarray(self.lr_fast).reshape(-1, 1)
             return rates
-        if "top" not in a.kept:
-            a.kept["top"] = np.asarray(self.lr_fast) * a.tiles[0][0].periphery.pulses.length * a.step
-        filters.fast_rates(x.numpy(), d.numpy(), after, _MEMORY, a.kept["top"], _SMALLEST, state["mean_tops"].numpy(), rates)
+        if "top" not in a.cache:
+            a.cache["top"] = np.asarray(self.lr_fast) * a.tiles[0][0].periphery.pulses.length * a.step
+        filters.fast_rates(x.numpy(), d.numpy(), after, _MEMORY, a.cache["top"], _SMALLEST, state["mean_tops"].numpy(), rates)
         return rates
 
     def chopped(

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from aimco.learning import Rule, Unit, clock, turns
+from aimco.learning import Rule, Unit, split_at_transfers, transfer_counter
 from aimco.record import PathError
 
 
@@ -38,11 +38,11 @@ class WeightTransfer(Rule):
             raise PathError("cell.kind", f"must be capacitor-pcm for rule.kind = 'weight-transfer', got {design.cell.kind}")
 
     def start(self, arrays):
-        return clock()
+        return transfer_counter()
 
     def update(self, arrays, state, x, d, lr):
         w = arrays["W"]
-        for time, xs, ds in turns(self.transfer_every, state, x, d, unit=self.transfer_unit):
+        for time, xs, ds in split_at_transfers(self.transfer_every, state, x, d, unit=self.transfer_unit):
             w.send(xs, ds, lr)
             if time is not None:
                 w.transfer(self.invert)

@@ -93,8 +93,8 @@ def _row(name: str, layer: Arrays, what: str, matrix: AnalogMatrix) -> Row:
     counts, tile = matrix.counts, matrix.tiles[0][0]
     periphery, device = tile.periphery, tile.crossbar.device
     pulses = sum(float(np.sum(np.asarray(counts.get(n, 0)) * np.ones(members))) for n in ("coincidences", "program_pulses"))
-    dacs = _shared(matrix.row_spans, periphery.dac.lines) * len(matrix.column_spans)
-    adcs = _shared(matrix.column_spans, periphery.adc.lines) * len(matrix.row_spans)
+    dacs = _shared(matrix.row_spans, periphery.dac.shared_by) * len(matrix.column_spans)
+    adcs = _shared(matrix.column_spans, periphery.adc.shared_by) * len(matrix.row_spans)
     return Row(
         layer=name,
         kind=type(layer).__name__,

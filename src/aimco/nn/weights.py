@@ -62,7 +62,7 @@ class WeightsInArrays(Arrays):
             self.register_parameter("bias", None if offset is None else nn.Parameter(offset))
             return
         self.rule_state = self.rule.start(self.matrices)
-        matrix, first = self.matrices[self.rule.weights_on], start if self.scale is None else start / self._scale_of_arrays()
+        matrix, first = self.matrices[self.rule.weight_array], start if self.scale is None else start / self._scale_of_arrays()
         matrix.program(first)
         said = matrix.missed(first)
         self.written = tuple(said[k :: layout.groups] for k in range(layout.groups))
@@ -155,7 +155,7 @@ class WeightsInArrays(Arrays):
 
     @property
     def stored(self) -> torch.Tensor:
-        """The weights of the layer, (E groups, rows, outputs), the sum of the shares of its arrays: for tests and plots."""
+        """The weights of the layer, (E groups, rows, outputs), the sum of its arrays, each times its coefficient: for tests and plots."""
         if not self.matrices:
             return self.layout.as_matrix(self.weight.detach())
         return self.rule.stored(self.matrices, self.rule_state)
@@ -175,7 +175,7 @@ class WeightsInArrays(Arrays):
         """Write and verify the weight or the bias, of torch's shape; the elements of a mask alone, all when absent."""
         lines = slice(self.inputs, None) if role == "bias" else slice(0, self.inputs)
         as_lines = (lambda t: t.reshape(self.arrays, 1, -1)) if role == "bias" else (lambda t: self.layout.as_matrix(t.contiguous()))
-        stored, matrix = self.stored, self.matrices[self.rule.weights_on]
+        stored, matrix = self.stored, self.matrices[self.rule.weight_array]
         target, mask = stored.clone(), torch.zeros(stored.shape, dtype=torch.bool)
         target[:, lines] = as_lines(values) if self.scale is None else as_lines(values) / self._scale_of_arrays()
         mask[:, lines] = True if only is None else as_lines(only)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import inf
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from aimco.arrays.pulses import Pulses
 from aimco.ensemble import per_member
-from aimco.record import Record, at, quantity
+from aimco.record import Record, field_error, quantity
 from aimco.units import A, F, Hz, V, s
 
 _FLASH_BITS = 10
@@ -22,11 +23,13 @@ class Converter(Record):
 
     Args:
         bits: Resolution, 2 to 24, `inf` for none lost.
-        lines: Lines that take turns at one converter; a divisor of the lines of the array.
+        shared_by: Rows or columns that take turns at one converter; a divisor of those of the array.
     """
 
+    moved: ClassVar[Mapping[str, str]] = {"lines": "shared_by"}
+
     bits: float = Field(default=inf, ge=2, description="resolution; inf is exact")
-    lines: int = Field(default=1, ge=1, le=65536, description="lines that share one converter")
+    shared_by: int = Field(default=1, ge=1, le=65536, description="rows or columns that share one converter")
 
     @field_validator("bits")
     @classmethod
@@ -49,9 +52,9 @@ class Dac(Converter):
     @model_validator(mode="after")
     def _has_bits(self) -> Self:
         if self.serial and self.bits == inf:
-            raise at("bits", "must be finite for inputs that are sent bit by bit, got inf; give 2..24")
+            raise field_error("bits", "must be finite for inputs that are sent bit by bit, got inf; give 2..24")
         if self.serial and self.bits % 1:
-            raise at("bits", f"must be a whole number for inputs that are sent bit by bit, got {self.bits:g}; give 2..24")
+            raise field_error("bits", f"must be a whole number for inputs that are sent bit by bit, got {self.bits:g}; give 2..24")
         return self
 
     @property
@@ -90,7 +93,9 @@ class Adc(Converter):
     @model_validator(mode="after")
     def _fits_in_a_chip(self) -> Self:
         if self.kind == "flash" and _FLASH_BITS < self.bits < inf:
-            raise at("bits", f"must be at most {_FLASH_BITS} in an ADC of kind flash, got {self.bits:g}: it has 2^bits - 1 comparators")
+            raise field_error(
+                "bits", f"must be at most {_FLASH_BITS} in an ADC of kind flash, got {self.bits:g}: it has 2^bits - 1 comparators"
+            )
         return self
 
 
@@ -156,20 +161,22 @@ class Periphery(Record):
     def _levels_have_a_range(self) -> Self:
         if self.adc.bits != inf and self.adc.range_A == inf and self.adc.calibration == "none":
             problem = f"must be finite for an ADC of {self.adc.bits:g} bits, got inf; give its largest current in A"
-            raise at("adc.range_A", f"{problem}, or set adc.calibration")
-        if self.sense is not None and self.adc != Adc(lines=self.adc.lines):
-            raise at("adc", "must be left out beside sense amplifiers, which stand in its place; only adc.lines applies to them")
+            raise field_error("adc.range_A", f"{problem}, or set adc.calibration")
+        if self.sense is not None and self.adc != Adc(shared_by=self.adc.shared_by):
+            raise field_error(
+                "adc", "must be left out beside sense amplifiers, which stand in its place; only adc.shared_by applies to them"
+            )
         if self.sense is not None and self.dac.serial:
-            raise at("dac.serial", "must be false with sense amplifiers, whose bits cannot be shifted and added; give an ADC")
+            raise field_error("dac.serial", "must be false with sense amplifiers, whose bits cannot be shifted and added; give an ADC")
         return self
 
     @property
     def read_cycles(self) -> Any:
         """Cycles of `read_s` that the read of one vector takes: turns at ADCs and DACs, and pulses."""
-        return self.adc.lines * self.dac.lines * self.dac.pulses
+        return self.adc.shared_by * self.dac.shared_by * self.dac.pulses
 
 
-def across(value: Any, members: int) -> float | torch.Tensor:
+def broadcast_members(value: Any, members: int) -> float | torch.Tensor:
     """A number as it is, or one per member as a tensor (E, 1, 1) float32, ready to multiply (E, B, lines)."""
     array = np.asarray(value, np.float64)
     if array.ndim == 0 or (array == array.flat[0]).all():

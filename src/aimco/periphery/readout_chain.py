@@ -112,7 +112,7 @@ class ReadoutChain:
         gain = per_member(p.adc.gain_spread, len(seeds))
         if not offset.any() and not gain.any():
             return None
-        lines, shared = self.lines[name], 1 if self.senses else p.adc.lines
+        lines, shared = self.lines[name], 1 if self.senses else p.adc.shared_by
         keys = {n: rng.stream_keys(seeds, *names, f"converter {n}", name) for n in ("gain", "offset")}
         z = {n: rng.normal(k, 0, (-(-lines // shared),)).repeat_interleave(shared, 1)[:, None, :lines] for n, k in keys.items()}
         spread = {n: torch.from_numpy(v.astype(np.float32))[:, None, None] for n, v in (("gain", gain), ("offset", offset))}

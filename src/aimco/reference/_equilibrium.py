@@ -32,7 +32,7 @@ def design(diodes: str, hidden: int, epochs: int) -> Design:
         {
             "device": "ideal",
             "network": {"kind": "resistive", "hidden": [hidden], "circuit": circuit | {"precision": "float32" if wide else "float64"}},
-            "rule": {"kind": "equilibrium", "moves": "ideal", "target_V": 1.0, "beta": 1e-5} | rates,
+            "rule": {"kind": "equilibrium", "update_mode": "ideal", "target_V": 1.0, "beta": 1e-5} | rates,
             "training": {"epochs": epochs, "batch": 16, "decay_every": 1, "decay": _WIDE_DECAY if wide else 0.03 ** (1 / epochs)},
         }
     )

@@ -51,7 +51,7 @@ def weight_error(
     """
     wanted, members = target(), len(designs)
     layer = Linear(SIZE, SIZE, False, design=stack(list(designs)), name="layer 0", seeds=seeds)
-    layer.matrices[layer.rule.weights_on].program(torch.zeros(1, SIZE, SIZE))
+    layer.matrices[layer.rule.weight_array].program(torch.zeros(1, SIZE, SIZE))
     key, steps = rng.stream_keys((0,), "programming", "inputs"), inputs // batch
     total, looks = torch.zeros(members), 0
     x = y = torch.empty(0)

@@ -42,13 +42,13 @@ def design(groups: int = 4) -> Design:
 
     The clock is 1.75 ns: in half of it the array is read, in the other its ADCs decide.
     """
-    adc = {"bits": 4.0, "range_A": 32 * 0.55 * _ON, "lines": 8, "kind": "flash", "rate_Hz": 1 / 1.75e-9}
+    adc = {"bits": 4.0, "range_A": 32 * 0.55 * _ON, "shared_by": 8, "kind": "flash", "rate_Hz": 1 / 1.75e-9}
     return Design.of(
         {
             "device": {"name": "on/off 17", "g_min": _OFF, "g_max": _ON, "response": _STEPS},
             "array": {"rows": 128, "cols": 128},
             "network": {"bias": "none"},
-            "periphery": {"read_voltage": 0.55, "read_s": 0.875e-9, "adc": adc, "dac": {"lines": groups}},
+            "periphery": {"read_voltage": 0.55, "read_s": 0.875e-9, "adc": adc, "dac": {"shared_by": groups}},
             "technology": "rram-22nm",
         }
     )

@@ -85,7 +85,7 @@ def design(kind: str, states: float, offset: float) -> Design:
     rule: PlainData = {"kind": kind, "reference": "symmetry-point", "reference_error": offset}
     if kind != "sgd":
         rule |= {"lr": 0.1, "lr_fast": 1.0, "scale_fast": False, "transfer_every": SAMPLES_PER_READ, "granularity": 2000.0}
-        rule |= {"most_pulses": 1, "slow_device": device(0.0)}
+        rule |= {"max_pulses": 1, "slow_device": device(0.0)}
     if kind in CHOPPED:
         rule |= {"lr_fast": 0.25, "scale_fast": True, "flips": "regular"}
     periphery = {"pulses": {"length": 31 if kind == "sgd" else 5, "mode": "exact"}}

@@ -33,7 +33,7 @@ def design(rule: str, offset: float, epochs: int, decay_every: int) -> Design:
     device["response"] = {"kind": "soft-bounds", "step_up": step, "step_down": step}
     learning: PlainData = {"kind": rule, "lr": 0.1}
     if rule != "digital":
-        learning |= {"reference": "symmetry-point", "reference_error": offset, "transfer_every": 2, "most_pulses": 1}
+        learning |= {"reference": "symmetry-point", "reference_error": offset, "transfer_every": 2, "max_pulses": 1}
         learning |= {"lr_fast": 0.1, "granularity": 2000.0} | ({"flip": 0.25} if rule == "agad" else {})
     return Design.of(
         {

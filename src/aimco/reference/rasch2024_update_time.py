@@ -17,7 +17,7 @@ NEEDS = None
 
 SIZE, SAMPLES = 512, 200
 READ_S, SLOT_S = 40e-9, 5e-9  # a slot has a part for each polarity
-_TRANSFER = {"transfer_every": 2, "most_pulses": 1, "granularity": 1e-3}
+_TRANSFER = {"transfer_every": 2, "max_pulses": 1, "granularity": 1e-3}
 CASES: dict[str, tuple[float, PlainData, int]] = {  # published ns, rule, slots of a train
     "SGD": (30.9, {"kind": "sgd"}, 5),
     "Tiki-Taka v2": (56.3, {"kind": "tiki-taka-v2"} | _TRANSFER, 5),
@@ -27,7 +27,7 @@ CASES: dict[str, tuple[float, PlainData, int]] = {  # published ns, rule, slots 
     "mixed precision, written every 100 samples": (3024.5, {"kind": "mixed-precision", "transfer_every": 100}, 5),
     "residual learning, 3 arrays": (
         95.9,
-        {"kind": "residual", "arrays_used": 3, "transfer_every": 2, "slower": 1, "transfer_lr": 1e6, "most_pulses": 5},
+        {"kind": "residual", "num_arrays": 3, "transfer_every": 2, "slower": 1, "transfer_lr": 1e6, "max_pulses": 5},
         5,
     ),
 }

@@ -45,7 +45,7 @@ def design(kind: str, tau: float, asymmetry: float = _WEAK) -> Design:
         return shape
 
     rule = {"kind": kind, "lr": 0.1, "lr_fast": 1.0, "transfer_every": _BATCH, "granularity": 200.0}
-    rule |= {"most_pulses": 1, "slow_device": device(False)}
+    rule |= {"max_pulses": 1, "slow_device": device(False)}
     return Design.of(
         {
             "device": device(True),

@@ -87,9 +87,9 @@ class Costs:
         """What the figures take for granted."""
         p, said = self.design.periphery, []
         said.append("time: layers one after the other; interval: layers at work on different samples; converters work while arrays read on")
-        if p.adc.lines > 1:
+        if p.adc.shared_by > 1:
             again = "are sampled at once and held" if p.adc.rate_Hz else "are read again one by one"
-            said.append(f"the {p.adc.lines} lines that share an ADC {again}")
+            said.append(f"the {p.adc.shared_by} lines that share an ADC {again}")
         if not self.design.rule.on_chip:
             return [*said, "nothing is trained on the chip: each array has converters on one side"]
         said.append("inference has converters on one side of each array, training on both")

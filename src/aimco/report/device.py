@@ -35,7 +35,7 @@ def response(device: Device, axis: Axes, *, devices: int = 5, cycles: int = 2) -
     trace = [device.conductance(array.state)[0, 0]]
     for half in range(2 * cycles):
         for _ in range(points):
-            array.apply(torch.full(array.shape, (-1) ** half * max(1, each // points), dtype=torch.int32))
+            array.pulse_rows(torch.full(array.shape, (-1) ** half * max(1, each // points), dtype=torch.int32))
             trace.append(device.conductance(array.state)[0, 0])
     pulses = np.arange(len(trace)) * max(1, each // points)
     prefix, scale = ("uS", 1e6) if device.g_max > 1e-6 else ("nS", 1e9)

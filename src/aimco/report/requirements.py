@@ -12,7 +12,7 @@ from aimco.device.device import Device
 from aimco.device.requirement import Judged, value_text
 from aimco.report.axes import label_decades
 from aimco.report.device import png
-from aimco.studies.lines import BOUND, Sweep
+from aimco.studies.parameters import BOUND, Sweep
 from aimco.studies.specification import Answer, Derived, Finding
 from aimco.units import text
 

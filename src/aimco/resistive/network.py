@@ -15,7 +15,7 @@ from torch import nn
 from aimco.arrays.doors import finite
 from aimco.arrays.ports import crossbar_ports
 from aimco.arrays.spec import Blueprint
-from aimco.arrays.vertical import Vertical
+from aimco.arrays.vertical import VerticalWires
 from aimco.circuit import local_step
 from aimco.circuit.circuit import ResistiveCircuit
 from aimco.circuit.operating_point import OperatingPoint
@@ -366,7 +366,7 @@ class ResistiveNetwork(Arrays):
         remarks = super().notes(member)
         if self.meter is not None:
             remarks.append("circuits settle at once: energy is their power at the operating point times the time of their slowest mode")
-        if any(isinstance(array, Vertical) for array in self.parts.arrays or ()):
+        if any(isinstance(array, VerticalWires) for array in self.parts.arrays or ()):
             remarks.append("wires of three-dimensional arrays drop voltage; their area and their capacitances are not counted")
         return remarks
 

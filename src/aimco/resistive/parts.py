@@ -11,7 +11,7 @@ import torch
 
 from aimco import rng
 from aimco.arrays.spec import Blueprint
-from aimco.arrays.vertical import Vertical
+from aimco.arrays.vertical import VerticalWires
 from aimco.arrays.wires import Wires
 from aimco.circuit.elements import DiodePair, Shockley, Value
 from aimco.record import InputError, PathError
@@ -53,7 +53,7 @@ class Parts:
     g_max: float = math.inf
     tolerance: float = 1e-6
     dtype: torch.dtype = torch.float64
-    arrays: Sequence[Wires | Vertical | None] | None = None
+    arrays: Sequence[Wires | VerticalWires | None] | None = None
     input_V: float = 1.0
     source_noise_V: float = 0.0
     readout_noise_V: float = 0.0
@@ -142,7 +142,7 @@ def parts_of(design: Blueprint, sizes: Sequence[int], seed: int) -> Parts:
     )
 
 
-def _arrays(design: Blueprint, shapes: Sequence[tuple[int, int]]) -> list[Wires | Vertical | None] | None:
+def _arrays(design: Blueprint, shapes: Sequence[tuple[int, int]]) -> list[Wires | VerticalWires | None] | None:
     """What each crossbar stands in where lines drop voltage: one array, planar or three-dimensional."""
     record, array = design.network.circuit, design.array
     if record.vertical is not None and not array.ideal:

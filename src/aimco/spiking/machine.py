@@ -47,7 +47,7 @@ class SpikingBoltzmannMachine(Arrays):
 
     def _take(self) -> None:
         """Weights are what the devices hold now, (g+ - g-) weight_max/(g_max - g_min)."""
-        plus, minus = (device.numpy() for device in self.matrices["W"].seen())
+        plus, minus = (device.numpy() for device in self.matrices["W"].noisy_state())
         least = -float(np.mean(self.device.mid_range)) / float(np.mean(self.device.half_range))
         spikes.fill(self.machine.tiles, plus, minus, np.float32(least), np.float32(self.weight_max / 2))
 
@@ -109,7 +109,7 @@ class SpikingBoltzmannMachine(Arrays):
         for k, sign in enumerate((1, -1)):
             pulses = np.empty((machine.visible, machine.hidden), np.int32)
             number, key = int(self.rule_state["phases"]), np.uint64(rng.stream_key(self.seed, "spiking", "pulses"))
-            spikes.asked(tiles[k][0], tiles[k + 1][0], np.float32(self.step), np.int32(self.rule.most_pulses), key, number, pulses)
+            spikes.asked(tiles[k][0], tiles[k + 1][0], np.float32(self.step), np.int32(self.rule.max_pulses), key, number, pulses)
             matrix.pulse_rows(sign * torch.from_numpy(pulses)[None])
             self.rule_state["phases"] += 1
         self._take()

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from aimco.neurons import NOISY, Neuron, tangent
-from aimco.record import InputError, Record, at, quantity
+from aimco.record import InputError, Record, field_error, quantity
 from aimco.units import Hz, s
 
 
@@ -37,20 +37,20 @@ class Spiking(Record):
     @model_validator(mode="after")
     def _in_time(self) -> Self:
         if not self.dt_s <= self.neuron.refractory_s:
-            raise at("dt_s", f"must be at most neuron.refractory_s = {self.neuron.refractory_s:g} s, got {self.dt_s:g}")
+            raise field_error("dt_s", f"must be at most neuron.refractory_s = {self.neuron.refractory_s:g} s, got {self.dt_s:g}")
         if not self.burn_in_s < self.phase_s:
-            raise at("burn_in_s", f"must be shorter than phase_s = {self.phase_s:g} s, got {self.burn_in_s:g}")
+            raise field_error("burn_in_s", f"must be shorter than phase_s = {self.phase_s:g} s, got {self.burn_in_s:g}")
         if not self.bias_Hz * self.dt_s <= 1:
-            raise at("bias_Hz", f"must be at most one spike in a step of dt_s = {self.dt_s:g} s, got {self.bias_Hz:g} Hz")
+            raise field_error("bias_Hz", f"must be at most one spike in a step of dt_s = {self.dt_s:g} s, got {self.bias_Hz:g} Hz")
         if not self.low < self.high:
-            raise at("low", f"must be below high = {self.high:g}, got {self.low:g}")
+            raise field_error("low", f"must be below high = {self.high:g}, got {self.low:g}")
         try:
             self.neuron.clocks(self.dt_s)
         except InputError as error:
-            raise at("dt_s", str(error).removeprefix("dt_s ")) from None
+            raise field_error("dt_s", str(error).removeprefix("dt_s ")) from None
         if self.neuron.noise not in NOISY:
             try:
                 tangent(self.neuron)
             except InputError as error:
-                raise at("neuron.leak_S", str(error).removeprefix("leak_S ")) from None
+                raise field_error("neuron.leak_S", str(error).removeprefix("leak_S ")) from None
         return self

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from aimco.files import anchored
 from aimco.plain_data import PlainView
-from aimco.record import Record, at
+from aimco.record import Record, field_error
 from aimco.studies import fields
 
 Choice = object  # a value of a field: a number, a name, a whole table
@@ -46,39 +46,39 @@ class Axis(Record):
         for name in ("low", "high"):
             value = getattr(self, name)
             if value is None:
-                raise at(name, "is missing; an axis has low and high, or choices")
+                raise field_error(name, "is missing; an axis has low and high, or choices")
             if not math.isfinite(value):
-                raise at(name, f"must be finite, got {value:g}")
+                raise field_error(name, f"must be finite, got {value:g}")
         low, high = self.range
         if low >= high:
-            raise at("high", f"must be greater than low = {low:g}, got {high:g}; for one value set it in the base")
+            raise field_error("high", f"must be greater than low = {low:g}, got {high:g}; for one value set it in the base")
         if self.log and low <= 0:
-            raise at("low", f"must be greater than 0 where log = true, got {low:g}")
+            raise field_error("low", f"must be greater than 0 where log = true, got {low:g}")
         self._check_step()
         return self
 
     def _check_choices(self) -> None:
         for name in ("low", "high", "step"):
             if getattr(self, name) is not None:
-                raise at(name, "must be left out beside choices; an axis has low and high, or choices")
+                raise field_error(name, "must be left out beside choices; an axis has low and high, or choices")
         if self.log:
-            raise at("log", "must be left out beside choices")
+            raise field_error("log", "must be left out beside choices")
         labels = [label(c) for c in self.choices or ()]
         if not labels:
-            raise at("choices", "must hold at least one value, got none")
+            raise field_error("choices", "must hold at least one value, got none")
         twice = next((name for k, name in enumerate(labels) if name in labels[:k]), None)
         if twice is not None:
-            raise at("choices", f"must differ from each other, got {twice} twice")
+            raise field_error("choices", f"must differ from each other, got {twice} twice")
 
     def _check_step(self) -> None:
         if self.step is None:
             return
         low, high = self.range
         if self.log:
-            raise at("step", "must be left out where log = true; give choices for levels that are apart by ratios")
+            raise field_error("step", "must be left out where log = true; give choices for levels that are apart by ratios")
         levels = (high - low) / self.step if self.step > 0 else 0
         if levels < 1 or abs(levels - round(levels)) > 1e-6:
-            raise at("step", f"must divide high - low = {high - low:g}, got {self.step:g}")
+            raise field_error("step", f"must divide high - low = {high - low:g}, got {self.step:g}")
 
     @property
     def range(self) -> tuple[float, float]:
@@ -134,7 +134,7 @@ def flattened(space: PlainView, above: str = "") -> Iterator[tuple[str, object]]
         if isinstance(value, Axis):
             yield path, value
         elif not isinstance(value, Mapping):
-            raise at(path, f"must be a table with low and high, or with choices, got {value!r}")
+            raise field_error(path, f"must be a table with low and high, or with choices, got {value!r}")
         elif not value or set(value) & set(Axis.model_fields):
             yield path, value
         else:

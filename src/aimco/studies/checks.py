@@ -9,7 +9,7 @@ from typing import Protocol
 
 from aimco.design import Design
 from aimco.plain_data import PlainData
-from aimco.record import InputError, PathError, at
+from aimco.record import InputError, PathError, field_error
 from aimco.studies import fields
 from aimco.studies.axis import Axis, Choice, applies, label
 
@@ -67,7 +67,9 @@ def ordered(study: Searched) -> list[str]:
         return list(graphlib.TopologicalSorter(graph).static_order())
     except graphlib.CycleError as error:
         shown = " -> ".join(error.args[1])
-        raise at(f"space.{error.args[1][0]}.when", f"must not lead back to itself, got {shown}; drop one of these conditions") from None
+        raise field_error(
+            f"space.{error.args[1][0]}.when", f"must not lead back to itself, got {shown}; drop one of these conditions"
+        ) from None
 
 
 def check_space(study: Searched) -> None:
@@ -86,7 +88,9 @@ def _check_axis(study: Searched, path: str) -> bool:
     for key in axis.when:
         holder = study.space.get(key)
         if holder is not None and holder.choices is None:
-            raise at(f"{shown}.when", f"must look at fields with choices, and {key} has a range; give it choices, or drop the condition")
+            raise field_error(
+                f"{shown}.when", f"must look at fields with choices, and {key} has a range; give it choices, or drop the condition"
+            )
     applied, refused = [], None
     for data in _choices_above(study, path):
         try:
@@ -97,19 +101,19 @@ def _check_axis(study: Searched, path: str) -> bool:
         if held:
             applied.append(data)
     if not applied and refused is not None:
-        raise at(f"{shown}.when", f"looks at what is not there: {refused}")
+        raise field_error(f"{shown}.when", f"looks at what is not there: {refused}")
     if not applied:
-        raise at(f"{shown}.when", f"never holds: {_impossible(study, path)}; correct the condition or remove the axis")
+        raise field_error(f"{shown}.when", f"never holds: {_impossible(study, path)}; correct the condition or remove the axis")
     for data in applied:
         try:
             found = fields.annotation(data, path)
         except InputError as error:
             hint = "" if len(applied) == 1 else "; give it when = {...} if only some choices have it"
-            raise at("", f"space.{error}{hint}") from None
+            raise field_error("", f"space.{error}{hint}") from None
     whole = fields.is_whole(found)
     fractions = [v for v in (axis.low, axis.high, axis.step) if whole and v is not None and v != int(v)]
     if fractions:
-        raise at(shown, f"must have whole numbers for low, high and step, got {fractions[0]:g}")
+        raise field_error(shown, f"must have whole numbers for low, high and step, got {fractions[0]:g}")
     return whole
 
 
@@ -158,7 +162,7 @@ def _check_value(study: Searched, path: str, value: Choice) -> None:
             first = first or ("", str(error))
     if first is not None:
         problem = f"{first[0]} {first[1]}".strip() if first[0] != path else first[1]
-        raise at(f"space.{path}", f"holds {label(value)}, of which no design can be made: {problem}")
+        raise field_error(f"space.{path}", f"holds {label(value)}, of which no design can be made: {problem}")
 
 
 def _around(study: Searched, path: str, value: Choice) -> Iterator[PlainData]:

@@ -40,15 +40,15 @@ class Pack:
     sign: int = 1
 
 
-def kin(value: object) -> object:
+def batch_key(value: object) -> object:
     """What must be equal for designs to train together: everything but floats, which lie along the ensemble axis."""
     if isinstance(value, Record):
         parts = ((n, getattr(value, n)) for n in type(value).model_fields)
-        return type(value), tuple((n, v if n in value.alike else kin(v)) for n, v in parts)
+        return type(value), tuple((n, v if n in value.shared_fields else batch_key(v)) for n, v in parts)
     if isinstance(value, Mapping):
-        return tuple((k, kin(v)) for k, v in value.items())
+        return tuple((k, batch_key(v)) for k, v in value.items())
     if isinstance(value, tuple) and all(isinstance(v, Record) for v in value):
-        return tuple(kin(v) for v in value)
+        return tuple(batch_key(v) for v in value)
     return float if isinstance(value, float) else value
 
 
@@ -56,7 +56,7 @@ def packs(designs: Mapping[int, Design], most: int) -> Iterator[list[int]]:
     """Numbers of the points that train together, at most so many, in the order of their first."""
     groups: dict[object, list[int]] = {}
     for number, design in designs.items():
-        groups.setdefault(kin(design), []).append(number)
+        groups.setdefault(batch_key(design), []).append(number)
     for numbers in groups.values():
         for start in range(0, len(numbers), most):
             yield numbers[start : start + most]

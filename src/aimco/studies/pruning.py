@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from aimco.record import Record, at
+from aimco.record import Record, field_error
 
 _FACTOR, _STARTUP = 3, 5
 
@@ -41,7 +41,7 @@ class Pruning(Record):
     def _of_its_rule(self) -> Pruning:
         for name, rule, default in (("factor", "halving", _FACTOR), ("startup", "median", _STARTUP)):
             if self.rule != rule and getattr(self, name) != default:
-                raise at(name, f"must be left out where rule = {self.rule!r}; it belongs to {rule}")
+                raise field_error(name, f"must be left out where rule = {self.rule!r}; it belongs to {rule}")
         return self
 
     def bars(self, complete: Sequence[Sequence[float]], pruned: Sequence[Sequence[float]]) -> list[float]:

@@ -20,7 +20,7 @@ from aimco.evaluation import Result, evaluate_many
 from aimco.learning import Rule
 from aimco.learning.tiki_taka_v2 import TikiTakaV2
 from aimco.record import InputError, write_atomic
-from aimco.studies.lines import BOUND, FAST_RULE, RESTING, STEP, Bench, Point, Sweep, bench, design, ideal, known_rule, sweeps, waits
+from aimco.studies.parameters import BOUND, FAST_RULE, RESTING, STEP, Bench, Point, Sweep, bench, design, ideal, known_rule, sweeps, waits
 from aimco.studies.specification import Answer, Derived, Finding, Joint
 from aimco.studies.threshold import closer, penalty, threshold
 from aimco.tasks import Data, task_of

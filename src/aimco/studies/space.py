@@ -15,7 +15,7 @@ from aimco.design import Design
 from aimco.errors import did_you_mean
 from aimco.files import contents, resolved
 from aimco.plain_data import PlainData, PlainView
-from aimco.record import InputError, Record, at
+from aimco.record import InputError, Record, field_error
 from aimco.studies import fields
 from aimco.studies.axis import Axis, Choice, applies, flattened
 from aimco.studies.checks import check_space, ordered
@@ -52,9 +52,9 @@ class Bound(Record):
     def _some(self) -> Self:
         low, high = self.at_least, self.at_most
         if low is None and high is None:
-            raise at("", "must have at_least or at_most, got neither")
+            raise field_error("", "must have at_least or at_most, got neither")
         if low is not None and high is not None and low > high:
-            raise at("at_least", f"must be at most at_most = {high:g}, got {low:g}")
+            raise field_error("at_least", f"must be at most at_most = {high:g}, got {low:g}")
         return self
 
     def excess(self, value: float) -> float:
@@ -123,7 +123,7 @@ class Study(Record):
         try:
             return task_of(task)
         except InputError as error:
-            raise at("", str(error).removeprefix("task ")) from None
+            raise field_error("", str(error).removeprefix("task ")) from None
 
     @field_validator("base", mode="before")
     @classmethod
@@ -131,7 +131,7 @@ class Study(Record):
         try:
             return Design.load(resolved(base)) if isinstance(base, str) else base
         except InputError as error:
-            raise at("", str(error)) from None
+            raise field_error("", str(error)) from None
 
     @field_validator("objectives", mode="before")
     @classmethod
@@ -147,22 +147,24 @@ class Study(Record):
     def _sound(self) -> Self:
         for field, values in (("seeds", self.seeds), ("objectives", [o.name for o in self.objectives])):
             if len(set(values)) < len(values):
-                raise at(field, f"must differ from each other, got {list(values)}")
+                raise field_error(field, f"must differ from each other, got {list(values)}")
         asked = {f"objectives.{k}.name": o.name for k, o in enumerate(self.objectives)} | {f"constraints.{n}": n for n in self.constraints}
         for field, name in asked.items():
             if name not in METRICS and not is_own(type(self.task)):
                 close = did_you_mean(name, list(METRICS))
-                raise at(field, f"must be a metric{close}, got {name!r}; the metrics are {', '.join(METRICS)}")
+                raise field_error(field, f"must be a metric{close}, got {name!r}; the metrics are {', '.join(METRICS)}")
         for k, objective in enumerate(self.objectives):
             if objective.name not in METRICS and objective.direction is None:
-                raise at(f"objectives.{k}.direction", f"is missing; say 'max' or 'min' of {objective.name}, which is the task's own")
+                raise field_error(
+                    f"objectives.{k}.direction", f"is missing; say 'max' or 'min' of {objective.name}, which is the task's own"
+                )
         if self.pruning is not None:
             self._check_pruning()
         if not self.space:
-            raise at("space", "must hold at least one axis, got none")
+            raise field_error("space", "must hold at least one axis, got none")
         check_space(self)
         if self.trials is None and self.sampler != "grid":
-            raise at("trials", f"is missing; say how many points the sampler {self.sampler} is to try")
+            raise field_error("trials", f"is missing; say how many points the sampler {self.sampler} is to try")
         return self
 
     def _check_pruning(self) -> None:
@@ -171,9 +173,9 @@ class Study(Record):
         known = METRICS.get(first.name)
         if len(asked) > 1 or first.name in COSTS or (known is not None and first.best != known.direction):
             only = f"where a metric of the task is not the one objective, got {', '.join(asked)}"
-            raise at("pruning", f"must be left out {only}; there is no order to prune by")
+            raise field_error("pruning", f"must be left out {only}; there is no order to prune by")
         if self.constraints:
-            raise at(
+            raise field_error(
                 "pruning", f"must be left out beside constraints, got {', '.join(self.constraints)}; what is pruned has no costs to judge"
             )
 
@@ -222,7 +224,7 @@ class Study(Record):
         for path in self.order:
             points = [longer for point in points for longer in self._longer(point, path)]
             if len(points) > _GRID:
-                raise at("space", f"must have at most {_GRID} points for the sampler grid; take fewer levels, or sobol")
+                raise field_error("space", f"must have at most {_GRID} points for the sampler grid; take fewer levels, or sobol")
         return points
 
     def _longer(self, point: Point, path: str) -> Iterator[Point]:
@@ -234,6 +236,8 @@ class Study(Record):
             return
         levels = axis.levels(fields.is_whole(fields.annotation(data, path)))
         if levels is None:
-            raise at(f"space.{path}.step", "is missing; the sampler grid needs step or choices where the field is not a whole number")
+            raise field_error(
+                f"space.{path}.step", "is missing; the sampler grid needs step or choices where the field is not a whole number"
+            )
         for value in levels:
             yield point | {path: value}

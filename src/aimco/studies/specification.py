@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from aimco.device.device import Device
 from aimco.device.requirement import Line, Requirement, Verdict
 from aimco.plain_data import PlainData
-from aimco.studies.lines import BOUND, Bench, Sweep
+from aimco.studies.parameters import BOUND, Bench, Sweep
 from aimco.studies.threshold import Threshold
 
 

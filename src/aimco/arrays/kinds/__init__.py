@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 from pydantic import Field
 
 from aimco.arrays.wires import Wires
-from aimco.record import Kinded, PathError, at
+from aimco.record import Kinded, PathError, field_error
 
 if TYPE_CHECKING:
     import torch
 
-    from aimco.arrays.vertical import Vertical
+    from aimco.arrays.vertical import VerticalWires
     from aimco.cell import Cell
 
 _NONE = (None, "none")
@@ -141,7 +141,7 @@ class Array(Kinded):
         """Cells that lie above each other: the area of an array is that of its cells over this."""
         return 1
 
-    def in_circuit(self, rows: int, columns: int) -> Wires | Vertical | None:
+    def in_circuit(self, rows: int, columns: int) -> Wires | VerticalWires | None:
         """What a crossbar of a resistive network stands in: the lines of `aimco.arrays.ports`, None where they are ideal.
 
         Args:
@@ -172,7 +172,7 @@ class Array(Kinded):
 def refuse_wires(array: Array, instead: str) -> None:
     """For kinds without `wires`: raises PathError where they are there."""
     if array.wires is not None:
-        raise at("wires", f"must be absent in an array of kind {array.kind}; {instead}")
+        raise field_error("wires", f"must be absent in an array of kind {array.kind}; {instead}")
 
 
 def refuse_spikes(array: Array, design: Neighbours) -> None:

@@ -10,7 +10,7 @@ from aimco.arrays.kinds import Array, ProgrammedArray, refuse_spikes
 from aimco.arrays.laws import Law
 from aimco.arrays.laws.sinh import Sinh
 from aimco.arrays.wires import Wires
-from aimco.record import PathError, at
+from aimco.record import PathError, field_error
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +33,7 @@ class Nonlinear(Array):
     @model_validator(mode="after")
     def _exact(self) -> Self:
         if self.wires is not None and self.wires.method != "exact":
-            raise at("wires.method", f"must be exact with cells that are not linear, got {self.wires.method}")
+            raise field_error("wires.method", f"must be exact with cells that are not linear, got {self.wires.method}")
         return self
 
     def program(self, conductances):

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from aimco.arrays.kinds import Array, ProgrammedArray, refuse_spikes, refuse_wires
 from aimco.arrays.vertical import Stack
-from aimco.record import PathError, at
+from aimco.record import PathError, field_error
 
 if TYPE_CHECKING:
     import torch
@@ -34,9 +34,11 @@ class Vertical(Array):
         refuse_wires(self, "its resistances are in array.stack")
         layers = self.stack.layers
         if self.stack.word_lines != "combs":
-            raise at("stack.word_lines", f"must be combs, a word line for each input, got {self.stack.word_lines}")
+            raise field_error("stack.word_lines", f"must be combs, a word line for each input, got {self.stack.word_lines}")
         if self.rows % layers or self.rows > layers * _LARGEST:
-            raise at("rows", f"must be 1 to {_LARGEST} in each of the {layers} layers, all equal, got {self.rows}; take {64 * layers}")
+            raise field_error(
+                "rows", f"must be 1 to {_LARGEST} in each of the {layers} layers, all equal, got {self.rows}; take {64 * layers}"
+            )
         return self
 
     def program(self, conductances):

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from aimco import rng
 from aimco.device.noises import NoiseSource
 from aimco.ensemble import per_member
-from aimco.record import at, quantity
+from aimco.record import field_error, quantity
 from aimco.units import Hz
 
 _Number = float | tuple[float, ...]  # of a field: one, or those that an ensemble lays side by side
@@ -54,7 +54,7 @@ class Flicker(NoiseSource):
     @model_validator(mode="after")
     def _band(self) -> Self:
         if not self.f_high > self.f_low:
-            raise at("f_high", f"must be greater than f_low = {self.f_low:g} Hz, got {self.f_high:g}")
+            raise field_error("f_high", f"must be greater than f_low = {self.f_low:g} Hz, got {self.f_high:g}")
         return self
 
     @property

@@ -16,7 +16,7 @@ STEP, BOUND = 0.001, 0.6  # of a weight: the near-ideal device has 2 BOUND / STE
 _HALF_RANGE, _READ_VOLTAGE = 1e-6, 0.2  # S, V: their size has no effect on accuracy
 _NO_BOUND, _NEVER = 1e6, 1e12
 RESTING = 4000.0  # samples: of the near-ideal leaking device
-FAST_RULE = {"lr": 0.5, "lr_fast": 0.3, "most_pulses": 30, "granularity": 200.0, "transfer_every": 2}  # of every rule with a fast array
+FAST_RULE = {"lr": 0.5, "lr_fast": 0.3, "max_pulses": 30, "granularity": 200.0, "transfer_every": 2}  # of every rule with a fast array
 Point = Mapping[str, float]
 
 
