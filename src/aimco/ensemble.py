@@ -18,6 +18,8 @@ PerMember = float | np.ndarray  # a number, or one for each ensemble member, (E,
 
 Rate: TypeAlias = "float | torch.Tensor"  # a learning rate: a number, or one for each ensemble member, (E, 1, 1)
 
+Rates: TypeAlias = "Rate | np.ndarray"  # the same for arrays, which also take one for each member, (E,), or each sample, (E, B)
+
 
 def per_member(value: npt.ArrayLike, members: int) -> np.ndarray:
     """A number, or the numbers that `stack` laid side by side, as one for each ensemble member, (E,) float64."""
@@ -45,7 +47,7 @@ def stack(records: Sequence[R]) -> R:
     return type(first).model_construct(**values)
 
 
-def _stack_column(name: str, column: list[Any]) -> Any:
+def _stack_column(name: str, column: list[Any]) -> object:
     if all(type(v) is type(column[0]) and v == column[0] for v in column):
         return column[0]
     if all(isinstance(v, Record) and type(v) is type(column[0]) for v in column):

@@ -11,8 +11,6 @@ tenth of a step at V_S/2.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
@@ -40,7 +38,7 @@ class HalfSelect:
         """The devices are those of a checkpoint."""
         self._parameters = None
 
-    def trains(self, state: torch.Tensor, trains: Any, batch: int, polarity: int, on_its_side: bool) -> None:
+    def trains(self, state: torch.Tensor, trains: tuple[np.ndarray, ...], batch: int, polarity: int, on_its_side: bool) -> None:
         """After a batch of pulse trains, as `aimco.kernels.trains.encode` made them; state (E, R, C) is changed in place."""
         from aimco.kernels.trains import half_selects
 

@@ -42,6 +42,9 @@ class Schedule(Protocol):
     @property
     def batch(self) -> int: ...
 
+    @property
+    def sample_s(self) -> float | None: ...
+
 
 class Blueprint(Hardware, Protocol):
     """A design as networks see it. The kinds of its network and its rule are those of rooms above; a network knows its own."""

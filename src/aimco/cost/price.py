@@ -257,7 +257,7 @@ class _Matrix:
 
     def _reading(self) -> dict[str, dict[str, float]]:
         p, t, c = self.design.periphery, self.technology, self.cut
-        turns, pulses = p.dac.shared_by, p.dac.pulses
+        turns, pulses = p.dac.shared_by, float(p.dac.pulses)
         conductance = float(np.mean(self.design.device.mid_range))
         cells = self.count("mvm", "mvm_t") * c.rows * c.columns * pulses
         drive = p.read_voltage**2 * t.mean_square_input

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 from pydantic import Field
 
 from aimco.arrays.wires import Wires
+from aimco.plain_data import PlainData, PlainView
 from aimco.record import Kinded, PathError, field_error
 
 if TYPE_CHECKING:
@@ -97,10 +98,10 @@ class Array(Kinded):
         return super().__new__(kind)
 
     @classmethod
-    def default_kind(cls, data: Mapping[str, Any]) -> str:
+    def default_kind(cls, data: PlainView) -> str:
         return "planar" if data.get("wires") in _NONE else "wired"
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> PlainData:
         data = super().as_dict()
         kind = data.pop("kind")
         return data if self.default_kind(data) == kind else {"kind": kind} | data
