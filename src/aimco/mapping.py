@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,6 @@ from aimco.arrays.spec import ArraySpec
 from aimco.cell.reference import Reference
 from aimco.ensemble import PerMember
 from aimco.ledger import Counts, counts_of, tensors_of
-from aimco.plain_data import PlainData
 from aimco.record import InputError
 from aimco.tile import Tile
 
@@ -84,7 +84,7 @@ class AnalogMatrix(WeightOperations):
         rows, columns, seeds = doors.made("AnalogMatrix", rows, columns, seeds)
         array = spec.array or Array()
         self.cell, self.seeds, self.names = spec.cell or Reference(), seeds, names
-        self.cache: PlainData = {}  # what a rule worked out ahead from design and seeds: a checkpoint leaves it out
+        self.cache: dict[str, Any] = {}  # what a rule worked out ahead from design and seeds: a checkpoint leaves it out
         self.shape = (len(seeds), rows, columns)
         self.row_spans, self.column_spans = spans(rows, array.rows), spans(columns, array.cols)
         self.tiles = [

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from aimco import html_parts
 from aimco.api.progress import Progress, reported
@@ -120,7 +120,7 @@ def requirements(
         InputError: What cannot be asked.
     """
     rules = (rule,) if isinstance(rule, str) else tuple(dict.fromkeys(rule))
-    asked: PlainData = dict(options)
+    asked: dict[str, Any] = dict(options)
     only, near = tuple(asked.pop("parameters", ())), tuple(dict(asked.pop("baseline", {})).items())
     question = Question(rules, task, only=only, near=near, **asked)
     question.check()

@@ -24,7 +24,7 @@ from aimco.nn.handle import AnalogParameter
 from aimco.nn.layers import Arrays
 from aimco.nn.layout import Layout
 from aimco.nn.passes import Role
-from aimco.plain_data import PlainView, Saved
+from aimco.plain_data import Saved
 from aimco.record import InputError
 
 _FILL = 0.6  # part of the range of a cell that initial weights take up under a scale by fan-in
@@ -282,7 +282,7 @@ class WeightsInArrays(Arrays):
 
     def _load_from_state_dict(
         self,
-        state_dict: PlainView,
+        state_dict: Mapping[str, Any],
         prefix: str,
         local_metadata: object,
         strict: bool,
