@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,3 +87,33 @@ def test_whatever_has_a_kind_is_not_asked_for_its_name():
     """`x.kind == "..."`, anywhere outside of the package of that kind."""
     asked = re.compile(r"""(network|array|task)\.kind\s*(==|!=|in\b|not in\b)\s*[("']""")
     assert [name(p) for p in FILES if asked.search(p.read_text())] == []
+
+
+WITHOUT_A_TYPE = 85  # lines with the word at most, imports included
+
+
+def test_any_stands_only_where_a_type_cannot_be_said():
+    """What is only checked or passed on is an `object`; plain data of TOML and JSON has its one name in `plain_data`."""
+    lines = [f"{name(path)}: {line.strip()}" for path in FILES for line in path.read_text().splitlines() if re.search(r"\bAny\b", line)]
+    assert len(lines) <= WITHOUT_A_TYPE, "\n".join(lines)
+
+
+MODULES = {".".join(("aimco", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path for path in FILES}
+
+
+def imported(module: str) -> set[str]:
+    """Modules that a module names, at its top, for type checkers and inside of functions.
+
+    The package itself is left out: Python runs it before any of its modules, and it imports nothing before a name of it is asked for.
+    """
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {inner if (inner := f"{node.module}.{alias.name}") in MODULES else f"{node.module}" for alias in node.names}
+    return (found & MODULES.keys()) - {"aimco", module}
+
+
+def test_no_module_is_needed_by_what_it_needs():
+    graphlib.TopologicalSorter({module: imported(module) for module in MODULES}).prepare()

@@ -111,7 +111,7 @@ if TYPE_CHECKING:
     from aimco.tile import Tile
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Public names are imported when first used: `import aimco` itself costs nothing."""
     if name in _WHERE:
         return getattr(importlib.import_module(f"aimco.{_WHERE[name]}"), name)

@@ -12,16 +12,22 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from aimco import __version__
 from aimco.cli_advise import advise
 from aimco.cli_studies import demo, requirements, study
+from aimco.plain_data import PlainData
 from aimco.record import InputError, write_atomic
 from aimco.terminal import keep, print_json, steps
 from aimco.user_code import own_fault
+
+if TYPE_CHECKING:
+    from aimco.reference import Settings
+    from aimco.report.cost import Costs
+    from aimco.result import Result
 
 
 def run(
@@ -69,7 +75,7 @@ def run(
     _print_run(result)
 
 
-def _print_run(result: Any) -> None:
+def _print_run(result: Result) -> None:
     """A run on the terminal."""
     from rich.console import Console
 
@@ -212,7 +218,7 @@ def cost(
         print(f"note: {note}")
 
 
-def _keep_costs(out: str, costs: Any) -> None:
+def _keep_costs(out: str, costs: Costs) -> None:
     from aimco.report.cost import figure
     from aimco.report.device import png
 
@@ -290,7 +296,7 @@ def reference(
         print_json(reports[0] if len(reports) == 1 else reports)
 
 
-def _run_reference(name: str, settings: Any) -> dict[str, Any]:
+def _run_reference(name: str, settings: Settings) -> PlainData:
     """A reference with its progress."""
     from aimco import reference as references
 
@@ -298,7 +304,7 @@ def _run_reference(name: str, settings: Any) -> dict[str, Any]:
         return references.run(name, replace(settings, on_step=on_step))
 
 
-def _assignment(change: str) -> tuple[str, Any]:
+def _assignment(change: str) -> tuple[str, object]:
     path, equals, value = change.partition("=")
     if not equals or not path.strip():
         raise InputError(f"--set {change} must be PATH=VALUE, for example --set rule.lr=0.05")
@@ -315,7 +321,7 @@ def _heard_interrupts() -> Iterator[None]:
         yield
         return
 
-    def insist(*_: Any) -> None:
+    def insist(*_: object) -> None:
         signal.setitimer(signal.ITIMER_REAL, 1.0)
         raise KeyboardInterrupt
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from aimco.record import InputError
 from aimco.terminal import print_json, steps
+
+if TYPE_CHECKING:
+    from aimco.api.requirements import Specification
+    from aimco.api.studies import StudyResult
+    from aimco.device.device import Device
+
 
 _LOG_WIDTH = 150  # columns of wide tables in a file
 
@@ -25,7 +31,7 @@ def demo(*, out: str = "aimco-report", json: bool = False) -> None:
     print(f"training {demo.study().size()} designs on digits", file=sys.stderr, flush=True)
     with steps("demo") as on_step:
 
-        def on_trial(trial: Any, done: int, size: int) -> None:
+        def on_trial(trial: object, done: int, size: int) -> None:
             on_step(f"{done} of {size} designs", done / size)
 
         trials = demo.trials(on_trial)
@@ -78,7 +84,7 @@ def study(
     print(f"The page of the study is {page}")
 
 
-def _print_study(found: Any, folder: str, data_dir: str | None) -> None:
+def _print_study(found: StudyResult, folder: str, data_dir: str | None) -> None:
     """A study on the terminal."""
     from rich.console import Console
 
@@ -135,7 +141,7 @@ def requirements(
     _answered(answer, device, out, json)
 
 
-def _answered(answer: Any, device: Any, out: str | None, json: bool) -> None:
+def _answered(answer: Specification, device: Device | None, out: str | None, json: bool) -> None:
     """Keep and tell what requirements were derived, and what they say of a device."""
     from rich.console import Console
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from torch import nn
 
 from aimco.cost.latency import Cut, Pace
 from aimco.design import Design
+from aimco.ensemble import PerMember
 from aimco.nn.layers import analog_layers
 
 
@@ -37,12 +37,12 @@ class Clock:
         self.pace = Pace.of_all(designs)
         shapes = {(part, name): shape for part, layer in self.parts.items() for name, shape in layer.shapes.items()}
         self.cuts = {key: Cut.of(designs[0], *shape) for key, shape in shapes.items()}
-        self._seen: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._seen: dict[tuple[str, str], Mapping[str, PerMember]] = {}
         self.skip()
 
     def skip(self) -> np.ndarray:
         """Seconds that what was done since the last step took, (E,); they do not pass in the arrays."""
-        total: Any = 0.0
+        total: PerMember = 0.0
         for part, layer in self.parts.items():
             for name, done in layer.timed.items():
                 key = part, name
@@ -57,7 +57,7 @@ class Clock:
         self.elapse(seconds)
         return seconds
 
-    def elapse(self, seconds: Any) -> None:
+    def elapse(self, seconds: PerMember) -> None:
         """Let so many seconds pass in all arrays, a number or (E,)."""
         for layer in self.parts.values():
             layer.elapse(seconds)

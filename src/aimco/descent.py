@@ -7,13 +7,14 @@ handful of calls per layer outside the arrays.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import nn
 
 from aimco.arrays.doors import finite
 from aimco.data.goals import Goal
+from aimco.ensemble import Rate
 from aimco.nn.linear import Linear
 from aimco.optim import InMemory
 from aimco.record import InputError
@@ -30,7 +31,7 @@ class Trainer:
 
     outputs_fit = False  # whether outputs were seen to fit the task
 
-    def check_outputs(self, goal: Goal, out: Any, y: torch.Tensor) -> None:
+    def check_outputs(self, goal: Goal, out: object, y: torch.Tensor) -> None:
         """Refuse outputs (E, B, ...) that are none or of a shape that does not fit targets (E, B, ...), in the first step."""
         if self.outputs_fit:
             return
@@ -39,7 +40,7 @@ class Trainer:
         goal.check_outputs(out, y)
         self.outputs_fit = True
 
-    def step(self, x: torch.Tensor, y: torch.Tensor, lr: Any) -> torch.Tensor:
+    def step(self, x: torch.Tensor, y: torch.Tensor, lr: Rate) -> torch.Tensor:
         """Learn from one batch.
 
         Args:
@@ -82,7 +83,7 @@ class Descent(Trainer):
         with torch.no_grad():
             return self._step(x, y, lr)
 
-    def _step(self, x: torch.Tensor, y: torch.Tensor, lr: Any) -> torch.Tensor:
+    def _step(self, x: torch.Tensor, y: torch.Tensor, lr: Rate) -> torch.Tensor:
         rows, products, h = [], [], x
         for k, layer in enumerate(self.layers):
             rows.append(layer.as_rows(h))
@@ -136,6 +137,18 @@ def trainer_of(model: nn.Module, goal: Goal) -> Trainer:
     return Descent(model, goal) if plain and learns and isinstance(model, nn.Sequential) else DescentByTorch(model, goal)
 
 
+class SelfLearning(Protocol):
+    """A network that learns by itself."""
+
+    def learn_from(self, x: torch.Tensor, y: torch.Tensor, lr: float, /) -> torch.Tensor: ...
+
+
+class Written(SelfLearning, Protocol):
+    """One that learns in software."""
+
+    def write(self) -> None: ...
+
+
 class SelfTaught(Trainer):
     """Trains a network of one member that learns by itself: `learn_from(x, y, lr)` gives the mean loss.
 
@@ -143,7 +156,7 @@ class SelfTaught(Trainer):
         network: The module.
     """
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: SelfLearning) -> None:
         self.network = network
 
     def step(self, x, y, lr):
@@ -152,6 +165,11 @@ class SelfTaught(Trainer):
 
 class WrittenAfterwards(SelfTaught):
     """Trains a network in software, whose `write` puts the weights into arrays after each epoch."""
+
+    network: Written
+
+    def __init__(self, network: Written) -> None:
+        super().__init__(network)
 
     def write(self):
         self.network.write()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -19,6 +19,7 @@ from aimco.mapping import Array
 from aimco.networks import Network, TorchModel, of_plain
 from aimco.networks.mlp import Mlp
 from aimco.periphery import Periphery
+from aimco.plain_data import PlainView
 from aimco.record import InputError, PathError, Record, field_error
 
 if TYPE_CHECKING:
@@ -76,24 +77,24 @@ class Design(Record):
         def __init__(
             self,
             *,
-            device: Device | str | Mapping[str, Any],
-            cell: Cell | Mapping[str, Any] = ...,
-            array: Array | Mapping[str, Any] = ...,
-            periphery: Periphery | Mapping[str, Any] = ...,
-            network: Network | Mapping[str, Any] | Callable[..., nn.Module] = ...,
-            rule: Rule | Mapping[str, Any] = ...,
-            training: Training | Mapping[str, Any] = ...,
+            device: Device | str | PlainView,
+            cell: Cell | PlainView = ...,
+            array: Array | PlainView = ...,
+            periphery: Periphery | PlainView = ...,
+            network: Network | PlainView | Callable[..., nn.Module] = ...,
+            rule: Rule | PlainView = ...,
+            training: Training | PlainView = ...,
             technology: str = ...,
         ) -> None: ...
 
-    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
         """The device by its name, where it is that of the catalogue."""
         for name, value in super().__repr_args__():
-            yield name, value.name if name == "device" and _of_catalogue(value) else value
+            yield name, value.name if name == "device" and isinstance(value, Device) and _of_catalogue(value) else value
 
     @field_validator("device", mode="before")
     @classmethod
-    def _named(cls, device: Any) -> Any:
+    def _named(cls, device: object) -> object:
         if not isinstance(device, str):
             return device
         try:
@@ -196,14 +197,14 @@ class Design(Record):
 
     @field_validator("cell", "array", "periphery", "network", "rule", "training", mode="before")
     @classmethod
-    def _table(cls, part: Any) -> Any:
+    def _table(cls, part: object) -> object:
         if not isinstance(part, Mapping | Record):
             raise field_error("", f"must be a table, got {part!r}")
         return part
 
     @field_validator("network", mode="before")
     @classmethod
-    def _function(cls, network: Any) -> Any:
+    def _function(cls, network: object) -> object:
         return of_plain(network)
 
 

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from aimco.record import PathError, Record
 
+if TYPE_CHECKING:
+    import torch
 
-def per_member(value: Any, members: int) -> np.ndarray:
+
+PerMember = float | np.ndarray  # a number, or one for each ensemble member, (E,)
+
+Rate: TypeAlias = "float | torch.Tensor"  # a learning rate: a number, or one for each ensemble member, (E, 1, 1)
+
+Rates: TypeAlias = "Rate | np.ndarray"  # the same for arrays, which also take one for each member, (E,), or each sample, (E, B)
+
+
+def per_member(value: npt.ArrayLike, members: int) -> np.ndarray:
     """A number, or the numbers that `stack` laid side by side, as one for each ensemble member, (E,) float64."""
     return np.array(np.broadcast_to(np.asarray(value, np.float64), (members,)))
 
@@ -36,7 +47,7 @@ def stack(records: Sequence[R]) -> R:
     return type(first).model_construct(**values)
 
 
-def _stack_column(name: str, column: list[Any]) -> Any:
+def _stack_column(name: str, column: list[Any]) -> object:
     if all(type(v) is type(column[0]) and v == column[0] for v in column):
         return column[0]
     if all(isinstance(v, Record) and type(v) is type(column[0]) for v in column):

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 
@@ -25,7 +25,7 @@ __all__ = ["Result", "evaluate", "evaluate_many"]
 
 def evaluate(
     design: Design,
-    task: Any = "digits",
+    task: object = "digits",
     *,
     data_dir: str | None = None,
     seed: int = 0,
@@ -46,7 +46,7 @@ def evaluate(
 
 def evaluate_many(
     designs: Sequence[Design],
-    task: Any = "digits",
+    task: object = "digits",
     *,
     seeds: Sequence[int],
     data_dir: str | None = None,

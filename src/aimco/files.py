@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from aimco.errors import InputError
+from aimco.plain_data import PlainData, PlainView
 
 OWN = ".py:"  # in a kind, between a user's file and the class in it
 SHA256 = "kind_sha256"  # beside such a kind in saved TOML: the content that the file had
@@ -24,7 +24,7 @@ _folder: ContextVar[Path | None] = ContextVar(
 )  # of the TOML file being read: what pydantic hands on ends at a record
 
 
-def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_toml(path: str | os.PathLike[str]) -> PlainData:
     """Plain data of a TOML file; InputError when it is missing, not text or not TOML."""
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -97,7 +97,7 @@ def counted_from() -> str:
     return "the current folder" if folder is None else f"the folder of the TOML file that names them, {folder}"
 
 
-def anchored(value: Any) -> Any:
+def anchored(value: object) -> object:
     """Values of fields with the files that they name, FILE.py:CLASS or FILE.toml, as `resolved` paths."""
     if isinstance(value, str):
         return str(resolved(value)) if OWN in value or value.endswith(".toml") else value
@@ -108,13 +108,15 @@ def anchored(value: Any) -> Any:
     return value
 
 
-def contents(data: Any) -> dict[str, str]:
+def contents(data: object) -> dict[str, str]:
     """The sha256 of each file that plain data names at any depth, FILE.py:CLASS or FILE.toml, by its path; without those that are gone."""
     if isinstance(data, Mapping | list | tuple):
         parts = data.values() if isinstance(data, Mapping) else data
         return {path: digits for part in parts for path, digits in contents(part).items()}
     path = data.rpartition(":")[0] if isinstance(data, str) and OWN in data else data
-    content = _content(Path(path)) if isinstance(path, str) and path.endswith((".py", ".toml")) else None
+    if not isinstance(path, str) or not path.endswith((".py", ".toml")):
+        return {}
+    content = _content(Path(path))
     return {} if content is None else {path: sha256(content)}
 
 
@@ -123,27 +125,30 @@ def names_files(text: str) -> bool:
     return OWN in text or '.toml"' in text
 
 
-def signed(data: Any, files: Mapping[str, bytes]) -> Any:
+def signed(data: PlainView, files: Mapping[str, bytes]) -> PlainData:
     """Plain data in which each kind of a user's file has the sha256 of that file beside it.
 
     Args:
         data: Of a record.
         files: Content of the files that it names, by their paths as they are named there.
     """
-    if isinstance(data, list):
-        return [signed(v, files) for v in data]
-    if not isinstance(data, Mapping):
-        return data
-    out = {}
+    out: PlainData = {}
     for name, value in data.items():
-        out[name] = signed(value, files)
+        out[name] = _signed(value, files)
         path = value.rpartition(":")[0] if name == "kind" and isinstance(value, str) else ""
         if path in files:
             out[SHA256] = sha256(files[path])
     return out
 
 
-def carried(data: Any, files: Mapping[str, bytes], toml: str | os.PathLike[str]) -> tuple[Any, dict[str, bytes]]:
+def _signed(value: object, files: Mapping[str, bytes]) -> object:
+    """A value in plain data, signed."""
+    if isinstance(value, list):
+        return [_signed(v, files) for v in value]
+    return signed(value, files) if isinstance(value, Mapping) else value
+
+
+def carried(data: PlainView, files: Mapping[str, bytes], toml: str | os.PathLike[str]) -> tuple[PlainData, dict[str, bytes]]:
     """Plain data for a TOML file, and the files that must lie beside it.
 
     Args:
@@ -163,14 +168,14 @@ def carried(data: Any, files: Mapping[str, bytes], toml: str | os.PathLike[str])
             name = f"{Path(path).stem}-{sha256(content)[:8]}{Path(path).suffix}"
         names[path], taken[name] = name, content
     copies = {name: content for name, content in taken.items() if _content(folder / name) != content}
-    return _renamed(signed(data, files), names), copies
+    return {n: _renamed(value, names) for n, value in signed(data, files).items()}, copies
 
 
 def _content(file: Path) -> bytes | None:
     return file.read_bytes() if file.is_file() else None
 
 
-def _renamed(data: Any, names: Mapping[str, str]) -> Any:
+def _renamed(data: object, names: Mapping[str, str]) -> object:
     """Plain data with files under other names, whether a class in them is named or they are named whole."""
     if isinstance(data, Mapping):
         return {k: _renamed(v, names) for k, v in data.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aimco.errors import InputError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 NO_PANDAS = "to_dataframe needs pandas, which is not installed; pip install 'aimco[notebook]' brings it"
 
 
-def dataframe(columns: Mapping[str, Sequence[Any]]) -> DataFrame:
+def dataframe(columns: Mapping[str, Sequence[object]]) -> DataFrame:
     """A DataFrame with these columns.
 
     Args:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from rich.table import Table
 
 _COLOR = "#1f77b4"
@@ -15,7 +16,7 @@ _LONGEST = 200  # characters of a value in a table
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 8, 8, 34  # margins of a chart, px
 
 
-def escape(words: Any) -> str:
+def escape(words: object) -> str:
     """Words from outside, safe in HTML."""
     return html.escape(str(words))
 
@@ -26,8 +27,8 @@ def card(title: str, *parts: str) -> str:
 
 
 def table(
-    head: Sequence[Any],
-    rows: Iterable[Sequence[Any]],
+    head: Sequence[object],
+    rows: Iterable[Sequence[object]],
     *,
     caption: str = "",
     marked: Sequence[int] = (),
@@ -52,13 +53,13 @@ def table(
     return f"<table>{below}<thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 
-def facts(values: Mapping[str, Any]) -> str:
+def facts(values: Mapping[str, object]) -> str:
     """Names and their values, one below the other."""
     rows = (f'<tr><th style="text-align:left">{escape(n)}</th><td style="text-align:left">{escape(v)}</td></tr>' for n, v in values.items())
     return f"<table><tbody>{''.join(rows)}</tbody></table>"
 
 
-def fields(title: str, record: Any, changed: Collection[str]) -> str:
+def fields(title: str, record: BaseModel, changed: Collection[str]) -> str:
     """Every field of a record with its value, unit and meaning.
 
     Args:
@@ -148,11 +149,11 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _brief(value: Any) -> str:
+def _brief(value: object) -> str:
     """A value in a table: text as it is, long ones cut."""
     words = f"{value:.6g}" if isinstance(value, float) else "-" if value is None else value if isinstance(value, str) else repr(value)
     return words if len(words) <= _LONGEST else words[: _LONGEST - 1] + "…"
 
 
-def _plain(cell: Any) -> str:
+def _plain(cell: object) -> str:
     return str(getattr(cell, "plain", cell))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -64,8 +63,10 @@ class Work:
 
 _REAL = ("hold_s", "settle_s", "dissipated_W", "spiking_s")  # the others are whole numbers
 
+Amount = float | np.ndarray  # a number, or one for each ensemble member, (E,)
 
-class Counts(dict[str, Any]):
+
+class Counts(dict[str, Amount]):
     """Amounts by operation; a number, or one for each ensemble member, (E,).
 
     Example:
@@ -74,19 +75,19 @@ class Counts(dict[str, Any]):
         (3, 512)
     """
 
-    def add(self, **amounts: Any) -> None:
+    def add(self, **amounts: Amount) -> None:
         """Add amounts in place."""
         for name, amount in amounts.items():
             if name not in FIELDS:
                 raise KeyError(f"{name} is not a count; the counts are {', '.join(FIELDS)}")
             self[name] = self.get(name, 0) + amount
 
-    def __add__(self, other: Mapping[str, Any]) -> Counts:
+    def __add__(self, other: Mapping[str, Amount]) -> Counts:
         total = Counts(self)
         total.add(**other)
         return total
 
-    def __sub__(self, other: Mapping[str, Any]) -> Counts:
+    def __sub__(self, other: Mapping[str, Amount]) -> Counts:
         return self + {name: -np.asarray(amount) for name, amount in other.items()}
 
     def member(self, e: int) -> Counts:
@@ -95,7 +96,7 @@ class Counts(dict[str, Any]):
         return Counts({n: float(v) if n in _REAL else int(v) for n, v in values.items()})
 
     @classmethod
-    def total(cls, parts: Iterable[Mapping[str, Any]]) -> Counts:
+    def total(cls, parts: Iterable[Mapping[str, Amount]]) -> Counts:
         """Sum of ledgers."""
         sum_ = cls()
         for part in parts:

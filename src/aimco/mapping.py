@@ -15,6 +15,7 @@ from aimco.arrays.operations import Direction, WeightOperations
 from aimco.arrays.programming import window
 from aimco.arrays.spec import ArraySpec
 from aimco.cell.reference import Reference
+from aimco.ensemble import PerMember
 from aimco.ledger import Counts, counts_of, tensors_of
 from aimco.record import InputError
 from aimco.tile import Tile
@@ -153,14 +154,14 @@ class AnalogMatrix(WeightOperations):
 
     # updates
 
-    def _send(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
+    def _send(self, x: torch.Tensor, d: torch.Tensor, lr: PerMember) -> None:
         if self._single:
             self._single._send(x, d, lr)
             return
         for r, c, tile in self._each():
             tile._send(x[..., r].contiguous(), d[..., c].contiguous(), lr)
 
-    def _send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: Any, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+    def _send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: PerMember, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
         if self._single:
             return self._single._send_and_read(x, d, lr, after, rows)
         return super()._send_and_read(x, d, lr, after, rows)
@@ -239,7 +240,7 @@ class AnalogMatrix(WeightOperations):
         for r, c, tile in self._each():
             tile._reset(mask[:, r, c])
 
-    def _elapse(self, seconds: Any) -> None:
+    def _elapse(self, seconds: PerMember) -> None:
         for _, _, tile in self._each():
             tile._elapse(seconds)
 

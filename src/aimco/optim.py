@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch.autograd import profiler
-from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
+from torch.optim.optimizer import ParamsT, _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from aimco.arrays.doors import NotFinite
+from aimco.ensemble import Rate
 from aimco.nn.arguments import shown
 from aimco.nn.handle import AnalogParameter, OuterProducts
-from aimco.nn.passes import Holder
+from aimco.nn.passes import Holder, Role
 from aimco.record import InputError
+
+Group = dict[str, Any]  # of parameters and what is said of them, as torch has it
+Given = torch.Tensor | tuple[str, torch.Tensor]  # a parameter, or its name and it
+R = TypeVar("R")
 
 
 class InMemory(torch.optim.Optimizer):
@@ -42,25 +47,25 @@ class InMemory(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Any],
-        lr: Any = None,
+        params: ParamsT,
+        lr: Rate | None = None,
         *,
         digital: Callable[..., torch.optim.Optimizer] | None = None,
         skip_non_finite: bool = False,
-        **others: Any,
+        **others: object,
     ) -> None:
         for name in others:
             raise InputError(
                 f"{name} is nothing that arrays can do; give it to the other parameters: digital=partial(torch.optim.SGD, {name}=...)"
             )
         self._lr, self._make, self.digital, self.skip_non_finite = lr, digital, None, skip_non_finite
-        groups = list(params)
+        groups: list[Any] = list(params)
         for group in groups:
             if isinstance(group, dict):
                 _list_parameters(group)
         super().__init__(groups, {"lr": self._rate(groups) if lr is None else lr})
 
-    def _rate(self, groups: list[Any]) -> Any:
+    def _rate(self, groups: Sequence[Given | Group]) -> Rate:
         """The learning rate of the rules, a number or (E, 1, 1)."""
         flat = (_unnamed(p) for g in groups for p in (g["params"] if isinstance(g, dict) else [g]))
         rates = {p.layer.rule.lr for p in flat if isinstance(p, AnalogParameter)}
@@ -69,7 +74,7 @@ class InMemory(torch.optim.Optimizer):
         rate = next(iter(rates), 0.1)
         return torch.tensor(rate)[:, None, None] if isinstance(rate, tuple) else rate
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
+    def add_param_group(self, param_group: Group) -> None:
         """Add a group; see `torch.optim.Optimizer.add_param_group`."""
         _list_parameters(param_group)
         names = param_group["params"]
@@ -77,20 +82,21 @@ class InMemory(torch.optim.Optimizer):
         for parameter in map(_unnamed, names):
             _rate_for(lr, parameter)
         analog = [p for p in names if isinstance(_unnamed(p), AnalogParameter)]
+        held = [p for p in map(_unnamed, analog) if isinstance(p, AnalogParameter)]
         for name in param_group.keys() - {"params", "lr", "param_names", "initial_lr", "analog"}:
             if analog and param_group[name]:
                 raise InputError(
-                    f"{name} is nothing that arrays can do, got it in the group of {_unnamed(analog[0]).layer.title}; give the other "
+                    f"{name} is nothing that arrays can do, got it in the group of {held[0].layer.title}; give the other "
                     "parameters a group of their own"
                 )
         if self._make is None:
             super().add_param_group(param_group)
         else:
             self._split(param_group, analog, [p for p in names if not isinstance(_unnamed(p), AnalogParameter)])
-        for p in analog:
-            _unnamed(p).holders.add(self)
+        for p in held:
+            p.holders.add(self)
 
-    def _split(self, group: dict[str, Any], analog: list[Any], others: list[Any]) -> None:
+    def _split(self, group: Group, analog: list[Given], others: list[Given]) -> None:
         """One group of analog parameters, and one that the digital optimizer and this one share."""
         if analog:
             super().add_param_group({"lr": group.get("lr", self.defaults["lr"]), "params": analog})
@@ -122,27 +128,27 @@ class InMemory(torch.optim.Optimizer):
                 parameter.grad = None
 
     @staticmethod
-    def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
+    def profile_hook_step(func: Callable[..., R]) -> Callable[..., R]:
         """What torch puts around steps, a record for its profiler and hooks, only where there is a profiler or a hook."""
         recorded = torch.optim.Optimizer.profile_hook_step(func)
         everywhere = _global_optimizer_pre_hooks, _global_optimizer_post_hooks
 
         @functools.wraps(func)
-        def step(self: InMemory, *args: Any, **kwargs: Any) -> Any:
+        def step(self: InMemory, *args: object, **kwargs: object) -> R:
             hooks = self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks or any(everywhere)
             return (recorded if hooks or profiler._is_profiler_enabled else func)(self, *args, **kwargs)
 
         return step
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], R] | None = None) -> R | None:  # type: ignore[override]
         """One update from what the gradients hold."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        due: dict[Holder, dict[Any, tuple[Any, Any]]] = {}
-        others: list[tuple[torch.Tensor, torch.Tensor, Any]] = []
+        due: dict[Holder, dict[Role, tuple[torch.Tensor, Rate]]] = {}
+        others: list[tuple[torch.Tensor, torch.Tensor, Rate]] = []
         for group in self.param_groups:
             lr = _checked_rate(group["lr"])
             for parameter in group["params"]:
@@ -166,7 +172,7 @@ class InMemory(torch.optim.Optimizer):
                 parameter.sub_(gradient * rate) if isinstance(rate, torch.Tensor) else parameter.add_(gradient, alpha=-rate)
         return loss
 
-    def _may_learn(self, layer: Holder, gradients: dict[Any, tuple[Any, Any]]) -> bool:
+    def _may_learn(self, layer: Holder, gradients: dict[Role, tuple[torch.Tensor, Rate]]) -> bool:
         """Whether gradients are such that arrays can be pulsed by them."""
         seen = None
         for role, (gradient, _) in gradients.items():
@@ -186,11 +192,11 @@ class InMemory(torch.optim.Optimizer):
             seen = gradient
         return True
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> Group:
         own = {n: getattr(self, n) for n in ("_lr", "_make", "digital", "skip_non_finite")}
         return {**super().__getstate__(), **own}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: Group) -> None:
         super().__setstate__(state)
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -201,14 +207,14 @@ class InMemory(torch.optim.Optimizer):
             self.digital.param_groups = [g for g in self.param_groups if not isinstance(g["params"][0], AnalogParameter)]
 
 
-def _list_parameters(group: dict[str, Any]) -> None:
+def _list_parameters(group: Group) -> None:
     """Make a list of the parameters of a group, as torch does, which a generator gives only once; a set is left for torch to refuse."""
     params = group["params"]
     if not isinstance(params, set):
         group["params"] = [params] if isinstance(params, torch.Tensor) else list(params)
 
 
-def _checked_rate(lr: Any) -> Any:
+def _checked_rate(lr: Rate) -> Rate:
     """A learning rate as a number, or as a tensor (E, 1, 1) where there is one for each ensemble member."""
     if isinstance(lr, torch.Tensor):
         if lr.numel() == 1:
@@ -222,7 +228,7 @@ def _checked_rate(lr: Any) -> Any:
     return lr
 
 
-def _rate_for(lr: Any, parameter: torch.Tensor) -> Any:
+def _rate_for(lr: Rate, parameter: torch.Tensor) -> Rate:
     """A learning rate in the axes that a parameter is multiplied in: the members of an ensemble are its first axis."""
     if not isinstance(lr, torch.Tensor):
         return lr
@@ -234,6 +240,6 @@ def _rate_for(lr: Any, parameter: torch.Tensor) -> Any:
     return lr if analog else lr.reshape(-1, *[1] * (parameter.ndim - 1))
 
 
-def _unnamed(parameter: Any) -> Any:
+def _unnamed(parameter: Given) -> torch.Tensor:
     """The parameter of a pair of name and parameter."""
     return parameter[1] if isinstance(parameter, tuple) else parameter

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import nn
 
@@ -11,6 +10,7 @@ from aimco.cost.price import PARTS, Price, price
 from aimco.design import Design
 from aimco.ledger import Counts, Ledgers, counts_of, tensors_of
 from aimco.nn.layers import analog_layers, counts
+from aimco.plain_data import Saved
 
 PHASES = {
     "write": "first weights, and references that the rule finds at the start",
@@ -44,14 +44,14 @@ class Phases:
         """Ledgers of a phase of one ensemble member."""
         return {layer: {name: c.member(e) for name, c in ledgers.items()} for layer, ledgers in self.sums[phase].items()}
 
-    def checkpoint(self) -> dict[str, Any]:
+    def checkpoint(self) -> Saved:
         """What a later run needs to go on."""
         return {
             phase: {layer: {name: tensors_of(c) for name, c in ledgers.items()} for layer, ledgers in sums.items()}
             for phase, sums in self.sums.items()
         }
 
-    def restore(self, saved: Mapping[str, Any]) -> None:
+    def restore(self, saved: Saved) -> None:
         """Go on from a checkpoint of these phases, with the model as it was then."""
         self.sums = {
             phase: {layer: {name: counts_of(c) for name, c in ledgers.items()} for layer, ledgers in sums.items()}

@@ -7,10 +7,14 @@ from typing import Any
 
 from aimco.errors import InputError
 
+PlainData = dict[str, Any]  # a table of TOML, or an object of JSON
+PlainView = Mapping[str, Any]  # the same, to read only
+Saved = dict[str, Any]  # what a checkpoint keeps of a part: tensors and numbers, and tables of them
+
 NONE = "none"  # in plain data: absent, where the default is something
 
 
-def entry(entries: Sequence[Any], name: str, path: str) -> int | None:
+def entry(entries: Sequence[object], name: str, path: str) -> int | None:
     """Place in a list of tables that a path names by its number, or by its kind where one has it; None where no entry has that kind.
 
     Raises:
@@ -28,7 +32,7 @@ def entry(entries: Sequence[Any], name: str, path: str) -> int | None:
     return places[0] if places else None
 
 
-def table(node: Any, name: str, path: str, empty: Any) -> Any:
+def table(node: Any, name: str, path: str, empty: object) -> Any:
     """What is under a name in plain data, put there as `empty` where there is nothing; in a list, the entry, or a new one of that kind."""
     if not isinstance(node, list):
         return node.setdefault(name, empty)
@@ -38,7 +42,7 @@ def table(node: Any, name: str, path: str, empty: Any) -> Any:
     return node[-1 if place is None else place]
 
 
-def put_value(node: Any, name: str, path: str, value: Any) -> None:
+def put_value(node: Any, name: str, path: str, value: object) -> None:
     """Set what is under a name in plain data; of a list the entry, a new one of that kind, or none where the value is absent."""
     if not isinstance(node, list):
         node[name] = value

@@ -17,19 +17,28 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self, get_args
+from typing import Any, ClassVar, Self, TypedDict, TypeVar, Unpack, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from aimco import html_parts, user_code
 from aimco.errors import InputError, PathError, did_you_mean, field_error, first_problem
 from aimco.files import OWN, SHA256, carried, paths_from, read_toml, resolved, signed, write_atomic
-from aimco.plain_data import NONE, entry, put_value, table
+from aimco.plain_data import NONE, PlainData, PlainView, entry, put_value, table
 from aimco.units import Unit
 
 
-def quantity(unit: Unit, default: Any = ..., *, doc: str = "", absolute: bool = False, **constraints: Any) -> Any:
+class Range(TypedDict, total=False):
+    """Of what a number may be, as in pydantic."""
+
+    gt: float
+    ge: float
+    lt: float
+    le: float
+
+
+def quantity(unit: Unit, default: object = ..., *, doc: str = "", absolute: bool = False, **constraints: Unpack[Range]) -> Any:
     """A number with a unit and a range: `g_max: float = quantity(S, gt=0, doc="largest conductance")`.
 
     Args:
@@ -49,6 +58,9 @@ def quantity(unit: Unit, default: Any = ..., *, doc: str = "", absolute: bool = 
 _OF_FLOATS = (dict[str, float], tuple[float, ...], tuple[tuple[float, ...], ...])  # annotations of fields of several numbers
 
 
+Nested = tuple["float | Nested", ...]
+
+
 class Record(BaseModel):
     """A frozen set of named values.
 
@@ -65,7 +77,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
 
-    def __init__(self, **data: Any) -> None:
+    def __init__(self, **data: object) -> None:
         try:
             super().__init__(**data)
         except ValidationError as error:
@@ -73,9 +85,11 @@ class Record(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _renamed(cls, data: Any) -> Any:
+    def _renamed(cls, data: object) -> object:
         """Fields by the names that they had before, with a warning; those that went into another record are their record's own work."""
-        old = [name for name in cls.moved if isinstance(data, Mapping) and name in data and cls.moved[name] in cls.model_fields]
+        if not isinstance(data, Mapping):
+            return data
+        old = [name for name in cls.moved if name in data and cls.moved[name] in cls.model_fields]
         if not old:
             return data
         for name in old:
@@ -85,7 +99,7 @@ class Record(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _absent(cls, data: Any) -> Any:
+    def _absent(cls, data: object) -> object:
         if not isinstance(data, Mapping) or NONE not in [v for v in data.values() if isinstance(v, str)]:
             return data
         optional = {n for n, f in cls.model_fields.items() if type(None) in getattr(f.annotation, "__args__", ())}
@@ -105,7 +119,7 @@ class Record(BaseModel):
                     raise field_error(name, f"must be finite, got {number}")
         return self
 
-    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
         """The fields that differ from their defaults."""
         fields = type(self).model_fields
         for name, value in self.__dict__.items():  # which is empty in a record that is being made
@@ -117,7 +131,7 @@ class Record(BaseModel):
         return html_parts.fields(self.__repr_name__(), self, {name for name, _ in self.__repr_args__()})
 
     @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Self:
+    def of(cls, data: PlainView) -> Self:
         """Build the record from plain data (nested dicts), with errors in one sentence."""
         try:
             return cls.model_validate(dict(data))
@@ -138,7 +152,7 @@ class Record(BaseModel):
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> PlainData:
         """Plain nested data; absent (None) fields are left out, or are the word "none" where leaving them out would mean something else."""
         fields = ((n, getattr(self, n), f.default) for n, f in type(self).model_fields.items())
         return {n: NONE if value is None else _plain(value) for n, value, default in fields if value is not None or default is not None}
@@ -172,13 +186,13 @@ class Record(BaseModel):
         """Source text that is part of the content: that of user-defined kinds, at any depth."""
         return "".join(part.code() for part in _records_in(self))
 
-    def replace(self, path: str, value: Any) -> Self:
+    def replace(self, path: str, value: object) -> Self:
         """A neighbour with one dotted field changed: `design.replace("device.g_max", 25 * uS)`."""
         data = self.as_dict()
         path = current_path(type(self), path)
         *parents, last = path.split(".")
         node: Any = data
-        record: Any = self
+        record: object = self
         for name in parents:
             if isinstance(record, tuple):
                 place = entry(node, name, path)
@@ -243,6 +257,9 @@ class Listed(Record):
         return cls.load(cls.listed_in / f"{name}.toml")
 
 
+K = TypeVar("K", bound="Kinded")
+
+
 class Kinded(Record):
     """A record that comes in kinds, each a subclass named by `kind`: `{kind = "soft-bounds", ...}`.
 
@@ -265,12 +282,12 @@ class Kinded(Record):
         return type(self).kind_name()
 
     @classmethod
-    def adopted(cls, thing: Any, name: str) -> Any:
+    def adopted(cls, thing: object, name: str) -> object:
         """What of a user's file becomes a kind: a class as it is, or what a kind makes of other things."""
         return thing
 
     @classmethod
-    def default_kind(cls, data: Mapping[str, Any]) -> str | None:
+    def default_kind(cls, data: PlainView) -> str | None:
         """The kind that plain data are of where they do not say; None where they must."""
         return None
 
@@ -282,7 +299,7 @@ class Kinded(Record):
         return sorted(n.replace("_", "-") for n in names if not n.startswith("_"))
 
     @classmethod
-    def of_kind(cls, kind: str, saved: Any = None) -> type[Self]:
+    def of_kind(cls, kind: str, saved: object = None) -> type[Self]:
         """The class of this kind, from aimco or from a user's file, which must have the sha256 that was saved, if any."""
         if OWN in kind:
             path, _, name = kind.rpartition(":")
@@ -296,7 +313,7 @@ class Kinded(Record):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _resolve(cls, data: Any, handler: Any) -> Any:
+    def _resolve(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(data, cls) or not isinstance(data, Mapping):
             return handler(data)
         rest = dict(data)
@@ -316,7 +333,7 @@ class Kinded(Record):
         except InputError as error:
             raise field_error("", str(error)) from None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> PlainData:
         return {"kind": self.kind} | super().as_dict()
 
     def code(self) -> str:
@@ -327,7 +344,7 @@ class Kinded(Record):
         return super().files() | ({} if found is None else dict([found]))
 
 
-def _derived(cls: type[Kinded], name: str, names: Mapping[str, Any], path: str) -> Any:
+def _derived(cls: type[K], name: str, names: Mapping[str, object], path: str) -> type[K]:
     """The class of this name in a user's module, which must be a kind."""
     found = cls.adopted(names.get(name), name)
     if found is None:
@@ -335,15 +352,15 @@ def _derived(cls: type[Kinded], name: str, names: Mapping[str, Any], path: str) 
         there = f"; its classes of this sort are {', '.join(kinds)}" if kinds else f"; it has no subclass of {cls.__name__}"
         raise InputError(f"kind {path}:{name}: there is no class {name} in the file{did_you_mean(name, kinds)}{there}")
     if not isinstance(found, type) or not issubclass(found, cls) or found is cls:
-        derived = isinstance(found, type) and found.__module__ == names["__name__"]
-        got = f"one of {', '.join(c.__name__ for c in found.__bases__)}" if derived else repr(found)[:60]
+        derived = found if isinstance(found, type) and found.__module__ == names["__name__"] else None
+        got = f"one of {', '.join(c.__name__ for c in derived.__bases__)}" if derived is not None else repr(found)[:60]
         raise InputError(
-            f"{user_code.where(found) if derived else names['__file__']}: {name} must be a subclass of {cls.__name__}, got {got}"
+            f"{names['__file__'] if derived is None else user_code.where(derived)}: {name} must be a subclass of {cls.__name__}, got {got}"
         )
     return found
 
 
-def _same(value: Any, default: Any) -> bool:
+def _same(value: object, default: object) -> bool:
     """Whether a field has its default; members of an ensemble that differ in it have none."""
     try:
         return bool(value == default)
@@ -351,18 +368,18 @@ def _same(value: Any, default: Any) -> bool:
         return False
 
 
-def _floats(value: Any) -> list[float]:
+def _floats(value: Nested | Mapping[str, float]) -> list[float]:
     """The numbers in nested tuples, or in a table."""
     parts = value.values() if isinstance(value, Mapping) else value
     return [number for part in parts for number in (_floats(part) if isinstance(part, tuple) else (part,))]
 
 
-def _unknown(path: str, name: str, record: Any) -> str:
+def _unknown(path: str, name: str, record: object) -> str:
     fields = sorted(type(record).model_fields) if isinstance(record, Record) else []
     return f"{path} is not a field{did_you_mean(name, fields)}; the fields there are {', '.join(fields) or 'none'}"
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, Record):
         return value.as_dict()
     if isinstance(value, tuple | list):
@@ -372,7 +389,7 @@ def _plain(value: Any) -> Any:
     return float(value) if isinstance(value, Unit) else value
 
 
-def _placeless(data: Any) -> Any:
+def _placeless(data: object) -> object:
     """The data with each user's file named without its folder and a class without its file, so that a hash depends on neither."""
     if isinstance(data, dict):
         kind = data.get("kind")

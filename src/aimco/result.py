@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from aimco.nn.analog import AnalogLayer
 from aimco.nn.layers import analog_layers
 from aimco.notes import notes
 from aimco.phases import bill, by_operation
+from aimco.plain_data import PlainData
 from aimco.units import text as quantity
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ class Result:
     energy_J: dict[str, float]
     latency_s: dict[str, float]
     area_m2: float
-    counts: dict[str, Any]
-    counts_by_phase: dict[str, dict[str, Any]]
+    counts: PlainData
+    counts_by_phase: dict[str, PlainData]
     activity: dict[str, dict[str, dict[str, float]]]
     design: Design
     design_hash: str
@@ -159,7 +160,7 @@ class Result:
         """
         return f"{self.main.name.replace('_', ' ')} {self.main.text(self.metrics[self.main.name])}"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> PlainData:
         """Plain data, as `aimco run --json` prints it."""
         return {name: getattr(self, name) for name in _IN_JSON}
 

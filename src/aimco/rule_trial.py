@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -149,11 +149,13 @@ def _arrays(rule: Rule, device: Device, cell: Cell) -> dict[str, AnalogMatrix]:
     return {name: AnalogMatrix(spec.within(trial), ROWS, COLUMNS, names=("trial", name)) for name, spec in needed.items()}
 
 
-def _check_state(rule: Rule, state: Any) -> None:
+def _check_state(rule: Rule, state: object) -> None:
     user_code.check_tensors(f"{user_code.where_is(type(rule), 'start')}: {type(rule).__name__}.start", state)
 
 
-def _check_products(rule: Rule, arrays: Any, state: Any, x: torch.Tensor, d: torch.Tensor) -> None:
+def _check_products(
+    rule: Rule, arrays: Mapping[str, AnalogMatrix], state: dict[str, torch.Tensor], x: torch.Tensor, d: torch.Tensor
+) -> None:
     """The layer's outputs and its errors at the inputs have their shapes."""
     for name, given, wanted in (("mvm", x, d.shape), ("mvm_t", d, x.shape)):
         out = getattr(rule, name)(arrays, state, given.clone())

@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from aimco.record import write_atomic
 
@@ -40,23 +39,23 @@ def steps(name: str, *, by_label: bool = True) -> Iterator[Callable[[str, float]
         yield on_step
 
 
-def print_json(data: Any) -> None:
+def print_json(data: object) -> None:
     """One document on standard output."""
     print(as_json(data))
 
 
-def keep(folder: str, name: str, data: Any) -> None:
+def keep(folder: str, name: str, data: object) -> None:
     """A document in a folder, whole or not at all; a list of numbers is a line."""
     text = re.sub(r"\[[^][{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), as_json(data, indent=1))
     write_atomic(Path(folder) / f"{name}.json", text + "\n")
 
 
-def as_json(data: Any, indent: int | None = None) -> str:
+def as_json(data: object, indent: int | None = None) -> str:
     """A document as text."""
     return json.dumps(_without_infinities(data), default=float, indent=indent)
 
 
-def _without_infinities(data: Any) -> Any:
+def _without_infinities(data: object) -> object:
     """JSON has no infinity: unlimited numbers become the text "inf"."""
     if isinstance(data, dict):
         return {k: _without_infinities(v) for k, v in data.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from aimco.arrays.crossbar import Crossbar
 from aimco.arrays.operations import Direction, WeightOperations
 from aimco.arrays.spec import ArraySpec
 from aimco.cell.reference import Reference
-from aimco.ensemble import per_member
+from aimco.ensemble import PerMember, Rates, per_member
 from aimco.ledger import Counts, counts_of, tensors_of
 from aimco.periphery import Periphery, broadcast_members
 from aimco.periphery.readout_chain import Noise, ReadoutChain
@@ -153,7 +152,7 @@ class Tile(WeightOperations):
 
     # updates
 
-    def _send(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
+    def _send(self, x: torch.Tensor, d: torch.Tensor, lr: PerMember) -> None:
         rate, before = self._in_state(lr), self.updates
         self._note_updates(x.shape[1])
         if len(self.crossbars) == 1:
@@ -170,7 +169,7 @@ class Tile(WeightOperations):
         if self._scaled:  # the largest value on each side is looked for
             self._counts.add(digital_ops=samples * (self.shape[1] + self.shape[2]))
 
-    def _send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: Any, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+    def _send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: PerMember, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
         if not self.reads_states:
             return super()._send_and_read(x, d, lr, after, rows)
         self._note_updates(x.shape[1])
@@ -212,7 +211,7 @@ class Tile(WeightOperations):
     def _transfer(self, invert: bool) -> None:
         self.cell.transfer(self, invert)
 
-    def _in_state(self, lr: Any) -> np.ndarray:
+    def _in_state(self, lr: Rates) -> np.ndarray:
         if isinstance(lr, np.ndarray) and lr.shape == self.weight.shape:
             return lr / self.weight
         if isinstance(lr, np.ndarray) and lr.ndim == 2:
@@ -236,7 +235,7 @@ class Tile(WeightOperations):
         for crossbar in self.crossbars:
             crossbar._reset(mask)
 
-    def _elapse(self, seconds: Any) -> None:
+    def _elapse(self, seconds: PerMember) -> None:
         for crossbar in self.crossbars:
             crossbar._elapse(seconds)
 

@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from aimco.errors import InputError
 from aimco.files import SHA256, counted_from, resolved, sha256
@@ -27,7 +26,7 @@ def is_own(cls: type) -> bool:
     return not cls.__module__.startswith("aimco.")
 
 
-def load(path: str, saved: Any = None) -> ModuleType:
+def load(path: str, saved: object = None) -> ModuleType:
     """The module in a user's file, anew whenever its content changes.
 
     Args:
@@ -85,7 +84,7 @@ def code(cls: type) -> str:
     return inspect.getsource(cls) if held is None else held[1].decode(errors="replace")
 
 
-def where(thing: Any) -> str:
+def where(thing: type | Callable[..., object]) -> str:
     """`mine.py:12`: where a class or a function is defined."""
     try:
         function = getattr(thing, "__func__", thing)
@@ -166,7 +165,7 @@ def check_methods(cls: type, base: type, required: Mapping[str, str], extra: Map
             _check_spelling(cls, name, function, [n for n in contract if n not in given])
 
 
-def _is_function(value: Any) -> bool:
+def _is_function(value: object) -> bool:
     return inspect.isfunction(value) or isinstance(value, staticmethod | classmethod)
 
 
@@ -180,7 +179,7 @@ def _contract(cls: type, base: type) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _check_arguments(cls: type, name: str, function: Callable[..., Any], wanted: tuple[str, ...]) -> None:
+def _check_arguments(cls: type, name: str, function: Callable[..., object], wanted: tuple[str, ...]) -> None:
     signature = inspect.signature(function)
     try:
         signature.bind(*wanted)
@@ -193,7 +192,7 @@ def _check_arguments(cls: type, name: str, function: Callable[..., Any], wanted:
         raise InputError(f"{where(function)}: {cls.__name__}.{name} must take ({', '.join(wanted)}){static}, got ({got})")
 
 
-def _check_spelling(cls: type, name: str, function: Any, absent: list[str]) -> None:
+def _check_spelling(cls: type, name: str, function: Callable[..., object], absent: list[str]) -> None:
     """Refuse what looks like a method of the base and is called by nobody."""
     close = difflib.get_close_matches(name, absent, 1, _ALIKE)
     held = source(cls)
@@ -201,7 +200,7 @@ def _check_spelling(cls: type, name: str, function: Any, absent: list[str]) -> N
         raise InputError(f"{where(function)}: {cls.__name__}.{name} is called by nothing; is it meant to be {close[0]}?")
 
 
-def check_tensors(place: str, state: Any) -> None:
+def check_tensors(place: str, state: object) -> None:
     """Refuse a state that is not tensors by name, which is what checkpoints keep.
 
     Raises:

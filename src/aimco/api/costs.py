@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aimco.cost import inference, training
 from aimco.cost.activity import ASSUMED, Activity, load
@@ -23,7 +23,7 @@ def estimate(
     design: Design,
     *,
     network: str | None = None,
-    task: Any = "digits",
+    task: object = "digits",
     data_dir: str | None = None,
     activity: str | os.PathLike[str] | Result | None = None,
 ) -> Costs:
@@ -52,7 +52,7 @@ def estimate(
     return Costs(design, layers, inference(design, layers), training(design, layers, activity=busy), busy, source)
 
 
-def _measured(activity: Any) -> tuple[Sequence[Mapping[str, Activity]] | None, str]:
+def _measured(activity: str | os.PathLike[str] | Result | None) -> tuple[Sequence[Mapping[str, Activity]] | None, str]:
     """The activity of the layers, and where it is from."""
     if activity is None:
         return None, ASSUMED

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Literal, SupportsIndex, TypedDict, Unpack, overload
 
 from rich.table import Table
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Order = Literal["name", "states", "asymmetry", "retention"]
-_KEYS: dict[Order, Callable[[Device], Any]] = {
+_KEYS: dict[Order, Callable[[Device], str | float]] = {
     "name": lambda d: d.name,
     "states": lambda d: -d.states,
     "asymmetry": lambda d: d.asymmetry,
@@ -42,7 +42,11 @@ class Catalogue(Sequence[Device]):
 
     devices: tuple[Device, ...]
 
-    def __getitem__(self, k: Any) -> Any:
+    @overload
+    def __getitem__(self, k: SupportsIndex) -> Device: ...
+    @overload
+    def __getitem__(self, k: slice) -> tuple[Device, ...]: ...
+    def __getitem__(self, k: SupportsIndex | slice) -> Device | tuple[Device, ...]:
         return self.devices[k]
 
     def __len__(self) -> int:
@@ -74,7 +78,7 @@ class Catalogue(Sequence[Device]):
         Raises:
             InputError: pandas is not installed.
         """
-        columns: dict[str, list[Any]] = {
+        columns: dict[str, Sequence[object]] = {
             "name": [d.name for d in self.devices],
             "response": [d.response.kind for d in self.devices],
             **{n: [float(getattr(d, n)) for d in self.devices] for n in ("g_min", "g_max", "states", "asymmetry")},

@@ -7,7 +7,6 @@ import importlib
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from aimco import html_parts
 from aimco.terminal import steps
@@ -76,7 +75,7 @@ class _Bar:
 @contextlib.contextmanager
 def _cell(name: str) -> Iterator[OnStep]:
     """A bar below the cell of a notebook. It is plain HTML: rich needs ipywidgets there, and shows nothing without them."""
-    display: Any = importlib.import_module("IPython.display").display
+    display = importlib.import_module("IPython.display").display
     handle = display(_html(name, "", 0.0), raw=True, display_id=True)
 
     def on_step(label: str, done: float) -> None:

@@ -12,6 +12,7 @@ from aimco import html_parts
 from aimco.api.progress import Progress, reported
 from aimco.device.device import Device
 from aimco.device.requirement import Verdict
+from aimco.plain_data import PlainData
 from aimco.record import write_atomic
 from aimco.report import requirements as report
 from aimco.studies.requirements import Question, derive
@@ -55,7 +56,7 @@ class Specification(Answer):
             figure.savefig(os.fspath(path), dpi=150)
         return figure
 
-    def document(self, device: Device | str | None = None) -> dict[str, Any]:
+    def document(self, device: Device | str | None = None) -> PlainData:
         """Plain data with the verdicts on a device, as `aimco requirements --json` prints it."""
         verdicts = {} if device is None else self.verdict(device)
         return self.as_json() | {"verdicts": {rule: [line.as_json() for line in lines] for rule, lines in verdicts.items()}}

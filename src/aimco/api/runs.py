@@ -6,7 +6,9 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
+
+from torch import nn
 
 from aimco import evaluation, tasks
 from aimco.api.progress import OnStep, Progress, reported
@@ -20,7 +22,7 @@ from aimco.training import GoOn, Watching
 
 def evaluate(
     design: Design,
-    task: Any = "digits",
+    task: object = "digits",
     *,
     seed: int = 0,
     data_dir: str | None = None,
@@ -54,13 +56,13 @@ def evaluate(
     """
     loaded, trained = tasks.load(task, data_dir=data_dir, seed=seed, limit=limit), []
 
-    def on_trained(model: Any) -> None:
+    def on_trained(model: nn.Module) -> None:
         trained.append(model)
         if (called := watching.get("on_trained")) is not None:
             called(model)
 
     with reported(progress, f"{design.device.name}, {design.rule.kind}") as on_step:
-        told: Any = {**_told(watching, on_step, loaded), "on_trained": on_trained}
+        told: Watching = {**_told(watching, on_step, loaded), "on_trained": on_trained}
         result = evaluation.evaluate(design, loaded, seed=seed, checkpoint=checkpoint, **told)
     if out is not None:
         from aimco.report import run as report  # brings optuna
@@ -73,7 +75,7 @@ def evaluate(
 
 def evaluate_many(
     designs: Sequence[Design],
-    task: Any = "digits",
+    task: object = "digits",
     *,
     seeds: Sequence[int],
     data_dir: str | None = None,
@@ -105,7 +107,7 @@ def evaluate_many(
     """
     loaded = tasks.load(task, data_dir=data_dir, seed=seeds[0] if len(seeds) else 0, limit=limit)
     with reported(progress, f"{len(designs)} designs on {loaded.name}") as on_step:
-        told: Any = _told(watching, on_step, loaded)
+        told = _told(watching, on_step, loaded)
         return evaluation.evaluate_many(designs, loaded, seeds=seeds, go_on=go_on, checkpoint=checkpoint, **told)
 
 
@@ -128,7 +130,7 @@ def _told(watching: Watching, on_step: OnStep, loaded: Data) -> Watching:
     return {**watching, "on_epoch": on_epoch, "on_progress": on_progress}
 
 
-def _command(out: str, task: Any, options: Mapping[str, Any]) -> str:
+def _command(out: str, task: object, options: Mapping[str, object]) -> str:
     """The command that makes a run again from the design beside its page."""
     if not isinstance(task, str | os.PathLike | Mapping | Task):
         return "aimco.evaluate(design, task): the task is data in memory, which no command can name"

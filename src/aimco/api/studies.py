@@ -6,11 +6,11 @@ import functools
 import os
 import shlex
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -19,6 +19,7 @@ from aimco.api.progress import Progress, reported
 from aimco.design import Design
 from aimco.device.requirement import Requirement
 from aimco.frames import dataframe
+from aimco.plain_data import PlainData, PlainView
 from aimco.record import InputError
 from aimco.report import study as page
 from aimco.report.tables import columns
@@ -87,7 +88,7 @@ class StudyResult:
         """The front, best of the first objective first; the knee is marked."""
         return table(self.study, self.trials)
 
-    def as_json(self, folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+    def as_json(self, folder: str | os.PathLike[str] | None = None) -> PlainData:
         """Plain data, as `aimco study --json` prints it.
 
         Args:
@@ -156,7 +157,7 @@ class StudyResult:
 
 
 def study(
-    study: Study | Mapping[str, Any] | str | os.PathLike[str],
+    study: Study | PlainView | str | os.PathLike[str],
     *,
     workers: int = 1,
     cluster: str | None = None,

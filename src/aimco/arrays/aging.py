@@ -7,8 +7,6 @@ numbers for every time that elapses: for them it acts at once, so that a look at
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
@@ -16,7 +14,7 @@ from aimco import rng
 from aimco.device.noise import Fluctuations
 from aimco.device.retention import Drifting
 from aimco.device.sampled import Sampled
-from aimco.ensemble import per_member
+from aimco.ensemble import PerMember, per_member
 
 _UNSEEN = 2.0**-27  # change of a state, relative to it, that single precision does not show
 _STEEPEST = 1.0  # exponent of drift, above those of any device in practice: it says when drift begins to show
@@ -48,7 +46,7 @@ class Aging:
         self._carry: torch.Tensor | None = None
         self.restored()
 
-    def elapse(self, seconds: Any) -> None:
+    def elapse(self, seconds: PerMember) -> None:
         """Let time pass, s or (E,); it acts by `apply`, at once where devices fluctuate."""
         self.pending, self.waits = self.pending + per_member(seconds, len(self.pending)), True
 
@@ -130,7 +128,7 @@ class Aging:
         """A tensor (E, R, C) as (E, devices), in the order they lie in memory."""
         return self._laid(t).reshape(len(self.pending), -1)
 
-    def _each(self, value: Any) -> torch.Tensor:
+    def _each(self, value: PerMember) -> torch.Tensor:
         return torch.from_numpy(per_member(value, len(self.pending)))[:, None, None]
 
     def tensors(self, state: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -9,8 +9,6 @@ voltage, a current to their product. `Tile` turns them into weights and amperes.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
@@ -19,7 +17,7 @@ from aimco.arrays import doors, programming
 from aimco.arrays.devices import Devices
 from aimco.arrays.operations import Direction
 from aimco.cell import Polarity
-from aimco.ensemble import per_member
+from aimco.ensemble import PerMember, Rates, per_member
 from aimco.record import InputError
 
 
@@ -105,7 +103,7 @@ class Crossbar(Devices):
 
     # writes
 
-    def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any, polarity: Polarity | int = Polarity.BOTH) -> None:
+    def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Rates, polarity: Polarity | int = Polarity.BOTH) -> None:
         """Update as any array, E[change of state] = lr x d^T; see `ArrayOperations.pulse`.
 
         Args:
@@ -117,17 +115,18 @@ class Crossbar(Devices):
         x, d, lr = doors.update("Crossbar.pulse", x, d, lr, self.shape)
         self._send(x, d, lr, doors.sides("Crossbar.pulse", polarity))
 
-    def _send(self, x: torch.Tensor, d: torch.Tensor, lr: Any, polarity: Polarity | int = Polarity.BOTH) -> None:
+    def _send(self, x: torch.Tensor, d: torch.Tensor, lr: PerMember, polarity: Polarity | int = Polarity.BOTH) -> None:
         rates, polarity = lr if isinstance(lr, np.ndarray) else per_member(lr, len(x)), int(polarity)
         self.pulse_generator.pulse(x, d, rates, self.done["updates"], polarity)
         self._sent(x.shape[1], polarity)
 
-    def _send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+    def _send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: PerMember, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
         """Where `reads_states` only; the reads are not counted."""
         if not self.reads_states:
             raise InputError("Crossbar.pulse_and_read: reads of the array must be its states; pulse and read one after the other")
         seen = torch.empty(self.shape[0], len(rows), self.shape[2])
-        self.pulse_generator.pulse_and_read(x, d, lr, self.done["updates"], (after, rows, seen.numpy()))
+        rates = lr if isinstance(lr, np.ndarray) else per_member(lr, len(x))
+        self.pulse_generator.pulse_and_read(x, d, rates, self.done["updates"], (after, rows, seen.numpy()))
         self._sent(x.shape[1], 0)
         return seen
 

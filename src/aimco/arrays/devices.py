@@ -6,7 +6,6 @@ Axes and units are those of `Crossbar`, which adds the operations of a chip.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from aimco.arrays.pulse_generator import PulseGenerator
 from aimco.arrays.spec import ArraySpec
 from aimco.device.device import Device
 from aimco.device.sampled import Sampled
-from aimco.ensemble import per_member
+from aimco.ensemble import PerMember, per_member
 from aimco.ledger import Counts, counts_of, tensors_of
 
 _STATE_FIELDS = ("state", "origin")
@@ -101,7 +100,7 @@ class Devices(ArrayOperations):
             self._pulse_generator.flush()
         self._aging.apply(self._state, due)
 
-    def _take_origin(self, error: Any) -> None:
+    def _take_origin(self, error: PerMember) -> None:
         """Start at the point that states are measured against, which is as well known as its error lets it be."""
         sampled = self.sampled
         if self.reference != "measured":
@@ -161,7 +160,7 @@ class Devices(ArrayOperations):
         if self._disturbed is not None:
             self._disturbed.rows(self.state, pulses, np.arange(self.shape[1]))
 
-    def _elapse(self, seconds: Any) -> None:
+    def _elapse(self, seconds: PerMember) -> None:
         """In closed form for any time: devices relax by exp(-t/tau), drift, fluctuate; to single precision, see `Aging`."""
         self._counts.add(hold_s=seconds)
         if self._aging is None:
@@ -170,11 +169,11 @@ class Devices(ArrayOperations):
         if self._aging.noise is not None:
             self._act(np.ones(self.shape[0], np.bool_))
 
-    def _each(self, value: Any) -> torch.Tensor:
+    def _each(self, value: PerMember) -> torch.Tensor:
         """A number, or one for each member, as (E, 1, 1) float64."""
         return torch.from_numpy(per_member(value, self.shape[0]))[:, None, None]
 
-    def note(self, **amounts: Any) -> None:
+    def note(self, **amounts: PerMember) -> None:
         """Add to the ledger."""
         self._counts.add(**amounts)
 
@@ -228,6 +227,6 @@ class Devices(ArrayOperations):
         if self._reader is not None:
             self._reader.restore(saved["read"])
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Copies and pickles leave the compiled kernel and the buffers out, their tallies moved to the ledger."""
         return {**self.__dict__, "_pulse_generator": None, "_counts": self._ledger()}

@@ -9,12 +9,11 @@ to). The column currents are subtracted at the sense amplifiers. Each array drop
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 
 from aimco.arrays.kinds import Array, ProgrammedArray
-from aimco.ensemble import member, per_member
+from aimco.ensemble import PerMember, member, per_member
 
 
 class DifferentialRead:
@@ -28,7 +27,7 @@ class DifferentialRead:
         members: E.
     """
 
-    def __init__(self, array: Array, half_range: Any, mid_range: Any, read_V: Any, members: int) -> None:
+    def __init__(self, array: Array, half_range: PerMember, mid_range: PerMember, read_V: PerMember, members: int) -> None:
         ranges = zip(*(per_member(v, members) for v in (half_range, mid_range, read_V)), strict=True)
         self.members = [_Member(member(array, e), *own) for e, own in enumerate(ranges)]
 

@@ -7,12 +7,14 @@ converted where no value is lost but to rounding. `where` is the operation and `
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import torch
 
+from aimco.device.device import Device
+from aimco.ensemble import PerMember
 from aimco.record import InputError
 
 Shape = tuple[int, int, int]  # of an array: members, rows, columns
@@ -40,7 +42,17 @@ class NotFinite(InputError):
         return f"{self.args[0]}: {self.what}"
 
 
-def vectors(where: str, name: str, t: Any, shape: Shape, lines: Lines, batch: int | None = None) -> torch.Tensor:
+class _Paired(Protocol):
+    """An array whose devices make pairs with those of another."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def device(self) -> Device: ...
+
+
+def vectors(where: str, name: str, t: object, shape: Shape, lines: Lines, batch: int | None = None) -> torch.Tensor:
     """Finite float32 vectors on the lines of an array, (E, B, lines).
 
     Args:
@@ -54,7 +66,7 @@ def vectors(where: str, name: str, t: Any, shape: Shape, lines: Lines, batch: in
     return finite(where, name, shaped(where, name, t, shape, lines, batch))
 
 
-def shaped(where: str, name: str, t: Any, shape: Shape, lines: Lines, batch: int | None = None) -> torch.Tensor:
+def shaped(where: str, name: str, t: object, shape: Shape, lines: Lines, batch: int | None = None) -> torch.Tensor:
     """`vectors` that may hold any number: a training loop reads and pulses often, and its loss tells of those that are not finite."""
     if isinstance(t, torch.Tensor) and t.ndim == 3:
         members, count, width = t.shape
@@ -66,26 +78,29 @@ def shaped(where: str, name: str, t: Any, shape: Shape, lines: Lines, batch: int
     raise InputError(f"{where}: {name} must have the shape (members, batch, {lines}) = {asked}, got {tuple(_tensor(where, name, t).shape)}")
 
 
-def update(where: str, x: Any, d: Any, lr: Any, shape: Shape) -> tuple[torch.Tensor, torch.Tensor, Any]:
+def update(where: str, x: object, d: object, lr: object, shape: Shape) -> tuple[torch.Tensor, torch.Tensor, PerMember]:
     """Arguments of a rank-1 update: x (E, B, rows), d (E, B, columns), and the learning rate as `rates` gives it."""
     x = vectors(where, "x", x, shape, "rows")
     return x, vectors(where, "d", d, shape, "columns", x.shape[1]), rates(where, lr, shape[0], x.shape[1])
 
 
-def shaped_update(where: str, x: Any, d: Any, lr: Any, shape: Shape) -> tuple[torch.Tensor, torch.Tensor, Any]:
+def shaped_update(where: str, x: object, d: object, lr: object, shape: Shape) -> tuple[torch.Tensor, torch.Tensor, PerMember]:
     """`update` with `shaped`; learning rates of each sample, (E, B), may be any numbers too."""
     x = shaped(where, "x", x, shape, "rows")
     d = shaped(where, "d", d, shape, "columns", x.shape[1])
-    known = isinstance(lr, np.ndarray) and lr.dtype == np.float64 and lr.shape == x.shape[:2]
-    return x, d, lr if known else rates(where, lr, shape[0], x.shape[1])
+    if isinstance(lr, np.ndarray) and lr.dtype == np.float64 and lr.shape == x.shape[:2]:
+        return x, d, lr
+    return x, d, rates(where, lr, shape[0], x.shape[1])
 
 
-def either(where: str, x: Any, shape: Shape, direction: str) -> torch.Tensor:
+def either(where: str, x: object, shape: Shape, direction: str) -> torch.Tensor:
     """Vectors on the rows, or for "mvm_t" on the columns."""
     return vectors(where, "x", x, shape, "rows" if one_of(where, "direction", direction, ("mvm", "mvm_t")) == "mvm" else "columns")
 
 
-def update_and_reads(where: str, x: Any, d: Any, lr: Any, after: Any, rows: Any, shape: Shape) -> tuple[Any, Any, Any, Any, Any]:
+def update_and_reads(
+    where: str, x: object, d: object, lr: object, after: object, rows: object, shape: Shape
+) -> tuple[torch.Tensor, torch.Tensor, np.ndarray, np.ndarray, np.ndarray]:
     """Arguments of an update with reads between its samples: `update`, lr as (E, B), and after which samples (T,) which rows are read."""
     x, d, lr = update(where, x, d, lr, shape)
     members, batch = x.shape[:2]
@@ -95,13 +110,13 @@ def update_and_reads(where: str, x: Any, d: Any, lr: Any, after: Any, rows: Any,
     return x, d, lr, after, indices(where, "rows", rows, shape[1], count=len(after))
 
 
-def rows_of_pulses(where: str, rows: Any, t: Any, shape: Shape) -> tuple[np.ndarray, torch.Tensor]:
+def rows_of_pulses(where: str, rows: object, t: object, shape: Shape) -> tuple[np.ndarray, torch.Tensor]:
     """Rows (T,) and the pulses of their devices, (E, T, columns)."""
     rows = indices(where, "rows", rows, shape[1])
     return rows, pulses(where, "pulses", t, (shape[0], len(rows), shape[2]), ("members", "lines", "columns"))
 
 
-def reference(where: str, to: Any, row: Any, members: Any, shape: Shape) -> tuple[torch.Tensor, int | None, torch.Tensor | None]:
+def reference(where: str, to: object, row: object, members: object, shape: Shape) -> tuple[torch.Tensor, int | None, torch.Tensor | None]:
     """What references are to be, of all devices or of one row, and of which members."""
     row = None if row is None else index(where, "row", row, shape[1])
     axes = _AXES if row is None else ("members", "columns")
@@ -109,7 +124,7 @@ def reference(where: str, to: Any, row: Any, members: Any, shape: Shape) -> tupl
     return to, row, None if members is None else mask(where, "members", members, shape[:1], ("members",))
 
 
-def writes(where: str, target: Any, only: Any, shape: Shape) -> tuple[torch.Tensor, torch.Tensor | None]:
+def writes(where: str, target: object, only: object, shape: Shape) -> tuple[torch.Tensor, torch.Tensor | None]:
     """What devices are to be written to, and which of them."""
     return values(where, "target", target, shape), None if only is None else mask(where, "only", only, shape)
 
@@ -121,11 +136,11 @@ def finite(where: str, name: str, t: torch.Tensor) -> torch.Tensor:
     return t
 
 
-def rates(where: str, lr: Any, members: int, batch: int) -> Any:
+def rates(where: str, lr: object, members: int, batch: int) -> PerMember:
     """Learning rates, finite and at least 0: a float, or float64 (E,) or (E, B). A step the other way is one of -d."""
     number = lr[0] if isinstance(lr, np.ndarray) and lr.dtype == np.float64 and lr.shape == (members,) == (1,) else lr
     if isinstance(number, float) and 0 <= number < math.inf:
-        return lr
+        return lr if isinstance(lr, np.ndarray) else number
     given = _numbers(where, "lr", lr)
     if given.shape != (members, batch):
         if given.size not in (1, members) or (given.ndim == 2 and given.shape[0] not in (1, members)):
@@ -136,7 +151,7 @@ def rates(where: str, lr: Any, members: int, batch: int) -> Any:
     return np.ascontiguousarray(given) if given.size > 1 or given.ndim == 2 else float(given[0])
 
 
-def sides(where: str, polarity: Any) -> int:
+def sides(where: str, polarity: object) -> int:
     """Which pulses of an update are sent: -1, 0 or 1."""
     if polarity not in (-1, 0, 1):
         raise InputError(f"{where}: polarity must be -1, 0 or 1, got {polarity!r}")
@@ -150,7 +165,7 @@ def one_of(where: str, name: str, value: Any, known: tuple[str, ...]) -> str:
     return value
 
 
-def index(where: str, name: str, k: Any, below: int) -> int:
+def index(where: str, name: str, k: object, below: int) -> int:
     """A place, 0 .. below - 1."""
     if type(k) is not int:
         k = whole(where, name, k, 0, below - 1)
@@ -159,7 +174,7 @@ def index(where: str, name: str, k: Any, below: int) -> int:
     return k
 
 
-def indices(where: str, name: str, places: Any, below: int, *, count: int | None = None, in_order: bool = False) -> np.ndarray:
+def indices(where: str, name: str, places: object, below: int, *, count: int | None = None, in_order: bool = False) -> np.ndarray:
     """Places, 0 .. below - 1, (T,) int64; `in_order`: none before the one that it follows."""
     try:
         found = np.asarray(places)
@@ -176,7 +191,9 @@ def indices(where: str, name: str, places: Any, below: int, *, count: int | None
     return np.ascontiguousarray(found, np.int64)
 
 
-def pulses(where: str, name: str, t: Any, shape: tuple[int, ...], axes: tuple[str, ...] = _AXES, *, expands: bool = False) -> torch.Tensor:
+def pulses(
+    where: str, name: str, t: object, shape: tuple[int, ...], axes: tuple[str, ...] = _AXES, *, expands: bool = False
+) -> torch.Tensor:
     """Numbers of pulses, whole and within the reach of their counters, int32 of this shape, or expanded to it where that is allowed."""
     t = _tensor(where, name, t)
     if t.dtype.is_floating_point and not bool((torch.isfinite(t) & (t == t.round())).all()):
@@ -192,7 +209,7 @@ def pulses(where: str, name: str, t: Any, shape: tuple[int, ...], axes: tuple[st
     return _expanded(where, name, t, shape, axes).to(torch.int32).contiguous()
 
 
-def values(where: str, name: str, t: Any, shape: tuple[int, ...], axes: tuple[str, ...] = _AXES) -> torch.Tensor:
+def values(where: str, name: str, t: object, shape: tuple[int, ...], axes: tuple[str, ...] = _AXES) -> torch.Tensor:
     """Finite numbers for every device, of this shape or expanded to it; float64 stays."""
     t = _expanded(where, name, _tensor(where, name, t), shape, axes)
     t = t if t.dtype in (torch.float32, torch.float64) else t.float()
@@ -202,7 +219,7 @@ def values(where: str, name: str, t: Any, shape: tuple[int, ...], axes: tuple[st
     return t
 
 
-def matrix(where: str, name: str, t: Any, columns: int | None = None) -> torch.Tensor:
+def matrix(where: str, name: str, t: object, columns: int | None = None) -> torch.Tensor:
     """Finite numbers, float64: vectors (B, columns), or any (rows, columns)."""
     t = _tensor(where, name, t).double()
     if t.ndim != 2 or t.shape[1] != (columns or t.shape[1]):
@@ -212,7 +229,7 @@ def matrix(where: str, name: str, t: Any, columns: int | None = None) -> torch.T
     return finite(where, name, t)
 
 
-def conductances(where: str, t: Any, shape: tuple[int, ...] | None = None) -> torch.Tensor:
+def conductances(where: str, t: object, shape: tuple[int, ...] | None = None) -> torch.Tensor:
     """Finite conductances of at least 0 S, float64, (layers, rows, columns) of this shape, or any matrix."""
     t = _tensor(where, "conductances", t).double()
     if t.ndim != 2 or not t.numel() if shape is None else tuple(t.shape) != shape:
@@ -222,7 +239,7 @@ def conductances(where: str, t: Any, shape: tuple[int, ...] | None = None) -> to
     return t
 
 
-def mask(where: str, name: str, t: Any, shape: tuple[int, ...], axes: tuple[str, ...] = _AXES) -> torch.Tensor:
+def mask(where: str, name: str, t: object, shape: tuple[int, ...], axes: tuple[str, ...] = _AXES) -> torch.Tensor:
     """Devices that are meant, bool, of this shape or expanded to it."""
     if not isinstance(t, torch.Tensor) or t.dtype is not torch.bool:
         got = t.dtype if isinstance(t, torch.Tensor) else type(t).__name__
@@ -230,7 +247,7 @@ def mask(where: str, name: str, t: Any, shape: tuple[int, ...], axes: tuple[str,
     return _expanded(where, name, _tensor(where, name, t, flags=True), shape, axes)
 
 
-def whole(where: str, name: str, n: Any, low: int, high: int = MOST_PULSES) -> int:
+def whole(where: str, name: str, n: object, low: int, high: int = MOST_PULSES) -> int:
     """A whole number in low..high."""
     number = n.item() if isinstance(n, np.generic) else n
     if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number) or number != int(number):
@@ -240,14 +257,14 @@ def whole(where: str, name: str, n: Any, low: int, high: int = MOST_PULSES) -> i
     return int(number)
 
 
-def above_zero(where: str, name: str, v: Any) -> float:
+def above_zero(where: str, name: str, v: object) -> float:
     """A finite number above 0."""
     if isinstance(v, bool) or not isinstance(v, int | float | np.number) or not (math.isfinite(v) and v > 0):
         raise InputError(f"{where}: {name} must be finite and above 0, got {v!r}")
     return float(v)
 
 
-def seconds(where: str, time: Any, members: int) -> Any:
+def seconds(where: str, time: object, members: int) -> PerMember:
     """A time, s, finite and at least 0: a float, or (E,) float64."""
     if type(time) is not float:
         time = _numbers(where, "seconds", time)
@@ -258,7 +275,7 @@ def seconds(where: str, time: Any, members: int) -> Any:
     return time
 
 
-def made(where: str, rows: Any, columns: Any, seeds: Any) -> tuple[int, int, tuple[int, ...]]:
+def made(where: str, rows: object, columns: object, seeds: object) -> tuple[int, int, tuple[int, ...]]:
     """Size of an array, and its seeds, one for each member."""
     rows, columns = (whole(where, name, size, 1) for name, size in (("rows", rows), ("columns", columns)))
     if not isinstance(seeds, Sequence | np.ndarray) or isinstance(seeds, str) or len(seeds) == 0:
@@ -266,7 +283,7 @@ def made(where: str, rows: Any, columns: Any, seeds: Any) -> tuple[int, int, tup
     return rows, columns, tuple(whole(where, "seeds", seed, -(2**63), 2**64 - 1) for seed in seeds)
 
 
-def measured(where: str, policy: Any, error: Any, members: int) -> None:
+def measured(where: str, policy: object, error: PerMember, members: int) -> None:
     """What states are measured against, and how badly that is known; mid-range is known exactly."""
     one_of(where, "reference", policy, get_args(ReferencePolicy))
     off = _numbers(where, "reference_error", error)
@@ -277,7 +294,7 @@ def measured(where: str, policy: Any, error: Any, members: int) -> None:
         raise InputError(f"{where}: reference_error must be 0 for the reference mid-range, which is known exactly, got {error}")
 
 
-def same_kind(where: str, array: Any, other: Any) -> None:
+def same_kind(where: str, array: _Paired, other: object) -> None:
     """Two arrays whose devices make pairs."""
     if not isinstance(other, type(array)):
         raise InputError(f"{where}: other must be a {type(array).__name__}, got {type(other).__name__}")
@@ -287,7 +304,7 @@ def same_kind(where: str, array: Any, other: Any) -> None:
         raise InputError(f"{where}: other must be of the same device, {array.device.name}, got {other.device.name}")
 
 
-def flag(where: str, name: str, value: Any) -> bool:
+def flag(where: str, name: str, value: object) -> bool:
     """True or False."""
     if not isinstance(value, bool | np.bool_):
         raise InputError(f"{where}: {name} must be True or False, got {value!r}")
@@ -309,7 +326,7 @@ def _at_least_zero(where: str, name: str, given: np.ndarray, unit: str = "") -> 
         raise InputError(f"{where}: {problem}") if np.isfinite(given).all() else NotFinite(where, problem)
 
 
-def _numbers(where: str, name: str, value: Any) -> np.ndarray:
+def _numbers(where: str, name: str, value: object) -> np.ndarray:
     """Numbers of any shape, float64."""
     if isinstance(value, torch.Tensor):
         value = value.detach()
@@ -324,7 +341,7 @@ def _numbers(where: str, name: str, value: Any) -> np.ndarray:
     return found.astype(np.float64, copy=False)
 
 
-def _tensor(where: str, name: str, t: Any, flags: bool = False) -> torch.Tensor:
+def _tensor(where: str, name: str, t: object, flags: bool = False) -> torch.Tensor:
     """A dense tensor of real numbers on the CPU, without its gradient."""
     if not isinstance(t, torch.Tensor):
         raise InputError(f"{where}: {name} must be a tensor, got {type(t).__name__}")
@@ -342,6 +359,6 @@ def _expanded(where: str, name: str, t: torch.Tensor, shape: tuple[int, ...], ax
     return t.expand(shape)
 
 
-def _first(given: np.ndarray, right: Any) -> str:
+def _first(given: np.ndarray, right: Callable[[np.ndarray], np.ndarray]) -> str:
     """The first number that is not right."""
     return f"{np.atleast_1d(given)[~np.atleast_1d(right(given))].flat[0]:g}"

@@ -11,8 +11,6 @@ tenth of a step at V_S/2.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
@@ -32,13 +30,15 @@ class HalfSelect:
 
     def __init__(self, sampled: Sampled, origin: torch.Tensor) -> None:
         self.sampled, self.origin, self._parameters = sampled, origin, None
-        self.part = torch.from_numpy(per_member(sampled.device.half_select, sampled.shape[0]).astype(np.float32))[:, None, None]
+        share = sampled.device.half_select
+        assert share is not None
+        self.part = torch.from_numpy(per_member(share, sampled.shape[0]).astype(np.float32))[:, None, None]
 
     def restored(self) -> None:
         """The devices are those of a checkpoint."""
         self._parameters = None
 
-    def trains(self, state: torch.Tensor, trains: Any, batch: int, polarity: int, on_its_side: bool) -> None:
+    def trains(self, state: torch.Tensor, trains: tuple[np.ndarray, ...], batch: int, polarity: int, on_its_side: bool) -> None:
         """After a batch of pulse trains, as `aimco.kernels.trains.encode` made them; state (E, R, C) is changed in place."""
         from aimco.kernels.trains import half_selects
 

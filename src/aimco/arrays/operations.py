@@ -18,7 +18,9 @@ import torch
 
 from aimco.arrays import doors
 from aimco.cell import Cell
+from aimco.ensemble import PerMember, Rates
 from aimco.ledger import Counts
+from aimco.plain_data import Saved
 from aimco.record import InputError
 
 _ONCE = {  # in users' rules and programs
@@ -97,7 +99,7 @@ class ArrayOperations(ABC):
 
     # updates
 
-    def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
+    def pulse(self, x: torch.Tensor, d: torch.Tensor, lr: Rates) -> None:
         """Update all devices in parallel by coincidences of stochastic pulses, E[dW] = lr x d^T, sample after sample.
 
         Args:
@@ -110,14 +112,14 @@ class ArrayOperations(ABC):
         """
         self._send(*doors.update(self._op("pulse"), x, d, lr, self.shape))
 
-    def send(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
+    def send(self, x: torch.Tensor, d: torch.Tensor, lr: Rates) -> None:
         """Update like `pulse`, without a look at the numbers; see `read`."""
         self._send(*doors.shaped_update(self._op("send"), x, d, lr, self.shape))
 
     @abstractmethod
-    def _send(self, x: torch.Tensor, d: torch.Tensor, lr: Any) -> None: ...
+    def _send(self, x: torch.Tensor, d: torch.Tensor, lr: PerMember) -> None: ...
 
-    def pulse_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: Any, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+    def pulse_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: Rates, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
         """Update like `pulse` and read single rows between the samples: in one launch where `reads_states`.
 
         Args:
@@ -137,7 +139,7 @@ class ArrayOperations(ABC):
         return self._send_and_read(*doors.shaped_update(self._op("send_and_read"), x, d, lr, self.shape), after, rows)
 
     @abstractmethod
-    def _send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor: ...
+    def _send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: PerMember, after: np.ndarray, rows: np.ndarray) -> torch.Tensor: ...
 
     def pulse_rows(self, pulses: torch.Tensor, rows: np.ndarray | None = None) -> None:
         """Pulse row by row: a row fires, and each column counts off its own number of pulses.
@@ -213,7 +215,7 @@ class ArrayOperations(ABC):
 
     # time
 
-    def elapse(self, seconds: Any) -> None:
+    def elapse(self, seconds: PerMember) -> None:
         """Let time pass: devices relax to their resting points, drift and fluctuate, however the time is divided.
 
         Args:
@@ -225,7 +227,7 @@ class ArrayOperations(ABC):
         self._elapse(doors.seconds(self._op("elapse"), seconds, self.shape[0]))
 
     @abstractmethod
-    def _elapse(self, seconds: Any) -> None: ...
+    def _elapse(self, seconds: PerMember) -> None: ...
 
     def __getattr__(self, name: str) -> Any:
         """Operations by the names that they had in 0.1, with a warning."""
@@ -246,15 +248,15 @@ class ArrayOperations(ABC):
 
     @property
     @abstractmethod
-    def timed(self) -> dict[str, Any]:
+    def timed(self) -> dict[str, PerMember]:
         """Those of `counts` that take time, quickly: pulses may go on waiting."""
 
     @abstractmethod
-    def checkpoint(self) -> dict[str, Any]:
+    def checkpoint(self) -> Saved:
         """All that a later run needs to go on as if never stopped."""
 
     @abstractmethod
-    def restore(self, saved: dict[str, Any]) -> None:
+    def restore(self, saved: Saved) -> None:
         """Go on from a checkpoint."""
 
 
@@ -281,8 +283,9 @@ class WeightOperations(ArrayOperations):
         """Read all rows through the periphery, one after the other, (E, rows, columns)."""
         return torch.stack([self._read_row(k) for k in range(self.shape[1])], 1)
 
-    def _send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+    def _send_and_read(self, x: torch.Tensor, d: torch.Tensor, lr: PerMember, after: np.ndarray, rows: np.ndarray) -> torch.Tensor:
         """Samples and reads in turn, as of any array."""
+        assert isinstance(lr, np.ndarray)
         seen, first = torch.empty(self.shape[0], len(rows), self.shape[2]), 0
         for t, last in enumerate((*(after + 1).tolist(), x.shape[1])):
             if last > first:
@@ -345,7 +348,7 @@ class WeightOperations(ArrayOperations):
 
     @property
     @abstractmethod
-    def step(self) -> Any:
+    def step(self) -> np.ndarray:
         """Mean weight change of one pulse at mid-range, dw_min, (E,)."""
 
     @property

@@ -7,14 +7,14 @@ member of an ensemble has the draws of its solo run however many rounds the othe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from aimco import rng
 from aimco.device.noise import programming_sigma
-from aimco.ensemble import per_member
+from aimco.ensemble import PerMember, per_member
 
 if TYPE_CHECKING:
     from aimco.arrays.devices import Devices
@@ -24,7 +24,7 @@ _MOST = 1000  # pulses on a device between two verify reads
 _CAUTION = 10  # a one-sided device is taken to step this much more than at mid-range until it was seen to step less
 
 
-def _each(array: Devices, value: Any) -> torch.Tensor:
+def _each(array: Devices, value: PerMember) -> torch.Tensor:
     """A number, or one for each member, as (E, 1, 1) float64."""
     return torch.from_numpy(per_member(value, array.shape[0]))[:, None, None]
 

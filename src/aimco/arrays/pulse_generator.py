@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -62,7 +61,7 @@ class PulseGenerator:
         self.places, self.waiting, self.first = 0, 0, 0  # samples that the buffers hold, that wait in them, and the number of the first
         self._make_room(1)
 
-    def _parameters(self, sampled: Sampled, pulses: Pulses) -> tuple[Any, ...]:
+    def _parameters(self, sampled: Sampled, pulses: Pulses) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """What kernels know of the devices: their parameters, and how many pulses one step may stand for (see the made `update`).
 
         That is what all devices but a few can be trusted with: the few are listed, by row, the least trusted first.
@@ -107,7 +106,7 @@ class PulseGenerator:
         self._send(x, d, lr, number, polarity, (_NONE, _NONE, self.on_its_side, _NOTHING), wait=False)
 
     def pulse_and_read(
-        self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, number: int, reads: tuple[np.ndarray, np.ndarray, Any]
+        self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, number: int, reads: tuple[np.ndarray, np.ndarray, np.ndarray]
     ) -> None:
         """`pulse`, with reads between the samples: after which (T,), which row (T,), and out, the states read, (E, T, columns)."""
         batch, (after, rows, out) = x.shape[1], reads
@@ -117,7 +116,14 @@ class PulseGenerator:
         self._send(x, d, lr, number, 0, (after, rows, self.on_its_side, out), wait=self.far and batch < self.places)
 
     def _send(
-        self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, number: int, polarity: int, reads: tuple[Any, ...], wait: bool
+        self,
+        x: torch.Tensor,
+        d: torch.Tensor,
+        lr: np.ndarray,
+        number: int,
+        polarity: int,
+        reads: tuple[np.ndarray, np.ndarray, bool, np.ndarray],
+        wait: bool,
     ) -> None:
         batch, at, rates = x.shape[1], self.waiting, lr.reshape(len(x), -1)
         self.first = number - at
@@ -143,7 +149,7 @@ class PulseGenerator:
         laid = places[[0, 2, 1]] if self.on_its_side else places
         self.kernel.pulse_devices(*self.arrays, laid.numpy(), pulses.numpy(), self.keys["apply"], number)
 
-    def taken(self, number: int) -> tuple[Any, ...]:
+    def taken(self, number: int) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...], np.ndarray, np.ndarray, int]:
         """The devices as kernels that write take them; number: of the draws of the first round."""
         self.flush()
         state, origin, a, m = self.arrays
@@ -165,7 +171,7 @@ class PulseGenerator:
         self.kernel.pulse_up_down(*self.arrays, pulses, up, self.keys["alternate"], number)
 
     @property
-    def slots(self) -> Any:
+    def slots(self) -> int | np.ndarray:
         """Slots that trains and lines took since the generator was made, (E,), a number for one member; pulses may go on waiting."""
         twice, once = self.tallies[True], self.tallies[False]
         return int(twice[0, 0]) + int(once[0, 0]) if len(twice) == 1 else twice[:, 0] + once[:, 0]

@@ -3,17 +3,60 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aimco.arrays.doors import ReferencePolicy
 from aimco.arrays.kinds import Array
 from aimco.arrays.pulses import Pulses
 from aimco.cell import Cell
 from aimco.device.device import Device
+from aimco.ensemble import PerMember
 from aimco.record import InputError
 
 if TYPE_CHECKING:
     from aimco.periphery import Periphery
+
+
+class Hardware(Protocol):
+    """What arrays are made of, by a design."""
+
+    @property
+    def device(self) -> Device: ...
+
+    @property
+    def cell(self) -> Cell: ...
+
+    @property
+    def array(self) -> Array: ...
+
+    @property
+    def periphery(self) -> Periphery: ...
+
+
+class Schedule(Protocol):
+    """How long a network is trained, by a design."""
+
+    @property
+    def epochs(self) -> int: ...
+
+    @property
+    def batch(self) -> int: ...
+
+    @property
+    def sample_s(self) -> float | None: ...
+
+
+class Blueprint(Hardware, Protocol):
+    """A design as networks see it. The kinds of its network and its rule are those of rooms above; a network knows its own."""
+
+    @property
+    def network(self) -> Any: ...
+
+    @property
+    def rule(self) -> Any: ...
+
+    @property
+    def training(self) -> Schedule: ...
 
 
 @dataclass(frozen=True)
@@ -42,14 +85,14 @@ class ArraySpec:
     array: Array | None = None
     periphery: Periphery | None = None
     reference: ReferencePolicy = "mid-range"
-    reference_error: Any = 0.0
+    reference_error: PerMember = 0.0
 
     @classmethod
-    def of(cls, design: Any, reference: ReferencePolicy = "mid-range", reference_error: Any = 0.0) -> ArraySpec:
+    def of(cls, design: Hardware, reference: ReferencePolicy = "mid-range", reference_error: PerMember = 0.0) -> ArraySpec:
         """The arrays of a design, or of anything with its device, cell, array and periphery."""
         return cls(design.device, design.cell, design.array, design.periphery, reference, reference_error)
 
-    def within(self, design: Any) -> ArraySpec:
+    def within(self, design: Hardware | ArraySpec) -> ArraySpec:
         """This, with what is left out as the design says."""
         absent = {n: getattr(design, n) for n in ("device", "cell", "array", "periphery") if getattr(self, n) is None}
         return replace(self, **absent)

@@ -6,7 +6,6 @@ import functools
 import os
 import platform
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
@@ -17,9 +16,10 @@ from aimco.bench.spikes import rbm
 from aimco.bench.timing import OnCase
 from aimco.bench.training import train, variants
 from aimco.errors import did_you_mean
+from aimco.plain_data import PlainData
 from aimco.record import InputError
 
-NAMES: dict[str, Callable[[OnCase], list[dict[str, Any]]]] = {
+NAMES: dict[str, Callable[[OnCase], list[PlainData]]] = {
     "pulse": pulse,
     "train": train,
     "hold": hold,
@@ -32,7 +32,7 @@ NAMES: dict[str, Callable[[OnCase], list[dict[str, Any]]]] = {
 }
 
 
-def run(name: str, on_case: OnCase | None = None, *, peer: str | None = None) -> dict[str, Any]:
+def run(name: str, on_case: OnCase | None = None, *, peer: str | None = None) -> PlainData:
     """Rows of one benchmark: case, value, unit, peer, peer_value, ratio (our speed over the peer's).
 
     Args:

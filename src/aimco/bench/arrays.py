@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +18,10 @@ from aimco.device.device import Device
 from aimco.device.fit import fit as fit_pulses
 from aimco.device.measurement import Measurement, Trace
 from aimco.periphery import Periphery
+from aimco.plain_data import PlainData
 
 
-def pulse(on_case: OnCase) -> list[dict[str, Any]]:
+def pulse(on_case: OnCase) -> list[PlainData]:
     """Pulsed update of one array, ms per sample. dense: BL = 31 fixed, every p = 0.5; sparse: update management on."""
     rows = []
     draws = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def pulse(on_case: OnCase) -> list[dict[str, Any]]:
     return rows
 
 
-def _outer_product(array: Crossbar, x: torch.Tensor, d: torch.Tensor, lr: float) -> Callable[[], Any]:
+def _outer_product(array: Crossbar, x: torch.Tensor, d: torch.Tensor, lr: float) -> Callable[[], None]:
     """The peer of a pulsed update: the float rank-1 update of plain torch, one sample after the other."""
     weights = array.state[0].clone()
 
@@ -64,7 +64,7 @@ def _coincidences(array: Crossbar) -> int:
     return int(np.sum(array.counts.get("coincidences", 0)))
 
 
-def hold(on_case: OnCase) -> list[dict[str, Any]]:
+def hold(on_case: OnCase) -> list[PlainData]:
     """Time that passes in 784 x 256 devices until their states are read, ms: 775 minutes in one call, beside 80 ns."""
 
     def passed(array: Crossbar, seconds: float) -> torch.Tensor:
@@ -83,7 +83,7 @@ def hold(on_case: OnCase) -> list[dict[str, Any]]:
     return rows
 
 
-def fit(on_case: OnCase) -> list[dict[str, Any]]:
+def fit(on_case: OnCase) -> list[PlainData]:
     """The device behind 100 devices x 20 cycles x 1000 pulses, ms: choice of the family, spreads, intervals and noises."""
     case = "100-devices/20-cycles/1000-pulses"
     on_case(case)

@@ -6,7 +6,6 @@ import functools
 import itertools
 import statistics
 import time
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from aimco.circuit.solvers import solve
 from aimco.circuit.spice import operating_point
 from aimco.learning.equilibrium import Equilibrium
 from aimco.peers.wires import wired
+from aimco.plain_data import PlainData
 from aimco.resistive.network import ResistiveNetwork
 from aimco.resistive.parts import Parts
 from aimco.resistive.phases import Phases
@@ -27,7 +27,7 @@ _DRIVE = 60.0  # V, that brings about a third of the diodes of a network that ha
 _ELIMINATED = 256  # cells per line up to which the peers are timed: SuperLU takes minutes and gigabytes beyond
 
 
-def circuit(on_case: OnCase) -> list[dict[str, Any]]:
+def circuit(on_case: OnCase) -> list[PlainData]:
     """Resistive networks solved to 1e-6 V, ms per sample: an operating point beside ngspice's, and steps of equilibrium propagation."""
     rows, draws = [], torch.Generator().manual_seed(0)
     sizes = ((Shockley(as_ngspice=True), 100, 10, 64), (Shockley(), 100, 10, 64), (Ideal(), 100, 5, 32), (Ideal(), 1024, 5, 32))
@@ -67,7 +67,7 @@ def _every_drop(network: ResistiveNetwork, phases: Phases) -> list[torch.Tensor]
 _WIRED = ((64, 1.0, 1), (128, 5.0, 1), (256, 1.0, 1), (256, 1.0, 64), (512, 1.0, 1), (1024, 1.0, 1), (1024, 5.0, 1))  # cells, Ohm, vectors
 
 
-def wires(on_case: OnCase) -> list[dict[str, Any]]:
+def wires(on_case: OnCase) -> list[PlainData]:
     """Reads of crossbars with wires of the same resistance in every segment, cold (lines eliminated anew), to 1e-6, ms."""
     rows = []
     for size, ohm, batch in _WIRED:

@@ -10,7 +10,8 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import ParamSpec, TypeVar
 from unittest.mock import patch
 
 import torch
@@ -21,9 +22,13 @@ from aimco.clock import Clock
 from aimco.cost import Architecture, inference, training
 from aimco.design import Design
 from aimco.ledger import Counts
+from aimco.plain_data import PlainData
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def cost(on_case: OnCase) -> list[dict[str, Any]]:
+def cost(on_case: OnCase) -> list[PlainData]:
     """Price of one sample's inference and training by the shapes of layers, ms, beside the inference in float; and counting in a run."""
     case, design, network = "vgg8/inference-and-training", Design.of({"device": "rpu"}), Architecture.named("vgg8")
     on_case(case)
@@ -38,12 +43,12 @@ def cost(on_case: OnCase) -> list[dict[str, Any]]:
     ]
 
 
-def _command(on_case: OnCase) -> dict[str, Any]:
+def _command(on_case: OnCase) -> PlainData:
     """The whole of `aimco cost` in an interpreter of its own, ms, beside the import of torch in one."""
     case = "command/vgg8"
     on_case(case)
 
-    def python(*words: str) -> Callable[[], Any]:
+    def python(*words: str) -> Callable[[], object]:
         return functools.partial(subprocess.run, [sys.executable, *words], check=True, capture_output=True)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -57,7 +62,7 @@ def _command(on_case: OnCase) -> dict[str, Any]:
 _RUN = Design.of({"device": "rpu", "network": {"hidden": [32]}, "training": {"epochs": 2, "batch": 10}})
 
 
-def _counting(on_case: OnCase) -> dict[str, Any]:
+def _counting(on_case: OnCase) -> PlainData:
     """A run, ms of the processor, and what of it went into ledgers and their price; the ratio is its share.
 
     Tallies of compiled kernels are not in it.
@@ -66,20 +71,20 @@ def _counting(on_case: OnCase) -> dict[str, Any]:
     return _share("run/64-32-10/digits/batch10", _RUN, parts, "of it counting and pricing", on_case)
 
 
-def _clock(on_case: OnCase) -> dict[str, Any]:
+def _clock(on_case: OnCase) -> PlainData:
     """The same where devices leak, and what of it went into the time that each batch takes."""
     leaking = _RUN.replace("device.retention_s", 1.0)
     return _share("leaking/64-32-10/digits/batch10", leaking, ((Clock, "skip"),), "of it the clock", on_case)
 
 
-def _share(case: str, design: Design, parts: Sequence[tuple[Any, str]], words: str, on_case: OnCase) -> dict[str, Any]:
+def _share(case: str, design: Design, parts: Sequence[tuple[type | ModuleType, str]], words: str, on_case: OnCase) -> PlainData:
     """A run, ms of the processor, and what of it went into some functions."""
     spent = [0.0]
     on_case(case)
 
-    def timed(work: Callable[..., Any]) -> Callable[..., Any]:
+    def timed(work: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(work)
-        def call(*given: Any, **named: Any) -> Any:
+        def call(*given: P.args, **named: P.kwargs) -> R:
             start = time.process_time()
             done = work(*given, **named)
             spent[0] += time.process_time() - start

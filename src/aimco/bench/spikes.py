@@ -5,28 +5,28 @@ from __future__ import annotations
 import functools
 import statistics
 import time
-from typing import Any
 
 import torch
 
 from aimco.bench.timing import OnCase, median, row
 from aimco.design import Design
 from aimco.peers.spikes import brian2
+from aimco.plain_data import PlainData
 from aimco.spiking.machine import SpikingBoltzmannMachine
 
 
-def rbm(on_case: OnCase, peer: str | None = None) -> list[dict[str, Any]]:
+def rbm(on_case: OnCase, peer: str | None = None) -> list[PlainData]:
     """Spiking machine of 824 by 500 neurons, 100 ms of data and 100 of reconstruction in steps of 0.1 ms, ms of the processor per sample.
 
     Brian2 tells its time so, too.
     """
     draws = torch.Generator().manual_seed(0)
     x, labels = (torch.rand(5, 784, generator=draws) < 0.19).float(), torch.arange(5)
-    rows: list[dict[str, Any]] = []
+    rows: list[PlainData] = []
     for name, noise in (("ideal", "white"), ("ideal", "random-walk"), ("ideal", "device"), ("pair", "white"), ("pair", "device")):
         case = f"event-driven-contrastive-divergence/{name}/{noise}/824x500"
         on_case(case)
-        made: dict[str, Any] = {
+        made: PlainData = {
             "device": "pcm" if name == "pair" else "ideal",
             "cell": {"kind": "pair6t2r", "refresh_every": 1000},
             "network": {"kind": "spiking-rbm", "spiking": {"phase_s": 0.1, "burn_in_s": 0.01, "neuron": {"noise": noise}}},
@@ -44,7 +44,7 @@ def rbm(on_case: OnCase, peer: str | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def _beside_brian2(case: str, peer: str, network: SpikingBoltzmannMachine, x: torch.Tensor, labels: torch.Tensor) -> list[dict[str, Any]]:
+def _beside_brian2(case: str, peer: str, network: SpikingBoltzmannMachine, x: torch.Tensor, labels: torch.Tensor) -> list[PlainData]:
     """Beside the time that it simulates and beside Brian2, in turn with ours."""
     times, scale = [], 1e3 / len(x)
     with brian2(peer, network.machine, network.clamped(x, labels), 0.01) as again:

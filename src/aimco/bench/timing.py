@@ -5,14 +5,14 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
 
 from aimco.device.device import Device
+from aimco.plain_data import PlainData
 
 OnCase = Callable[[str], None]
 
 
-def median(work: Callable[[], Any], *, runs: int = 9, warm: int = 2, clock: Callable[[], float] = time.perf_counter) -> float:
+def median(work: Callable[[], object], *, runs: int = 9, warm: int = 2, clock: Callable[[], float] = time.perf_counter) -> float:
     """Median seconds of one call, by a clock."""
     for _ in range(warm):
         work()
@@ -24,7 +24,7 @@ def median(work: Callable[[], Any], *, runs: int = 9, warm: int = 2, clock: Call
     return statistics.median(times)
 
 
-def row(case: str, value: float, unit: str, peer: str, peer_value: float) -> dict[str, Any]:
+def row(case: str, value: float, unit: str, peer: str, peer_value: float) -> PlainData:
     """One case as it is kept; the ratio is our speed over the peer's, of times in ms and of rates."""
     faster = peer_value / value if unit.startswith("ms") else value / peer_value
     return {"case": case, "value": value, "unit": unit, "peer": peer, "peer_value": peer_value, "ratio": faster}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import statistics
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,11 +18,12 @@ from aimco.evaluation import evaluate, evaluate_many
 from aimco.nn.conv import Conv2d
 from aimco.nn.linear import Linear
 from aimco.optim import InMemory
+from aimco.plain_data import PlainData
 
 _LR = 0.05
 
 
-def train(on_case: OnCase) -> list[dict[str, Any]]:
+def train(on_case: OnCase) -> list[PlainData]:
     """Training whole networks, samples per second, beside plain torch; and ensembles beside their members one by one."""
     batch, sizes, design = 10, [784, 256, 128, 10], Design.of({"device": rpu_like("soft-bounds").as_dict()})
     pairs = Design.of({"device": "pcm", "cell": {"kind": "pair", "refresh_every": 1000}})
@@ -57,7 +57,7 @@ def train(on_case: OnCase) -> list[dict[str, Any]]:
     return [*rows, _members(on_case, f"ensemble64/soft-bounds/64-32-10/batch{batch}", small, 64, *_images(1000, 64))]
 
 
-def _lenets(on_case: OnCase, designs: dict[str, Design], batch: int) -> list[dict[str, Any]]:
+def _lenets(on_case: OnCase, designs: dict[str, Design], batch: int) -> list[PlainData]:
     """A convolutional network in the torch loop, by rule."""
     x, y = _images(200, 784)
 
@@ -83,7 +83,7 @@ def _of_speeds(speeds: list[tuple[float, float]]) -> tuple[float, str, str, floa
     return value, "samples/s", "torch SGD", other
 
 
-def _build(on_case: OnCase, design: Design) -> dict[str, Any]:
+def _build(on_case: OnCase, design: Design) -> PlainData:
     """A layer with its devices drawn and its first weights written and verified, beside one of torch."""
     case = "build/soft-bounds/2048x2048"
     on_case(case)
@@ -93,7 +93,7 @@ def _build(on_case: OnCase, design: Design) -> dict[str, Any]:
 
 def _members(
     on_case: OnCase, case: str, network: Callable[..., nn.Sequential], members: int, x: torch.Tensor, y: torch.Tensor
-) -> dict[str, Any]:
+) -> PlainData:
     """Members trained together, beside one of them alone."""
     on_case(case)
     together, alone = (_descent(network(seeds=tuple(range(n))), x, y, 10, n) for n in (members, 1))
@@ -116,7 +116,7 @@ def _images(count: int, inputs: int) -> tuple[torch.Tensor, torch.Tensor]:
     return x, torch.randint(10, (count,), generator=draws)
 
 
-def _loop(model: nn.Module, optimizer: Any, x: torch.Tensor, y: torch.Tensor, batch: int) -> Callable[[], None]:
+def _loop(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor, batch: int) -> Callable[[], None]:
     """The training loop that everybody writes."""
 
     def work() -> None:
@@ -140,7 +140,7 @@ def _descent(model: nn.Sequential, x: torch.Tensor, y: torch.Tensor, batch: int,
     return work
 
 
-def variants(on_case: OnCase, devices: int = 1000, together: int = 50) -> list[dict[str, Any]]:
+def variants(on_case: OnCase, devices: int = 1000, together: int = 50) -> list[PlainData]:
     """Variants of a device trained on digits along the ensemble axis, designs per second, beside one design at a time."""
     network, training = {"hidden": [16]}, {"epochs": 1, "batch": 5}
     base = Design.of({"device": rpu_like("soft-bounds").as_dict(), "network": network, "training": training})

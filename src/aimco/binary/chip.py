@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 
-from aimco.arrays.spec import ArraySpec
+from aimco.arrays.spec import ArraySpec, Blueprint
 from aimco.binary.layers import sign
 from aimco.binary.plan import Placement
 from aimco.ledger import Counts, counts_of, tensors_of
@@ -31,7 +30,7 @@ class BinaryArrays(Arrays):
         full_scale: Input that the full read voltage stands for, > 0.
     """
 
-    def __init__(self, design: Any, place: Placement, name: str, seed: int, full_scale: float = 1.0) -> None:
+    def __init__(self, design: Blueprint, place: Placement, name: str, seed: int, full_scale: float = 1.0) -> None:
         super().__init__()
         self.design, self.place, self.name, self.seed, self.full_scale = design, place, name, seed, full_scale
         self.rule_state = {}
@@ -43,6 +42,7 @@ class BinaryArrays(Arrays):
         d, p = self.design, self.place
         periphery = d.periphery
         if p.sensed:  # thresholds are fixed currents, so that inputs are not scaled vector by vector
+            assert periphery.sense is not None
             adc = Adc(offset_A=float(np.mean(periphery.sense.offset_A)))
             changed = {"sense": None, "adc": adc, "noise_management": "none", "bound_management": "none"}
             periphery = periphery.model_copy(update=changed)
@@ -132,7 +132,7 @@ class BitLayer(BinaryArrays):
     threshold: torch.Tensor
     up: torch.Tensor
 
-    def __init__(self, design: Any, place: Placement, name: str, seed: int, full_scale: float = 1.0) -> None:
+    def __init__(self, design: Blueprint, place: Placement, name: str, seed: int, full_scale: float = 1.0) -> None:
         super().__init__(design, place, name, seed, full_scale)
         self.register_buffer("threshold", torch.zeros(place.groups, place.outputs))
         self.register_buffer("up", torch.ones(place.groups, place.outputs))

@@ -8,13 +8,13 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
 
 from aimco import rng
 from aimco.mapping import groups
+from aimco.plain_data import Saved
 from aimco.record import InputError
 
 _ONE = torch.ones(())
@@ -28,7 +28,7 @@ class _Sign(torch.autograd.Function):
         return sign(x)
 
     @staticmethod
-    def backward(ctx, *gradients: Any):
+    def backward(ctx, *gradients: torch.Tensor):
         return gradients[0]
 
 
@@ -42,10 +42,10 @@ def majority(normed: torch.Tensor, groups: int) -> torch.Tensor:
 
     The gradient passes to all groups alike, and through the sign of each where |normed| <= 1.
     """
-    bits: Any = _Sign.apply(nn.functional.hardtanh(normed))
+    bits: torch.Tensor = _Sign.apply(nn.functional.hardtanh(normed))
     if groups == 1:
         return bits
-    merged: Any = _Sign.apply(bits.unflatten(1, (groups, -1)).sum(1))
+    merged: torch.Tensor = _Sign.apply(bits.unflatten(1, (groups, -1)).sum(1))
     return merged
 
 
@@ -219,11 +219,11 @@ class BinaryDescent:
                 weight.clamp_(-1, 1)
         return loss.item()
 
-    def checkpoint(self) -> dict[str, Any]:
+    def checkpoint(self) -> Saved:
         """All that a later run needs to go on as if never stopped."""
         return copy.deepcopy({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "done": self.done})
 
-    def restore(self, saved: dict[str, Any]) -> None:
+    def restore(self, saved: Saved) -> None:
         """Go on from a checkpoint."""
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])

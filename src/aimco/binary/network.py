@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
 
+from aimco.arrays.spec import Blueprint
 from aimco.binary.chip import BinaryArrays, BitLayer, SumLayer
 from aimco.binary.folded import fold
 from aimco.binary.layers import BinaryDescent, BinaryLinear, SplitLinear, sign
 from aimco.binary.plan import placements
+from aimco.plain_data import Saved
 
 _CALIBRATION = 100  # first training samples that ranges of ADCs are taken from
 
@@ -27,7 +28,7 @@ class BinaryNetwork(nn.Module):
         seed: Of first weights, devices, amplifiers and noise.
     """
 
-    def __init__(self, design: Any, train_x: torch.Tensor, outputs: int, seed: int = 0) -> None:
+    def __init__(self, design: Blueprint, train_x: torch.Tensor, outputs: int, seed: int = 0) -> None:
         super().__init__()
         (samples, inputs), training = train_x.shape, design.training
         self.places = placements(design, [inputs, *design.network.hidden, outputs], design.network.output_bits)
@@ -94,11 +95,11 @@ class BinaryNetwork(nn.Module):
             for arrays in self.layers:
                 x = arrays.calibrated(x)
 
-    def get_extra_state(self) -> dict[str, Any]:
+    def get_extra_state(self) -> Saved:
         """Where training is: what a checkpoint needs beside weights and arrays."""
         return {"optimizer": self.descent.optimizer.state_dict(), "steps": self.steps}
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
+    def set_extra_state(self, state: Saved) -> None:
         self.descent.optimizer.load_state_dict(state["optimizer"])
         self.steps = state["steps"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from aimco.arrays.spec import Blueprint
 from aimco.mapping import groups
 
 
@@ -36,7 +36,7 @@ class Placement:
         return self.groups * self.rows
 
 
-def placement(design: Any, inputs: int, outputs: int, *, first: bool, last: bool, bits: int | None = None) -> Placement:
+def placement(design: Blueprint, inputs: int, outputs: int, *, first: bool, last: bool, bits: int | None = None) -> Placement:
     """Where a layer of a binary network lies.
 
     Args:
@@ -63,7 +63,7 @@ def placement(design: Any, inputs: int, outputs: int, *, first: bool, last: bool
     return Placement(count, rows, outputs, reads, (count - 1) * outputs + normalised, True)
 
 
-def placements(design: Any, sizes: Sequence[int], bits: int | None = None) -> list[Placement]:
+def placements(design: Blueprint, sizes: Sequence[int], bits: int | None = None) -> list[Placement]:
     """Of the fully connected layers between sizes, the inputs of the network first."""
     last = len(sizes) - 2
     return [

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 import torch
 from pydantic import Field
 
 from aimco.device.device import Device
+from aimco.ensemble import PerMember
 from aimco.record import Kinded
 
 
@@ -37,7 +38,7 @@ class Devices(Protocol):
         """Write and verify states (E, R, C); `retry` those of one-sided devices that overshoot."""
         ...
 
-    def program_difference(self, other: Any, difference: torch.Tensor, only: torch.Tensor | None = None) -> None:
+    def program_difference(self, other: Self, difference: torch.Tensor, only: torch.Tensor | None = None) -> None:
         """RESET these and others, and write and verify the difference of their states."""
         ...
 
@@ -81,7 +82,7 @@ class Cell(Kinded):
         return (1,)
 
     @property
-    def weight(self) -> Any:
+    def weight(self) -> np.ndarray:
         """Weight of a state of one (half the nominal range) of a device whose sign is 1, (E,) in an ensemble."""
         return np.asarray(self.weight_max)
 
@@ -100,7 +101,7 @@ class Cell(Kinded):
         return all(polarity != Polarity.BOTH for _, _, taking in self.route(0, 1) for _, polarity in taking)
 
     @property
-    def reference_error(self) -> Any:
+    def reference_error(self) -> PerMember:
         """Standard deviation of what the devices are read against, in half ranges; 0 by default."""
         return 0.0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import Field, field_validator
@@ -38,7 +38,7 @@ class CapacitorPcm(Cell):
 
     @field_validator("pcm", mode="before")
     @classmethod
-    def _named(cls, pcm: Any) -> Any:
+    def _named(cls, pcm: object) -> object:
         return Device.named(pcm) if isinstance(pcm, str) else pcm
 
     @field_validator("pcm")

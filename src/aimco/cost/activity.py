@@ -8,11 +8,13 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field
 
 from aimco.arrays.pulses import Pulses
 from aimco.cost.latency import Cut
 from aimco.design import Design
+from aimco.ensemble import PerMember
 from aimco.ledger import Ledgers, Work
 from aimco.record import InputError, Record
 
@@ -84,19 +86,21 @@ def measured(design: Design, ledgers: Ledgers, shapes: Shapes, vectors: Mapping[
     }
 
 
-def _of_one(counts: Mapping[str, Any], cut: Cut, vectors: int) -> Activity:
+def _of_one(counts: Mapping[str, PerMember], cut: Cut, vectors: int) -> Activity:
+    amounts = {name: amount for name, amount in counts.items() if not isinstance(amount, np.ndarray)}  # of one member all are numbers
+
     def of(name: str, each: float) -> float:
-        amount = counts.get(name, 0)
+        amount = amounts.get(name, 0)
         return amount / each if amount else 0.0
 
-    updates, asked = counts.get("updates", 0), vectors * cut.arrays
+    updates, asked = amounts.get("updates", 0), vectors * cut.arrays
     return Activity(
         slots=of("slots", updates),
         row_pulses=of("row_pulses", updates * cut.rows),
         column_pulses=of("column_pulses", updates * cut.columns),
         coincidences=of("coincidences", updates * cut.rows * cut.columns),
-        reads=max((counts.get("mvm", 0) - counts.get("row_reads", 0)) / asked, 1.0),
-        transposed_reads=max(counts.get("mvm_t", 0) / asked, 1.0),
+        reads=max((amounts.get("mvm", 0) - amounts.get("row_reads", 0)) / asked, 1.0),
+        transposed_reads=max(amounts.get("mvm_t", 0) / asked, 1.0),
     )
 
 

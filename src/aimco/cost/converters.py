@@ -6,6 +6,7 @@ from math import ceil, exp, inf, log
 from typing import NamedTuple
 
 from aimco.cost.technology import Technology
+from aimco.ensemble import PerMember
 from aimco.periphery import Converter, Periphery
 from aimco.units import pJ, um2
 
@@ -101,12 +102,12 @@ def dac(periphery: Periphery, technology: Technology) -> ConverterCost:
     return ConverterCost(technology.dac_J * magnitude / known, technology.dac_m2 * (2.0**magnitude - 1) / (2.0**known - 1))
 
 
-def input_cycles(periphery: Periphery) -> int:
+def input_cycles(periphery: Periphery) -> PerMember:
     """Read cycles in which one vector is given: rows that share a DAC take turns, bits too where they come one after the other."""
     return periphery.dac.shared_by * periphery.dac.pulses
 
 
-def array_reads(periphery: Periphery) -> int:
+def array_reads(periphery: Periphery) -> PerMember:
     """Reads of the array for one vector: those of its input cycles, again for each line of an ADC unless lines are held."""
     return input_cycles(periphery) if periphery.adc.rate_Hz else periphery.read_cycles
 

@@ -9,13 +9,14 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from math import ceil
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from aimco.cost import converters
 from aimco.cost.technology import Technology
 from aimco.design import Design
+from aimco.ensemble import PerMember
 
 TIMED = ("mvm", "mvm_t", "adc", "integrations", "slots", "program_rounds", "digital_ops", "moved", "settle_s", "spiking_s")
 _TINY = 1e-300  # what nothing is divided by
@@ -54,13 +55,13 @@ class Pace:
         pipelined: whether converters work while the array reads on.
     """
 
-    array_s: Any
-    read_s: Any
-    round_s: Any
-    pulse_s: Any
-    write_s: Any
-    digital_s: Any
-    pulses: Any
+    array_s: PerMember
+    read_s: PerMember
+    round_s: PerMember
+    pulse_s: PerMember
+    write_s: PerMember
+    digital_s: PerMember
+    pulses: PerMember
     adds_free: bool
     moved_s: float
     pipelined: bool = True
@@ -89,7 +90,7 @@ class Pace:
         columns = {field.name: [getattr(one, field.name) for one in each] for field in fields(cls)}
         return replace(each[0], **{name: np.array(v) for name, v in columns.items() if any(one != v[0] for one in v)})
 
-    def seconds(self, cut: Cut, counts: Mapping[str, Any]) -> dict[str, Any]:
+    def seconds(self, cut: Cut, counts: Mapping[str, PerMember]) -> dict[str, PerMember]:
         """Seconds by what takes them: read, slots, write, digital, moved, settle and spike.
 
         read = max(array, convert) or their sum, each over the arrays of the matrix, which work at once:
@@ -113,7 +114,7 @@ class Pace:
             "spike": n("spiking_s", 0.0),
         }
 
-    def _read_s(self, cut: Cut, counts: Mapping[str, Any]) -> Any:
+    def _read_s(self, cut: Cut, counts: Mapping[str, PerMember]) -> PerMember:
         """Seconds of all reads, their conversions beside or after them, before they are shared out among arrays."""
         forward, back = counts.get("mvm", 0), counts.get("mvm_t", 0)
         vectors = forward + back
@@ -128,7 +129,7 @@ class Pace:
         return _larger(array, convert) if self.pipelined else array + convert
 
 
-def partial_sums(cut: Cut, counts: Mapping[str, Any], pulses: Any) -> Any:
+def partial_sums(cut: Cut, counts: Mapping[str, PerMember], pulses: PerMember) -> PerMember:
     """Those of digital_ops that add what was converted: two for each further pulse of a value, one for each further array of a line."""
     forward, back = counts.get("mvm", 0) * (cut.columns or 1), counts.get("mvm_t", 0) * (cut.rows or 1)
     share = back / _larger(forward + back, _TINY)
@@ -137,7 +138,7 @@ def partial_sums(cut: Cut, counts: Mapping[str, Any], pulses: Any) -> Any:
     return _smaller(most, counts.get("digital_ops", 0))
 
 
-def moved(cut: Cut, counts: Mapping[str, Any]) -> Any:
+def moved(cut: Cut, counts: Mapping[str, PerMember]) -> PerMember:
     """Values that come from a buffer, once for all arrays that take them, or go to one: those of every vector where not counted."""
     if "moved" in counts:
         return counts["moved"]
@@ -145,11 +146,11 @@ def moved(cut: Cut, counts: Mapping[str, Any]) -> Any:
     return vectors * (cut.rows * cut.down + cut.columns * cut.across)
 
 
-def _larger(a: Any, b: Any) -> Any:
+def _larger(a: PerMember, b: PerMember) -> PerMember:
     """The larger of two numbers, or of each pair."""
     return np.maximum(a, b) if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else max(a, b)
 
 
-def _smaller(a: Any, b: Any) -> Any:
+def _smaller(a: PerMember, b: PerMember) -> PerMember:
     """The smaller of two numbers, or of each pair."""
     return np.minimum(a, b) if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else min(a, b)

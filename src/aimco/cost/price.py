@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, inf, prod
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from aimco.cost import converters, latency
 from aimco.cost.latency import Cut, Pace
 from aimco.cost.technology import Technology
 from aimco.design import Design
+from aimco.ensemble import PerMember
 from aimco.ledger import Counts
+from aimco.plain_data import PlainData
 from aimco.record import InputError
 
 PARTS: dict[str, str] = {  # what is priced, and the component it belongs to; lines that updates and programming charge are wires
@@ -41,6 +43,7 @@ COMPONENTS = ("array", "ADC", "DAC", "accumulation", "digital", "wires", "other"
 OPERATIONS = ("read", "transposed read", "pulse", "transfer", "refresh", "hold", "settle", "spike")
 _LOOK = "look for voltages, conductances, times or numbers of the technology that no chip has"
 Amount = Literal["energy_J", "latency_s", "area_m2"]
+Kind = Literal["layer", "operation", "component", "part"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Price:
         """Energy (J) and time (s) of one sample; empty where the number of samples is not known."""
         return {"energy_J": self.energy_J["total"] / self.samples, "latency_s": self.latency_s / self.samples} if self.samples else {}
 
-    def by(self, what: Literal["layer", "operation", "component", "part"], amount: Amount = "energy_J") -> dict[str, float]:
+    def by(self, what: Kind, amount: Amount = "energy_J") -> dict[str, float]:
         """Sums over the items, as `price.by("component")`; nothing is listed that took nothing."""
         sums: dict[str, float] = {}
         for item in self.items:
@@ -100,13 +103,13 @@ class Price:
         """Share of the places of all arrays that hold a weight."""
         return self.cells / self.places if self.places else 0.0
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> PlainData:
         """Plain data, ready for JSON."""
         whole = {n: getattr(self, n) for n in ("energy_J", "latency_s", "area_m2", "samples", "per_sample", "interval_s", "utilisation")}
         return whole | {f"{amount}_by_{what}": self.by(what, amount) for what, amount in _TOLD}
 
 
-_TOLD: tuple[tuple[Any, Any], ...] = (
+_TOLD: tuple[tuple[Kind, Amount], ...] = (
     ("component", "energy_J"),
     ("layer", "energy_J"),
     ("operation", "energy_J"),
@@ -131,7 +134,7 @@ def table(price: Price) -> list[tuple[str, float, float]]:
 
 def price(
     design: Design,
-    counts: Mapping[str, Mapping[str, Counts | Mapping[str, Any]]],
+    counts: Mapping[str, Mapping[str, Counts | Mapping[str, PerMember]]],
     *,
     samples: int | None = None,
     shapes: Mapping[str, Mapping[str, Sequence[int]]] | None = None,
@@ -208,7 +211,7 @@ def price(
     return Price(energy, seconds, sum((i.area_m2 for i in items), 0.0), samples, tuple(items), cells, places)
 
 
-def _numbers(counts: Mapping[str, Any]) -> dict[str, float]:
+def _numbers(counts: Mapping[str, PerMember]) -> dict[str, float]:
     if any(np.size(amount) != 1 for amount in counts.values()):
         raise InputError("counts must be those of one ensemble member, got one number for each of several; use counts.member(0)")
     return {name: float(np.asarray(amount).item()) for name, amount in counts.items()}
@@ -242,7 +245,7 @@ class _Matrix:
     @property
     def partial_sums(self) -> float:
         """See `latency.partial_sums`."""
-        return latency.partial_sums(self.cut, self.n, self.design.periphery.dac.pulses)
+        return float(latency.partial_sums(self.cut, self.n, self.design.periphery.dac.pulses))
 
     def energies(self) -> Iterator[Item]:
         """Joules by operation and part."""
@@ -254,7 +257,7 @@ class _Matrix:
 
     def _reading(self) -> dict[str, dict[str, float]]:
         p, t, c = self.design.periphery, self.technology, self.cut
-        turns, pulses = p.dac.shared_by, p.dac.pulses
+        turns, pulses = p.dac.shared_by, float(p.dac.pulses)
         conductance = float(np.mean(self.design.device.mid_range))
         cells = self.count("mvm", "mvm_t") * c.rows * c.columns * pulses
         drive = p.read_voltage**2 * t.mean_square_input
@@ -272,7 +275,7 @@ class _Matrix:
             "sense": (sensed * t.need("comparator_J", "a sense amplifier") if sensed else 0.0, outputs),
             "integrate": (integrated * (t.integrate_J or 0.0), outputs),
             "accumulate": (additions * each, outputs),
-            "moved": (latency.moved(self.cut, self.n) * (t.moved_J or 0.0), vectors),
+            "moved": (float(latency.moved(self.cut, self.n)) * (t.moved_J or 0.0), vectors),
         }
         return {part: {name: total * share for name, share in by.items()} for part, (total, by) in joules.items()}
 
@@ -322,7 +325,7 @@ class _Matrix:
 
     def times(self) -> Iterator[Item]:
         """Seconds by operation."""
-        s = self.pace.seconds(self.cut, self.n)
+        s = {what: float(seconds) for what, seconds in self.pace.seconds(self.cut, self.n).items()}
         seconds = [(name, s["read"] * share) for name, share in self.directions(1, 1).items()]
         seconds += [(name, s["slots"] * share) for name, share in self._updates().items()]
         seconds += [("refresh", s["write"]), ("pulse" if self.count("updates") else "read", s["digital"])]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ from aimco.record import InputError
 _X = ("x", "X", "inputs", "data", "images", "features")
 _Y = ("y", "Y", "labels", "targets", "target", "label")
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-Arrays = tuple[tuple[Any, Any], tuple[Any, Any] | None]  # training and test (x, y)
+Pair = tuple[np.ndarray, np.ndarray]
+Arrays = tuple[Pair, Pair | None]  # training and test (x, y)
 
 
 def read(path: Path, x: str | None = None, y: str | None = None) -> Arrays:
@@ -100,7 +101,7 @@ def _csv(path: Path, x: str | None, y: str | None) -> Arrays:
         if bad is not None:
             raise InputError(f"{path}: row {k + 1 + (head is not None)} must hold numbers beside the target, got {bad!r}")
     whole = all(t.lstrip("+-").isdigit() for t in targets)
-    values: Any = np.array(targets) if not all(map(_number, targets)) else np.array(targets, float)
+    values = np.array(targets) if not all(map(_number, targets)) else np.array(targets, float)
     return (np.array(rows, float), values.astype(np.int64) if whole else values), None
 
 
@@ -122,7 +123,7 @@ def _number(text: str) -> bool:
     return True
 
 
-def _named(arrays: dict[str, Any], path: Path, x: str | None, y: str | None) -> Arrays:
+def _named(arrays: Mapping[str, np.ndarray], path: Path, x: str | None, y: str | None) -> Arrays:
     """Training and test samples among arrays by name."""
     found = {}
     for letter, asked, usual in (("x", x, _X), ("y", y, _Y)):
@@ -138,7 +139,7 @@ def _named(arrays: dict[str, Any], path: Path, x: str | None, y: str | None) -> 
     return train, None if tested[0] is None else tested
 
 
-def _pick(arrays: dict[str, Any], asked: str | None, usual: tuple[str, ...], part: str) -> Any:
+def _pick(arrays: Mapping[str, np.ndarray], asked: str | None, usual: tuple[str, ...], part: str) -> np.ndarray | None:
     """The array of a name, alone or with train or test before or after it."""
     for name in (asked,) if asked else usual:
         forms = (f"{name}_{part}", f"{part}_{name}", *((name,) if part == "train" else ()))

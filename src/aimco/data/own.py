@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeGuard
 
 import numpy as np
 import torch
@@ -19,9 +19,17 @@ _MOST_CLASSES = 10_000
 _WHITE = 255  # of images of bytes
 
 
+class _Listed(Protocol):
+    """A torch Dataset, or whatever else has items by number."""
+
+    def __getitem__(self, k: int, /) -> Any: ...
+
+    def __len__(self) -> int: ...
+
+
 def data_of(
-    train: Any,
-    test: Any = None,
+    train: object,
+    test: object = None,
     *,
     name: str = "data",
     goal: GoalName = "auto",
@@ -117,9 +125,9 @@ def _bad(values: torch.Tensor) -> str:
     return f"{float(value):g} in sample {k}"
 
 
-def _pair(samples: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _pair(samples: object, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Inputs and targets as arrays."""
-    if hasattr(samples, "__getitem__") and hasattr(samples, "__len__") and not isinstance(samples, tuple | list | Mapping | np.ndarray):
+    if _is_dataset(samples):
         samples = _of_dataset(samples, name)
     if isinstance(samples, Mapping):
         samples = samples.get("x"), samples.get("y")
@@ -134,7 +142,13 @@ def _pair(samples: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def _of_dataset(samples: Any, name: str) -> tuple[Any, Any]:
+def _is_dataset(samples: object) -> TypeGuard[_Listed]:
+    """Whether samples have items by number and are no pair, table or array."""
+    listed = hasattr(samples, "__getitem__") and hasattr(samples, "__len__")
+    return listed and not isinstance(samples, tuple | list | Mapping | np.ndarray)
+
+
+def _of_dataset(samples: _Listed, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Inputs and targets of a torch Dataset."""
     try:
         pairs = [samples[k] for k in range(len(samples))]
@@ -144,7 +158,7 @@ def _of_dataset(samples: Any, name: str) -> tuple[Any, Any]:
     return np.stack([np.asarray(a) for a in x]), np.stack([np.asarray(b) for b in y])
 
 
-def _array(part: Any, what: str) -> np.ndarray:
+def _array(part: object, what: str) -> np.ndarray:
     """As a numpy array of numbers, truth values or texts."""
     try:
         array = part.detach().cpu().numpy() if isinstance(part, torch.Tensor) else np.asarray(part)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aimco import html_parts
+from aimco.device.response import Parameters
+from aimco.device.sampled import draw_devices
 from aimco.units import suited, text
 
 if TYPE_CHECKING:
-    from aimco.device.device import Device
+    from aimco.device.datasheet import Datasheet
 
 _POINTS = 100  # of each half of a cycle that are drawn
 _MOST_PULSES = 12_000  # of each half of a cycle
 
 
-def facts(device: Device) -> dict[str, str]:
+def facts(device: Datasheet) -> dict[str, str]:
     """Range, states, asymmetry, retention and response, in words."""
     return {
         "range": f"{text(device.g_min, 'S')} to {text(device.g_max, 'S')}",
@@ -28,7 +31,7 @@ def facts(device: Device) -> dict[str, str]:
     }
 
 
-def retention(device: Device) -> str:
+def retention(device: Datasheet) -> str:
     """How long a state is held, in words."""
     tau = device.retention_s
     if device.drift:
@@ -36,7 +39,7 @@ def retention(device: Device) -> str:
     return "no leak" if tau == float("inf") else f"{tau:.3g} s" if tau < 600 else f"{tau / 60:.3g} min"
 
 
-def words(device: Device) -> list[str]:
+def words(device: Datasheet) -> list[str]:
     """The parts of its `repr`."""
     if any(np.ndim(value) for value in (device.g_min, device.g_max, device.states, device.retention_s, device.response.step_up)):
         return [device.name, "ensemble"]
@@ -44,20 +47,20 @@ def words(device: Device) -> list[str]:
     return [device.name, *named.values()]
 
 
-def html(device: Device) -> str:
+def html(device: Datasheet, notes: Sequence[str]) -> str:
     """A card: the facts, a cycle of mean pulses, what is noted."""
     shown = facts(device) | ({"description": device.description} if device.description else {})
-    return html_parts.card(device.name, html_parts.facts(shown), _picture(device), html_parts.listed(device.notes()))
+    return html_parts.card(device.name, html_parts.facts(shown), _picture(device), html_parts.listed(notes))
 
 
-def _picture(device: Device) -> str:
+def _picture(device: Datasheet) -> str:
     pulses, g = mean_cycle(device)
     unit = suited(device.g_max, "S")
     beside = f"conductance ({unit.symbol}), without noise and spread"
     return html_parts.chart(pulses, [value / unit for value in g], below="pulse", beside=beside)
 
 
-def mean_cycle(device: Device) -> tuple[list[float], list[float]]:
+def mean_cycle(device: Datasheet) -> tuple[list[float], list[float]]:
     """A cycle of up and then down pulses on the nominal device, without noise.
 
     Returns:
@@ -77,16 +80,16 @@ def mean_cycle(device: Device) -> tuple[list[float], list[float]]:
     return pulses, [middle + unit * s for s in states]
 
 
-def _after(device: Device, state: float, up: bool, p: Any) -> float:
+def _after(device: Datasheet, state: float, up: bool, p: Parameters) -> float:
     """The state after one pulse without noise."""
     family = type(device.response)
     whole = getattr(family, "pulse", None)
     return float(whole(state, 1, up, p, 0.0)) if whole else state + float(family.step(state, up, p))
 
 
-def _parameters(device: Device) -> SimpleNamespace:
+def _parameters(device: Datasheet) -> SimpleNamespace:
     """What the response reads as p.NAME, of the nominal device."""
     quiet = {"spread": {}, "cycle_noise": 0.0, "cycle_noise_additive": 0.0, "cycle_noise_range": 0.0}
-    sampled = device.model_copy(update=quiet).sample((1, 1), (0,), "picture")
+    sampled = draw_devices(device.model_copy(update=quiet), (1, 1), (0,), "picture")
     tables = {name: np.asarray(v) if np.ndim(v) else float(v) for name, v in device.response.tables().items()}
     return SimpleNamespace(**{name: float(t.reshape(-1)[0]) for name, t in sampled.values.items()}, **tables)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 
+from aimco.device.datasheet import Datasheet
 from aimco.device.noises import Draws, stream_names
-from aimco.ensemble import per_member
+from aimco.ensemble import PerMember, per_member
 
 
 class Fluctuations:
@@ -24,7 +25,7 @@ class Fluctuations:
         devices: How many it has.
     """
 
-    def __init__(self, device: Any, seeds: tuple[int, ...], names: tuple[str, ...], devices: int) -> None:
+    def __init__(self, device: Datasheet, seeds: tuple[int, ...], names: tuple[str, ...], devices: int) -> None:
         members = len(seeds)
         half, mid, top = (per_member(v, members) for v in (device.half_range, device.mid_range, device.g_max))
         self._middle, self._scale = (v.astype(np.float32) for v in (mid / half, half / top))
@@ -37,7 +38,7 @@ class Fluctuations:
         self._seen = torch.full((members, devices if self._restarting else 0), torch.nan)
 
     @classmethod
-    def of(cls, device: Any, seeds: tuple[int, ...], names: tuple[str, ...], devices: int) -> Self | None:
+    def of(cls, device: Datasheet, seeds: tuple[int, ...], names: tuple[str, ...], devices: int) -> Self | None:
         """The fluctuations of an array, None where its devices have none."""
         return cls(device, seeds, names, devices) if device.noise else None
 
@@ -62,7 +63,7 @@ class Fluctuations:
         if self._restarting:
             self._seen.copy_(torch.where(self._seen == before, after, self._seen))
 
-    def advance(self, seconds: Any, number: int) -> None:
+    def advance(self, seconds: PerMember, number: int) -> None:
         """Let time pass, s or (E,); `number` of this step, for its draws."""
         times = torch.from_numpy(per_member(seconds, len(self.shift)))[:, None]
         for name, source in self.sources.items():

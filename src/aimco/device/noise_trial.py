@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from aimco import user_code
 from aimco.device.noises import Draws, NoiseSource, stream_names
 from aimco.errors import InputError
+from aimco.plain_data import PlainData
 from aimco.rng import generators_kept
 
 DEVICES = 64
@@ -50,7 +50,7 @@ class _Trial:
             changes.append(self._change(numbers, tensors, ratio))
         return changes
 
-    def _check_state(self, tensors: Any, members: int) -> None:
+    def _check_state(self, tensors: dict[str, torch.Tensor], members: int) -> None:
         user_code.check_tensors(f"{user_code.where_is(type(self.source), 'start')}: {type(self.source).__name__}.start", tensors)
         for name, value in tensors.items():
             if value.ndim == 0 or len(value) != members:
@@ -111,7 +111,7 @@ def _try(source: NoiseSource) -> None:
 def _check_ensemble(trial: _Trial, alone: list[list[torch.Tensor]]) -> None:
     """Two members, whose numbers lie side by side, fluctuate as each of them alone."""
     source = trial.source
-    beside: dict[str, Any] = {n: (v,) * len(_SEEDS) if isinstance(v, float) else v for n, v in source}
+    beside: PlainData = {n: (v,) * len(_SEEDS) if isinstance(v, float) else v for n, v in source}
     remedy = "a field holds one number for each member, which member_column(self.NAME) turns into a column"
     try:
         together = trial.run(_SEEDS, type(source).model_construct(**beside))

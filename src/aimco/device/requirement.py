@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from aimco import html_parts
 from aimco.device.device import Device
+from aimco.plain_data import PlainData
 from aimco.record import Listed, Record, field_error
 from aimco.units import text
 
@@ -110,7 +111,7 @@ class Judged:
     margin: float | None
     passes: bool | None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> PlainData:
         """Plain data."""
         return {("pass" if n == "passes" else n): v for n, v in asdict(self).items()}
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from math import sqrt
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
+import numpy as np
 import torch
 
 from aimco.record import Kinded, quantity
@@ -14,6 +15,19 @@ from aimco.units import S
 
 AFFINE_TRAIN = 0.3  # change of an affine response's step over a train, relative to it, up to which three terms are enough
 STIRRED = 0.03  # variance of a train's change of the step, by noise, relative to the step squared, up to which deviations add up
+
+
+class Parameters(Protocol):
+    """What a scalar function reads of its device as p.NAME: a number, or what `Response.tables` names so."""
+
+    def __getattribute__(self, name: str, /) -> Any: ...
+
+
+Step = Callable[[float, bool, Parameters], float]
+Slopes = Callable[[float, bool, Parameters], tuple[float, float, float]]
+Pulse = Callable[[float, float, bool, Parameters, float], float]
+Train = Callable[[float, float, bool, Parameters], tuple[float, float, bool]]
+Free = Callable[[bool, Parameters], float]
 
 
 class Response(Kinded):
@@ -49,16 +63,16 @@ class Response(Kinded):
         return hasattr(type(self), "pulse")
 
     @staticmethod
-    def step(g: float, up: bool, p: Any) -> float:
+    def step(g: float, up: bool, p: Parameters) -> float:
         """Signed mean change of g by one pulse (abstract). Source: the family's."""
         raise NotImplementedError
 
     @staticmethod
-    def slopes(g: float, up: bool, p: Any) -> tuple[float, float, float]:
+    def slopes(g: float, up: bool, p: Parameters) -> tuple[float, float, float]:
         """The step, its slope and its curvature in g; a family that leaves this out has them from three steps."""
         raise NotImplementedError
 
-    def tables(self) -> dict[str, Any]:
+    def tables(self) -> dict[str, float | np.ndarray]:
         """Numbers and arrays that a family's own `pulse` reads as `p.name` and that no device has of its own; none by default."""
         return {}
 
@@ -83,9 +97,9 @@ class Kernels(NamedTuple):
     The last two are None for a response that is known by its `pulse` alone, and always taken pulse by pulse.
     """
 
-    pulse: Callable[..., Any]
-    train: Callable[..., Any] | None = None
-    step: Callable[..., Any] | None = None
+    pulse: Pulse
+    train: Train | None = None
+    step: Step | None = None
 
 
 def scalar_functions(response: Response, *, relative: bool = True, fixed: bool = True, even: bool = False) -> Kernels:
@@ -113,7 +127,7 @@ def scalar_functions(response: Response, *, relative: bool = True, fixed: bool =
 
 
 @functools.cache
-def _composed(step: Callable[..., Any], slopes: Callable[..., Any], affine: bool, noises: tuple[bool, bool, bool]) -> Kernels:
+def _composed(step: Step, slopes: Slopes, affine: bool, noises: tuple[bool, bool, bool]) -> Kernels:
     relative, alone = float(noises[0]), float(noises[1] or noises[2])
     free = _free(float(noises[2]))
     known = float(slopes is not Response.slopes)
@@ -124,7 +138,7 @@ def _composed(step: Callable[..., Any], slopes: Callable[..., Any], affine: bool
 # The functions that these return are compiled from their text: what they read is a number or another such function.
 
 
-def _free(even: float) -> Callable[..., Any]:
+def _free(even: float) -> Free:
     def free(up, p):
         """Variance of one pulse that does not depend on the state."""
         sigma = p.cycle_noise_additive * (p.step_up if up else p.step_down)
@@ -133,7 +147,7 @@ def _free(even: float) -> Callable[..., Any]:
     return free
 
 
-def _pulse(step: Callable[..., Any], free: Callable[..., Any], relative: float, alone: float) -> Callable[..., Any]:
+def _pulse(step: Step, free: Free, relative: float, alone: float) -> Pulse:
     def pulse(g, n, up, p, noise):
         f = step(g, up, p)
         if alone == 0:
@@ -147,14 +161,14 @@ def _pulse(step: Callable[..., Any], free: Callable[..., Any], relative: float, 
 
 
 def _train(
-    step: Callable[..., Any],
-    slopes: Callable[..., Any],
-    free: Callable[..., Any],
+    step: Step,
+    slopes: Slopes,
+    free: Free,
     relative: float,
     alone: float,
     known: float,
     straight: float,
-) -> Callable[..., Any]:
+) -> Train:
     half, third, fourth, sixth, near = 1 / 2, 2 / 3, 1 / 4, 1 / 6, 1 / 64
     bent, curved, beyond, stirred, least = AFFINE_TRAIN if straight else 0.6, 0.2, 0.05, 0.05, 0.1
 

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aimco import user_code
-from aimco.device.response import Response
+from aimco.device.response import Parameters, Response
+from aimco.device.sampled import draw_devices
 from aimco.errors import InputError
 
 if TYPE_CHECKING:
-    from aimco.device.device import Device
+    from aimco.device.datasheet import Datasheet
 
 _PULSE = ("g", "n", "up", "p", "noise")
 _STATES = [k / 20 for k in range(-20, 21)]  # half ranges from mid-range
@@ -33,7 +34,7 @@ _MOST_LINES = 1_000_000
 _REFUSED = ("numpy", "scipy", "torch", "random")
 _WORDS = {True: ("an up", "lower"), False: ("a down", "raise")}
 _passed: dict[tuple[type[Response], str], list[str]] = {}  # notes of what was tried in this process, by family and numbers
-_compiled: set[Callable[..., Any]] = set()
+_compiled: set[Callable[..., object]] = set()
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,14 @@ class _Scalar:
     whole: bool
 
     @property
-    def function(self) -> Callable[..., Any]:
+    def function(self) -> Callable[..., object]:
         return getattr(self.family, self.name)
 
     def says(self, problem: str) -> InputError:
         """An error at its definition."""
         return InputError(f"{user_code.where_is(self.family, self.name)}: {self.family.__name__}.{self.name} {problem}")
 
-    def change(self, g: float, up: bool, p: Any, noise: float = 0.0) -> float:
+    def change(self, g: float, up: bool, p: Parameters, noise: float = 0.0) -> float:
         """Change by one pulse; infinite where Python overflows, of which compiled code makes an infinity that may be cut later."""
         at = f"g = {g:.3g}, up = {up}"
         try:
@@ -69,14 +70,14 @@ class _Scalar:
             raise self.says(f"gives {change} for {at}; it must be finite at every state")
         return change
 
-    def mean(self, g: float, up: bool, p: Any) -> float:
+    def mean(self, g: float, up: bool, p: Parameters) -> float:
         """Mean change by one pulse over the noise."""
         if not self.whole:
             return self.change(g, up, p)
         return sum(self.change(g, up, p, z) for z in _DEVIATES) / len(_DEVIATES)
 
 
-def check_response(device: Device) -> None:
+def check_response(device: Datasheet) -> None:
     """Try the response of a device on the states of its range.
 
     Raises:
@@ -86,7 +87,7 @@ def check_response(device: Device) -> None:
     response_notes(device)
 
 
-def response_notes(device: Device) -> list[str]:
+def response_notes(device: Datasheet) -> list[str]:
     """What is odd about a user's response and not refused: steps that go the wrong way at some states. Raises as `check_response`."""
     key = type(device.response), repr((device.g_min, device.g_max, device.spread, device.spread_law, dict(device.response)))
     if key not in _passed:
@@ -94,14 +95,7 @@ def response_notes(device: Device) -> list[str]:
     return _passed[key]
 
 
-def check_family(family: type[Response]) -> None:
-    """The same for a family with the defaults of its fields, steps of a hundredth of the range."""
-    from aimco.device.device import Device
-
-    Device(g_min=0.0, g_max=2.0, response=family(step_up=0.02, step_down=0.02))
-
-
-def _tried(device: Device) -> list[str]:
+def _tried(device: Datasheet) -> list[str]:
     """Notes of a response that passes."""
     family = type(device.response)
     required = {"step": "step(g, up, p)", "pulse": "pulse(g, n, up, p, noise)"}
@@ -128,16 +122,16 @@ def _tried(device: Device) -> list[str]:
     return notes
 
 
-def _parameters(device: Device, shape: tuple[int, int], tables: Mapping[str, np.ndarray]) -> list[Any]:
+def _parameters(device: Datasheet, shape: tuple[int, int], tables: Mapping[str, np.ndarray]) -> list[Parameters]:
     """What the scalar function of each device reads as p.NAME."""
-    sampled = device.sample(shape, (0,), "trial")
+    sampled = draw_devices(device, shape, (0,), "trial")
     values = {n: sampled._shaped(t).reshape(-1).double().tolist() for n, t in sampled.values.items()}
     own = {n: t if t.ndim else float(t) for n, t in tables.items()}
     made = namedtuple("Device", [*values, *own])  # type: ignore[misc]
     return [made(*(v[k] for v in values.values()), *own.values()) for k in range(shape[0] * shape[1])]
 
 
-def _check_names(scalar: _Scalar, p: Any) -> None:
+def _check_names(scalar: _Scalar, p: Parameters) -> None:
     """Refuse what the function reads as p.NAME and no field is, whether or not the trial comes by it."""
     for function, tree, first in _reached(scalar.function):
         for node in ast.walk(tree):
@@ -146,11 +140,11 @@ def _check_names(scalar: _Scalar, p: Any) -> None:
                 raise InputError(f"{place}: p.{node.attr} is not a field; the fields are {', '.join(sorted(p._fields))}")
 
 
-def _check_returns(scalar: _Scalar, p: Any) -> None:
+def _check_returns(scalar: _Scalar, p: Parameters) -> None:
     """Refuse a function that runs on and on, as it would in compiled code, where nothing could stop it."""
     before, lines = sys.gettrace(), 0  # of all states together
 
-    def count(frame: Any, event: str, arg: Any) -> Any:
+    def count(frame: object, event: str, arg: object) -> Any:
         nonlocal lines
         lines += event == "line"
         if lines > _MOST_LINES:
@@ -166,7 +160,7 @@ def _check_returns(scalar: _Scalar, p: Any) -> None:
         sys.settrace(before)
 
 
-def _check_signs(scalar: _Scalar, p: Any, one_sided: bool) -> list[str]:
+def _check_signs(scalar: _Scalar, p: Parameters, one_sided: bool) -> list[str]:
     """Refuse steps that go the wrong way at mid-range, where step_up and step_down are defined, or on the mean; note them elsewhere."""
     notes = []
     for up in (True,) if one_sided else (True, False):
@@ -198,14 +192,14 @@ def _check_modules(scalar: _Scalar) -> None:
                 raise InputError(f"{place}: {name} of {module}; a scalar function takes one number at a time, with the functions of math")
 
 
-def _module_of(value: Any) -> str:
+def _module_of(value: object) -> str:
     """The module that a name stands for, or that what it stands for is of."""
     if isinstance(value, ModuleType):
         return value.__name__
     return (getattr(value, "__module__", None) or type(value).__module__) if callable(value) else ""
 
 
-def _reached(function: Callable[..., Any], seen: set[Any] | None = None) -> Iterator[tuple[Callable[..., Any], ast.AST, int]]:
+def _reached(function: Callable[..., object], seen: set[object] | None = None) -> Iterator[tuple[Callable[..., object], ast.AST, int]]:
     """A function and those that it calls, each with its syntax tree and its first line; those without source are left out."""
     seen = set() if seen is None else seen
     if function in seen:
@@ -223,7 +217,7 @@ def _reached(function: Callable[..., Any], seen: set[Any] | None = None) -> Iter
             yield from _reached(value, seen)
 
 
-def _compile(scalar: _Scalar, p: Any, tables: Mapping[str, np.ndarray]) -> None:
+def _compile(scalar: _Scalar, p: Parameters, tables: Mapping[str, np.ndarray]) -> None:
     """Compile the function as kernels do, alone and in double precision."""
     import numba
     from numba.core.errors import NumbaError

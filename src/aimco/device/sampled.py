@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
+from aimco import rng
 from aimco.device.response import AFFINE_TRAIN, STIRRED, Kernels, scalar_functions
-from aimco.ensemble import per_member
+from aimco.ensemble import PerMember, per_member
 
 if TYPE_CHECKING:
-    from aimco.device.device import Device
+    from aimco.device.datasheet import Datasheet
 
 REST = ("resting_g", "retention_s")  # what only time needs to know, kept as deviations: no parameters of pulses
 CYCLE_NOISES = ("cycle_noise", "cycle_noise_additive", "cycle_noise_range")
+_FLOOR = 0.01  # no sampled step or half range falls below this part of its nominal value
 _SMALL = 1 / 3  # of a step: noise of a standard deviation below it practically never turns a step round
 
 
@@ -25,7 +30,7 @@ _SMALL = 1 / 3  # of a step: noise of a standard deviation below it practically 
 class Sampled:
     """Parameters of the devices of one array, in the units of the kernels: what fabrication fixed."""
 
-    device: Device
+    device: Datasheet
     values: dict[str, torch.Tensor]
     shape: tuple[int, int, int]
 
@@ -63,19 +68,27 @@ class Sampled:
         return scalar_functions(self.device.response, relative=relative, fixed=fixed, even=even)
 
     @property
-    def _tables(self) -> Any:
+    def _tables(self) -> tuple[tuple[str, tuple[int, ...], bytes], ...]:
         """The tables of the response, as kernels take them."""
         tables = self.device.response.tables().items()
         return tuple((name, np.asarray(v).shape, np.asarray(v, np.float32).tobytes()) for name, v in tables)
 
-    def kernel(self, referenced: bool = False) -> Any:
+    def kernel(self, referenced: bool = False) -> ModuleType:
         """Compiled kernels of these devices."""
         from aimco.kernels.build import kernel
 
         functions, reverses = self._functions, bool(self.reverses.any())
-        given = {"noisy": self.noisy, "affine": self.device.response.affine, "reverses": reverses, "referenced": referenced}
-        given["tables"] = self._tables
-        return kernel(functions.pulse, functions.train, self.own, self.shared, **given)
+        return kernel(
+            functions.pulse,
+            functions.train,
+            self.own,
+            self.shared,
+            noisy=self.noisy,
+            affine=self.device.response.affine,
+            reverses=reverses,
+            referenced=referenced,
+            tables=self._tables,
+        )
 
     @functools.cached_property
     def reverses(self) -> np.ndarray:
@@ -110,7 +123,7 @@ class Sampled:
         """The deviations are those of a checkpoint."""
         self.__dict__.pop("reverses", None)
 
-    def _mean_step(self) -> tuple[Any, tuple[str, ...]]:
+    def _mean_step(self) -> tuple[ModuleType, tuple[str, ...]]:
         """The compiled mean step of the response in double precision, and the names of the parameters that it reads."""
         from aimco.kernels.build import mean_step
 
@@ -153,7 +166,62 @@ class Sampled:
         """State after a reset, (E, R, C)."""
         return self.bounds()[0] if self.device.reset_g is None else self._level(self.device.reset_g)
 
-    def _level(self, g: Any, apart: torch.Tensor | None = None) -> torch.Tensor:
+    def _level(self, g: npt.ArrayLike, apart: torch.Tensor | None = None) -> torch.Tensor:
         level = torch.as_tensor(per_member(self.device.normalised(g), self.shape[0]).astype(np.float32))[:, None, None]
         low, high = self.bounds()
         return torch.minimum(torch.maximum((level if apart is None else level + apart).expand(self.shape), low), high)
+
+
+def draw_devices(device: Datasheet, shape: tuple[int, int], seeds: Sequence[int], *names: str) -> Sampled:
+    """The parameters of an array of devices; see `Device.sample`."""
+    members = len(seeds)
+
+    def draw(name: str) -> np.ndarray | None:
+        sigma = per_member(device.spread.get(name, 0.0), members)
+        if not sigma.any():
+            return None
+        z = rng.normal(rng.stream_keys(tuple(seeds), *names, "device", name), 0, shape)
+        return sigma[:, None, None] * z.numpy()
+
+    nothing = -per_member(device.mid_range, members) / per_member(device.half_range, members)  # the state of 0 S
+    low = -_spread(np.ones(members), draw("g_min"))
+    values = {"g_max": _spread(np.ones(members), draw("g_max"))}
+    values["g_min"] = np.maximum(low, nothing if low.ndim == 1 else nothing[:, None, None])
+    common, apart = draw("step"), draw("asymmetry")
+    lognormal = device.spread_law == "lognormal"
+    for name in device.response_numbers:
+        nominal = _scaled(device, name, members)
+        if name in ("step_up", "step_down"):
+            factor = 1.0 if common is None else np.exp(common) if lognormal else 1 + common
+            factor = factor if apart is None else factor + (apart if name == "step_up" else -apart)
+            own = draw(name)
+            factor = factor if own is None else factor * (1 + own)
+            values[name] = _times(nominal, factor, floor=_FLOOR)
+        else:
+            own = draw(name)
+            values[name] = nominal if own is None else _times(nominal, 1 + own, floor=-inf)
+    scale = dict.fromkeys(CYCLE_NOISES, 1.0) | {"cycle_noise_range": 2.0}  # the unit of the state is half the range
+    values |= {n: per_member(getattr(device, n), members) * factor for n, factor in scale.items()}
+    values |= {n: sigma for n in REST if (sigma := draw(n)) is not None}
+    tensors = {n: torch.as_tensor(np.asarray(v, np.float32)) for n, v in values.items()}
+    shaped = {n: t[:, None, None] if t.ndim == 1 else t for n, t in tensors.items()}
+    tensors |= {n: t.flatten() if t.numel() == members else t for n, t in device.response.derive(shaped).items()}
+    return Sampled(device, tensors, (members, *shape))
+
+
+def _scaled(device: Datasheet, name: str, members: int) -> np.ndarray:
+    """A parameter of the response in the units of the kernel."""
+    value = per_member(getattr(device.response, name), members)
+    extra = type(device.response).model_fields[name].json_schema_extra
+    if not isinstance(extra, dict) or extra.get("unit") != "S":
+        return value
+    half, mid = per_member(device.half_range, members), per_member(device.mid_range, members)
+    return (value - mid) / half if extra.get("absolute") else value / half
+
+
+def _spread(nominal: np.ndarray, relative: np.ndarray | None) -> np.ndarray:
+    return nominal if relative is None else np.maximum(nominal[:, None, None] + relative, _FLOOR)
+
+
+def _times(nominal: np.ndarray, factor: PerMember, floor: float) -> np.ndarray:
+    return nominal * factor if np.ndim(factor) == 0 else nominal[:, None, None] * np.maximum(factor, floor)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numba as nb
 
 from aimco.record import write_atomic
+
+Kernel = Callable[..., Any]  # a function that Numba compiles; it finds the types of its arguments at each call
 
 
 def forget_stale(folder: Path, kept: Path) -> None:

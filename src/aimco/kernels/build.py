@@ -18,7 +18,6 @@ from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numba
 import numpy as np
@@ -55,7 +54,7 @@ class ScalarSource:
         tables: names that it reads as `p.name` and that are constants.
     """
 
-    def __init__(self, function: Callable[..., Any], name: str = "response", double: bool = False, tables: tuple[str, ...] = ()) -> None:
+    def __init__(self, function: Callable[..., object], name: str = "response", double: bool = False, tables: tuple[str, ...] = ()) -> None:
         self.double, self.tables = double, tables
         self.imports: dict[str, str] = {}
         self.constants: dict[str, float] = {}
@@ -63,7 +62,7 @@ class ScalarSource:
         self.reads: set[str] = set()
         self.add(function, name)
 
-    def add(self, function: Callable[..., Any], name: str) -> None:
+    def add(self, function: Callable[..., object], name: str) -> None:
         if name in self.functions:
             return
         self.functions[name] = ""
@@ -85,7 +84,7 @@ class ScalarSource:
         tree = (_Tables if self.double else _Single)(self).visit(definition)
         self.functions[name] = ast.unparse(ast.fix_missing_locations(tree))
 
-    def _collect(self, definition: ast.FunctionDef, function: Callable[..., Any], arguments: set[str]) -> None:
+    def _collect(self, definition: ast.FunctionDef, function: Callable[..., object], arguments: set[str]) -> None:
         scope = inspect.getclosurevars(function)
         outer = {**scope.globals, **scope.nonlocals}
         for node in ast.walk(definition):
@@ -157,8 +156,8 @@ Tables = tuple[tuple[str, tuple[int, ...], bytes], ...]
 
 @functools.cache
 def kernel(
-    pulse: Callable[..., Any],
-    train: Callable[..., Any] | None,
+    pulse: Callable[..., object],
+    train: Callable[..., object] | None,
     own: tuple[str, ...],
     shared: tuple[str, ...],
     *,
@@ -167,7 +166,7 @@ def kernel(
     reverses: bool = False,
     referenced: bool = False,
     tables: Tables = (),
-) -> Any:
+) -> ModuleType:
     """The compiled kernel module (`update`, `pulse_devices`, ...) of one response.
 
     Args:
@@ -220,7 +219,7 @@ def _constants(tables: Tables) -> str:
 
 
 @functools.cache
-def mean_step(function: Callable[..., Any], tables: Tables = ()) -> tuple[Any, tuple[str, ...]]:
+def mean_step(function: Callable[..., object], tables: Tables = ()) -> tuple[ModuleType, tuple[str, ...]]:
     """The compiled kernel module (`steps`, `trajectory`, `balance`) of the mean step of a response in double precision.
 
     Args:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
@@ -68,7 +67,7 @@ def trains(
 
 
 def update(
-    pulse: Callable[..., Any],
+    pulse: Callable[..., float],
     state: np.ndarray,
     parameters: Mapping[str, np.ndarray],
     x: np.ndarray,
@@ -78,7 +77,7 @@ def update(
     key: int,
     number: int,
     polarity: int = 0,
-    tables: Mapping[str, Any] | None = None,
+    tables: Mapping[str, object] | None = None,
 ) -> int:
     """Step every device where the pulses of its row and column coincide, slot after slot; state (R, C) is changed in place.
 
@@ -131,8 +130,8 @@ class Written:
         place: row and column as the array lies in memory. resets: states that a RESET leaves in each round, for one-sided devices.
     """
 
-    pulse: Callable[..., Any]
-    p: Any
+    pulse: Callable[..., float]
+    p: SimpleNamespace
     state: float
     keys: Sequence[int]
     place: tuple[int, int]

@@ -9,8 +9,6 @@ Source: Gokmen & Vlasov 2016, eq. 2-3; Gokmen, Onen & Haensch 2017 (update manag
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba as nb
 import numpy as np
 
@@ -190,7 +188,7 @@ def _sort_columns(words, fire, total, starts, columns):
 
 
 @nb.njit(inline="always")
-def _kind(word) -> Any:
+def _kind(word) -> np.int64:
     """Place in `starts` of the first pulse of a word: its slot and its sign."""
     return 2 * np.int64(lowest_slot(word)) + np.int64(word >> np.uint32(31))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -19,8 +19,9 @@ from pydantic import Field
 from aimco import rng
 from aimco.arrays import doors
 from aimco.arrays.doors import ReferencePolicy
-from aimco.arrays.spec import ArraySpec
+from aimco.arrays.spec import ArraySpec, Blueprint
 from aimco.device.device import Device
+from aimco.ensemble import PerMember, Rate
 from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
 from aimco.periphery import broadcast_members
@@ -55,14 +56,14 @@ class Rule(Kinded):
         """Arrays that a layer needs; none for a digital rule."""
         return {"W": ArraySpec()}
 
-    def check(self, design: Any) -> None:
+    def check(self, design: Blueprint) -> None:
         """Refuse a design that lacks what the rule needs: raises PathError for the field to change."""
 
     def start(self, arrays: Mapping[str, AnalogMatrix]) -> dict[str, torch.Tensor]:
         """Digital state of the rule for one layer: tensors, changed in place by `update`."""
         return {}
 
-    def coefficients(self) -> dict[str, Any]:
+    def coefficients(self) -> dict[str, PerMember]:
         """How much of each array is in the weights of the layer, a number or (E,); the first, whole, holds the initial weights."""
         return {"W": 1.0}
 
@@ -99,7 +100,9 @@ class Rule(Kinded):
         """The array that holds the initial weights."""
         return next(iter(self.coefficients()))
 
-    def update(self, arrays: Mapping[str, AnalogMatrix], state: dict[str, torch.Tensor], x: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
+    def update(
+        self, arrays: Mapping[str, AnalogMatrix], state: dict[str, torch.Tensor], x: torch.Tensor, d: torch.Tensor, lr: Rate
+    ) -> None:
         """Learn from a batch (abstract): x (E, B, rows), d (E, B, columns), lr a number or (E, 1, 1)."""
         raise NotImplementedError
 
@@ -177,7 +180,7 @@ class Referenced(Rule):
         return [f"arrays start exactly at their {self.reference.replace('-', ' ')}s; what finding them costs is not counted"]
 
 
-def _sum(parts: list[tuple[Any, torch.Tensor]]) -> torch.Tensor:
+def _sum(parts: list[tuple[PerMember, torch.Tensor]]) -> torch.Tensor:
     if len(parts) == 1 and parts[0][0] == 1.0:
         return parts[0][1]
     scaled = [part if isinstance(c, float) and c == 1 else part * broadcast_members(c, part.shape[0]) for c, part in parts]
@@ -208,7 +211,7 @@ def normal(matrix: AnalogMatrix, what: str, step: int | torch.Tensor, shape: tup
     return rng.normal(rng.stream_keys(matrix.seeds, *matrix.names, "rule", what), _draw("normal", step), shape)
 
 
-def _draw(where: str, step: Any) -> int:
+def _draw(where: str, step: object) -> int:
     """Number of a draw as int: hashes of tensors and of numpy's integers would be others."""
     return doors.whole(where, "step", step.item() if isinstance(step, torch.Tensor) and step.numel() == 1 else step, 0, 2**63 - 1)
 
@@ -282,7 +285,7 @@ def one_hot(arrays: AnalogMatrix, k: int) -> torch.Tensor:
 _RENAMED = {"clock": "transfer_counter", "reads_between": "transfer_schedule", "turns": "split_at_transfers"}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Names of 0.1 that users' own rules may import."""
     if name in _RENAMED:
         warnings.warn(f"aimco.learning.{name} is now {_RENAMED[name]}", DeprecationWarning, stacklevel=2)
@@ -293,5 +296,5 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'aimco.learning' has no attribute {name!r}")
 
 
-def _needs(reference: ReferencePolicy = "mid-range", error: Any = 0.0, device: Device | None = None) -> ArraySpec:
+def _needs(reference: ReferencePolicy = "mid-range", error: PerMember = 0.0, device: Device | None = None) -> ArraySpec:
     return ArraySpec(device, reference=reference, reference_error=error)

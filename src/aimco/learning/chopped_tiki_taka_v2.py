@@ -44,6 +44,7 @@ class ChoppedTikiTakaV2(TikiTakaV2):
         return out, signs[:, :, None], flips
 
     def gradient(self, arrays, state, rows, v, signs, flips):
+        assert signs is not None
         return v.mul_(signs)
 
     def _flips(self, a: AnalogMatrix, reads: np.ndarray) -> np.ndarray:

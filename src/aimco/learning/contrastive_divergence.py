@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from aimco.arrays.spec import Blueprint
 from aimco.learning import Rule
 from aimco.record import PathError
 
@@ -40,7 +41,7 @@ class ContrastiveDivergence(Rule):
     def arrays(self):
         return {} if self.update_mode == "ideal" else super().arrays()
 
-    def check(self, design: Any) -> None:
+    def check(self, design: Blueprint) -> None:
         if self.update_mode == "set" and design.cell.signs != (1, -1):
             raise PathError("cell.kind", f"must be pair6t2r or pair for rule.update_mode = 'set', got {design.cell.kind}")
 

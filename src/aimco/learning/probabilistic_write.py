@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from pydantic import Field
@@ -67,7 +65,7 @@ class ProbabilisticWrite(Rule):
         w.program(w.read_rows() + torch.sign(g) * torch.maximum(g.abs(), torch.as_tensor(step, dtype=g.dtype)), turn)
         w.digital(3 * w.shape[1] * w.shape[2])
 
-    def _sigma(self, w: AnalogMatrix) -> Any:
+    def _sigma(self, w: AnalogMatrix) -> np.ndarray:
         """Standard deviation of a write at mid-range, weight units, (E,)."""
         tile = w.tiles[0][0]
         device = tile.crossbar.device

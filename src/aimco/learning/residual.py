@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -85,7 +85,7 @@ class Residual(Referenced):
     def _pulses(self, fine: AnalogMatrix, coarse: AnalogMatrix, k: int) -> torch.Tensor:
         """Pulses for row k of the coarser array, (E, columns) int32."""
         if "gain" not in coarse.cache:
-            gain: Any = broadcast_members(np.asarray(self.transfer_lr) * np.asarray(self.gamma) / coarse.step, coarse.shape[0])
-            coarse.cache["gain"] = gain if isinstance(gain, float) else gain[:, 0]
+            gain = broadcast_members(np.asarray(self.transfer_lr) * np.asarray(self.gamma) / coarse.step, coarse.shape[0])
+            coarse.cache["gain"] = gain[:, 0] if isinstance(gain, torch.Tensor) else gain
         pulses = torch.trunc(fine.read_row(k) * coarse.cache["gain"])
         return pulses.clamp_(-self.max_pulses, self.max_pulses).int()

@@ -60,6 +60,7 @@ class Rider(ChoppedTikiTakaV2):
             kept["eta"] = torch.from_numpy(per_member(self.memory, len(v))).float()[:, None, None]
             kept["unchopped"] = torch.from_numpy(per_member(self.flip, len(v)) == 0)[:, None]
         q[:, k] = q[:, k].lerp_(v, kept["eta"])
+        assert flips is not None
         written = torch.from_numpy(flips) | kept["unchopped"]
         for t, row in enumerate(rows.tolist()):  # write q_k, which is relative to the reference devices, into these
             if written[:, t].any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from aimco.arrays.spec import ArraySpec
 from aimco.device.device import Device
-from aimco.ensemble import per_member
+from aimco.ensemble import Rate, per_member
 from aimco.kernels import filters
 from aimco.learning import Referenced, Unit, per_sample, transfer_counter, transfer_schedule
 from aimco.ledger import Work
@@ -92,13 +92,15 @@ class TikiTakaV2(Referenced):
             w.send_rows(rows, pulses)
             w.digital((2 + self.digital_per_read) * w.shape[2] * len(rows))
 
-    def gain(self, w: AnalogMatrix, lr: Any) -> np.ndarray:
+    def gain(self, w: AnalogMatrix, lr: Rate) -> np.ndarray:
         """What a read of A is multiplied by before it enters H, (E,) float32."""
         if "granule" not in w.cache:
             w.cache["granule"] = per_member(self.granularity, w.shape[0]) * w.step / (self.transfer_every * w.rows)
         return (np.asarray(lr, np.float64).reshape(-1) / w.cache["granule"]).astype(np.float32)
 
-    def fast_rates(self, state: Mapping[str, torch.Tensor], a: AnalogMatrix, x: torch.Tensor, d: torch.Tensor, after: np.ndarray) -> Any:
+    def fast_rates(
+        self, state: Mapping[str, torch.Tensor], a: AnalogMatrix, x: torch.Tensor, d: torch.Tensor, after: np.ndarray
+    ) -> np.ndarray:
         """Learning rate of A for each sample, (E, B) float64."""
         rates = np.empty(x.shape[:2])
         if not self.scale_fast:
@@ -111,7 +113,7 @@ class TikiTakaV2(Referenced):
 
     def chopped(
         self, state: Mapping[str, torch.Tensor], a: AnalogMatrix, x: torch.Tensor, after: np.ndarray, rows: np.ndarray, reads: np.ndarray
-    ) -> tuple[torch.Tensor, Any, Any]:
+    ) -> tuple[torch.Tensor, torch.Tensor | None, np.ndarray | None]:
         """The inputs as A takes them; the signs of rows when they are read and whether they then change, if they do."""
         return x, None, None
 
@@ -121,8 +123,8 @@ class TikiTakaV2(Referenced):
         state: dict[str, torch.Tensor],
         rows: np.ndarray,
         v: torch.Tensor,
-        signs: Any,
-        flips: Any,
+        signs: torch.Tensor | None,
+        flips: np.ndarray | None,
     ) -> torch.Tensor:
         """What reads v (E, T, columns) of rows of A say of the gradient; no row is among them twice."""
         return v

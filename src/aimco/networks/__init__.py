@@ -11,22 +11,27 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 from pydantic import Field, create_model, field_validator, model_validator
 
 from aimco import user_code
+from aimco.arrays.spec import Blueprint
+from aimco.plain_data import PlainData
 from aimco.record import InputError, Kinded, PathError
 from aimco.shapes import Shape
 
 if TYPE_CHECKING:
+    import torch
     from matplotlib.figure import Figure
     from torch import nn
 
     from aimco.data.data import Data
     from aimco.descent import Trainer
+    from aimco.ensemble import Rate
     from aimco.tasks import Sample
 
+M = TypeVar("M", bound="nn.Module")
 Taught = Literal["layers", "circuit", "spikes", "software"]
 MOST_UNITS = 1_000_000
 _ONCE = {
@@ -38,6 +43,29 @@ _ONCE = {
     "kernel_size": 5,
     "pool": 2,
 }
+
+
+class Design(Blueprint, Protocol):
+    """An `aimco.Design`, as networks see it."""
+
+    def model_copy(self, *, update: Mapping[str, object]) -> Self: ...
+
+    def replace(self, path: str, value: object) -> Self: ...
+
+
+class Technology(Protocol):
+    """An `aimco.cost.technology.Technology`, as networks see it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def neuron_m2(self) -> float | None: ...
+
+    @property
+    def synapse_J(self) -> float | None: ...
+
+    def need(self, name: str, for_what: str) -> float: ...
 
 
 class Network(Kinded):
@@ -53,7 +81,7 @@ class Network(Kinded):
 
     @model_validator(mode="before")
     @classmethod
-    def _once_of_all(cls, data: Any) -> Any:
+    def _once_of_all(cls, data: object) -> object:
         """Leave out fields that every network had once, where they have the value that they had in saved designs."""
         if not isinstance(data, Mapping):
             return data
@@ -61,10 +89,10 @@ class Network(Kinded):
             n: v for n, v in data.items() if n in cls.model_fields or n not in _ONCE or (list(v) if isinstance(v, tuple) else v) != _ONCE[n]
         }
 
-    def check(self, design: Any) -> None:
+    def check(self, design: Design) -> None:
         """Refuse a design that the network cannot be built of: raises PathError for the field to change."""
 
-    def build(self, data: Data, design: Any, seeds: Sequence[int]) -> nn.Module:
+    def build(self, data: Data, design: Design, seeds: Sequence[int]) -> nn.Module:
         """The network for a task (abstract).
 
         Args:
@@ -89,7 +117,7 @@ class Network(Kinded):
         """
         raise InputError(f"network.kind {self.kind} cannot be priced by its shapes; aimco run prices it")
 
-    def placed(self, shapes: Sequence[Shape], design: Any) -> list[Shape]:
+    def placed(self, shapes: Sequence[Shape], design: Design) -> list[Shape]:
         """Matrices as the arrays of a design hold them: each with the row of its bias, where the network has one."""
         return [replace(s, rows=s.rows + (self.bias_row and s.bias)) for s in shapes]
 
@@ -98,11 +126,11 @@ class Network(Kinded):
         """Whether each matrix has a row that is driven by a constant, as a bias."""
         return False
 
-    def area_m2(self, rows: float, columns: float, technology: Any) -> float | None:
+    def area_m2(self, rows: float, columns: float, technology: Technology) -> float | None:
         """Area beside the cells of one array where it has no converters, m^2; None where it has DACs and ADCs."""
         return None
 
-    def notes(self, technology: Any) -> list[str]:
+    def notes(self, technology: Technology) -> list[str]:
         """Approximations in force."""
         return []
 
@@ -174,9 +202,11 @@ def one_member(network: Network, data: Data, seeds: Sequence[int]) -> None:
         raise InputError(f"network.kind {network.kind} must be built for one member at a time, got {len(seeds)}; evaluate_many does so")
 
 
-def only(model: nn.Module) -> Any:
+def only(model: nn.Module, kind: type[M]) -> M:
     """The one part of a network that is no chain of layers."""
-    return next(model.children())
+    part = next(model.children())
+    assert isinstance(part, kind)
+    return part
 
 
 _GIVEN = ("inputs", "outputs", "shape")  # arguments of a user's function that come from the task
@@ -196,12 +226,12 @@ class TorchModel(Layered):
     """
 
     ensembles: ClassVar[bool] = False
-    function: ClassVar[Callable[..., Any]]
+    function: ClassVar[Callable[..., object]]
     function_name: ClassVar[str] = ""
 
     bias: Literal["array", "digital"] = "array"  # type: ignore[assignment]
     analog: tuple[str, ...] = Field(default=("*",), strict=False, min_length=1, description="names of the layers on arrays")
-    parts: dict[str, dict[str, Any]] = Field(default={}, description="fields of the design that some layers have of their own")
+    parts: dict[str, PlainData] = Field(default={}, description="fields of the design that some layers have of their own")
 
     @classmethod
     def kind_name(cls) -> str:
@@ -215,7 +245,7 @@ class TorchModel(Layered):
         for pattern in self.parts:
             self._design(design, pattern)
 
-    def _design(self, design: Any, pattern: str) -> Any:
+    def _design(self, design: Design, pattern: str) -> Design:
         """The design of the layers that a pattern names."""
         for path, value in self.parts[pattern].items():
             if path.split(".")[0] not in _PARTS:
@@ -278,10 +308,10 @@ class TorchModel(Layered):
 class _Located:
     """A trainer whose errors in the user's model are told with file and line."""
 
-    def __init__(self, trainer: Any, network: TorchModel) -> None:
+    def __init__(self, trainer: Trainer, network: TorchModel) -> None:
         self.trainer, self.network = trainer, network
 
-    def step(self, x: Any, y: Any, lr: Any) -> Any:
+    def step(self, x: torch.Tensor, y: torch.Tensor, lr: Rate) -> torch.Tensor:
         with self.network._located():
             return self.trainer.step(x, y, lr)
 
@@ -289,7 +319,7 @@ class _Located:
         return self.trainer.write()
 
 
-def network_of(function: Callable[..., Any], name: str | None = None) -> type[TorchModel]:
+def network_of(function: Callable[..., object], name: str | None = None) -> type[TorchModel]:
     """The kind of network that a function, or a class of torch modules, makes.
 
     Args:
@@ -316,11 +346,11 @@ def network_of(function: Callable[..., Any], name: str | None = None) -> type[To
     return _kinds[function, known]
 
 
-_kinds: dict[tuple[Any, str], type[TorchModel]] = {}  # one class for each function
+_kinds: dict[tuple[object, str], type[TorchModel]] = {}  # one class for each function
 _live: dict[str, type[TorchModel]] = {}  # of functions that a program handed over: its file need not be read again
 
 
-def _made(function: Callable[..., Any], name: str) -> type[TorchModel]:
+def _made(function: Callable[..., object], name: str) -> type[TorchModel]:
     place = user_code.where(function)
     fields: dict[str, Any] = {}
     for n, p in inspect.signature(function).parameters.items():
@@ -341,12 +371,12 @@ def _made(function: Callable[..., Any], name: str) -> type[TorchModel]:
     return made
 
 
-def _type(parameter: inspect.Parameter) -> Any:
+def _type(parameter: inspect.Parameter) -> object:
     """Type of a field: of its default, since annotations may be texts."""
     kind = type(parameter.default)
     return tuple if kind is list else kind if kind in (int, float, bool, str, tuple) else Any
 
 
-def of_plain(data: Any) -> Any:
+def of_plain(data: object) -> object:
     """What a design takes as its network: a function or a class of torch modules becomes a record."""
     return network_of(data)() if callable(data) and not isinstance(data, Mapping | Network) else data

@@ -66,9 +66,10 @@ class Binary(Network):
         return nn.Sequential(BinaryNetwork(design, data.train_x, data.outputs, seeds[0]))
 
     def trainer(self, model, data):
+        from aimco.binary.network import BinaryNetwork
         from aimco.descent import WrittenAfterwards
 
-        return WrittenAfterwards(only(model))
+        return WrittenAfterwards(only(model, BinaryNetwork))
 
     def shapes(self, sample):
         return chain(sample.shape, [*self.hidden, sample.outputs])
@@ -88,6 +89,7 @@ class Binary(Network):
         ]
 
     def pictures(self, model, data):
+        from aimco.binary.network import BinaryNetwork
         from aimco.binary.pictures import figure
 
-        return {"binary network": figure(only(model), data.test_x, data.test_y)}
+        return {"binary network": figure(only(model, BinaryNetwork), data.test_x, data.test_y)}

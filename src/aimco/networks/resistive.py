@@ -47,13 +47,15 @@ class Resistive(Network):
 
     def trainer(self, model, data):
         from aimco.descent import SelfTaught
+        from aimco.resistive.network import ResistiveNetwork
 
-        return SelfTaught(only(model))
+        return SelfTaught(only(model, ResistiveNetwork))
 
     def area_m2(self, rows, columns, technology):
         return columns * technology.need("node_m2", "a resistive network")
 
     def pictures(self, model, data):
+        from aimco.resistive.network import ResistiveNetwork
         from aimco.resistive.pictures import figure
 
-        return {"circuit": figure(only(model), data.test_x, data.test_y)}
+        return {"circuit": figure(only(model, ResistiveNetwork), data.test_x, data.test_y)}

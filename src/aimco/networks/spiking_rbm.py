@@ -41,8 +41,9 @@ class SpikingRbm(Network):
 
     def trainer(self, model, data):
         from aimco.descent import SelfTaught
+        from aimco.spiking.machine import SpikingBoltzmannMachine
 
-        return SelfTaught(only(model))
+        return SelfTaught(only(model, SpikingBoltzmannMachine))
 
     def area_m2(self, rows, columns, technology):
         return (rows + columns) * (technology.neuron_m2 or 0.0)
@@ -53,6 +54,7 @@ class SpikingRbm(Network):
         return [f"technology {technology.name} has no energies of spikes, which are not priced; take spiking-90nm or spiking-28nm"]
 
     def pictures(self, model, data):
+        from aimco.spiking.machine import SpikingBoltzmannMachine
         from aimco.spiking.pictures import figure
 
-        return {"spiking machine": figure(only(model), data.test_x, data.test_y, data.image)}
+        return {"spiking machine": figure(only(model, SpikingBoltzmannMachine), data.test_x, data.test_y, data.image)}

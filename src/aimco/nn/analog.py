@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from aimco.ensemble import Rate
 from aimco.nn.handle import AnalogParameter, OuterProducts
 from aimco.nn.passes import Pass, Role
 from aimco.nn.product import Product
@@ -109,7 +110,7 @@ class AnalogLayer(WeightsInArrays):
 
     # updates
 
-    def teach(self, rows: torch.Tensor, product: torch.Tensor, d: torch.Tensor, lr: Any) -> None:
+    def teach(self, rows: torch.Tensor, product: torch.Tensor, d: torch.Tensor, lr: Rate) -> None:
         """Learn from what was read and the errors d at the outputs (minus the gradient); what is not in arrays by plain descent."""
         bias = self._parameters["bias"]
         if bias is not None and not self.bias_row:
@@ -143,7 +144,7 @@ class AnalogLayer(WeightsInArrays):
         gradient = gradient if self.scale is None else gradient / self._scale_of_arrays()
         return self.layout.as_bias(gradient) if role == "bias" else self.layout.as_weight(gradient)
 
-    def learn(self, due: Mapping[Role, tuple[OuterProducts, Any]]) -> None:
+    def learn(self, due: Mapping[Role, tuple[OuterProducts, Rate]]) -> None:
         """Update the arrays from the gradients at weight and bias, each with the learning rate of its optimizer."""
         (first, rate), *others = due.values()
         together = len(others) == self.bias_row
@@ -159,7 +160,7 @@ class AnalogLayer(WeightsInArrays):
                 rows[:, :, slice(self.inputs, None) if role == "weight" else slice(0, self.inputs)] = 0
                 self._update(rows, one, scale, lr)
 
-    def _update(self, rows: torch.Tensor, one: Pass, scale: float, lr: Any) -> None:
+    def _update(self, rows: torch.Tensor, one: Pass, scale: float, lr: Rate) -> None:
         if isinstance(lr, torch.Tensor) and self.layout.groups > 1:
             lr = lr.repeat_interleave(self.layout.groups, 0)
         if "vectors" in self.rule_state:
@@ -172,6 +173,6 @@ def _uncompiled() -> Any:
     return torch.compiler.disable(AnalogLayer.affine)
 
 
-def _same(lr: Any, other: Any) -> bool:
+def _same(lr: Rate, other: Rate) -> bool:
     """Whether two learning rates are one."""
     return lr is other or (not isinstance(lr, torch.Tensor) and not isinstance(other, torch.Tensor) and lr == other)

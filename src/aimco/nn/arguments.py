@@ -14,7 +14,7 @@ _MOST = 2**24
 _LONGEST = 60  # characters of a value in a message
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value as messages show it, on one line."""
     text = " ".join(repr(value).split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
@@ -30,7 +30,7 @@ def index(value: Any) -> int | None:
         return None
 
 
-def whole(name: str, value: Any, least: int = 1) -> int:
+def whole(name: str, value: object, least: int = 1) -> int:
     """A whole number of at least `least`."""
     number = index(value)
     if number is None or not least <= number <= _MOST:
@@ -38,14 +38,14 @@ def whole(name: str, value: Any, least: int = 1) -> int:
     return number
 
 
-def flag(name: str, value: Any) -> bool:
+def flag(name: str, value: object) -> bool:
     """A truth value; 0 and 1 are such too."""
     if not isinstance(value, bool | np.bool_) and index(value) not in (0, 1):
         raise InputError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 
 
-def each(name: str, value: Any, count: int, least: int = 1) -> tuple[int, ...]:
+def each(name: str, value: object, count: int, least: int = 1) -> tuple[int, ...]:
     """A whole number for each of `count` axes, of one for all or a tuple."""
     if isinstance(value, list | tuple):
         if len(value) != count:
@@ -54,21 +54,21 @@ def each(name: str, value: Any, count: int, least: int = 1) -> tuple[int, ...]:
     return (whole(name, value, least),) * count
 
 
-def one_of(name: str, value: Any, known: tuple[str, ...]) -> str:
+def one_of(name: str, value: object, known: tuple[str, ...]) -> str:
     """One of some words."""
     if not isinstance(value, str) or value not in known:
         raise InputError(f"{name} must be {' or '.join(repr(k) for k in known)}, got {shown(value)}")
     return value
 
 
-def share(name: str, value: Any) -> float:
+def share(name: str, value: object) -> float:
     """A number in 0..1."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise InputError(f"{name} must be a number in 0..1, got {shown(value)}")
     return float(value)
 
 
-def on_cpu(device: Any, dtype: Any) -> None:
+def on_cpu(device: object, dtype: object) -> None:
     """Refuse a place or a type of numbers that arrays are not simulated in."""
     if device is not None and str(device).split(":")[0] != "cpu":
         raise InputError(

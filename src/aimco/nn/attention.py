@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import nn
 
+from aimco.arrays.spec import Blueprint
 from aimco.nn.arguments import flag, on_cpu, share, whole
 from aimco.nn.layout import place
 from aimco.nn.linear import Linear
@@ -51,10 +51,10 @@ class MultiheadAttention(nn.Module):
         kdim: int | None = None,
         vdim: int | None = None,
         batch_first: bool = False,
-        device: Any = None,
-        dtype: Any = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
-        design: Any,
+        design: Blueprint,
         name: str | None = None,
         seed: int | None = None,
     ) -> None:
@@ -132,7 +132,7 @@ class MultiheadAttention(nn.Module):
             more += 1
         return k, v, more
 
-    def _mask(self, attention: Any, padding: Any, q: torch.Tensor, more: int) -> torch.Tensor | None:
+    def _mask(self, attention: torch.Tensor | None, padding: torch.Tensor | None, q: torch.Tensor, more: int) -> torch.Tensor | None:
         """What is added to scores, broadcast to (batch, heads, queries, keys)."""
         total = None
         if attention is not None:
@@ -149,7 +149,7 @@ class MultiheadAttention(nn.Module):
         weights = nn.functional.dropout(weights, self.dropout, self.training)
         return weights @ v, weights
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *others: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *others: object) -> None:
         """Weights of torch's layer become those of the projections."""
         for what in ("weight", "bias"):
             if f"{prefix}in_proj_{what}" in state_dict:
@@ -186,7 +186,7 @@ class Embedding(Linear):
         embedding_dim: int,
         *,
         one_hot: bool = False,
-        design: Any,
+        design: Blueprint,
         name: str | None = None,
         seed: int | None = None,
     ) -> None:

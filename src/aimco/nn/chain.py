@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import nn
 
+from aimco.arrays.spec import Blueprint
 from aimco.nn.conv import Conv2d
 from aimco.nn.linear import Linear
 
@@ -38,7 +39,7 @@ class MaxPool(nn.Module):
         return pooled.reshape(*x.shape[:-2], *pooled.shape[-2:])
 
 
-def fully_connected(sizes: Sequence[int], activation: str, design: Any, seeds: Sequence[int], *, bias: bool = True) -> nn.Sequential:
+def fully_connected(sizes: Sequence[int], activation: str, design: Blueprint, seeds: Sequence[int], *, bias: bool = True) -> nn.Sequential:
     """Layers of these sizes with an activation between."""
     layers: list[nn.Module] = []
     for k, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
@@ -46,7 +47,26 @@ def fully_connected(sizes: Sequence[int], activation: str, design: Any, seeds: S
     return nn.Sequential(*layers[:-1])
 
 
-def convolutional(network: Any, image: Sequence[int], outputs: int, design: Any, seeds: Sequence[int]) -> nn.Sequential:
+class _Convolutional(Protocol):
+    """An `aimco.networks.lenet.Lenet`."""
+
+    @property
+    def channels(self) -> tuple[int, ...]: ...
+
+    @property
+    def kernel_size(self) -> int: ...
+
+    @property
+    def pool(self) -> int: ...
+
+    @property
+    def hidden(self) -> tuple[int, ...]: ...
+
+    @property
+    def activation(self) -> str: ...
+
+
+def convolutional(network: _Convolutional, image: Sequence[int], outputs: int, design: Blueprint, seeds: Sequence[int]) -> nn.Sequential:
     """Convolution, activation and pooling in turn, then fully connected layers.
 
     Args:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
 
+from aimco.arrays.spec import Blueprint
 from aimco.nn.analog import AnalogLayer
 from aimco.nn.arguments import each, on_cpu, one_of, shown, whole
 from aimco.nn.layout import Layout, place
@@ -55,10 +55,10 @@ class Conv(AnalogLayer):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
-        design: Any,
+        design: Blueprint,
         name: str | None = None,
         seed: int | None = None,
         seeds: Sequence[int] | None = None,

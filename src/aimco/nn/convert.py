@@ -7,11 +7,14 @@ import fnmatch
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TypedDict, Unpack
 
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
+from torch.utils.hooks import RemovableHandle
 
+from aimco.arrays.spec import Blueprint
 from aimco.nn.analog import AnalogLayer
 from aimco.nn.attention import MultiheadAttention
 from aimco.nn.conv import Conv1d, Conv2d, Conv3d
@@ -27,25 +30,35 @@ _ALONE = "layer"  # name of a model that is one layer
 _TRACED = 2  # samples that shapes are found with
 _GATES = {nn.RNN: 1, nn.LSTM: 4, nn.GRU: 3}
 
+Inputs = Sequence[torch.Tensor]  # of a layer
 
-def _linear(m: nn.Linear, **made: Any) -> nn.Module:
+
+class _Made(TypedDict):
+    """What an analog layer is made of beside torch's arguments."""
+
+    design: Blueprint
+    name: str
+    seed: int
+
+
+def _linear(m: nn.Linear, **made: Unpack[_Made]) -> nn.Module:
     return Linear(m.in_features, m.out_features, m.bias is not None, **made)
 
 
-def _conv(m: Any, **made: Any) -> nn.Module:
+def _conv(m: _ConvNd, **made: Unpack[_Made]) -> nn.Module:
     kind = {nn.Conv1d: Conv1d, nn.Conv2d: Conv2d, nn.Conv3d: Conv3d}[type(m)]
     sizes = (m.in_channels, m.out_channels, m.kernel_size, m.stride, m.padding, m.dilation, m.groups)
     return kind(*sizes, m.bias is not None, m.padding_mode, **made)
 
 
-def _recurrent(m: Any, **made: Any) -> nn.Module:
+def _recurrent(m: nn.RNNBase, **made: Unpack[_Made]) -> nn.Module:
     options = {n: getattr(m, n) for n in ("num_layers", "bias", "batch_first", "dropout", "bidirectional", "proj_size")}
     if isinstance(m, nn.RNN):
         return RNN(m.input_size, m.hidden_size, nonlinearity=m.nonlinearity, **options, **made)
     return (LSTM if isinstance(m, nn.LSTM) else GRU)(m.input_size, m.hidden_size, **options, **made)
 
 
-def _attention(m: nn.MultiheadAttention, **made: Any) -> nn.Module:
+def _attention(m: nn.MultiheadAttention, **made: Unpack[_Made]) -> nn.Module:
     return MultiheadAttention(
         m.embed_dim,
         m.num_heads,
@@ -102,10 +115,10 @@ def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 def convert(
     model: nn.Module,
-    design: Any,
+    design: Blueprint,
     *,
     analog: Sequence[str] = ("*",),
-    designs: Mapping[str, Any] | None = None,
+    designs: Mapping[str, Blueprint] | None = None,
     seed: int = 0,
 ) -> nn.Module:
     """A copy of a torch model whose layers are on arrays, which hold its weights as they are.
@@ -189,8 +202,8 @@ def shapes_of(model: nn.Module, sample: Sequence[int], analog: Sequence[str] = (
     model = copy.deepcopy(model).train()  # in training no layer takes a short cut around its parts
     chosen, calls = on_arrays(model, analog), []
 
-    def traced(name: str, m: nn.Module) -> Any:
-        def hook(m: nn.Module, x: tuple[Any, ...], named: dict[str, Any], y: Any) -> None:
+    def traced(name: str, m: nn.Module) -> RemovableHandle:
+        def hook(m: nn.Module, x: tuple[object, ...], named: dict[str, object], y: object) -> None:
             calls.extend(_SHAPES[type(m)](name, m, (*x, *(named[n] for n in _INPUTS if n in named)), y))
 
         return m.register_forward_hook(hook, with_kwargs=True)
@@ -211,23 +224,23 @@ def shapes_of(model: nn.Module, sample: Sequence[int], analog: Sequence[str] = (
     return list(found.values())
 
 
-def _back(x: Any, vectors: int) -> int:
+def _back(x: Sequence[object], vectors: int) -> int:
     """Vectors of errors that are asked for at the inputs of a layer: all or none."""
     return vectors if any(t.requires_grad for t in x if isinstance(t, torch.Tensor)) else 0
 
 
-def _of_linear(name: str, m: Any, x: Any, y: Any) -> Iterator[Shape]:
+def _of_linear(name: str, m: nn.Linear, x: Inputs, y: torch.Tensor) -> Iterator[Shape]:
     vectors = math.prod(y.shape[1:-1])
     yield Shape(name, m.in_features, m.out_features, vectors, 1, _back(x, vectors), m.bias is not None)
 
 
-def _of_conv(name: str, m: Any, x: Any, y: Any) -> Iterator[Shape]:
+def _of_conv(name: str, m: _ConvNd, x: Inputs, y: torch.Tensor) -> Iterator[Shape]:
     rows = m.in_channels // m.groups * math.prod(m.kernel_size)
     vectors = math.prod(y.shape[2:])
     yield Shape(name, rows, m.out_channels // m.groups, vectors, m.groups, _back(x, vectors), m.bias is not None)
 
 
-def _of_recurrent(name: str, m: Any, x: Any, y: Any) -> Iterator[Shape]:
+def _of_recurrent(name: str, m: nn.RNNBase, x: Inputs, y: object) -> Iterator[Shape]:
     steps = x[0].shape[1 if m.batch_first else 0] if x[0].ndim == 3 else x[0].shape[0]
     sides, outputs = 2 if m.bidirectional else 1, _GATES[type(m)] * m.hidden_size
     for layer in range(m.num_layers):
@@ -241,7 +254,7 @@ def _of_recurrent(name: str, m: Any, x: Any, y: Any) -> Iterator[Shape]:
                 yield Shape(f"{name}.{end}", inputs + m.hidden_size, outputs, steps, 1, max(back, steps - 1), m.bias)
 
 
-def _of_attention(name: str, m: Any, x: Any, y: Any) -> Iterator[Shape]:
+def _of_attention(name: str, m: nn.MultiheadAttention, x: Inputs, y: object) -> Iterator[Shape]:
     axis = 1 if m.batch_first else 0
     lengths = [t.shape[axis] if t.ndim == 3 else t.shape[0] for t in x[:3]]
     bias = m.in_proj_bias is not None

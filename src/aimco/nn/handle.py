@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn, TypeVar
 
+import numpy as np
 import torch
+from torch._ops import OpOverload
 from torch.utils._pytree import tree_map_only
 
 from aimco.nn.passes import Holder, Pass, Role
@@ -21,6 +23,9 @@ from aimco.record import InputError
 
 aten = torch.ops.aten
 _DETACH = aten.detach.default
+
+Factor = torch.Tensor | float
+T = TypeVar("T")
 
 
 class InArrays(torch.Tensor):
@@ -36,7 +41,9 @@ class InArrays(torch.Tensor):
     __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_dispatch__(
+        cls, func: OpOverload, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> object:
         if func is _DETACH and type(args[0]) is OuterProducts:  # of every gradient that is kept: the way must be short
             return args[0]  # shares what it holds, as what is detached does in torch
         return _dispatch(func, args, kwargs or {})
@@ -45,13 +52,13 @@ class InArrays(torch.Tensor):
         """Its numbers as a plain tensor."""
         raise NotImplementedError
 
-    def numpy(self, *, force: bool = False) -> Any:
+    def numpy(self, *, force: bool = False) -> np.ndarray:
         return self.values().numpy(force=force)
 
-    def tolist(self) -> Any:
+    def tolist(self) -> list:
         return self.values().tolist()
 
-    def __array__(self, *args: Any) -> Any:
+    def __array__(self, *args: Any) -> np.ndarray:
         return self.values().__array__(*args)
 
 
@@ -62,7 +69,7 @@ class AnalogParameter(InArrays):
         shape: as in torch, after the members of an ensemble. requires_grad: whether the layer learns.
     """
 
-    holders: weakref.WeakSet[Any]  # optimizers that teach it
+    holders: weakref.WeakSet[torch.optim.Optimizer]  # optimizers that teach it
 
     def __new__(cls, layer: Holder | None, role: Role, shape: tuple[int, ...], requires_grad: bool = True) -> AnalogParameter:
         made = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=torch.float32, requires_grad=requires_grad)  # type: ignore[attr-defined]
@@ -82,17 +89,17 @@ class AnalogParameter(InArrays):
         import copy
 
         if id(self) not in memo:
-            memo[id(self)] = AnalogParameter(None, self.role, tuple(self.shape), self.requires_grad)
-            memo[id(self)].layer = copy.deepcopy(self.layer, memo)
+            memo[id(self)] = made = AnalogParameter(None, self.role, tuple(self.shape), self.requires_grad)
+            made.layer = copy.deepcopy(self.layer, memo)
         return memo[id(self)]
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
+    def __reduce_ex__(self, protocol: object) -> tuple:
         return AnalogParameter, (None, self.role, tuple(self.shape), self.requires_grad), {"layer": self.layer}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, Holder]) -> None:
         self.layer = state["layer"]
 
-    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
+    def __repr__(self, **_: object) -> str:  # type: ignore[override]
         return f"{self.role} of {self.layer.title}, read from its arrays:\n{self.values()!r}"
 
 
@@ -107,7 +114,7 @@ class OuterProducts(InArrays):
     rest: torch.Tensor | None
 
     def __new__(
-        cls, of: weakref.ref[Holder], role: Role, shape: Any, passes: list[tuple[Pass, float]], rest: torch.Tensor | None = None
+        cls, of: weakref.ref[Holder], role: Role, shape: tuple[int, ...], passes: list[tuple[Pass, float]], rest: torch.Tensor | None = None
     ) -> OuterProducts:
         made = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=torch.float32)  # type: ignore[attr-defined]
         made.of, made.role, made.rest = of, role, rest
@@ -151,7 +158,7 @@ class OuterProducts(InArrays):
         """Passes and rest of this gradient times a number."""
         return [(one, scale * factor) for one, scale in self.passes], None if self.rest is None else self.rest * factor
 
-    def plus(self, other: Any, alpha: float = 1.0) -> tuple[list[tuple[Pass, float]], torch.Tensor | None]:
+    def plus(self, other: torch.Tensor, alpha: float = 1.0) -> tuple[list[tuple[Pass, float]], torch.Tensor | None]:
         """Passes and rest of the sum of this gradient and another."""
         if isinstance(other, OuterProducts):
             passes, rest = (other.passes, other.rest) if alpha == 1 else other.scaled(alpha)
@@ -191,63 +198,63 @@ class OuterProducts(InArrays):
     def __deepcopy__(self, memo: dict[int, Any]) -> OuterProducts:
         return memo.setdefault(id(self), self.like(self.passes, self.rest))
 
-    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
+    def __repr__(self, **_: object) -> str:  # type: ignore[override]
         return f"gradient at the {self.role} of {self.layer.title}, of {len(self.passes)} backward passes:\n{self.values()!r}"
 
 
 # What torch does to gradients and parameters. An operation says NotImplemented where it is not about these.
 
 
-def _same(t: Any, **_: Any) -> Any:
+def _same(t: AnalogParameter | OuterProducts, **_: object) -> InArrays:
     if isinstance(t, OuterProducts):
         return t
     return AnalogParameter(t.layer, t.role, tuple(t.shape), False)
 
 
-def _clone(t: Any, **_: Any) -> Any:
+def _clone(t: InArrays, **_: object) -> InArrays:
     return t.like(t.passes, t.rest) if isinstance(t, OuterProducts) else NotImplemented
 
 
-def _new(t: Any, size: Any, *_: Any, **__: Any) -> Any:
+def _new(t: InArrays, size: Sequence[int], *_: object, **__: object) -> InArrays:
     return t.like([], None) if isinstance(t, OuterProducts) and tuple(size) == tuple(t.shape) else NotImplemented
 
 
-def _add(a: Any, b: Any, alpha: float = 1) -> Any:
+def _add(a: object, b: object, alpha: float = 1) -> InArrays:
     return a.like(*a.plus(b, alpha)) if isinstance(a, OuterProducts) and isinstance(b, OuterProducts) else NotImplemented
 
 
-def _add_(a: Any, b: Any, alpha: float = 1) -> Any:
+def _add_(a: torch.Tensor, b: torch.Tensor, alpha: float = 1) -> InArrays:
     return a.take(*a.plus(b, alpha)) if isinstance(a, OuterProducts) else NotImplemented
 
 
-def _number(value: Any) -> float | None:
+def _number(value: torch.Tensor | float) -> float | None:
     """A number, also of a tensor of one."""
     if isinstance(value, torch.Tensor):
         return value.item() if value.numel() == 1 and not isinstance(value, InArrays) else None
     return value
 
 
-def _mul(a: Any, b: Any) -> Any:
+def _mul(a: Factor, b: Factor) -> InArrays:
     a, b = (a, b) if isinstance(a, OuterProducts) else (b, a)
     factor = _number(b)
     return NotImplemented if factor is None or not isinstance(a, OuterProducts) else a.like(*a.scaled(factor))
 
 
-def _mul_(a: Any, b: Any) -> Any:
+def _mul_(a: torch.Tensor, b: Factor) -> InArrays:
     factor = _number(b)
     return NotImplemented if factor is None or not isinstance(a, OuterProducts) else a.take(*a.scaled(factor))
 
 
-def _div_(a: Any, b: Any) -> Any:
+def _div_(a: torch.Tensor, b: Factor) -> InArrays:
     factor = _number(b)
     return NotImplemented if factor is None or not isinstance(a, OuterProducts) else a.take(*a.scaled(1 / factor))
 
 
-def _zero_(t: Any) -> Any:
+def _zero_(t: InArrays) -> InArrays:
     return t.take([], None) if isinstance(t, OuterProducts) else NotImplemented
 
 
-def _copy_(to: Any, values: Any, *_: Any, **__: Any) -> Any:
+def _copy_(to: torch.Tensor, values: torch.Tensor, *_: object, **__: object) -> InArrays:
     if isinstance(to, OuterProducts):
         return to.take(*((values.passes, values.rest) if isinstance(values, OuterProducts) else ([], values.clone())))
     if isinstance(to, AnalogParameter) and not isinstance(values, OuterProducts):
@@ -256,7 +263,7 @@ def _copy_(to: Any, values: Any, *_: Any, **__: Any) -> Any:
     return NotImplemented
 
 
-def _unscale_(gradients: list[Any], found_inf: torch.Tensor, inverse: torch.Tensor) -> None:
+def _unscale_(gradients: list[torch.Tensor], found_inf: torch.Tensor, inverse: torch.Tensor) -> None:
     """What a GradScaler does before a step: note what is not finite, and take its factor back."""
     plain = [g for g in gradients if not isinstance(g, OuterProducts)]
     if plain:
@@ -268,17 +275,17 @@ def _unscale_(gradients: list[Any], found_inf: torch.Tensor, inverse: torch.Tens
             gradient.take(*gradient.scaled(inverse.item()))
 
 
-def _each(single: Any) -> Callable[..., Any]:
+def _each(single: Callable[..., object]) -> Callable[..., None]:
     """An operation on lists as the operation on one after the other."""
 
-    def operate(tensors: list[Any], *args: Any) -> None:
+    def operate(tensors: list[torch.Tensor], *args: object) -> None:
         for k, tensor in enumerate(tensors):
             single(tensor, *(a[k] if isinstance(a, list | tuple) else a for a in args))
 
     return operate
 
 
-_OPERATIONS: dict[Any, Callable[..., Any]] = {
+_OPERATIONS: dict[OpOverload, Callable[..., object]] = {
     aten.detach.default: _same,
     aten.alias.default: _same,
     aten.clone.default: _clone,
@@ -314,7 +321,7 @@ _WRITES = {
 }
 
 
-def _dispatch(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _dispatch(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
     operation = _OPERATIONS.get(func)
     if operation is not None:
         result = operation(*args, **kwargs)
@@ -333,7 +340,7 @@ def _dispatch(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return _rewrite(func, args, kwargs)
 
 
-def _rewrite(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _rewrite(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AnalogParameter:
     """Read, change and write back the weights that an operation changes."""
     parameter = args[0]
     before = parameter.values()
@@ -343,7 +350,7 @@ def _rewrite(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return parameter
 
 
-def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
+def _written(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[object]:
     """Arguments that an operation changes, lists of tensors in pieces."""
     for k, spec in enumerate(func._schema.arguments):
         if spec.alias_info is not None and spec.alias_info.is_write:
@@ -351,8 +358,8 @@ def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterat
             yield from value if isinstance(value, list | tuple) else (value,)
 
 
-def _all(kind: type, *nested: Any) -> list[Any]:
-    found: list[Any] = []
+def _all(kind: type[T], *nested: object) -> list[T]:
+    found: list[T] = []
     tree_map_only(kind, found.append, nested)
     return found
 
@@ -360,15 +367,15 @@ def _all(kind: type, *nested: Any) -> list[Any]:
 _IN_ARRAYS = "train it{where} by aimco.optim.InMemory, with digital=torch.optim.Adam, say, for the rest"
 
 
-def _refuse_gradient(gradient: OuterProducts, func: Any) -> NoReturn:
+def _refuse_gradient(gradient: OuterProducts, func: OpOverload) -> NoReturn:
     why = f"is taught by the vectors behind its gradient, not by {_name(func)} of another optimizer or of parallel training"
     raise InputError(f"{gradient.layer.title} {why}; {_IN_ARRAYS.format(where=' in one process')}")
 
 
-def _refuse_write(parameter: AnalogParameter, func: Any) -> NoReturn:
+def _refuse_write(parameter: AnalogParameter, func: OpOverload) -> NoReturn:
     why = f"has its weights in arrays, which {_name(func)} cannot change"
     raise InputError(f"{parameter.layer.title} {why}; {_IN_ARRAYS.format(where='')}, or write weights by its set_weights")
 
 
-def _name(func: Any) -> str:
+def _name(func: OpOverload) -> str:
     return func._schema.name.split("::")[1]

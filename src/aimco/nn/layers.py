@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import nn
 
+from aimco.ensemble import PerMember
 from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
+from aimco.plain_data import Saved
 
 
 class Arrays(nn.Module):
@@ -35,7 +36,7 @@ class Arrays(nn.Module):
         return {name: matrix.shape[1:] for name, matrix in self.matrices.items()}
 
     @property
-    def timed(self) -> dict[str, Mapping[str, Any]]:
+    def timed(self) -> dict[str, Mapping[str, PerMember]]:
         """Those counts of each array that take time, see `aimco.cost.latency.TIMED`, quickly: pulses may go on waiting."""
         return {name: matrix.timed for name, matrix in self.matrices.items()}
 
@@ -43,19 +44,19 @@ class Arrays(nn.Module):
         """Approximations in force in it, for one ensemble member."""
         return [said[member] for said in self.written if said[member]]
 
-    def elapse(self, seconds: Any) -> None:
+    def elapse(self, seconds: PerMember) -> None:
         """Let time pass in the arrays."""
         for matrix in self.matrices.values():
             matrix.elapse(seconds)
 
-    def get_extra_state(self) -> dict[str, Any]:
+    def get_extra_state(self) -> Saved:
         """Arrays and rule state: what a checkpoint needs beside the parameters, to go on bit for bit."""
         if not self.matrices:
             return {}
         saved = {name: matrix.checkpoint() for name, matrix in self.matrices.items()}
         return {"matrices": saved, "rule": {n: t.clone() for n, t in self.rule_state.items()}}
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
+    def set_extra_state(self, state: Saved) -> None:
         for name, saved in state.get("matrices", {}).items():
             self.matrices[name].restore(saved)
         for name, tensor in state.get("rule", {}).items():

@@ -13,7 +13,7 @@ import torch
 from aimco.nn.arguments import index, shown
 from aimco.record import InputError
 
-_built: collections.Counter[tuple[Any, ...]] = collections.Counter()  # layers without a name so far, by kind and seeds
+_built: collections.Counter[tuple[object, ...]] = collections.Counter()  # layers without a name so far, by kind and seeds
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _seeds(seeds: Any) -> tuple[int, ...]:
     return tuple(map(_seed, given))
 
 
-def _seed(seed: Any) -> int:
+def _seed(seed: object) -> int:
     number = index(seed)
     if number is None or not -(2**63) <= number < 2**64:
         raise InputError(f"seeds must be whole numbers of at most 64 bits, got {shown(seed)}")

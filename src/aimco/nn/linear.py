@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
+from aimco.arrays.spec import Blueprint
 from aimco.nn.analog import AnalogLayer
 from aimco.nn.arguments import on_cpu, whole
 from aimco.nn.layout import Layout, place
@@ -39,10 +39,10 @@ class Linear(AnalogLayer):
         in_features: int,
         out_features: int,
         bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
-        design: Any,
+        design: Blueprint,
         name: str | None = None,
         seed: int | None = None,
         seeds: Sequence[int] | None = None,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
+
+from aimco.ensemble import Rate
 
 Role = Literal["weight", "bias"]
 
@@ -34,11 +36,18 @@ class Pass:
         return bool(self.rows.isfinite().all() and self.errors.isfinite().all())  # the sum of large numbers may overflow
 
 
+class _Taught(Protocol):
+    """The rule of a layer, as an optimizer asks for its learning rate: a number, or one for each ensemble member."""
+
+    @property
+    def lr(self) -> float | tuple[float, ...]: ...
+
+
 class Holder(Protocol):
     """A layer whose weights are in arrays, as its parameters and their gradients see it."""
 
     members: int
-    rule: Any
+    rule: _Taught
 
     @property
     def title(self) -> str:
@@ -57,6 +66,6 @@ class Holder(Protocol):
         """What the vectors of a pass come to at the weight or the bias."""
         ...
 
-    def learn(self, due: Mapping[Role, tuple[Any, Any]]) -> None:
+    def learn(self, due: Mapping[Role, tuple[torch.Tensor, Rate]]) -> None:
         """Update the arrays from the gradients at weight and bias, each with its learning rate."""
         ...

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from aimco.nn.passes import Pass
@@ -14,7 +12,7 @@ class Product(torch.autograd.Function):
     """y = x W on the arrays; the gradient at the inputs comes from the transposed read, that at the weights is the pair of vectors."""
 
     @classmethod
-    def apply(cls, *args: Any) -> Any:
+    def apply(cls, *args: object) -> torch.Tensor:
         """As torch's, without its search of all arguments for leftovers of `torch.func`, which takes longer than small products."""
         if torch._C._are_functorch_transforms_active():
             raise InputError("torch.func cannot transform what arrays do; take gradients of analog layers by torch.autograd")

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
+from aimco.arrays.spec import Blueprint
 from aimco.nn.analog import AnalogLayer
 from aimco.nn.arguments import flag, on_cpu, one_of, share, whole
 from aimco.nn.layout import Layout, place
@@ -63,10 +64,10 @@ class Recurrent(nn.Module):
         dropout: float = 0.0,
         bidirectional: bool = False,
         proj_size: int = 0,
-        device: Any = None,
-        dtype: Any = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
-        design: Any,
+        design: Blueprint,
         name: str | None = None,
         seed: int | None = None,
         seeds: Sequence[int] | None = None,
@@ -105,7 +106,9 @@ class Recurrent(nn.Module):
         """States after one time step (abstract): x (E, batch, inputs), states (E, batch, hidden) each."""
         raise NotImplementedError
 
-    def forward(self, x: Any, hx: Any = None) -> tuple[Any, Any]:
+    def forward(
+        self, x: torch.Tensor | PackedSequence, hx: torch.Tensor | State | None = None
+    ) -> tuple[torch.Tensor | PackedSequence, torch.Tensor | State]:
         """Outputs of all time steps and the last states, as in torch.
 
         Args:
@@ -129,7 +132,7 @@ class Recurrent(nn.Module):
             out, last = out[0], tuple(s[0] for s in last)
         return out, last if self.states > 1 else last[0]
 
-    def _packed(self, x: PackedSequence, hx: Any) -> tuple[Any, Any]:
+    def _packed(self, x: PackedSequence, hx: torch.Tensor | State | None) -> tuple[PackedSequence, torch.Tensor | State]:
         if self.members > 1:
             raise InputError(f"a PackedSequence must be of one member, and the {type(self).__name__} has {self.members}; pad it instead")
         sizes = x.batch_sizes.tolist()
@@ -184,7 +187,7 @@ class Recurrent(nn.Module):
             return x[:, :, None], False
         return (x.transpose(1, 2) if self.batch_first else x), True
 
-    def _first(self, hx: Any, batch: int, batched: bool, like: torch.Tensor) -> State:
+    def _first(self, hx: torch.Tensor | State | None, batch: int, batched: bool, like: torch.Tensor) -> State:
         """States before the first step, (E, layers directions, batch, hidden) each."""
         shape = (self.num_layers * self.directions, *((batch,) if batched else ()), self.hidden_size)
         lead = (self.members,) if self.members > 1 else ()
@@ -196,14 +199,14 @@ class Recurrent(nn.Module):
             raise InputError(f"states of {type(self).__name__} {self.name!r} must be {self.states} of {lead + shape}, got {got}")
         return tuple(s.reshape(self.members, shape[0], batch, self.hidden_size) for s in given)
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *others: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *others: object) -> None:
         """Weights of torch's layer become those of the matrices."""
         for layer in range(self.num_layers):
             for end in self._ends(layer):
                 self._adopt(state_dict, prefix, end)
         super()._load_from_state_dict(state_dict, prefix, *others)
 
-    def _adopt(self, state: Any, prefix: str, end: str) -> None:
+    def _adopt(self, state: dict[str, torch.Tensor], prefix: str, end: str) -> None:
         names = [f"{prefix}{what}_{end}" for what in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
         if not all(n in state for n in names[:2]):
             return

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 import numpy as np
 from torch import nn
@@ -13,6 +12,7 @@ from torch import nn
 from aimco.mapping import AnalogMatrix
 from aimco.nn.analog import AnalogLayer
 from aimco.nn.layers import Arrays, analog_layers
+from aimco.periphery import Adc, Dac
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,6 @@ def _shared(spans: Sequence[slice], lines: int) -> int:
     return sum(ceil((span.stop - span.start) / lines) for span in spans)
 
 
-def _bits(converter: Any) -> str:
+def _bits(converter: Adc | Dac) -> str:
     bits = np.asarray(converter.bits if converter.bits is not None else np.inf).reshape(-1)[0]
     return f"{bits:g}-bit" if np.isfinite(bits) else "exact"

@@ -7,7 +7,7 @@ import json
 import math
 import pickle
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from aimco import rng
-from aimco.arrays.spec import ArraySpec
-from aimco.ensemble import per_member, repeat
+from aimco.arrays.spec import ArraySpec, Blueprint
+from aimco.ensemble import PerMember, per_member, repeat
 from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
 from aimco.nn.arguments import flag
@@ -24,6 +24,7 @@ from aimco.nn.handle import AnalogParameter
 from aimco.nn.layers import Arrays
 from aimco.nn.layout import Layout
 from aimco.nn.passes import Role
+from aimco.plain_data import Saved
 from aimco.record import InputError
 
 _FILL = 0.6  # part of the range of a cell that initial weights take up under a scale by fan-in
@@ -38,7 +39,7 @@ class WeightsInArrays(Arrays):
         name: of this layer, for its random streams. seeds: one per ensemble member.
     """
 
-    def __init__(self, layout: Layout, bias: bool, design: Any, name: str, seeds: Sequence[int]) -> None:
+    def __init__(self, layout: Layout, bias: bool, design: Blueprint, name: str, seeds: Sequence[int]) -> None:
         super().__init__()
         if not all(hasattr(design, part) for part in (*_PARTS, "network")):
             raise InputError(f"design must be an aimco.Design, got {type(design).__name__}")
@@ -55,7 +56,9 @@ class WeightsInArrays(Arrays):
         self.scale = self._scale(design, limit)
         start = self._draw("weight", (self.inputs + self.bias_row, self.outputs), limit)
         offset = self.layout.as_bias(self._draw("bias", (1, self.outputs), limit)) if bias and not self.bias_row else None
-        self._made_of = tuple(repeat(part, layout.groups) for part in (design.device, design.cell, design.array, design.periphery))
+        groups = layout.groups
+        parts = repeat(design.device, groups), repeat(design.cell, groups), repeat(design.array, groups), repeat(design.periphery, groups)
+        self._made_of = parts
         self._build()
         if not self.matrices:
             self.weight = nn.Parameter(self.layout.as_weight(start))
@@ -93,7 +96,7 @@ class WeightsInArrays(Arrays):
         draws = torch.from_numpy(rng.uniform(keys, 0, shape[0] * shape[1])).float()
         return (limit * (2 * draws - 1)).reshape(self.arrays, *shape)
 
-    def _scale(self, design: Any, limit: float) -> nn.Parameter | None:
+    def _scale(self, design: Blueprint, limit: float) -> nn.Parameter | None:
         """What the outputs are multiplied by, (E, 1, 1): one number of each member, if the network has it."""
         if self.learns_scale:
             return nn.Parameter(torch.ones(self.members, 1, 1))
@@ -120,7 +123,7 @@ class WeightsInArrays(Arrays):
     def elapse(self, seconds):
         super().elapse(np.repeat(seconds, self.layout.groups) if np.ndim(seconds) and self.layout.groups > 1 else seconds)
 
-    def _of_members(self, counts: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _of_members(self, counts: Mapping[str, PerMember]) -> Mapping[str, PerMember]:
         """Amounts of each ensemble member, of those of each matrix (E groups,), or of all matrices alike."""
         groups = self.layout.groups
         if groups == 1:
@@ -232,12 +235,12 @@ class WeightsInArrays(Arrays):
             name: hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()[:16] for name, data in told.items()
         }
 
-    def get_extra_state(self) -> dict[str, Any]:
+    def get_extra_state(self) -> Saved:
         state = super().get_extra_state()
         shape = [self.arrays, self.inputs + self.bias_row, self.outputs]
         return state | {"design": self.fingerprint, "shape": shape, "name": self.name, "seeds": list(self.seeds)} if state else {}
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
+    def set_extra_state(self, state: Saved) -> None:
         if not self.matrices or not state:
             return
         other = [part for part, code in state.get("design", {}).items() if code != self.fingerprint[part]]
@@ -256,7 +259,7 @@ class WeightsInArrays(Arrays):
             self.rule_state = self.rule.start(self.matrices)
         super().set_extra_state(state)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """What is copied or sent to another process: arrays as bytes, since torch would let processes share them half."""
         arrays = {n: self.__dict__[n] for n in ("matrices", "rule_state") if n in self.__dict__}
         left = {n: v for n, v in self.__dict__.items() if n not in arrays and n != "ref"}
@@ -266,7 +269,7 @@ class WeightsInArrays(Arrays):
         super().__setstate__({n: v for n, v in state.items() if n != "_arrays"} | pickle.loads(state["_arrays"]))
         self.ref = weakref.ref(self)
 
-    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+    def _save_to_state_dict(self, destination: dict[str, object], prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         if not self.matrices:
             destination.pop(f"{prefix}_extra_state")
@@ -278,7 +281,14 @@ class WeightsInArrays(Arrays):
         return {n: p for n, p in self._parameters.items() if isinstance(p, AnalogParameter)}
 
     def _load_from_state_dict(
-        self, state_dict: Mapping[str, Any], prefix: str, local_metadata: Any, strict: bool, missing: Any, unexpected: Any, errors: Any
+        self,
+        state_dict: Mapping[str, Any],
+        prefix: str,
+        local_metadata: object,
+        strict: bool,
+        missing: list[str],
+        unexpected: list[str],
+        errors: list[str],
     ) -> None:
         """Arrays go on where they were saved; weights and biases of a digital layer are written into them."""
         extra, roles = f"{prefix}_extra_state", self.in_arrays()
@@ -301,7 +311,7 @@ class WeightsInArrays(Arrays):
         except InputError as error:
             errors.append(str(error))
 
-    def _apply(self, fn: Any, recurse: bool = True) -> WeightsInArrays:
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> WeightsInArrays:
         """Digital parameters follow `to`, `half` and the like; arrays stay float32 on the CPU, and refuse what this cannot stand for."""
         if self.matrices:
             moved = fn(torch.zeros(1))

@@ -11,11 +11,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from aimco.kernels import spikes
+from aimco.plain_data import PlainData
 from aimco.record import InputError
 from aimco.spiking.sampler import SpikingRbm
 
@@ -79,7 +79,7 @@ def _missing(python: str, why: str | None) -> InputError:
     return InputError(f"peer must be the interpreter of an environment with brian2, got {python} ({why}); `make brian2` makes one")
 
 
-def _work(machine: SpikingRbm, probabilities: np.ndarray, lr: float) -> dict[str, Any]:
+def _work(machine: SpikingRbm, probabilities: np.ndarray, lr: float) -> PlainData:
     """All that the program reads, currents in A."""
     own, beta = machine.record, machine.fitted.beta
     neuron, over, learned = own.neuron, machine.over, own.phase_s - own.burn_in_s

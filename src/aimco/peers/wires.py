@@ -13,7 +13,6 @@ import logging
 import shutil
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from aimco.arrays.netlist import wired_currents
 from aimco.arrays.wires import Wires
 
 
-def nodal(g: np.ndarray, ohm: float) -> Any:
+def nodal(g: np.ndarray, ohm: float) -> sparse.csc_matrix:
     """Kirchhoff's current law at the 2 n m nodes, word lines first: the sparse symmetric matrix, S."""
     k, y = np.arange(g.size).reshape(g.shape), 1 / ohm
     pairs = [(k[:, 1:], k[:, :-1], y), (g.size + k[1:], g.size + k[:-1], y), (k, g.size + k, g)]

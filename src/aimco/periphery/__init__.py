@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import Field, field_validator, model_validator
 
 from aimco.arrays.pulses import Pulses
-from aimco.ensemble import per_member
+from aimco.ensemble import PerMember, per_member
 from aimco.record import Record, field_error, quantity
 from aimco.units import A, F, Hz, V, s
 
@@ -58,7 +59,7 @@ class Dac(Converter):
         return self
 
     @property
-    def pulses(self) -> Any:
+    def pulses(self) -> PerMember:
         """Pulses of one read: 1, or bits - 1 (the sign is the polarity), one number for each member where they differ."""
         if not self.serial:
             return 1
@@ -171,12 +172,12 @@ class Periphery(Record):
         return self
 
     @property
-    def read_cycles(self) -> Any:
+    def read_cycles(self) -> PerMember:
         """Cycles of `read_s` that the read of one vector takes: turns at ADCs and DACs, and pulses."""
         return self.adc.shared_by * self.dac.shared_by * self.dac.pulses
 
 
-def broadcast_members(value: Any, members: int) -> float | torch.Tensor:
+def broadcast_members(value: npt.ArrayLike, members: int) -> float | torch.Tensor:
     """A number as it is, or one per member as a tensor (E, 1, 1) float32, ready to multiply (E, B, lines)."""
     array = np.asarray(value, np.float64)
     if array.ndim == 0 or (array == array.flat[0]).all():

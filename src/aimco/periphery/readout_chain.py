@@ -7,14 +7,14 @@ currents of them; these are integrated, noise is added, and they are put on the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from aimco import rng
 from aimco.arrays.operations import Direction
-from aimco.ensemble import per_member
+from aimco.ensemble import PerMember, per_member
 from aimco.periphery import Periphery
 from aimco.record import InputError
 
@@ -73,9 +73,9 @@ class ReadoutChain:
     def __init__(
         self,
         periphery: Periphery,
-        unit_A: Any,
-        device_noise: Any,
-        weight: Any,
+        unit_A: PerMember,
+        device_noise: PerMember,
+        weight: PerMember,
         shape: tuple[int, int, int],
         seeds: Sequence[int],
         names: tuple[str, ...],
@@ -105,7 +105,7 @@ class ReadoutChain:
         self.ideal = exact and not (lossy or self.calibrated or self.senses)
 
     def _draw(
-        self, p: Periphery, unit_A: Any, name: Direction, seeds: tuple[int, ...], names: tuple[str, ...]
+        self, p: Periphery, unit_A: PerMember, name: Direction, seeds: tuple[int, ...], names: tuple[str, ...]
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Gain and zero point of each line, (E, 1, lines): those of the converter that it takes turns at."""
         offset = per_member(np.asarray(p.adc.offset_A if p.sense is None else p.sense.offset_A) / unit_A, len(seeds))
@@ -216,7 +216,7 @@ class ReadoutChain:
                 limit[e] = min(max(np.percentile(seen, self._percentile[e]), np.finfo(np.float32).tiny), self._largest[e])
 
 
-def _gathered(p: Periphery, unit_A: Any, members: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _gathered(p: Periphery, unit_A: PerMember, members: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Of an integrator: what leak leaves of a current, T'/T, and the current at which it is full, C V / T; (E, 1, 1)."""
     assert p.integrator is not None
     read_s, leak_s = np.asarray(p.read_s, np.float64), np.asarray(p.integrator.leak_s, np.float64)

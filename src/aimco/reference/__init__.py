@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from types import ModuleType
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from aimco.design import Design
 from aimco.errors import did_you_mean
 from aimco.evaluation import evaluate_many
 from aimco.files import sha256
+from aimco.plain_data import PlainData
 from aimco.record import InputError
 from aimco.tasks import Data, load
 
@@ -95,7 +97,7 @@ class Row:
             return MET if self.passes else MISSED
         return REPRODUCED if self.passes else NOT_REPRODUCED
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> PlainData:
         """Plain data; `pass` is null where there is no verdict."""
         return asdict(self) | {"pass": self.passes, "status": self.status}
 
@@ -156,7 +158,7 @@ def names() -> list[str]:
     return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
 
 
-def module(name: str) -> Any:
+def module(name: str) -> ModuleType:
     """The module of a reference.
 
     Raises:
@@ -167,7 +169,7 @@ def module(name: str) -> Any:
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
 
-def run(name: str, settings: Settings) -> dict[str, Any]:
+def run(name: str, settings: Settings) -> PlainData:
     """Reproduce a published figure: {"reference", "source", "quick", "rows", "tally", "pass"}.
 
     `pass` is null where no row has a verdict. `tally` counts rows by status, and has how many figures were published.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aimco.design import Design
 from aimco.device.device import Device
+from aimco.plain_data import PlainData
 from aimco.reference import Row, Settings
 
 SOURCE = (
@@ -18,7 +17,7 @@ PUBLISHED = 97.94  # %, published as equivalent to software
 _EPOCHS, _LAST, _EVERY = 20, 3, 8000
 _NEAR, _QUICK_NEAR = 0.5, 1.0
 _PCM = Device.named("pcm").replace("drift", None).as_dict()
-_KINDS: dict[str, dict[str, Any]] = {
+_KINDS: dict[str, PlainData] = {
     "software": {"device": "ideal", "rule": {"kind": "digital", "lr": 0.05}},
     "pairs": {
         "device": _PCM,

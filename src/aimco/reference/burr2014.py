@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from aimco.design import Design
 from aimco.device.device import Device
+from aimco.plain_data import PlainData, PlainView
 from aimco.reference import Row, Settings
 from aimco.tasks import Data, cropped, load
 
@@ -34,7 +34,7 @@ class Group:
             that are tried.
     """
 
-    devices: Mapping[str, Mapping[str, Any]]
+    devices: Mapping[str, PlainView]
     rule: str = "sgd"
     cell: str = "reference"
     rates: tuple[float, ...] = (0.005, 0.01, 0.02, 0.05)
@@ -66,7 +66,7 @@ class Group:
         )
 
 
-def one_sided(*, finer: float = 1.0, curved: bool = True, noise: bool = True, spread: bool = True) -> dict[str, Any]:
+def one_sided(*, finer: float = 1.0, curved: bool = True, noise: bool = True, spread: bool = True) -> PlainData:
     """The phase-change device of the catalogue with properties taken away; `finer` divides its step."""
     response = _PCM.response.as_dict() | {"step_up": _PCM.response.step_up / finer}
     return {
@@ -79,13 +79,13 @@ def one_sided(*, finer: float = 1.0, curved: bool = True, noise: bool = True, sp
     }
 
 
-def two_sided(states: float) -> dict[str, Any]:
+def two_sided(states: float) -> PlainData:
     """A linear, symmetric device of the same range, without noise or spread."""
     step = 2 * float(_PCM.half_range) / states
     return {"g_min": _PCM.g_min, "g_max": _PCM.g_max, "response": {"kind": "constant-step", "step_up": step, "step_down": step}}
 
 
-def curved_two_sided() -> dict[str, Any]:
+def curved_two_sided() -> PlainData:
     """The phase-change device if it fell as it rises: the same curve, mirrored, for pulses down."""
     response = _PCM.response.as_dict()
     up = {name: response[name] for name in ("step_up", "a_up", "gamma_up")}

@@ -29,7 +29,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -99,6 +99,13 @@ def design(counts_per_weight: float = COUNTS_PER_WEIGHT) -> Design:
             "technology": "igzo-1um",
         }
     )
+
+
+class ChipOptions(TypedDict, total=False):
+    """As of `Chip`."""
+
+    counts_per_weight: float
+    portions: int
 
 
 class Chip:
@@ -290,7 +297,9 @@ def whole(settings: Settings) -> Run:
     return Run(outputs, zeroing_s, *seconds, first_writing, zeroing_J, float(reading_J), float(writing_J), np.stack(rested))
 
 
-def share_learned(starts: Callable[[tuple[int, ...]], torch.Tensor], settings: Settings, label: str, **options: Any) -> float:
+def share_learned(
+    starts: Callable[[tuple[int, ...]], torch.Tensor], settings: Settings, label: str, **options: Unpack[ChipOptions]
+) -> float:
     """How many of a hundred starts are learned, %; options as those of `Chip`."""
     seeds = tuple(range(MANY_STARTS * settings.seed, MANY_STARTS * (settings.seed + 1)))
     chip = Chip(starts(seeds), seeds, **options)
@@ -301,7 +310,7 @@ def share_learned(starts: Callable[[tuple[int, ...]], torch.Tensor], settings: S
 def _hundreds(settings: Settings) -> list[Row]:
     """Shares of a hundred starts, for information."""
     third = COUNTS_PER_WEIGHT / 3
-    variants: dict[str, tuple[Callable[[tuple[int, ...]], torch.Tensor], dict[str, Any]]] = {
+    variants: dict[str, tuple[Callable[[tuple[int, ...]], torch.Tensor], ChipOptions]] = {
         "near the program's": (near_program, {}),
         f"the same, pulses of {EXACT_PORTIONS / 10:g} us": (near_program, {"portions": EXACT_PORTIONS}),
         "the program's random starts": (at_random, {}),

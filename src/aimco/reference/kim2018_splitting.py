@@ -77,9 +77,10 @@ def on_arrays(model: nn.Sequential, change: Change, x: torch.Tensor) -> nn.Seque
     return nn.Sequential(*parts).eval()
 
 
-def done(model: nn.Sequential) -> Counts:
+def done(model: nn.Sequential) -> dict[str, float]:
     """Operations of one sample in the layers that are split."""
-    return Counts.total(part.counts() for part in list(model)[1:] if isinstance(part, Sensed))
+    total = Counts.total(part.counts() for part in list(model)[1:] if isinstance(part, Sensed))
+    return {name: amount for name, amount in total.items() if not isinstance(amount, np.ndarray)}  # of one member all are numbers
 
 
 def run(settings: Settings) -> list[Row]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from aimco.design import Design
+from aimco.plain_data import PlainData
 from aimco.reference import Row, Settings
 
 SOURCE = "Li et al., arXiv 2510.02516 (2025): LeNet on MNIST with soft-bounds devices of 10 states"
@@ -14,7 +14,7 @@ NEEDS = "mnist"
 _RESIDUAL = {"kind": "residual", "lr": 4.0, "gamma": 0.8, "transfer_every": 100, "transfer_unit": "vector"}
 _PACE = {"transfer_every": 1, "transfer_unit": "batch"}
 _EVERY_10_VECTORS = {"transfer_every": 10, "transfer_unit": "vector"}
-RULES: dict[str, tuple[float, dict[str, Any]]] = {
+RULES: dict[str, tuple[float, PlainData]] = {
     "Tiki-Taka": (78.65, {"kind": "tiki-taka", "lr": 1.0, "lr_fast": 10.0} | _PACE),
     "Tiki-Taka v2": (95.43, {"kind": "tiki-taka-v2", "lr": 0.05, "max_pulses": 1, "granularity": 2000.0} | _EVERY_10_VECTORS),
     "mixed precision": (99.13, {"kind": "mixed-precision", "lr": 4.0} | _PACE),
@@ -26,7 +26,7 @@ _IMAGES, _EPOCHS = 10_000, 6
 _QUICK_IMAGES, _QUICK_EPOCHS = 1000, 1
 
 
-def design(rule: dict[str, Any], epochs: int = _EPOCHS) -> Design:
+def design(rule: PlainData, epochs: int = _EPOCHS) -> Design:
     """LeNet of 16 and 32 kernels of 5 x 5 and 512-128-10, its matrices in devices of 10 states that differ by 0.1, c2c 0.1.
 
     Published: network, number of states, rules. Chosen here: tanh, batch 8, a digital scale by fan-in, digital biases, a tenth of the

@@ -7,11 +7,11 @@ weight lies outside the range of an array.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from aimco.design import Design
+from aimco.plain_data import PlainData
 from aimco.reference import Limit, Row, Settings
 from aimco.reference._programming import weight_error
 
@@ -76,13 +76,13 @@ def design(kind: str, states: float, offset: float) -> Design:
     - AGAD: 15 to 17 % high with 100 states at every offset.
     """
 
-    def device(bounds: float) -> dict[str, Any]:
+    def device(bounds: float) -> PlainData:
         spread = {"step": 0.3, "asymmetry": 0.1} | ({"g_max": bounds, "g_min": bounds} if bounds else {})
         response = {"kind": "soft-bounds", "step_up": 2.0 / states, "step_down": 2.0 / states}
         limits = {"name": "soft bounds", "g_min": 2.0, "g_max": 4.0}
         return limits | {"response": response, "spread": spread, "spread_law": "lognormal", "cycle_noise_additive": 0.3}
 
-    rule: dict[str, Any] = {"kind": kind, "reference": "symmetry-point", "reference_error": offset}
+    rule: PlainData = {"kind": kind, "reference": "symmetry-point", "reference_error": offset}
     if kind != "sgd":
         rule |= {"lr": 0.1, "lr_fast": 1.0, "scale_fast": False, "transfer_every": SAMPLES_PER_READ, "granularity": 2000.0}
         rule |= {"max_pulses": 1, "slow_device": device(0.0)}

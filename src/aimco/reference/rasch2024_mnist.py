@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aimco.design import Design
+from aimco.plain_data import PlainData
 from aimco.reference import Row, Settings
 
 SOURCE = (
@@ -32,7 +31,7 @@ def design(rule: str, offset: float, epochs: int, decay_every: int) -> Design:
     device = {"name": "soft bounds, 20 states", "g_min": 2.0, "g_max": 4.0, "spread_law": "lognormal", "cycle_noise_additive": 0.3}
     device["spread"] = dict.fromkeys(("step", "asymmetry", "g_max", "g_min"), 0.3)
     device["response"] = {"kind": "soft-bounds", "step_up": step, "step_down": step}
-    learning: dict[str, Any] = {"kind": rule, "lr": 0.1}
+    learning: PlainData = {"kind": rule, "lr": 0.1}
     if rule != "digital":
         learning |= {"reference": "symmetry-point", "reference_error": offset, "transfer_every": 2, "max_pulses": 1}
         learning |= {"lr_fast": 0.1, "granularity": 2000.0} | ({"flip": 0.25} if rule == "agad" else {})

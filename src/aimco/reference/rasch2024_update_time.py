@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from aimco.cost.price import price
 from aimco.design import Design
 from aimco.nn.linear import Linear
+from aimco.plain_data import PlainData
 from aimco.reference import Row, Settings
 
 SOURCE = (
@@ -19,7 +18,7 @@ NEEDS = None
 SIZE, SAMPLES = 512, 200
 READ_S, SLOT_S = 40e-9, 5e-9  # a slot has a part for each polarity
 _TRANSFER = {"transfer_every": 2, "max_pulses": 1, "granularity": 1e-3}
-CASES: dict[str, tuple[float, dict[str, Any], int]] = {  # published ns, rule, slots of a train
+CASES: dict[str, tuple[float, PlainData, int]] = {  # published ns, rule, slots of a train
     "SGD": (30.9, {"kind": "sgd"}, 5),
     "Tiki-Taka v2": (56.3, {"kind": "tiki-taka-v2"} | _TRANSFER, 5),
     "chopped Tiki-Taka v2": (56.3, {"kind": "chopped-tiki-taka-v2"} | _TRANSFER, 5),
@@ -34,7 +33,7 @@ CASES: dict[str, tuple[float, dict[str, Any], int]] = {  # published ns, rule, s
 }
 
 
-def design(rule: dict[str, Any], slots: int) -> Design:
+def design(rule: PlainData, slots: int) -> Design:
     """Reads of 40 ns, slots of 5 ns, trains of fixed length, 175e9 digital operations per second."""
     pulses = {"length": slots, "update_bl_management": False}
     periphery = {"read_s": READ_S, "pulse_s": SLOT_S / 2, "pulses": pulses}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from aimco.design import Design
+from aimco.plain_data import PlainData
 from aimco.reference import Row, Settings
 from aimco.reference._programming import weight_error
 
@@ -36,7 +36,7 @@ def design(kind: str, tau: float, asymmetry: float = _WEAK) -> Design:
     """
     step = 2.0 / 400
 
-    def device(leaks: bool) -> dict[str, Any]:
+    def device(leaks: bool) -> PlainData:
         shape = {"g_min": 0.0, "g_max": 8.0, "response": {"kind": "soft-bounds", "step_up": step, "step_down": step}}
         shape |= {"spread": {"step": 0.1, "asymmetry": _WEAK}, "spread_law": "lognormal", "cycle_noise_additive": 0.3}
         if leaks:

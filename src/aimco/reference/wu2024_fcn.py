@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from aimco.design import Design
+from aimco.plain_data import PlainData
 from aimco.reference import Row, Settings
 
 SOURCE = "Wu et al., NeurIPS 2024 (arXiv 2406.12774): 784-256-128-10 on MNIST, soft bounds of +-tau, 80 epochs, mean of the last five"
@@ -17,7 +17,7 @@ COLLAPSE = (0.70, 0.78)  # tau, published: collapsed at the first, not at the se
 _BETWEEN = (0.72, 0.74, 0.76)
 _COLLAPSED = 20.0  # %: below it nothing but the most frequent class was learned
 _HALF_RANGE, _READ_VOLTAGE = 5e-7, 0.2
-_RULES: dict[str, dict[str, Any]] = {
+_RULES: dict[str, PlainData] = {
     "sgd": {"kind": "sgd", "lr": 0.05},
     "tiki-taka": {"kind": "tiki-taka", "lr": 0.05, "lr_fast": 0.01, "transfer_every": 10},
 }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from aimco.design import Design
 from aimco.device.device import Device
+from aimco.plain_data import PlainData
 from aimco.reference import Row, Settings
 
 SOURCE = (
@@ -29,7 +29,7 @@ def design(rule: str, offset: float, epochs: int = _EPOCHS) -> Design:
     of 0.02 of A in the weights of E-RIDER. AGAD has no reference devices; here it reads A against the same offset ones, which its p_ref
     takes away.
     """
-    own: dict[str, Any] = {"kind": rule, "lr": 0.1, "lr_fast": 0.03, "transfer_every": 2, "granularity": 60.0, "max_pulses": 1}
+    own: PlainData = {"kind": rule, "lr": 0.1, "lr_fast": 0.03, "transfer_every": 2, "granularity": 60.0, "max_pulses": 1}
     own |= {"gamma": 0.02} if rule == "e-rider" else {}
     return Design.of(
         {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from aimco.units import suited, text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 _FEW = 50.0  # high over low end of a logarithmic axis below which decades alone are too few ticks
 
@@ -47,7 +48,7 @@ class Scale:
         label_decades(axis, lambda value: text(value, self.symbol) if self.symbol else f"{value:g}")
 
 
-def label_decades(axis: Any, words: Callable[[float], str] = "{:g}".format, few: float = _FEW) -> None:
+def label_decades(axis: Axis, words: Callable[[float], str] = "{:g}".format, few: float = _FEW) -> None:
     """Numbers along a logarithmic axis: at 1, 2 and 5 of each decade where there are few, else at 1."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -76,6 +77,6 @@ def spans_decades(values: Sequence[float] | np.ndarray) -> bool:
     return bool(finite) and min(finite) > 0 and max(finite) / min(finite) > 10
 
 
-def plain(words: Any) -> str:
+def plain(words: object) -> str:
     """Text for a figure, in which a dollar sign stays one."""
     return str(words).replace("$", r"\$")

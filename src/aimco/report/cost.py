@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from aimco import html_parts
 from aimco.cost.activity import Activity
 from aimco.cost.network import Shapes, operations
-from aimco.cost.price import COMPONENTS, OPERATIONS, Price
+from aimco.cost.price import COMPONENTS, OPERATIONS, Amount, Kind, Price
 from aimco.design import Design
+from aimco.plain_data import PlainData
 from aimco.units import suited, text
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Costs:
             "utilisation": one.utilisation,
         }
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> PlainData:
         """Plain data, as `aimco cost --json` prints it."""
         named = {"network": self.network.name, "technology": self.design.technology, "design_hash": self.design.hash()}
         priced = {"inference": self.inference.as_dict() | self.rates(), "training_sample": self.training.as_dict()}
@@ -108,7 +109,7 @@ def tables(costs: Costs) -> list[Table]:
     shown = Table(title=f"{costs.network.name} on {costs.design.technology}: energy of one sample", box=None)
     for column in ("", *runs):
         shown.add_column(column, justify="left" if not column else "right", no_wrap=True)
-    kinds: tuple[tuple[Any, Sequence[str]], ...] = (("component", COMPONENTS), ("operation", OPERATIONS))
+    kinds: tuple[tuple[Kind, Sequence[str]], ...] = (("component", COMPONENTS), ("operation", OPERATIONS))
     for kind, names in kinds:
         for name in names:
             values = [price.by(kind).get(name, 0.0) for price in runs.values()]
@@ -175,7 +176,7 @@ def figure(costs: Costs) -> Figure:
     return drawn
 
 
-def _stacked(axis: Axes, price: Price, kind: Any, amount: Any, symbol: str, names: Sequence[str], title: str) -> None:
+def _stacked(axis: Axes, price: Price, kind: Kind, amount: Amount, symbol: str, names: Sequence[str], title: str) -> None:
     """A bar for each layer, stacked of components or operations."""
     layers = list(dict.fromkeys(item.layer for item in price.items))
     sums = {(layer, name): 0.0 for layer in layers for name in names}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -58,14 +58,14 @@ def device_figure(devices: Sequence[Device]) -> Figure:
     return figure
 
 
-def png(figure: Any) -> bytes:
+def png(figure: Figure) -> bytes:
     """A figure as the bytes of a picture."""
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=120, format="png")
     return buffer.getvalue()
 
 
-def verdict_radar(axis: Any, verdict: Sequence[Judged]) -> None:
+def verdict_radar(axis: Axes, verdict: Sequence[Judged]) -> None:
     """Margins of a verdict around a circle, the limit itself as a ring: outside passes, inside fails; what is not known has no point."""
     known = [line for line in verdict if line.margin is not None]
     angles = np.linspace(0, 2 * np.pi, max(len(known), 1), endpoint=False)

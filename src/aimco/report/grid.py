@@ -6,12 +6,13 @@ import dataclasses
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from rich.table import Table
 
 from aimco.design import Design
+from aimco.plain_data import PlainData
 from aimco.report import study
 from aimco.report.view import About, names_of
 from aimco.result import Result
@@ -125,7 +126,7 @@ def write(trials: Sequence[Trial], folder: str | Path, command: str) -> None:
     study.write(points, folder, about)
 
 
-def as_json(trial: Trial, task: str) -> dict[str, Any]:
+def as_json(trial: Trial, task: str) -> PlainData:
     """A trial of one seed as `aimco run --json` prints its result, with the names of its device and rule."""
     ((device, rule, *_),) = rows([trial])
     names = ("metrics", "energy_J", "latency_s", "area_m2", "counts", "versions", "notes")

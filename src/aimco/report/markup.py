@@ -6,10 +6,10 @@ import base64
 import html
 import math
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from aimco.phases import PHASES
+from aimco.plain_data import PlainView
 from aimco.report.view import View, shown
 from aimco.studies.trial import Trial
 from aimco.units import text as quantity
@@ -58,7 +58,7 @@ addEventListener("hashchange",opened);opened();
 """
 
 
-def text(words: Any) -> str:
+def text(words: object) -> str:
     """Words from outside, safe in a page."""
     return html.escape(str(words))
 
@@ -88,7 +88,7 @@ def image(title: str, png: bytes, caption: str = "") -> str:
     return f'<figure><div><img alt="{text(title)}" src="data:image/png;base64,{data}"></div>{below}</figure>'
 
 
-def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
+def rows_table(rows: Sequence[PlainView]) -> str:
     """A table of any rows: their keys are the columns."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[(row.get(c), _said(row.get(c))) for c in columns] for row in rows]
@@ -102,7 +102,7 @@ def trials_table(view: View) -> str:
     columns = ["trial", *view.fields, *(view.label(m) for m in measures), "state", *(["constraints"] if feasible else []), "seeds", "took"]
     cells, classes = [], []
     for t in [*view.trials, *([view.about.baseline] if view.about.baseline else [])]:
-        row: list[tuple[Any, str]] = [(t.number, "")]
+        row: list[tuple[object, str]] = [(t.number, "")]
         row += [(t.point.get(f), shown(f, t.point[f]) if f in t.point else "-") for f in view.fields]
         row += [(t.values.get(m), view.value(m, t.values.get(m))) for m in measures]
         row += [(t.state, _state(t) if t is not view.about.baseline else "baseline")]
@@ -116,7 +116,7 @@ def trials_table(view: View) -> str:
     return _table(columns, cells, classes, links)
 
 
-def _table(columns: Sequence[str], cells: Sequence[Sequence[tuple[Any, str]]], classes: Sequence[str], links: Sequence[str] = ()) -> str:
+def _table(columns: Sequence[str], cells: Sequence[Sequence[tuple[object, str]]], classes: Sequence[str], links: Sequence[str] = ()) -> str:
     right = [any(_number(row[k][0]) for row in cells) for k in range(len(columns))]
     head = "".join(f"<th{' class=n' if side else ''}>{text(c)}</th>" for c, side in zip(columns, right, strict=True))
     lines = []
@@ -171,7 +171,7 @@ def _parts(trial: Trial) -> str:
     return "".join(f"<p>{kind}: {text(', '.join(parts))}</p>" for kind, parts in kinds.items() if parts)
 
 
-def _said(value: Any) -> str:
+def _said(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -179,11 +179,11 @@ def _said(value: Any) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
-def _number(value: Any) -> bool:
+def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _key(value: Any, words: str) -> str:
+def _key(value: object, words: str) -> str:
     """What a column sorts by: nothing where there is no value, which comes last."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""

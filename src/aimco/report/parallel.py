@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 
@@ -117,7 +117,7 @@ def _objective(view: View, name: str) -> Coordinate:
     return _numeric(view.label(name), values, _ticks(values, log), lambda v: view.value(name, v), log)
 
 
-def _numeric(name: str, values: Sequence[Any], marks: Sequence[float], words: Callable[[float], str], log: bool) -> Coordinate:
+def _numeric(name: str, values: Sequence[float | None], marks: Sequence[float], words: Callable[[float], str], log: bool) -> Coordinate:
     present = [float(v) for v in values if v is not None]
     laid = math.log if log else float
     low, high = laid(min(present)), laid(max(present))
@@ -152,18 +152,19 @@ def _apart(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
     return taken
 
 
-def _number(value: Any) -> bool:
+def _number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _key(value: Any) -> str:
+def _key(value: object) -> str:
     return repr(value)
 
 
-def _order(value: Any) -> tuple[list[float], str]:
+def _order(value: object) -> tuple[list[float], str]:
     """Numbers and lists of numbers by size, before what is ordered by its letters."""
     parts = list(value) if isinstance(value, list | tuple) else [value]
-    return ([float(p) for p in parts], "") if all(_number(p) for p in parts) else ([math.inf], str(value))
+    numbers = [float(p) for p in parts if _number(p)]
+    return (numbers, "") if len(numbers) == len(parts) else ([math.inf], str(value))
 
 
 def _short(words: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -161,7 +161,17 @@ def learning_curves(view: View) -> dict[str, Figure]:
     return {"Learning": figure}
 
 
-def _curve(axes: Axes, trial: Trial, name: str, unit: float, **style: Any) -> None:
+class _Style(TypedDict, total=False):
+    """Of a line in a figure."""
+
+    color: str
+    alpha: float
+    linewidth: float
+    linestyle: str
+    label: str | None
+
+
+def _curve(axes: Axes, trial: Trial, name: str, unit: float, **style: Unpack[_Style]) -> None:
     values = np.array(trial.curves.get(name, ()), dtype=float) / unit
     finite = np.where(np.isfinite(values), values, np.nan)
     if len(values):
@@ -203,7 +213,7 @@ def _legend(figure: Figure) -> None:
         figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize="small")
 
 
-def _panel(size: tuple[float, float], across: int = 1) -> Any:
+def _panel(size: tuple[float, float], across: int = 1) -> tuple[Figure, Any]:
     """A figure and its panel, or its panels."""
     from matplotlib.figure import Figure
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.table import Table
 
+from aimco.plain_data import PlainView
 
-def table(report: Mapping[str, Any]) -> Table:
+
+def table(report: PlainView) -> Table:
     """Its rows with their verdicts, and below how many published figures were reproduced and why others were not."""
     shown = Table(title=f"{report['reference']}: {report['source']}")
     for column in ("row", "published", "expected", "ours", "tolerance", "unit", "verdict"):

@@ -7,8 +7,7 @@ import importlib
 import importlib.util
 import io
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from aimco.record import InputError
 from aimco.report.markup import file_of
@@ -17,15 +16,18 @@ from aimco.studies.trial import Trial
 
 NO_PARQUET = "trials.parquet was not written: it needs pyarrow, which pip install 'aimco[parquet]' brings"
 
+Cell = bool | int | float | str | None
+Column = Sequence[Cell]
 
-def columns(view: View) -> dict[str, list[Any]]:
+
+def columns(view: View) -> dict[str, Column]:
     """One list a column, None where a trial has nothing there.
 
     number, state, feasible; the paths of the point; the objectives; seeds, epochs, wall_s, reason, design (a file); then the numbers of the
     result by dotted name ("result.energy_J.total") and its notes.
     """
     trials = list(view.trials)
-    made: dict[str, list[Any]] = {name: [getattr(t, name) for t in trials] for name in ("number", "state", "feasible")}
+    made: dict[str, Column] = {name: [getattr(t, name) for t in trials] for name in ("number", "state", "feasible")}
     made |= {path: [_plain(t.point.get(path)) for t in trials] for path in view.fields}
     made |= {name: [_float(t.values.get(name)) for t in trials] for name in view.measures}
     made["seeds"] = [" ".join(map(str, t.seeds)) for t in trials]
@@ -60,10 +62,10 @@ def parquet_bytes(view: View) -> bytes:
     return buffer.getvalue()
 
 
-def _flat(trial: Trial) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _flat(trial: Trial) -> dict[str, Cell]:
+    found: dict[str, Cell] = {}
 
-    def add(name: str, value: Any) -> None:
+    def add(name: str, value: object) -> None:
         if isinstance(value, Mapping):
             for key, inner in value.items():
                 add(f"{name}.{key}", inner)
@@ -75,15 +77,15 @@ def _flat(trial: Trial) -> dict[str, Any]:
     return found
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Cell:
     return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value, default=str)
 
 
-def _float(value: Any) -> Any:
+def _float(value: float | None) -> float | None:
     return None if value is None else float(value)
 
 
-def _uniform(values: list[Any]) -> list[Any]:
+def _uniform(values: Column) -> Column:
     """Values of one type: numbers as they are, a mixture as text."""
     kinds = {float if isinstance(v, int) and not isinstance(v, bool) else type(v) for v in values if v is not None}
     return values if len(kinds) <= 1 else [None if v is None else str(v) for v in values]

@@ -7,10 +7,11 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aimco.data.goals import Metric
 from aimco.design import Design
+from aimco.plain_data import PlainData, PlainView
 from aimco.record import Record
 from aimco.studies.front import comparable, front, knee
 from aimco.studies.metrics import COSTS, metric
@@ -43,7 +44,7 @@ class About:
     task: str = "digits"
     options: str = ""
     constraints: Sequence[str] = ()
-    tolerance: Sequence[Mapping[str, Any]] = ()
+    tolerance: Sequence[PlainView] = ()
     sensitivity: Sequence[Sensitivity] = ()
     baseline: Trial | None = None
     sentences: Sequence[str] = ()
@@ -130,11 +131,11 @@ def names_of(trial: Trial) -> list[str]:
     return [name for name in (rule, device) if name]
 
 
-def _named(part: Any, key: str) -> str:
+def _named(part: object, key: str) -> str:
     return str(part.get(key, "")) if isinstance(part, Mapping) else "" if part is None else str(part)
 
 
-def parsed(design: str) -> dict[str, Any]:
+def parsed(design: str) -> PlainData:
     """Plain data of the text of a design, empty where it is none."""
     try:
         return tomllib.loads(design)
@@ -142,7 +143,7 @@ def parsed(design: str) -> dict[str, Any]:
         return {}
 
 
-def shown(path: str, value: Any) -> str:
+def shown(path: str, value: object) -> str:
     """A chosen value, with the unit of its field."""
     if isinstance(value, float):
         return text(value, unit_of(path), 4) if unit_of(path) else f"{value:.4g}"
@@ -155,7 +156,7 @@ def shown(path: str, value: Any) -> str:
 @cache
 def unit_of(path: str) -> str:
     """Symbol of the unit of a field of a design, by its dotted path; empty where it has none."""
-    record: Any = Design
+    record: type[Record] = Design
     *parents, last = path.split(".")
     for name in parents:
         options = [record.model_fields[name].annotation] if name in record.model_fields else []

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 
-from aimco.arrays.spec import ArraySpec
+from aimco.arrays.spec import ArraySpec, Blueprint
 from aimco.mapping import AnalogMatrix
 
 
@@ -21,7 +20,7 @@ class DeviceArrays:
         seed: Of the devices.
     """
 
-    def __init__(self, design: Any, shapes: Sequence[tuple[int, int]], seed: int) -> None:
+    def __init__(self, design: Blueprint, shapes: Sequence[tuple[int, int]], seed: int) -> None:
         device, spec = design.device, ArraySpec.of(design)
         self.matrices: dict[str, AnalogMatrix] = {}
         for k, shape in enumerate(shapes, 1):

@@ -14,6 +14,7 @@ from torch import nn
 
 from aimco.arrays.doors import finite
 from aimco.arrays.ports import crossbar_ports
+from aimco.arrays.spec import Blueprint
 from aimco.arrays.vertical import VerticalWires
 from aimco.circuit import local_step
 from aimco.circuit.circuit import ResistiveCircuit
@@ -57,7 +58,7 @@ class ResistiveNetwork(Arrays):
         torch.Size([3, 2])
     """
 
-    design: Any = None  # that it was built from, whose rule it learns by
+    design: Blueprint | None = None  # that it was built from, whose rule it learns by
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class ResistiveNetwork(Arrays):
             devices.copy_into(self._held)
 
     @classmethod
-    def of_design(cls, design: Any, inputs: int, outputs: int, seed: int = 0) -> Self:
+    def of_design(cls, design: Blueprint, inputs: int, outputs: int, seed: int = 0) -> Self:
         """The network of a design: of its circuit, with its devices, and a ledger.
 
         A cell of one device makes one conductance: inputs are driven as +x and -x, and a bias line. A cell of a pair stands between a

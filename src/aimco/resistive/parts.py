@@ -6,11 +6,11 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from aimco import rng
+from aimco.arrays.spec import Blueprint
 from aimco.arrays.vertical import VerticalWires
 from aimco.arrays.wires import Wires
 from aimco.circuit.elements import DiodePair, Shockley, Value
@@ -108,7 +108,7 @@ def designed_conductances(parts: Parts, record: Circuit, shapes: Sequence[tuple[
     return conductances
 
 
-def parts_of(design: Any, sizes: Sequence[int], seed: int) -> Parts:
+def parts_of(design: Blueprint, sizes: Sequence[int], seed: int) -> Parts:
     """The parts of a design, each with its own value where the design has spread.
 
     Args:
@@ -142,7 +142,7 @@ def parts_of(design: Any, sizes: Sequence[int], seed: int) -> Parts:
     )
 
 
-def _arrays(design: Any, shapes: Sequence[tuple[int, int]]) -> list[Wires | VerticalWires | None] | None:
+def _arrays(design: Blueprint, shapes: Sequence[tuple[int, int]]) -> list[Wires | VerticalWires | None] | None:
     """What each crossbar stands in where lines drop voltage: one array, planar or three-dimensional."""
     record, array = design.network.circuit, design.array
     if record.vertical is not None and not array.ideal:

@@ -43,6 +43,7 @@ def _voltages(axis: Axes, network: ResistiveNetwork, x: torch.Tensor) -> None:
         if still := unmoved(u):
             name += f", {still} of {u.shape[1]} nodes alike for all samples"
         axis.hist(u.flatten().double().numpy(), bins=60, histtype="step", density=True, label=name)
+    assert network.design is not None
     record, reach = network.design.network.circuit, axis.get_xlim()
     bounds = (record.low_V, record.high_V, *((-record.high_V, -record.low_V) if record.mirrored else ()))
     for bound in (b for b in bounds if reach[0] <= b <= reach[1]):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from aimco import rng
 from aimco.arrays.doors import finite
-from aimco.arrays.spec import ArraySpec
+from aimco.arrays.spec import ArraySpec, Blueprint
 from aimco.kernels import spikes
 from aimco.ledger import Counts
 from aimco.mapping import AnalogMatrix
@@ -29,7 +27,7 @@ class SpikingBoltzmannMachine(Arrays):
         design: an `aimco.Design` with a network of kind spiking-rbm. inputs, classes: of the task. seed: of devices, weights and noise.
     """
 
-    def __init__(self, design: Any, inputs: int, classes: int, seed: int = 0) -> None:
+    def __init__(self, design: Blueprint, inputs: int, classes: int, seed: int = 0) -> None:
         super().__init__()
         self.record: Spiking = design.network.spiking
         self.rule, self.inputs, self.classes, self.seed = design.rule, inputs, classes, seed

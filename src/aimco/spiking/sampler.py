@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from aimco import rng
@@ -102,7 +102,7 @@ class SpikingRbm:
     def _steps(self, seconds: float) -> int:
         return round(seconds / self.record.dt_s)
 
-    def law(self, lr: Any, learned_s: float) -> np.ndarray:
+    def law(self, lr: npt.ArrayLike, learned_s: float) -> np.ndarray:
         """Coefficients of the kernel, (E, FIELDS).
 
         A pair of spikes changes a weight by lr tau_r^2/(2 tau_STDP T), one of a bias unit a bias by lr tau_r/(nu tau_STDP T), T the time
@@ -144,17 +144,17 @@ class SpikingRbm:
             made[:, :, : self.visible] = np.nan_to_num(np.log(p / (1 - p)))
         return made
 
-    def _state(self) -> tuple[np.ndarray, ...]:
-        return *self.state.values(), self.threshold
+    def _state(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        s = self.state
+        return s["bias"], s["v"], s["current"], s["trace"], s["waiting"], self.threshold
 
-    def run(self, drives: np.ndarray, phases: np.ndarray, lr: Any = 0.0, learned_s: float = 1.0, *, most_spikes: int = 0) -> Ran:
+    def run(self, drives: np.ndarray, phases: np.ndarray, lr: npt.ArrayLike = 0.0, learned_s: float = 1.0, *, most_spikes: int = 0) -> Ran:
         """Go through phases (P, 4): steps, quiet steps, gate and drive; see `aimco.kernels.spikes.run`."""
         counts = np.zeros((self.members, len(phases), self.threshold.shape[1]), np.int32)
         raster, marked = np.zeros((self.members, most_spikes, 2), np.int64), np.zeros(self.members, np.int64)
         likely = np.uint32(min(self.record.bias_Hz * self.record.dt_s * 2.0**32, 2.0**32 - 1))
-        compiled: Any = spikes.run
         made = (self.law(lr, learned_s), self.over.hold, self.over.clocks, likely, self._keys, self.steps)
-        compiled(self.tiles, *self._state(), drives, phases, *made, counts, raster, marked, self.events)
+        spikes.run(self.tiles, *self._state(), drives, phases, *made, counts, raster, marked, self.events)
         self.steps += int(phases[:, spikes.STEPS].sum())
         rows = [own[: min(count, most_spikes)] for own, count in zip(raster, marked, strict=True)]
         for own in rows:
@@ -162,7 +162,7 @@ class SpikingRbm:
         loud = (phases[:, spikes.STEPS] - phases[:, spikes.QUIET]) * self.record.dt_s
         return Ran(counts[:, :, self.units], loud, rows)
 
-    def learn(self, probabilities: np.ndarray, lr: Any, *, most_spikes: int = 0) -> Ran:
+    def learn(self, probabilities: np.ndarray, lr: npt.ArrayLike, *, most_spikes: int = 0) -> Ran:
         """One pass of samples, (S, V) or (E, S, V), each a data phase, clamped, and a reconstruction phase, free. lr: a number or (E,)."""
         steps, quiet = self._steps(self.record.phase_s), self._steps(self.record.burn_in_s)
         samples = probabilities.shape[-2]
@@ -171,7 +171,7 @@ class SpikingRbm:
         drives = self.drives(np.concatenate((free, probabilities), -2))
         return self.run(drives, phases, lr, (steps - quiet) * self.record.dt_s, most_spikes=most_spikes)
 
-    def phase(self, probabilities: np.ndarray, lr: Any, gate: int) -> Ran:
+    def phase(self, probabilities: np.ndarray, lr: npt.ArrayLike, gate: int) -> Ran:
         """One phase alone, clamped to (1, V); gate +1 for data, -1 for reconstruction."""
         steps, quiet = self._steps(self.record.phase_s), self._steps(self.record.burn_in_s)
         return self.run(self.drives(probabilities), np.array([[steps, quiet, gate, 0]]), lr, (steps - quiet) * self.record.dt_s)

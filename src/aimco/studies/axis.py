@@ -10,8 +10,11 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from aimco.files import anchored
+from aimco.plain_data import PlainView
 from aimco.record import Record, field_error
 from aimco.studies import fields
+
+Choice = object  # a value of a field: a number, a name, a whole table
 
 
 class Axis(Record):
@@ -27,12 +30,12 @@ class Axis(Record):
     high: float | None = None
     log: bool = False
     step: float | None = None
-    choices: tuple[Any, ...] | None = Field(default=None, strict=False)
-    when: dict[str, list[Any]] = Field(default={}, description="other field -> its values under which this axis is searched")
+    choices: tuple[Choice, ...] | None = Field(default=None, strict=False)
+    when: dict[str, list[Choice]] = Field(default={}, description="other field -> its values under which this axis is searched")
 
     @field_validator("choices", "when", mode="before")
     @classmethod
-    def _in_place(cls, values: Any) -> Any:
+    def _in_place(cls, values: object) -> object:
         return {field: anchored(choices) for field, choices in values.items()} if isinstance(values, Mapping) else anchored(values)
 
     @model_validator(mode="after")
@@ -83,13 +86,13 @@ class Axis(Record):
         assert self.low is not None and self.high is not None
         return self.low, self.high
 
-    def ends(self, whole: bool) -> list[Any]:
+    def ends(self, whole: bool) -> list[Choice]:
         """The values that are built before anything runs: both ends of a range, or every choice."""
         if self.choices is not None:
             return list(self.choices)
         return [int(v) if whole else v for v in self.range]
 
-    def levels(self, whole: bool) -> list[Any] | None:
+    def levels(self, whole: bool) -> list[Choice] | None:
         """Every value of the axis in order; None where there are infinitely many."""
         if self.choices is not None:
             return list(self.choices)
@@ -98,9 +101,9 @@ class Axis(Record):
         low, high = self.range
         step = self.step or 1
         values = [low + k * step for k in range(math.floor((high - low) / step + 1.5e-6) + 1)]
-        return [int(v) for v in values] if whole else values
+        return [int(v) if whole else v for v in values]
 
-    def at_unit(self, u: float, whole: bool) -> Any:
+    def at_unit(self, u: float, whole: bool) -> Choice:
         """The value at a place u in [0, 1) of the axis, levels having equal shares."""
         levels = None if self.log else self.levels(whole)
         if levels is not None:
@@ -119,12 +122,12 @@ class Axis(Record):
         return math.log(value / low) / math.log(high / low) if self.log else (value - low) / (high - low)
 
 
-def label(choice: Any) -> str:
+def label(choice: object) -> str:
     """A choice as one text."""
     return choice if isinstance(choice, str) else json.dumps(choice, sort_keys=True)
 
 
-def flattened(space: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def flattened(space: PlainView, above: str = "") -> Iterator[tuple[str, object]]:
     """Tables within tables as dotted fields: `[space.rule] lr = {...}` is `"rule.lr" = {...}`."""
     for name, value in space.items():
         path = f"{above}{name}"
@@ -138,11 +141,11 @@ def flattened(space: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, 
             yield from flattened(value, f"{path}.")
 
 
-def applies(axis: Axis, data: Mapping[str, Any]) -> bool:
+def applies(axis: Axis, data: PlainView) -> bool:
     """Whether the conditions of an axis hold in a design's plain data."""
     return all(_among(fields.value_at(data, key), values) for key, values in axis.when.items())
 
 
-def _among(value: Any, values: list[Any]) -> bool:
+def _among(value: object, values: list[Choice]) -> bool:
     named = value.get("name") if isinstance(value, Mapping) else None  # devices are known by their names
     return value in values or (named is not None and named in values)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import graphlib
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 from aimco.design import Design
+from aimco.plain_data import PlainData
 from aimco.record import InputError, PathError, field_error
 from aimco.studies import fields
-from aimco.studies.axis import Axis, applies, label
+from aimco.studies.axis import Axis, Choice, applies, label
 
 _COMBINATIONS = 256  # of choices that are tried at most for one axis
 
@@ -38,15 +39,15 @@ class Searched(Protocol):
         """The axes, each after those that decide whether it applies."""
         ...
 
-    def draw(self, choose: Callable[[str, Axis, bool], Any]) -> dict[str, Any]:
+    def draw(self, choose: Callable[[str, Axis, bool], Choice]) -> PlainData:
         """A point."""
         ...
 
-    def design(self, point: dict[str, Any]) -> Design:
+    def design(self, point: PlainData) -> Design:
         """The design at a point."""
         ...
 
-    def grid(self) -> list[dict[str, Any]]:
+    def grid(self) -> list[PlainData]:
         """Every point of the grid."""
         ...
 
@@ -116,7 +117,7 @@ def _check_axis(study: Searched, path: str) -> bool:
     return whole
 
 
-def _choices_above(study: Searched, path: str) -> Iterator[dict[str, Any]]:
+def _choices_above(study: Searched, path: str) -> Iterator[PlainData]:
     """Plain data of the base under every choice of the axes that govern this one (some, if there are very many)."""
     above: set[str] = set()
     waiting = [path]
@@ -145,7 +146,7 @@ def _impossible(study: Searched, path: str) -> str:
     return "its conditions exclude each other"
 
 
-def _check_value(study: Searched, path: str, value: Any) -> None:
+def _check_value(study: Searched, path: str, value: Choice) -> None:
     """Build designs with this value until one stands; the first complaint about it is the reason when none does."""
     first: tuple[str, str] | None = None
     for fixed in _around(study, path, value):
@@ -164,7 +165,7 @@ def _check_value(study: Searched, path: str, value: Any) -> None:
         raise field_error(f"space.{path}", f"holds {label(value)}, of which no design can be made: {problem}")
 
 
-def _around(study: Searched, path: str, value: Any) -> Iterator[dict[str, Any]]:
+def _around(study: Searched, path: str, value: Choice) -> Iterator[PlainData]:
     """Choices for the other axes: the combinations of those with choices (some, if there are very many)."""
     names = [p for p in study.order if p != path and study.space[p].choices is not None]
     kept = {path: value}

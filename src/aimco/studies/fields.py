@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic import BaseModel
 
 from aimco.design import Design
 from aimco.errors import did_you_mean
-from aimco.plain_data import entry, put_value, table
+from aimco.plain_data import PlainData, PlainView, entry, put_value, table
 from aimco.record import InputError, Kinded, Listed, current_path
 
 
-def annotation(data: Mapping[str, Any], path: str) -> Any:
+def annotation(data: PlainView, path: str) -> object:
     """Type of a dotted field of the design that `data` describes. Raises InputError where there is no such field."""
-    owner: Any = Design
-    node: Any = data
+    owner: object = Design
+    node: object = data
     path = current_path(Design, path)
     *parents, last = path.split(".")
     for k, name in enumerate(parents):
@@ -28,7 +28,7 @@ def annotation(data: Mapping[str, Any], path: str) -> Any:
     return _type(owner, node, last, path)
 
 
-def _below(node: Any, name: str, path: str) -> Any:
+def _below(node: object, name: str, path: str) -> object:
     """What is under a name in plain data, an empty table where there is nothing; an entry of a list by its number or its kind."""
     if isinstance(node, list):
         place = entry(node, name, path)
@@ -36,13 +36,13 @@ def _below(node: Any, name: str, path: str) -> Any:
     return node.get(name, {}) if isinstance(node, Mapping) else {}
 
 
-def _entries(found: Any) -> bool:
+def _entries(found: object) -> bool:
     """Whether a field of this type holds several records, of any kinds."""
     record = _record(found)
     return getattr(found, "__origin__", None) is tuple and record is not None and issubclass(record, Kinded)
 
 
-def _type(owner: Any, node: Any, name: str, path: str) -> Any:
+def _type(owner: object, node: object, name: str, path: str) -> object:
     """Type of one field of a record, of one entry of a table of numbers, or of one of several records."""
     if isinstance(owner, type) and issubclass(owner, BaseModel):
         if name == "kind" and issubclass(owner, Kinded):
@@ -55,7 +55,8 @@ def _type(owner: Any, node: Any, name: str, path: str) -> Any:
     if getattr(owner, "__origin__", None) is dict:
         return get_args(owner)[1]
     if _entries(owner):
-        kind: Any = _record(owner)
+        kind = _record(owner)
+        assert kind is not None and issubclass(kind, Kinded)
         kinds = kind.kinds()
         if isinstance(node, list) and entry(node, name, path) is None and name not in kinds:
             raise InputError(
@@ -65,18 +66,18 @@ def _type(owner: Any, node: Any, name: str, path: str) -> Any:
     raise InputError(f"{path} is not a field; {path.rpartition('.')[0]} holds no fields")
 
 
-def _record(found: Any) -> type[BaseModel] | None:
+def _record(found: object) -> type[BaseModel] | None:
     options = [found, *get_args(found)]
     return next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
 
 
-def is_whole(found: Any) -> bool:
+def is_whole(found: object) -> bool:
     """Whether a field of this type holds whole numbers only."""
     options = [found, *get_args(found)]
     return int in options and float not in options
 
 
-def plain(found: Any, value: Any) -> Any:
+def plain(found: object, value: object) -> object:
     """A chosen value as the plain data of a design: names become tables, and tables get their defaults."""
     record = _record(found)
     if record is None:
@@ -86,9 +87,9 @@ def plain(found: Any, value: Any) -> Any:
     return record.of(value).as_dict() if isinstance(value, Mapping) and hasattr(record, "of") else value  # type: ignore[attr-defined]
 
 
-def put(data: dict[str, Any], path: str, value: Any) -> None:
+def put(data: PlainData, path: str, value: object) -> None:
     """Set a dotted field of plain data in place."""
-    node: Any = data
+    node: object = data
     path = current_path(Design, path)
     *parents, last = path.split(".")
     found = annotation(data, path)
@@ -104,9 +105,9 @@ def put(data: dict[str, Any], path: str, value: Any) -> None:
 _MISSING = object()
 
 
-def value_at(data: Mapping[str, Any], path: str) -> Any:
+def value_at(data: PlainView, path: str) -> object:
     """The value of a dotted field; that of its default, or None, where plain data leaves it out."""
-    node: Any = data
+    node: object = data
     path = current_path(Design, path)
     for name in path.split("."):
         if isinstance(node, list):

@@ -5,20 +5,20 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from aimco import tasks
 from aimco.design import Design
 from aimco.evaluation import Result, evaluate_many
+from aimco.plain_data import PlainData
 from aimco.record import InputError, Record
 from aimco.studies.metrics import metrics_of
 from aimco.studies.pruning import Watch
 from aimco.tasks import Data
 from aimco.user_code import own_fault
 
-Outcome = dict[str, Any]  # plain data, as it is kept
+Outcome = PlainData  # plain data, as it is kept
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Pack:
         sign: 1 where the score is the main metric of the task, -1 where it is its negative, less being better.
     """
 
-    designs: list[dict[str, Any]]
+    designs: list[PlainData]
     seeds: list[int]
     task: str
     limit: int | None
@@ -40,7 +40,7 @@ class Pack:
     sign: int = 1
 
 
-def batch_key(value: Any) -> Any:
+def batch_key(value: object) -> object:
     """What must be equal for designs to train together: everything but floats, which lie along the ensemble axis."""
     if isinstance(value, Record):
         parts = ((n, getattr(value, n)) for n in type(value).model_fields)
@@ -54,7 +54,7 @@ def batch_key(value: Any) -> Any:
 
 def packs(designs: Mapping[int, Design], most: int) -> Iterator[list[int]]:
     """Numbers of the points that train together, at most so many, in the order of their first."""
-    groups: dict[Any, list[int]] = {}
+    groups: dict[object, list[int]] = {}
     for number, design in designs.items():
         groups.setdefault(batch_key(design), []).append(number)
     for numbers in groups.values():
@@ -77,7 +77,7 @@ def failed(reason: str) -> Outcome:
     return {"state": "failed", "metrics": {}, "curves": {}, "result": {}, "wall_s": 0.0, "reason": reason}
 
 
-def _together(pack: Pack, plain: Sequence[dict[str, Any]]) -> list[Outcome]:
+def _together(pack: Pack, plain: Sequence[PlainData]) -> list[Outcome]:
     designs = [Design.of(data) for data in plain]
     members = [d for d in designs for _ in pack.seeds]
     watch = Watch(pack.bars, len(designs))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from aimco.design import Design
 from aimco.learning import Rule
 from aimco.learning.tiki_taka_v2 import TikiTakaV2
+from aimco.plain_data import PlainData, PlainView
 from aimco.record import InputError
 
 STEP, BOUND = 0.001, 0.6  # of a weight: the near-ideal device has 2 BOUND / STEP = 1200 states
@@ -97,7 +97,7 @@ class Bench:
     penalty: float
     seeds: int
     response: str = RESPONSES[0]
-    network: Mapping[str, Any] | None = None
+    network: PlainView | None = None
 
     def __post_init__(self) -> None:
         if self.response not in RESPONSES:
@@ -154,7 +154,7 @@ def design(made: Bench, rule: str, point: Point) -> Design:
     """
     cls = known_rule(rule)
     one = _HALF_RANGE * _READ_VOLTAGE / point["bound"]  # A: current of a weight of 1 driven by an input of 1
-    learning: dict[str, Any] = {"kind": rule, "lr": made.lr}
+    learning: PlainData = {"kind": rule, "lr": made.lr}
     if issubclass(cls, TikiTakaV2):
         learning |= FAST_RULE | {"slow_device": _device(made.response, point, point["retention"])}
     return Design.of(
@@ -174,7 +174,7 @@ def design(made: Bench, rule: str, point: Point) -> Design:
     )
 
 
-def _device(response: str, point: Point, retention: float) -> dict[str, Any]:
+def _device(response: str, point: Point, retention: float) -> PlainData:
     step, ratio = point["step"] / point["bound"] * _HALF_RANGE, 1 + point["imbalance"]
     up, down = 2 * step * ratio / (1 + ratio), 2 * step / (1 + ratio)
     spread = {"step": point["step_spread"], "asymmetry": point["asymmetry"], "g_max": point["range_spread"], "g_min": point["range_spread"]}

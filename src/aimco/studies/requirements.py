@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from aimco.cost import of_design, training
 from aimco.design import Design
 from aimco.errors import did_you_mean
 from aimco.evaluation import Result, evaluate_many
+from aimco.learning import Rule
 from aimco.learning.tiki_taka_v2 import TikiTakaV2
 from aimco.record import InputError, write_atomic
 from aimco.studies.parameters import BOUND, FAST_RULE, RESTING, STEP, Bench, Point, Sweep, bench, design, ideal, known_rule, sweeps, waits
@@ -233,7 +233,7 @@ def _joint(rule: str, findings: Sequence[Finding], base: Point, runs: Runs, near
     return Joint(float(fractions[k]), float(accuracy[k].mean()), float(lost[k]), tried)
 
 
-def _notes(rule: Any, base: Point, runs: Runs) -> list[str]:
+def _notes(rule: type[Rule], base: Point, runs: Runs) -> list[str]:
     response, goal = runs.made.response, runs.task.goal
     notes = [] if goal.scored == "accuracy" else [f"per cent and points are of a perfect result, {goal.scored}"]
     notes += ["outputs that saturate are not read again, so that the largest output is seen; converters have no levels"]

@@ -9,9 +9,8 @@ the finished trials in memory.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import optuna
@@ -20,7 +19,8 @@ from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from aimco.studies.axis import Axis, label
+from aimco.plain_data import PlainData
+from aimco.studies.axis import Axis, Choice, label
 from aimco.studies.space import Choose, Study
 
 
@@ -54,12 +54,12 @@ def _random(study: Study, first: int, count: int) -> np.ndarray:
     return np.stack([np.random.default_rng([study.seed, number]).random(len(study.order)) for number in range(first, first + count)])
 
 
-def _record(study: Study, choose: Choose, system_attrs: dict[str, Any] | None = None) -> FrozenTrial:
+def _record(study: Study, choose: Choose, system_attrs: PlainData | None = None) -> FrozenTrial:
     """A point to run, with the distributions that it came from."""
-    params: dict[str, Any] = {}
+    params: PlainData = {}
     distributions: dict[str, BaseDistribution] = {}
 
-    def chosen(path: str, axis: Axis, whole: bool) -> Any:
+    def chosen(path: str, axis: Axis, whole: bool) -> Choice:
         value = choose(path, axis, whole)
         params[path] = value if axis.choices is None else label(value)
         distributions[path] = distribution(axis, whole)
@@ -90,7 +90,7 @@ def _asked_of_optuna(study: Study, before: Sequence[FrozenTrial], count: int) ->
     for _ in range(count):
         trial = memory.ask()
         choose = _suggested(trial)
-        points: dict[str, Any] = study.draw(choose)
+        points: PlainData = study.draw(choose)
         asked = memory.get_trials(deepcopy=False)[trial.number]
         records.append(_record(study, lambda path, axis, whole, p=points: p[path], dict(asked.system_attrs)))
     return records
@@ -103,8 +103,8 @@ def _sampler(study: Study, first: int) -> BaseSampler:
     return TPESampler(seed=seed)
 
 
-def _suggested(trial: optuna.Trial) -> Callable[[str, Axis, bool], Any]:
-    def choose(path: str, axis: Axis, whole: bool) -> Any:
+def _suggested(trial: optuna.Trial) -> Choose:
+    def choose(path: str, axis: Axis, whole: bool) -> Choice:
         if axis.choices is not None:
             labels = [label(c) for c in axis.choices]
             return axis.choices[labels.index(trial.suggest_categorical(path, labels))]

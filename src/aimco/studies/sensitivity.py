@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from aimco.plain_data import PlainData
 from aimco.studies.space import Study
 from aimco.studies.trial import Trial
 
@@ -41,7 +42,7 @@ class Sensitivity:
     surrogate: str
     trials: int
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> PlainData:
         """Plain data."""
         return asdict(self)
 
@@ -81,13 +82,15 @@ def _one(study: Study, objective: str, x: np.ndarray, y: np.ndarray) -> Sensitiv
         warnings.simplefilter("ignore")
         found = sobol_indices(func=predicted, n=_SAMPLES, dists=[uniform()] * max(len(study.order), 2), rng=rng)  # scipy fails on one
 
-    shuffled: Any = permutation_importance(model, x, z, n_repeats=5, random_state=study.seed)
+    shuffled = permutation_importance(model, x, z, n_repeats=5, random_state=study.seed)
     first, total = (np.nan_to_num(index)[: len(study.order)] for index in (found.first_order, found.total_order))
 
     def by_axis(values: np.ndarray) -> dict[str, float]:
         return {path: float(v) for path, v in zip(study.order, values, strict=True)}
 
-    return Sensitivity(objective, by_axis(first), by_axis(total), by_axis(shuffled["importances_mean"]), float(r2), name, len(x))
+    return Sensitivity(
+        objective, by_axis(first), by_axis(total), by_axis(np.asarray(shuffled["importances_mean"])), float(r2), name, len(x)
+    )
 
 
 def _encoded(study: Study, rows: np.ndarray) -> np.ndarray:
@@ -127,7 +130,7 @@ def _surrogates() -> dict[str, Any]:
     }
 
 
-def _r2(model: Any, x: np.ndarray, y: np.ndarray) -> float:
+def _r2(model: object, x: np.ndarray, y: np.ndarray) -> float:
     from sklearn.metrics import r2_score
     from sklearn.model_selection import KFold, cross_val_predict
 

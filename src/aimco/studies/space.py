@@ -7,16 +7,17 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from aimco.design import Design
 from aimco.errors import did_you_mean
 from aimco.files import contents, resolved
+from aimco.plain_data import PlainData, PlainView
 from aimco.record import InputError, Record, field_error
 from aimco.studies import fields
-from aimco.studies.axis import Axis, applies, flattened
+from aimco.studies.axis import Axis, Choice, applies, flattened
 from aimco.studies.checks import check_space, ordered
 from aimco.studies.metrics import COSTS, METRICS, metric
 from aimco.studies.pruning import Pruning
@@ -25,8 +26,8 @@ from aimco.tasks.digits import Digits
 from aimco.user_code import is_own
 
 _GRID = 100_000
-Point = dict[str, Any]
-Choose = Callable[[str, Axis, bool], Any]
+Point = PlainData
+Choose = Callable[[str, Axis, bool], Choice]
 
 
 class Objective(Record):
@@ -101,16 +102,16 @@ class Study(Record):
             self,
             *,
             name: str,
-            base: Design | str | Mapping[str, Any],
-            space: Mapping[str, Any],
-            task: Any = ...,
+            base: Design | str | PlainView,
+            space: PlainView,
+            task: object = ...,
             limit: int | None = ...,
             seeds: Sequence[int] = ...,
-            objectives: Sequence[Objective | str | Mapping[str, Any]] = ...,
+            objectives: Sequence[Objective | str | PlainView] = ...,
             constraints: Mapping[str, Bound | Mapping[str, float]] = ...,
             sampler: Literal["grid", "random", "sobol", "tpe", "nsga2"] = ...,
             trials: int | None = ...,
-            pruning: Pruning | Mapping[str, Any] | None = ...,
+            pruning: Pruning | PlainView | None = ...,
             seed: int = ...,
             pack: int = ...,
             generation: int = ...,
@@ -118,7 +119,7 @@ class Study(Record):
 
     @field_validator("task", mode="before")
     @classmethod
-    def _task(cls, task: Any) -> Any:
+    def _task(cls, task: object) -> object:
         try:
             return task_of(task)
         except InputError as error:
@@ -126,7 +127,7 @@ class Study(Record):
 
     @field_validator("base", mode="before")
     @classmethod
-    def _design(cls, base: Any) -> Any:
+    def _design(cls, base: object) -> object:
         try:
             return Design.load(resolved(base)) if isinstance(base, str) else base
         except InputError as error:
@@ -134,12 +135,12 @@ class Study(Record):
 
     @field_validator("objectives", mode="before")
     @classmethod
-    def _by_name(cls, objectives: Any) -> Any:
+    def _by_name(cls, objectives: object) -> object:
         return [{"name": o} if isinstance(o, str) else o for o in objectives] if isinstance(objectives, list | tuple) else objectives
 
     @field_validator("space", mode="before")
     @classmethod
-    def _flat(cls, space: Any) -> Any:
+    def _flat(cls, space: object) -> object:
         return dict(flattened(space)) if isinstance(space, Mapping) else space
 
     @model_validator(mode="after")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from aimco.device.device import Device
 from aimco.device.requirement import Line, Requirement, Verdict
+from aimco.plain_data import PlainData
 from aimco.studies.parameters import BOUND, Bench, Sweep
 from aimco.studies.threshold import Threshold
 
@@ -26,7 +26,7 @@ class Finding:
     accuracy: list[float]
     joint: float | None = None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> PlainData:
         """Plain data."""
         plain = {name: getattr(self.sweep, name) for name in ("key", "name", "unit", "base", "recalled")}
         return plain | asdict(self.threshold) | {"joint": self.joint, "values": self.values, "accuracy": self.accuracy}
@@ -72,7 +72,7 @@ class Derived:
         about = f"derived: {self.rule} on {task} within {allowed:g} points of the near-ideal device, {how}"
         return Requirement(name=f"{self.rule} on {task}", description=about, source="aimco requirements", lines=tuple(lines))
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> PlainData:
         """Plain data."""
         plain = {name: getattr(self, name) for name in ("rule", "software", "near_ideal", "deviation", "sample_s", "notes")}
         return plain | {"lines": [f.as_json() for f in self.findings], "joint": asdict(self.joint)}
@@ -102,12 +102,12 @@ class Answer:
     bench: Bench
     rules: list[Derived]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> PlainData:
         """Plain data."""
         plain = {name: getattr(self, name) for name in ("task", "penalty", "seeds", "samples")}
         return plain | {"bench": asdict(self.bench), "rules": [d.as_json() for d in self.rules], "relaxed": self.relaxed()}
 
-    def relaxed(self) -> list[dict[str, Any]]:
+    def relaxed(self) -> list[PlainData]:
         """For each line the factor by which each rule relaxes it against the first rule that has it, > 1 being looser."""
         having: dict[str, list[tuple[str, Finding]]] = {}
         for derived in self.rules:
@@ -124,7 +124,7 @@ class Answer:
         return {d.rule: d.requirement(self.task, self.penalty).verdict(device) for d in self.rules}
 
 
-def _factor(first: Finding, other: Finding) -> dict[str, Any]:
+def _factor(first: Finding, other: Finding) -> PlainData:
     """How many times looser the second is; only a least factor, or None, where a threshold is a bound."""
     a, b = first.threshold, other.threshold
     factor = b.value / a.value if first.sweep.rises else a.value / b.value

@@ -11,9 +11,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
@@ -21,12 +20,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 import aimco
+from aimco.plain_data import PlainView
 from aimco.record import InputError
 from aimco.studies.axis import label
 from aimco.studies.space import Point, Study
-from aimco.studies.trial import Trial
+from aimco.studies.trial import State, Trial
 
-_STATES: dict[str, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+_STATES: dict[State, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 _LOCAL = "sqlite:///"
 
 
@@ -58,7 +58,7 @@ class Store:
         """Keep a point that is to be run, whole or not at all."""
         self._storage.create_new_trial(self._number, record)
 
-    def tell(self, record: FrozenTrial, outcome: Mapping[str, Any]) -> Trial:
+    def tell(self, record: FrozenTrial, outcome: PlainView) -> Trial:
         """Keep what came of a point: its content first, then its state, so that a trial that counts is whole."""
         kept = {"seeds": list(self.study.seeds)} | dict(outcome)
         values = [outcome["values"][o.name] for o in self.study.objectives] if outcome["state"] == "complete" else None
@@ -69,7 +69,7 @@ class Store:
     def trial(self, record: FrozenTrial) -> Trial:
         """A finished record as public data."""
         kept = record.user_attrs["outcome"]
-        state: Any = next(name for name, state in _STATES.items() if state == record.state)
+        state: State = next(name for name, state in _STATES.items() if state == record.state)
         names = ("values", "feasible", "seeds", "design", "curves", "result", "wall_s", "reason")
         directions = {o.name: o.best for o in self.study.objectives}
         return Trial(record.number, point_of(self.study, record), state, directions=directions, **{n: kept[n] for n in names})

@@ -6,10 +6,10 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
+from aimco.plain_data import PlainData
 from aimco.studies.axis import label
 from aimco.studies.front import front, hypervolume, knee
 from aimco.studies.metrics import metric
@@ -88,13 +88,13 @@ def table(study: Study, trials: Sequence[Trial]) -> Table:
     return made
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if isinstance(value, dict):
         return str(value.get("kind", label(value)))
     return f"{value:.4g}" if isinstance(value, float) else label(value)
 
 
-def document(study: Study, trials: Sequence[Trial], storage: str, out: str, data_dir: str | None) -> dict[str, Any]:
+def document(study: Study, trials: Sequence[Trial], storage: str, out: str, data_dir: str | None) -> PlainData:
     """The study as `aimco study --json` prints it."""
     best = front(trials)
     bend = knee(best)

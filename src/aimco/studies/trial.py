@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
+
+from aimco.plain_data import PlainData
+
+State = Literal["complete", "pruned", "failed"]
 
 
 @dataclass(frozen=True)
@@ -22,15 +26,15 @@ class Trial:
     """
 
     number: int
-    point: dict[str, Any]
-    state: Literal["complete", "pruned", "failed"] = "complete"
+    point: PlainData
+    state: State = "complete"
     values: dict[str, float] = field(default_factory=dict)
     feasible: bool = True
     seeds: Sequence[int] = (0,)
     design: str = ""
     directions: dict[str, str] = field(default_factory=dict)
     curves: dict[str, list[float]] = field(default_factory=dict)
-    result: dict[str, Any] = field(default_factory=dict)
+    result: PlainData = field(default_factory=dict)
     wall_s: float = 0.0
     reason: str = ""
 

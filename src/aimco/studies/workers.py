@@ -12,10 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import TYPE_CHECKING
 
 from aimco.record import InputError
 from aimco.studies.pack import Outcome, Pack, evaluate_pack, failed
+
+if TYPE_CHECKING:
+    from distributed import Client
+
 
 Evaluate = Callable[[Sequence[Pack]], Iterator[tuple[int, list[Outcome]]]]
 _LOSSES = 4  # of its worker after which a pack is given up
@@ -157,7 +161,7 @@ def _cluster(address: str) -> Iterator[Evaluate]:
         yield lambda packs: _on(client, packs)
 
 
-def _on(client: Any, packs: Sequence[Pack]) -> Iterator[tuple[int, list[Outcome]]]:
+def _on(client: Client, packs: Sequence[Pack]) -> Iterator[tuple[int, list[Outcome]]]:
     """The scheduler gives a pack whose worker is lost to another one."""
     from distributed import KilledWorker, as_completed
 

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from aimco import user_code
 from aimco.data.data import Data, Sample, batches, cropped, ensemble_batches, first, is_whole
@@ -22,6 +22,7 @@ from aimco.data.goals import Classification, Goal, Metric, Regression
 from aimco.data.own import checked, data_of
 from aimco.errors import did_you_mean
 from aimco.files import OWN, resolved
+from aimco.plain_data import PlainData
 from aimco.record import InputError, Kinded
 
 __all__ = [
@@ -90,7 +91,7 @@ class Task(Kinded):
         return load(self, data_dir=data_dir).sample
 
 
-def sample_of(task: Any, data_dir: str | os.PathLike[str] | None = None) -> Sample:
+def sample_of(task: object, data_dir: str | os.PathLike[str] | None = None) -> Sample:
     """What a sample is, of a task as `load` takes it: of `Data` and arrays at hand too."""
     if isinstance(task, str | os.PathLike | Mapping | Task):
         return task_of(task).sample(data_dir)
@@ -102,7 +103,7 @@ def names() -> list[str]:
     return [name for name in Task.kinds() if name != "arrays"]
 
 
-def task_of(task: Any) -> Task:
+def task_of(task: object) -> Task:
     """The record of a task.
 
     Args:
@@ -131,7 +132,7 @@ def task_of(task: Any) -> Task:
     return Task.of({"kind": name if OWN in name else _named(name)})
 
 
-def _inline(text: str) -> dict[str, Any]:
+def _inline(text: str) -> PlainData:
     """The table of a text like "{ kind = 'arrays', path = 'x.npz' }"."""
     try:
         return tomllib.loads(f"task = {text}")["task"]
@@ -147,7 +148,7 @@ def _named(name: str) -> str:
     return name
 
 
-def load(task: Any, *, data_dir: str | os.PathLike[str] | None = None, seed: int = 0, limit: int | None = None) -> Data:
+def load(task: object, *, data_dir: str | os.PathLike[str] | None = None, seed: int = 0, limit: int | None = None) -> Data:
     """Samples of a task.
 
     Args:

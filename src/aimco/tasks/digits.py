@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
@@ -24,7 +22,7 @@ class Digits(Task):
     def data(self, data_dir=None, seed=0, limit=None):
         from sklearn.datasets import load_digits
 
-        x, y = load_digits(return_X_y=True)
+        x, y = map(np.asarray, load_digits(return_X_y=True))
         order = rng.permutation(0, "digits split", 0, _ALL)
         train, test = order[: first(limit, _TRAIN, "digits")], order[_TRAIN:]
         return images("digits", (x[train], y[train]), (x[test], y[test]), white=16, shape=(1, 8, 8))
@@ -33,7 +31,9 @@ class Digits(Task):
         return Sample((1, 8, 8), 10)
 
 
-def images(name: str, train: tuple[Any, Any], test: tuple[Any, Any], *, white: int, shape: tuple[int, ...]) -> Data:
+def images(
+    name: str, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], *, white: int, shape: tuple[int, ...]
+) -> Data:
     """Labelled images of ten classes, `white` being the value of a white pixel."""
     x = [torch.from_numpy(x.reshape(len(x), -1).astype(np.float32) / np.float32(white)) for x, _ in (train, test)]
     y = [torch.from_numpy(y.astype(np.int64)) for _, y in (train, test)]

@@ -8,19 +8,43 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from pydantic import Field
 
 from aimco.arrays.wires import Wires
+from aimco.plain_data import PlainData, PlainView
 from aimco.record import Kinded, PathError, field_error
 
 if TYPE_CHECKING:
     import torch
 
     from aimco.arrays.vertical import VerticalWires
+    from aimco.cell import Cell
 
 _NONE = (None, "none")
+
+
+class _Learning(Protocol):
+    """A learning rule, as an array sees it."""
+
+    @property
+    def kind(self) -> str: ...
+
+    def arrays(self) -> Mapping[str, object]: ...
+
+
+class Neighbours(Protocol):
+    """A design as its array sees it: what stands beside it there."""
+
+    @property
+    def cell(self) -> Cell: ...
+
+    @property
+    def network(self) -> object: ...
+
+    @property
+    def rule(self) -> _Learning: ...
 
 
 class ProgrammedArray(ABC):
@@ -74,10 +98,10 @@ class Array(Kinded):
         return super().__new__(kind)
 
     @classmethod
-    def default_kind(cls, data: Mapping[str, Any]) -> str:
+    def default_kind(cls, data: PlainView) -> str:
         return "planar" if data.get("wires") in _NONE else "wired"
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> PlainData:
         data = super().as_dict()
         kind = data.pop("kind")
         return data if self.default_kind(data) == kind else {"kind": kind} | data
@@ -131,7 +155,7 @@ class Array(Kinded):
         known = "planar, wired or vertical"
         raise PathError("array.kind", f"must be {known} in a resistive network, whose crossbars are linear circuits, got {self.kind}")
 
-    def check(self, design: Any) -> None:
+    def check(self, design: Neighbours) -> None:
         """Refuse a design that asks for what the array cannot do.
 
         Args:
@@ -152,7 +176,7 @@ def refuse_wires(array: Array, instead: str) -> None:
         raise field_error("wires", f"must be absent in an array of kind {array.kind}; {instead}")
 
 
-def refuse_spikes(array: Array, design: Any) -> None:
+def refuse_spikes(array: Array, design: Neighbours) -> None:
     """For kinds whose reads spiking neurons, which take the conductances as they are, would not feel: raises PathError."""
     if getattr(design.network, "spiking", None) is not None:
         raise PathError("array.kind", f"must be planar in a spiking network, got {array.kind}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from pydantic import Field, field_validator
 from scipy import stats
@@ -32,7 +30,7 @@ class JumpTable(Response):
 
     @field_validator("up", "down", mode="before")
     @classmethod
-    def _as_tuples(cls, table: Any) -> Any:
+    def _as_tuples(cls, table: object) -> object:
         return tuple(tuple(row) if isinstance(row, list) else row for row in table) if isinstance(table, list | tuple) else table
 
     @field_validator("up", "down")
@@ -53,7 +51,7 @@ class JumpTable(Response):
             sizes.append(float(np.sqrt(max((middle**2) @ weights - mean**2, 0.0))) / abs(mean))
         return float(np.mean(sizes))
 
-    def tables(self) -> dict[str, Any]:
+    def tables(self) -> dict[str, float | np.ndarray]:
         up, down = np.array(self.up), -np.array(self.down)
         if up.shape != down.shape:
             raise ValueError(f"response.down must be as large as response.up, {up.shape[0]} x {up.shape[1]}, got {down.shape}")

@@ -6,7 +6,6 @@ import functools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -20,7 +19,7 @@ from aimco.device.fit.least_squares import BOUNDS, Solution, criterion, fit_fami
 from aimco.device.fit.noise import Noise, Readings, expected, find
 from aimco.device.measurement import Measurement
 from aimco.device.response import Response
-from aimco.device.response_trial import check_family
+from aimco.plain_data import PlainData
 from aimco.record import InputError
 
 _AT_ONCE = 20  # devices that are fitted together
@@ -62,7 +61,7 @@ def fit(
     family: str | None = None,
     name: str = "fitted",
     span_S: tuple[float, float] = (1e-7, 1e-5),
-    extra: dict[str, Any] | None = None,
+    extra: PlainData | None = None,
     on_progress: OnProgress | None = None,
 ) -> Fit:
     """Find the device behind measured pulses.
@@ -101,10 +100,15 @@ def fit(
     return found
 
 
-def _fit(measured: Measurement, family: str | None, name: str, span_S: tuple[float, float], extra: dict[str, Any], tell: OnProgress) -> Fit:
+def _try_family(family: type[Response]) -> None:
+    """Make a device of a user's family, with the defaults of its fields and steps of a hundredth of the range, which tries it."""
+    Device(g_min=0.0, g_max=2.0, response=family(step_up=0.02, step_down=0.02))
+
+
+def _fit(measured: Measurement, family: str | None, name: str, span_S: tuple[float, float], extra: PlainData, tell: OnProgress) -> Fit:
     tell("changes per pulse", 0.0)
     if family is not None and user_code.is_own(Response.of_kind(family)):
-        check_family(Response.of_kind(family))
+        _try_family(Response.of_kind(family))
     data = increments(measured)
     criteria = _candidates(data, family, tell)
     chosen = family or _simplest(criteria)

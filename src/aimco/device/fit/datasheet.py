@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -11,6 +10,7 @@ from scipy import stats
 from aimco.device.device import Device
 from aimco.device.fit.noise import Noise
 from aimco.device.response import Response
+from aimco.plain_data import PlainData
 
 _FEW = 8  # devices from which the law of the spread is asked for
 _SURE = 2.0  # of the logarithm of the likelihood, for the lognormal law
@@ -128,7 +128,7 @@ def law(values: np.ndarray) -> str:
 
 
 def device(
-    found: Population, made: dict[str, Estimate], *, name: str, source: str, unit: str, span_S: tuple[float, float], extra: dict[str, Any]
+    found: Population, made: dict[str, Estimate], *, name: str, source: str, unit: str, span_S: tuple[float, float], extra: PlainData
 ) -> Device:
     """The datasheet: levels laid on conductances, each number with the words "measured" or "assumed".
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from aimco.device.device import Device
 from aimco.device.fit import Fit, OnProgress, fit
@@ -15,6 +14,7 @@ from aimco.device.fit.tables import TableFit, fit_tables, tables_of
 from aimco.device.measurement import Measurement, Retention, read
 from aimco.device.measurement.jump_tables import JumpTables
 from aimco.device.requirement import Requirement, Verdict
+from aimco.plain_data import PlainData
 from aimco.record import InputError
 
 
@@ -39,7 +39,7 @@ class Characterisation:
         parts = (part.estimates for part in (self.pulses, self.retention) if part is not None)
         return {name: e for part in parts for name, e in part.items()}
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> PlainData:
         """Plain data, as `aimco fit --json` prints it."""
         numbers = {n: {"value": e.value, "low": e.low, "high": e.high, "unit": e.unit} for n, e in self.estimates.items()}
         fitted = {"families": self.pulses.families, "goodness": self.pulses.goodness} if isinstance(self.pulses, Fit) else {}

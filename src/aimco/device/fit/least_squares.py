@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -62,7 +62,7 @@ class Solution:
         return (self.frame[1] + self.frame[0]) / 2
 
     @functools.cached_property
-    def parameters(self) -> tuple[Any, np.ndarray]:
+    def parameters(self) -> tuple[ModuleType, np.ndarray]:
         """The kernel of the family, and the parameters of all devices as it takes them, (D, K)."""
         module, names = mean_step(self.family.step)
         same = {n: np.full(self.local["step_up"].size, v) for n, v in self.shared.items()}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from scipy import optimize
 
 from aimco.device.measurement import Trace
+from aimco.kernels import Kernel
 
 _SURE = 3.0  # of the logarithm of the likelihood: what a further kind of noise must gain
 _INTERVAL = 1.92  # fall of the logarithm of the likelihood at the ends of a 95 % interval
@@ -81,7 +81,7 @@ def _rms(v: np.ndarray) -> float:
     return float(np.sqrt(np.mean(v * v))) if v.size else 0.0
 
 
-def find(readings: Sequence[Readings], log_likelihood: Any, mid: float, resolution: float, read_seen: bool) -> Noise:
+def find(readings: Sequence[Readings], log_likelihood: Kernel, mid: float, resolution: float, read_seen: bool) -> Noise:
     """The noise under which sequences of readings are most likely.
 
     Noise of writing is the same however many readings are left out between two that are compared; disturbances of reading that
@@ -109,7 +109,7 @@ def find(readings: Sequence[Readings], log_likelihood: Any, mid: float, resoluti
     return replace(best, read=_neighbouring(readings, best, mid, floor))
 
 
-def _likeliest(readings: Sequence[Readings], log_likelihood: Any, mid: float, floor: float, read_seen: bool) -> Noise:
+def _likeliest(readings: Sequence[Readings], log_likelihood: Kernel, mid: float, floor: float, read_seen: bool) -> Noise:
     def total(kind: str, write: float, read: float) -> float:
         relative, fixed = (write, 0.0) if kind == "relative" else (0.0, write * mid)
         return sum(log_likelihood(s.level, s.step, s.pulses, s.fresh, s.counts, relative, fixed, max(read, floor)) for s in readings)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from scipy import optimize
 
 from aimco.device.fit.datasheet import Estimate, mean, spread
 from aimco.device.measurement import Retention
+from aimco.plain_data import PlainData
 from aimco.record import InputError
 from aimco.units import text
 
@@ -39,7 +39,7 @@ class RetentionFit:
     chosen: str
     estimates: dict[str, Estimate]
     measured: Retention
-    extra: dict[str, Any]
+    extra: PlainData
     notes: list[str] = field(default_factory=list)
 
 
@@ -119,7 +119,7 @@ def _law(
     return Law(name, equation, parameters, 1 - off / total, criterion, lambda t: sign * curve(t, *values))
 
 
-def _extra(chosen: str, made: dict[str, Estimate], taken: list[Law], measured: Retention) -> dict[str, Any]:
+def _extra(chosen: str, made: dict[str, Estimate], taken: list[Law], measured: Retention) -> PlainData:
     """Fields of the datasheet."""
     if chosen == "exponential":
         e = made["retention_s"]

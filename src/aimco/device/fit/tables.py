@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from aimco.device.families import jump_table
 from aimco.device.fit.datasheet import Estimate
 from aimco.device.measurement import Measurement, Trace
 from aimco.device.measurement.jump_tables import JumpTables
+from aimco.plain_data import PlainData
 from aimco.record import InputError
 
 _STATES, _QUANTILES = 24, 41
@@ -30,7 +30,7 @@ class TableFit:
 
 
 def fit_tables(
-    measured: JumpTables, *, name: str = "fitted", span_S: tuple[float, float] = (1e-7, 1e-5), extra: dict[str, Any] | None = None
+    measured: JumpTables, *, name: str = "fitted", span_S: tuple[float, float] = (1e-7, 1e-5), extra: PlainData | None = None
 ) -> TableFit:
     """The device of a pair of jump tables.
 

@@ -10,7 +10,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,7 +22,8 @@ from aimco.device.measurement.turning import is_triangular, run_starts
 
 __all__ = ["JumpTables", "Measurement", "Retention", "Trace", "read"]
 
-_Series = tuple[str, np.ndarray, Any]  # device, levels, and where they come from
+_Series = tuple[str, np.ndarray, np.ndarray]  # device, levels, and where they come from
+P = TypeVar("P")
 _RAMP = 3  # pulses on either side of a single RESET that make it abrupt
 
 
@@ -168,7 +169,7 @@ def _of_rows(sheet: Sheet) -> Measurement | Retention:
     return _measurement(sheet, unit, traces)
 
 
-def _kept(sheet: Sheet, series: list[_Series]) -> list[_Series]:
+def _kept(sheet: Sheet, series: list[tuple[str, np.ndarray, P]]) -> list[tuple[str, np.ndarray, P]]:
     """The devices with three readings and two values at least; InputError when there is none."""
     reasons = {}
     for name, level, _ in series:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -132,7 +132,7 @@ def member_column(value: float | Sequence[float]) -> torch.Tensor:
     return torch.from_numpy(np.asarray(value, np.float32).reshape(-1, 1))
 
 
-def stream_names(sources: Sequence[Any]) -> list[str]:
+def stream_names(sources: Sequence[NoiseSource]) -> list[str]:
     """Names of the streams of the sources of a device: the kind, without the file of a user's; numbered from the second of one name."""
     names = [source.kind.rpartition(":")[2] for source in sources]
     before = [names[:k].count(name) for k, name in enumerate(names)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from math import inf
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from aimco.ensemble import per_member
 from aimco.record import field_error, quantity
 from aimco.units import Hz
 
+_Number = float | tuple[float, ...]  # of a field: one, or those that an ensemble lays side by side
 _SPACING = 1.2  # of the logarithms of the rates: the spectrum then ripples by 4 exp(-pi^2/1.2) = 0.1 %
 
 
@@ -100,7 +101,7 @@ class Flicker(NoiseSource):
 
 
 @functools.lru_cache(maxsize=64)
-def _processes(f_low: Any, f_high: Any, members: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _processes(f_low: _Number, f_high: _Number, members: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     low, high = per_member(f_low, members), per_member(f_high, members)
     width = np.log(high / low)
     count = np.ceil(width / _SPACING).astype(np.int64)
@@ -111,7 +112,7 @@ def _processes(f_low: Any, f_high: Any, members: int) -> tuple[np.ndarray, np.nd
 
 
 @functools.lru_cache(maxsize=64)
-def _law(amplitude: Any, power: Any, limit: Any, f_low: Any, f_high: Any, members: int) -> np.ndarray:
+def _law(amplitude: _Number, power: _Number, limit: _Number, f_low: _Number, f_high: _Number, members: int) -> np.ndarray:
     """Amplitude of one process, power, and limit of one process, (E, 3) float32."""
     width = _processes(f_low, f_high, members)[2]
     return np.stack([per_member(v, members) * k for v, k in ((amplitude, width), (power, 1), (limit, width))], 1).astype(np.float32)
