@@ -4,7 +4,18 @@ import pytest
 import torch
 
 from aimco.device.device import Device
-from aimco.rates import GRANULARITY, SIGNAL_RATE, DeviceUnits, descent_weight_max, fast_rates, max_pulses, signal, tiki_taka_rates
+from aimco.rates import (
+    DESCENT_RATE,
+    SIGNAL_RATE,
+    DeviceUnits,
+    Layer,
+    descent_weight_max,
+    fast_rate,
+    granularity,
+    max_pulses,
+    signal,
+    tiki_taka_rates,
+)
 
 UNITS = {name: DeviceUnits.of(Device.named(name)) for name in Device.names()}
 
@@ -29,24 +40,25 @@ def test_a_fast_array_that_hardly_forgets_ramps():
 
 @pytest.mark.parametrize("name", sorted(UNITS))
 def test_rates_lie_within_what_rules_accept(name):
-    rates = fast_rates(UNITS[name], 65, flip=0.1)
-    assert 0 < rates.lr_fast <= 0.3
-    assert GRANULARITY * SIGNAL_RATE / 65**0.5 <= rates.lr * (1 + 1e-9) <= 1000
-    assert 10 <= rates.most_pulses <= 1000
+    layer = Layer(UNITS[name], 65)
+    assert 0 < fast_rate(layer) <= 0.3
+    assert 0 < granularity(layer, fast_rate(layer), chopped=True) <= DESCENT_RATE * 65**0.5 / SIGNAL_RATE * (1 + 1e-9)
+    assert 10 <= max_pulses(layer.units) <= 1000
 
 
-def test_lr_of_many_states_is_in_proportion_to_them_and_of_few_states_none_of_their_business():
-    def lr(states):
-        return fast_rates(DeviceUnits(2 / states, 2 / states, 0.3, True), 65, flip=0.1).lr
+def test_the_rate_of_many_states_is_in_proportion_to_them_and_of_few_states_none_of_their_business():
+    def rate(states):
+        layer = Layer(DeviceUnits(2 / states, 2 / states, 0.3, True), 65)
+        return 1 / granularity(layer, fast_rate(layer), chopped=True)
 
-    assert lr(200_000) / lr(20_000) == pytest.approx(10, rel=0.1)
-    assert lr(20) == pytest.approx(lr(40), rel=0.15)
+    assert rate(200_000) / rate(20_000) == pytest.approx(10, rel=0.1)
+    assert rate(20) == pytest.approx(rate(40), rel=0.15)
 
 
 def test_noise_asks_for_more_pulses_and_a_pair_for_fewer():
     quiet, loud = (DeviceUnits(0.02, 0.02, noise, True) for noise in (0.0, 5.0))
-    assert fast_rates(loud, 65).lr_fast > 1.5 * fast_rates(quiet, 65).lr_fast
-    assert fast_rates(quiet, 65, refresh_every=1000).lr_fast < fast_rates(quiet, 65).lr_fast / 3
+    assert fast_rate(Layer(loud, 65)) > 1.5 * fast_rate(Layer(quiet, 65))
+    assert fast_rate(Layer(quiet, 65, refresh_every=1000)) < fast_rate(Layer(quiet, 65)) / 3
 
 
 @pytest.mark.parametrize(
@@ -68,7 +80,8 @@ def test_most_pulses_follow_the_states():
 
 def test_a_device_that_settles_between_reads_learns_in_proportion_to_its_initial_weights():
     few = DeviceUnits(0.1, 0.1, 0.3, True)  # forgets within 96 samples, against 600 and 9600 of a traversal's zero: F is 0.86 and 0.99
-    assert fast_rates(few, 100, flip=0.1).lr / fast_rates(few, 1600, flip=0.1).lr == pytest.approx(4, rel=0.2)
+    small, large = (granularity(Layer(few, rows), fast_rate(Layer(few, rows)), chopped=True) for rows in (100, 1600))
+    assert large / small == pytest.approx(4, rel=0.2)
 
 
 def test_weights_under_descent_range_further_the_more_states_pull_and_the_less_noise():
@@ -80,6 +93,6 @@ def test_weights_under_descent_range_further_the_more_states_pull_and_the_less_n
 
 def test_tiki_taka_takes_the_same_part_of_a_train_whatever_the_batch():
     """Errors of a batch are divided by its size, and A takes them in units of weight."""
-    small, large = (tiki_taka_rates(UNITS["ecram"], 65, batch=batch) for batch in (10, 50))
+    small, large = (tiki_taka_rates(Layer(UNITS["ecram"], 65, batch=batch)) for batch in (10, 50))
     assert large.lr_fast / small.lr_fast == pytest.approx(5)
-    assert large.lr == small.lr
+    assert large.transfer_lr == small.transfer_lr

@@ -168,7 +168,7 @@ def test_the_filter_loses_nothing(reads, most):
     left = 0.0
     for v in reads:
         before = float(h[0, 0, 0])
-        filters.gather(h, np.zeros(1, np.int64), np.array([[[v]]], np.float32), np.ones(1, np.float32), most, sent)
+        filters.gather(h, np.zeros(1, np.int64), np.array([[[v]]], np.float32), np.ones(1, np.float32), np.array([most]), sent)
         whole = np.trunc(np.float32(before) + np.float32(v))
         assert abs(float(h[0, 0, 0])) < 1
         assert sent[0, 0, 0] == np.clip(whole, -most, most)
@@ -249,7 +249,7 @@ def test_regular_choppers_send_an_offset_into_the_filter_and_out_again():
     layer = Linear(3, 2, False, design=stack([design(rule | {"flip": 1 / n}) for n in periods.tolist()]), name="layer 0", seeds=[0, 1])
     state, w = layer.rule_state, layer.matrices["W"]
     before, off = w.weights.clone(), -layer.matrices["A"].weights
-    gain = torch.from_numpy(layer.rule.gain(w, 0.1))[:, None, None]
+    gain = torch.from_numpy(layer.rule.gain(layer.matrices["A"], w, 0.1))[:, None, None]
     for t in range(3 * 20):
         layer.rule.update(layer.matrices, state, torch.ones(2, 1, 3), torch.zeros(2, 1, 2), 0.1)
         reads = t // 3 + 1
@@ -267,12 +267,12 @@ def test_regular_choppers_send_an_offset_into_the_filter_and_out_again():
     [
         ({"kind": "tiki-taka-v2", "reference": "resting-point"}, {}, r"device\.retention_s must be finite"),
         ({"kind": "chopped-retention-tiki-taka"}, {}, r"device\.retention_s must be finite"),
-        ({"kind": "tiki-taka-v2"}, {"cell": {"kind": "pair"}}, r"cell\.kind must be of one device"),
+        ({"kind": "tiki-taka-v2", "reference": "symmetry-point"}, {"cell": {"kind": "pair"}}, r"cell\.kind must be of one device"),
         ({"kind": "e-rider"}, {"cell": {"kind": "pair"}}, r"cell\.kind must be of one device"),
         ({"kind": "agad", "reference_error": 0.1}, {}, r"rule\.reference_error must be 0 where rule\.reference is none"),
         ({"kind": "sgd", "reference": "resting-point"}, {}, r"device\.retention_s must be finite"),
         ({"kind": "tiki-taka-v2", "reference_pulse_s": 1e-6}, {}, r"rule\.reference_pulse_s must be absent without rule\.reference_pulses"),
-        ({"kind": "tiki-taka-v2", "reference_wait_s": 1.0}, {}, r"rule\.reference_wait_s must be absent where rule\.reference is symmetry"),
+        ({"kind": "tiki-taka-v2", "reference_wait_s": 1.0}, {}, r"rule\.reference_wait_s must be absent where rule\.reference is auto"),
         ({"kind": "probabilistic-write"}, {}, r"device\.programming_noise must be given"),
         ({"kind": "weight-transfer"}, {}, r"cell\.kind must be capacitor-pcm"),
     ],

@@ -72,6 +72,27 @@ def member(record: R, e: int) -> R:
     return record if all(v is getattr(record, n, None) for n, v in values.items()) else type(record).model_construct(**values)
 
 
+def members_of(record: R) -> list[R]:
+    """The different members of a record in which `stack` laid numbers side by side; itself alone where it did not."""
+    count = _width(record)
+    return [record] if count is None else [member(record, e) for e in range(count)]
+
+
+def _width(value: object) -> int | None:
+    """Members that were laid side by side; None where none were."""
+    if isinstance(value, Record):
+        fields = type(value).model_fields
+        found = [_width(getattr(value, n, None)) for n, f in fields.items() if f.annotation not in _NUMBER]
+        found += [len(v) for n, f in fields.items() if f.annotation in _NUMBER and isinstance(v := getattr(value, n, None), tuple)]
+    elif isinstance(value, dict):
+        found = [len(v) for v in value.values() if isinstance(v, tuple)]
+    elif isinstance(value, tuple):
+        found = [_width(v) for v in value if isinstance(v, Record)]
+    else:
+        found = []
+    return next((count for count in found if count is not None), None)
+
+
 def _of_member(value: Any, e: int, number: bool) -> Any:
     if isinstance(value, Record):
         return member(value, e)

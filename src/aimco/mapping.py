@@ -84,6 +84,7 @@ class AnalogMatrix(WeightOperations):
         rows, columns, seeds = doors.made("AnalogMatrix", rows, columns, seeds)
         array = spec.array or Array()
         self.cell, self.seeds, self.names = spec.cell or Reference(), seeds, names
+        self.device, self.pulses = self.cell.devices(spec.made_of("AnalogMatrix"))[0], spec.pulses
         self.cache: dict[str, Any] = {}  # what a rule worked out ahead from design and seeds: a checkpoint leaves it out
         self.shape = (len(seeds), rows, columns)
         self.row_spans, self.column_spans = spans(rows, array.rows), spans(columns, array.cols)

@@ -26,7 +26,8 @@ noise, whose share a smaller rate does not lower: both change and variance grow 
     each sample moves W by lr v/gamma_0                        H gains lr n_s n v/(gamma_0 dw) every n_s n samples, in steps dw
 
 W is to move by beta = b/sqrt(n) half ranges per sample of full signal, that is by its initial scale, 1/sqrt(n), in 1/b samples, whatever
-the n rows of the layer: lr = gamma_0 beta/F. It depends on the device only through F: not at all where states are few, since A then
+the n rows of the layer: lr/gamma_0 = beta/F. Learning rates keep the meaning that they have in software, 0.3 for any device, and gamma_0
+follows. It depends on the device only through F: not at all where states are few, since A then
 settles between two reads, and as 1/(dw lr_fast) where they are many. Batches play no part: A is taught in units of the largest |d|.
 A itself wants 1/N_0 of its half range in pulses of each sample, and more where noise has to average out:
 
@@ -56,7 +57,6 @@ SIGNAL_RATE_FIXED = 4.8e-3  # the same of rules whose zero is fixed
 FILL = 100.0  # N_0, samples in which pulses of one sign would take A over half its range
 DESCENT_RATE = 0.3  # of the mean gradient of a batch, weight units: the middle of what trains the digital network
 RESIDUAL_RATE = 0.1  # the same of what the finest array of several adds to the weights
-GRANULARITY = 200.0  # gamma_0; only lr/gamma_0 matters
 LARGEST_MOVE = 0.2  # of the half range, that one transfer may move a weight
 _FAST = (0.01, 0.3)  # of a full train: below, rounding to whole slots is most of the update; beyond, trains are cut
 _RESET_FIXED, _RESET_ANEW = 10.0, 3.0  # traversals of the array after which A is taken to have forgotten
@@ -104,87 +104,113 @@ class DeviceUnits:
         return cls(step, pull, float(noise), inside and pull > _LEAST_PULL * step and not device.response.one_sided)
 
 
+_known: dict[str, DeviceUnits] = {}
+
+
+def units_of(device: Device) -> DeviceUnits:
+    """`DeviceUnits.of`, remembered by the content of the device."""
+    key = device.hash()
+    if key not in _known:
+        _known[key] = DeviceUnits.of(device)
+    return _known[key]
+
+
 _INSIDE = 0.95  # of the half range
 _SMALL = 1e-3
 _LEAST_PULL = 0.03  # of a step
 
 
 @dataclass(frozen=True)
-class FastRates:
-    """Rates of a rule with a fast array A, a filter and a slow array W.
+class Layer:
+    """What rates of one layer follow from.
 
     Args:
-        lr_fast: Of A, in units of l dw/(mu_x mu_d).
-        lr: Of W, for the granularity that was asked for.
-        most_pulses: Most pulses on a weight by one transfer.
+        units: Of the device of its fast array.
+        rows: n, inputs with the bias.
+        length: l, slots of the longest train.
+        refresh_every: Samples between two refreshes of cells whose devices pulses only raise; None of others.
+        batch: Samples whose mean gradient is taught.
+    """
+
+    units: DeviceUnits
+    rows: int
+    length: int = 31
+    refresh_every: int | None = None
+    batch: int = 10
+
+
+def fast_rate(layer: Layer) -> float:
+    """lr_fast of Tiki-Taka v2 and its kin, in units of l dw/(mu_x mu_d).
+
+    lr_fast = (1 + c^2)^(1/4)/(dw l kappa N_0), within 0.01..0.3, and in cells of a pair at most 2/(dw l kappa n_refresh).
+
+    Args:
+        layer: Of which A is the fast array.
+
+    Example:
+        >>> few, many = (fast_rate(Layer(DeviceUnits.of(Device.named(n)), 65)) for n in ("rram-array-om", "rpu-10000-states"))
+        >>> few < many
+        True
+
+    Source: Rasch 2024 (Nat. Commun. 15:7133) for its units; N_0 measured.
+    """
+    full = layer.units.step * layer.length * KAPPA  # half ranges of pulses per sample at lr_fast = 1
+    rate = float(np.clip((1 + layer.units.noise**2) ** 0.25 / (full * FILL), *_FAST))
+    return rate if layer.refresh_every is None else min(rate, _PAIR_FILL / (full * layer.refresh_every))
+
+
+def granularity(layer: Layer, lr_fast: float, *, transfer_every: float = 2.0, chopped: bool = False) -> float:
+    """gamma_0 with which a learning rate of `DESCENT_RATE` moves W by its initial scale in 1/b samples of full signal.
+
+    gamma_0 = lr sqrt(n) F/b as in the head of this file, with T_r = 3 n_s n for choppers and 10 n_s n without.
+
+    Args:
+        layer: Of which A is the fast array.
+        lr_fast: Of A, as `fast_rate`.
+        transfer_every: n_s, samples between two reads of A.
+        chopped: Whether the rule takes the zero of A anew, by choppers.
+
+    Source: Rasch 2024 (Nat. Commun. 15:7133) for its units; b measured.
+    """
+    traversals, scales = (_RESET_ANEW, SIGNAL_RATE) if chopped else (_RESET_FIXED, SIGNAL_RATE_FIXED)
+    filled = signal(layer.units, lr_fast * layer.length * KAPPA, traversals * transfer_every * layer.rows)
+    return float(DESCENT_RATE * np.sqrt(layer.rows) * filled / scales)
+
+
+@dataclass(frozen=True)
+class TransferRates:
+    """Rates of Tiki-Taka, whose reads reach the slow array without a filter.
+
+    Args:
+        lr_fast: Of A, weight units.
+        transfer_lr: What a learning rate of `DESCENT_RATE` is multiplied by for a transfer.
     """
 
     lr_fast: float
-    lr: float
-    most_pulses: int
+    transfer_lr: float
 
 
-def fast_rates(
-    units: DeviceUnits,
-    rows: int,
-    *,
-    length: int = 31,
-    transfer_every: float = 2.0,
-    granularity: float = GRANULARITY,
-    flip: float | None = None,
-    refresh_every: int | None = None,
-) -> FastRates:
-    """Rates of Tiki-Taka v2, its chopped forms and RIDER for one layer.
-
-    lr_fast = (1 + c^2)^(1/4)/(dw l kappa N_0), within 0.01..0.3, and in cells of a pair at most 2/(dw l kappa n_refresh);
-    lr = gamma_0 b/(sqrt(n) F) as in the head of this file, with T_r = 3 n_s n for choppers and 10 n_s n without.
-
-    Args:
-        units: Of the device.
-        rows: n, inputs of the layer with its bias.
-        length: l, slots of the longest train.
-        transfer_every: n_s, samples between two reads of A.
-        granularity: gamma_0.
-        flip: Probability of a change of sign after a read, of rules that have choppers; None of those without.
-        refresh_every: Samples between two refreshes of a pair, whose devices pulses only raise.
-
-    Example:
-        >>> few, many = (fast_rates(DeviceUnits.of(Device.named(n)), 65, flip=0.1) for n in ("rram-array-om", "rpu-10000-states"))
-        >>> few.lr_fast < many.lr_fast, few.lr < many.lr
-        (True, True)
-
-    Source: Rasch 2024 (Nat. Commun. 15:7133) for the units of lr_fast and of gamma_0; b and N_0 measured.
-    """
-    full = units.step * length * KAPPA  # half ranges of pulses per sample at lr_fast = 1
-    lr_fast = float(np.clip((1 + units.noise**2) ** 0.25 / (full * FILL), *_FAST))
-    if refresh_every is not None:
-        lr_fast = min(lr_fast, _PAIR_FILL / (full * refresh_every))
-    traversals, scales = (_RESET_FIXED, SIGNAL_RATE_FIXED) if flip is None else (_RESET_ANEW, SIGNAL_RATE)
-    filled = signal(units, lr_fast * length * KAPPA, traversals * transfer_every * rows)
-    return FastRates(lr_fast, float(granularity * scales / (np.sqrt(rows) * filled)), max_pulses(units))
-
-
-def tiki_taka_rates(units: DeviceUnits, rows: int, *, length: int = 31, transfer_every: float = 1.0, batch: int = 10) -> FastRates:
+def tiki_taka_rates(layer: Layer, *, transfer_every: float = 1.0) -> TransferRates:
     """Rates of Tiki-Taka, whose lr_fast is in units of weight and whose reads reach the slow array without a filter.
 
-    lr_fast = lr'_fast l dw batch/M, with lr'_fast that of `fast_rates` at three times N_0, and M = batch mu_x mu_d the largest product
+    lr_fast = lr'_fast l dw batch/M, with lr'_fast that of `fast_rate` at three times N_0, and M = batch mu_x mu_d the largest product
     of an input and an error before the mean over the batch is taken. A read v of a row, every n_s n samples, moves W by lr v, so that
-    lr = n_s n beta/F.
+    lr = n_s n beta/F. Where pulses pull A to no symmetry point it does not forget, and nothing follows: lr_fast 0.1, a transfer by 0.1.
 
     Args:
-        units: Of the device.
-        rows: n, inputs of the layer with its bias.
-        length: l, slots of the longest train.
+        layer: Of which A is the fast array.
         transfer_every: n_s, samples between two reads of A.
-        batch: Samples whose mean gradient is taught.
 
     Source: Gokmen & Haensch 2020, algorithm 1, for the transfer; M = 0.1 measured (0.07 and 0.1 to 0.9 in the two layers of 64-32-10).
     """
+    units, length = layer.units, layer.length
+    if not units.balances:
+        return TransferRates(0.1, 0.1 / DESCENT_RATE)
     full = units.step * length * KAPPA
     relative = float(np.clip((1 + units.noise**2) ** 0.25 / (3 * full * FILL), *_FAST))
-    filled = signal(units, relative * length * KAPPA, _RESET_FIXED * transfer_every * rows)
-    lr = SIGNAL_RATE * float(np.sqrt(rows)) * transfer_every / filled
-    return FastRates(relative * length * units.step * batch / _LARGEST_PRODUCT, lr, max_pulses(units))
+    filled = signal(units, relative * length * KAPPA, _RESET_FIXED * transfer_every * layer.rows)
+    lr = SIGNAL_RATE * float(np.sqrt(layer.rows)) * transfer_every / filled
+    return TransferRates(relative * length * units.step * layer.batch / _LARGEST_PRODUCT, lr / DESCENT_RATE)
 
 
 def signal(units: DeviceUnits, pulses: float, forgets: float = inf) -> float:

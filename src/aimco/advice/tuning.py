@@ -139,10 +139,10 @@ def _prior(candidate: Candidate, tunable: Tunable) -> float:
 
 
 def _around_prior(candidate: Candidate, tunables: Sequence[Tunable], count: int, seed: int) -> list[Setting]:
-    """The design as it is, then settings at normal distances in the logarithm from the prior, cut to the range."""
-    draws = qmc.Sobol(len(tunables), scramble=True, rng=np.random.default_rng([seed, 17])).random(max(1, count - 1))
-    settings: list[Setting] = [{}]
-    for row in draws[: count - 1]:
+    """The design as it is, the prior, then settings at normal distances in the logarithm from the prior, cut to the range."""
+    draws = qmc.Sobol(len(tunables), scramble=True, rng=np.random.default_rng([seed, 17])).random(max(1, count))
+    settings: list[Setting] = [{}, {t.path: _prior(candidate, t) for t in tunables}]
+    for row in draws[: count - 2]:
         setting = {}
         for tunable, place in zip(tunables, row, strict=True):
             value = _prior(candidate, tunable) * tunable.spread ** float(ndtri(min(max(place, 1e-3), 1 - 1e-3)))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from aimco import rates
 from aimco.arrays.doors import ReferencePolicy
 from aimco.arrays.kinds import Array
 from aimco.arrays.pulses import Pulses
 from aimco.cell import Cell
 from aimco.device.device import Device
-from aimco.ensemble import PerMember
+from aimco.ensemble import PerMember, members_of
 from aimco.record import InputError
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class ArraySpec:
         array: Size and kind of the physical array.
         periphery: Its converters and pulses.
         reference: What states are measured against: mid-range, each device's own symmetry or resting point, or what `set_reference` sets
-            ("measured"; mid-range until then).
+            ("measured"; mid-range until then). "auto" becomes the symmetry point in cells of one device where pulses pull it to one well
+            within its range, else mid-range, once device and cell are known.
         reference_error: Standard deviation of that reference, in half ranges, a number or (E,). Devices start at the point meant.
 
     Example:
@@ -84,7 +86,7 @@ class ArraySpec:
     cell: Cell | None = None
     array: Array | None = None
     periphery: Periphery | None = None
-    reference: ReferencePolicy = "mid-range"
+    reference: ReferencePolicy | Literal["auto"] = "mid-range"
     reference_error: PerMember = 0.0
 
     @classmethod
@@ -95,7 +97,14 @@ class ArraySpec:
     def within(self, design: Hardware | ArraySpec) -> ArraySpec:
         """This, with what is left out as the design says."""
         absent = {n: getattr(design, n) for n in ("device", "cell", "array", "periphery") if getattr(self, n) is None}
-        return replace(self, **absent)
+        spec = replace(self, **absent)
+        return replace(spec, reference=spec._found()) if spec.reference == "auto" else spec
+
+    def _found(self) -> ReferencePolicy:
+        """What "auto" becomes; for an ensemble, the symmetry point only where every member has one."""
+        if self.cell is not None and len(self.cell.signs) > 1:
+            return "mid-range"
+        return "symmetry-point" if all(rates.units_of(one).balances for one in members_of(self.made_of("ArraySpec"))) else "mid-range"
 
     def made_of(self, where: str) -> Device:
         """The device. Raises InputError where there is none."""

@@ -15,7 +15,7 @@ def gather(h, rows, v, rate, most, pulses):
     """h_k += rate v for one row k after the other; the whole part leaves h_k, and as pulses the array, `most` of either sign.
 
     Args:
-        h: (E, R, C) float32, changed in place. rows: (T,). v: what was read, (E, T, C). rate: (E,) float32.
+        h: (E, R, C) float32, changed in place. rows: (T,). v: what was read, (E, T, C). rate: (E,) float32. most: (E,) int64.
         pulses: out, (E, T, C) int32.
     """
     for e in range(h.shape[0]):
@@ -25,7 +25,7 @@ def gather(h, rows, v, rate, most, pulses):
                 total = h[e, k, j] + rate[e] * v[e, t, j]
                 whole = np.trunc(total)
                 h[e, k, j] = total - whole
-                pulses[e, t, j] = np.int32(min(max(whole, -most), most))
+                pulses[e, t, j] = np.int32(min(max(whole, -most[e]), most[e]))
 
 
 @nb.njit(**_flags)

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from aimco import rng
+from aimco import rates, rng
 from aimco.arrays import doors
 from aimco.arrays.doors import ReferencePolicy
 from aimco.arrays.spec import ArraySpec, Blueprint
 from aimco.device.device import Device
-from aimco.ensemble import PerMember, Rate
+from aimco.ensemble import PerMember, Rate, members_of
 from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
 from aimco.periphery import broadcast_members
@@ -35,7 +35,7 @@ class Rule(Kinded):
     """How the arrays of a layer learn (abstract).
 
     Args:
-        lr: learning rate eta, weight units.
+        lr: learning rate eta of the mean gradient of a batch, weight units; what else a device needs follows from it (`aimco.rates`).
     """
 
     kinds_in: ClassVar[str] = "aimco.learning"
@@ -44,13 +44,12 @@ class Rule(Kinded):
     teaches: ClassVar[str] = "layers"  # networks whose `taught` is the same: layers, a circuit, spiking units, or software
     on_chip: ClassVar[bool] = True  # whether arrays learn; else they are written with what was learned elsewhere, and only read
 
-    lr: float = Field(default=0.1, ge=0, le=1000, description="learning rate")
+    lr: float = Field(default=rates.DESCENT_RATE, ge=0, le=1000, description="learning rate")
 
-    tuned: ClassVar[tuple[Tunable, ...]] = (Tunable("rule.lr", 1e-4, 100.0), Tunable("cell.weight_max", 0.1, 10.0, spread=1.5))
-
-    def tunables(self, design: Any) -> tuple[Tunable, ...]:
-        """Numbers of a design that a search may change for the device; `tuned`, unless there is more to ask of the design."""
-        return self.tuned
+    def tunables(self, design: Blueprint) -> tuple[Tunable, ...]:
+        """Numbers of a design that a search may change for its device: the learning rate, and the range of the weights."""
+        top = rates.descent_weight_max(rates.units_of(design.device))
+        return Tunable("rule.lr", 0.005, 20.0), Tunable("cell.weight_max", 0.1, 10.0, top, spread=1.5)
 
     def arrays(self) -> dict[str, ArraySpec]:
         """Arrays that a layer needs; none for a digital rule."""
@@ -124,7 +123,8 @@ class Referenced(Rule):
 
     Args:
         reference: what these arrays are read against: each device's own "symmetry-point", where up and down pulses cancel; its
-            "resting-point", where it leaks to; or "none", the middle of the range.
+            "resting-point", where it leaks to; "none", the middle of the range; or "auto", the symmetry point in cells of one device
+            where pulses pull it to one well within its range, else none.
         reference_error: standard deviation of the reference from device to device, in half ranges.
         reference_pulses: of a zero-shift that finds the symmetry point at the start; known without any when absent.
         reference_pulse_s: time of one pulse of that zero-shift, s, in which devices leak: what is then found is where pulses and leak
@@ -132,7 +132,7 @@ class Referenced(Rule):
         reference_wait_s: waited before the resting point is read at the start, s; known without when absent.
     """
 
-    reference: Literal["symmetry-point", "resting-point", "none"] = "symmetry-point"
+    reference: Literal["auto", "symmetry-point", "resting-point", "none"] = "auto"
     reference_error: float = Field(default=0.0, ge=0, le=10, description="standard deviation of the reference, in half ranges")
     reference_pulses: int | None = Field(default=None, ge=2, le=1_000_000_000, description="pulses of the zero-shift at the start")
     reference_pulse_s: float | None = quantity(s, None, gt=0, doc="time of one pulse of that zero-shift")
@@ -161,13 +161,13 @@ class Referenced(Rule):
         if self.reference == "none" and self.reference_error:
             raise PathError("rule.reference_error", f"must be 0 where rule.reference is none, got {self.reference_error:g}")
         for name, needed in (("reference_pulses", "symmetry-point"), ("reference_wait_s", "resting-point")):
-            if getattr(self, name) is not None and self.reference != needed:
+            if getattr(self, name) is not None and self.reference not in (needed, "auto" if needed == "symmetry-point" else needed):
                 raise PathError(f"rule.{name}", f"must be absent where rule.reference is {self.reference}: it finds the {needed}")
         if self.reference_pulse_s is not None and self.reference_pulses is None:
             raise PathError("rule.reference_pulse_s", "must be absent without rule.reference_pulses: it is the time of one of these")
         if self.measures and self.reference_error:
             raise PathError("rule.reference_error", "must be 0 where the reference is measured: the error is then that of measuring")
-        if self.against.reference != "mid-range" and len(design.cell.signs) > 1:
+        if self.against.reference not in ("mid-range", "auto") and len(design.cell.signs) > 1:
             wanted = f"must be of one device, as reference, for the rule {self.kind}, which reads an array against references"
             other = "" if self.reference == "none" else "; or set rule.reference = 'none'"
             raise PathError("cell.kind", f"{wanted}, got {design.cell.kind}{other}")
@@ -177,7 +177,21 @@ class Referenced(Rule):
     def notes(self):
         if self.reference == "none" or self.measures:
             return []
-        return [f"arrays start exactly at their {self.reference.replace('-', ' ')}s; what finding them costs is not counted"]
+        point = "symmetry point" if self.reference == "auto" else self.reference.replace("-", " ")
+        where = " where devices have one well within their range" if self.reference == "auto" else ""
+        return [f"arrays start exactly at their {point}s{where}; what finding them costs is not counted"]
+
+
+def layers_of(matrix: AnalogMatrix, batch: int) -> list[rates.Layer]:
+    """What rates of a layer follow from, of each member.
+
+    Args:
+        matrix: Its fast array.
+        batch: Samples of a batch.
+    """
+    refresh = getattr(matrix.cell, "refresh_every", None) if len(matrix.cell.signs) > 1 else None
+    every = [rates.Layer(rates.units_of(one), matrix.rows, matrix.pulses.length, refresh, batch) for one in members_of(matrix.device)]
+    return every * matrix.shape[0] if len(every) == 1 else every
 
 
 def _sum(parts: list[tuple[PerMember, torch.Tensor]]) -> torch.Tensor:

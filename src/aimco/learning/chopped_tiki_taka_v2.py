@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ class ChoppedTikiTakaV2(TikiTakaV2):
         flip: rho, the probability of a change of sign after a read.
         flips: "random", or "regular": every row changes its sign at each ceil(1/flip)-th read of it, at least the second.
     """
+
+    chops: ClassVar[bool] = True
 
     flip: float = Field(default=0.1, ge=0, le=1, description="probability of a change of sign after a read")
     flips: Literal["random", "regular"] = "random"

@@ -30,6 +30,7 @@ class Residual(Referenced):
     converter; memory: none.
 
     Args:
+        lr: Learning rate of the finest array, which counts in the weights by gamma^N: 0.1/gamma^N by default, as measured.
         num_arrays: Number of arrays, N + 1.
         gamma: Significance of an array over that of the next coarser one.
         transfer_unit: What transfer_every counts, see `Unit`.
@@ -41,6 +42,7 @@ class Residual(Referenced):
 
     moved: ClassVar[Mapping[str, str]] = {"arrays_used": "num_arrays", "most_pulses": "max_pulses"}
 
+    lr: float = Field(default=1.0, ge=0, le=1000, description="learning rate of the finest array")
     num_arrays: int = Field(default=3, ge=2, le=16, description="number of arrays")
     gamma: float = Field(default=0.3, gt=0, le=1, description="significance of an array over that of the next coarser")
     transfer_every: int = Field(default=2, ge=1, le=1_000_000, description="samples between reads of the finest array")
