@@ -400,7 +400,7 @@ def test_a_pair_with_refresh_keeps_learning_and_one_without_fills_up():
 
 def test_a_pair_has_no_symmetry_point_to_be_read_against():
     with pytest.raises(ai.InputError, match=r"cell\.kind must be of one device, as reference"):
-        ai.nn.Linear(4, 3, design=design("tiki-taka", rule={"kind": "tiki-taka", "reference": "symmetry-point"}, cell={"kind": "pair"}))
+        ai.nn.Linear(4, 3, design=design("tiki-taka", cell={"kind": "pair"}).replace("rule.reference", "symmetry-point"))
 
 
 def network(layer: str, made: ai.Design) -> torch.nn.Module:
