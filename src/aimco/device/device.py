@@ -92,13 +92,13 @@ class Device(Listed):
         if not isinstance(data, Mapping) or not cls.moved.keys() & data.keys():
             return data
         data = dict(data)
-        found = {kind: data.pop(kind) for kind in cls.moved if kind in data}
-        warnings.warn(f"{' and '.join(found)} of a device: write noise = [{{ kind = ... }}]", DeprecationWarning, stacklevel=2)
-        found = {kind: table for kind, table in found.items() if table not in (None, "none")}
-        for kind, table in found.items():
+        tables = {kind: data.pop(kind) for kind in cls.moved if kind in data}
+        warnings.warn(f"{' and '.join(tables)} of a device: write noise = [{{ kind = ... }}]", DeprecationWarning, stacklevel=2)
+        tables = {kind: table for kind, table in tables.items() if table not in (None, "none")}
+        for kind, table in tables.items():
             if not isinstance(table, Mapping | NoiseSource):
                 raise field_error(kind, f"must be a table, got {table!r}")
-        sources = [{"kind": kind} | dict(table) if isinstance(table, Mapping) else table for kind, table in found.items()]
+        sources = [{"kind": kind} | dict(table) if isinstance(table, Mapping) else table for kind, table in tables.items()]
         return data | {"noise": [*data.get("noise", ()), *sources]}
 
     @field_validator("spread")
@@ -222,8 +222,8 @@ class Device(Listed):
             odd = response_notes(self)
         if share <= _CUT:
             return odd
-        said = f"{share:.0%} of the devices have their lower bound at 0 S: spread.g_min would take it below"
-        return [f"{said}, and its mean and spread are less", *odd]
+        note = f"{share:.0%} of the devices have their lower bound at 0 S: spread.g_min would take it below"
+        return [f"{note}, and its mean and spread are less", *odd]
 
     @property
     def leaks(self) -> bool:
@@ -268,12 +268,12 @@ class Device(Listed):
             if name in ("step_up", "step_down"):
                 factor = 1.0 if common is None else np.exp(common) if lognormal else 1 + common
                 factor = factor if apart is None else factor + (apart if name == "step_up" else -apart)
-                own = draw(name)
-                factor = factor if own is None else factor * (1 + own)
+                deviation = draw(name)
+                factor = factor if deviation is None else factor * (1 + deviation)
                 values[name] = _times(nominal, factor, floor=_FLOOR)
             else:
-                own = draw(name)
-                values[name] = nominal if own is None else _times(nominal, 1 + own, floor=-inf)
+                deviation = draw(name)
+                values[name] = nominal if deviation is None else _times(nominal, 1 + deviation, floor=-inf)
         scale = dict.fromkeys(CYCLE_NOISES, 1.0) | {"cycle_noise_range": 2.0}  # the unit of the state is half the range
         values |= {n: per_member(getattr(self, n), members) * factor for n, factor in scale.items()}
         values |= {n: sigma for n in REST if (sigma := draw(n)) is not None}

@@ -46,8 +46,8 @@ def words(device: Device) -> list[str]:
 
 def html(device: Device) -> str:
     """A card: the facts, a cycle of mean pulses, what is noted."""
-    shown = facts(device) | ({"description": device.description} if device.description else {})
-    return html_parts.card(device.name, html_parts.facts(shown), _picture(device), html_parts.listed(device.notes()))
+    rows = facts(device) | ({"description": device.description} if device.description else {})
+    return html_parts.card(device.name, html_parts.facts(rows), _picture(device), html_parts.listed(device.notes()))
 
 
 def _picture(device: Device) -> str:

@@ -30,7 +30,7 @@ class Sampled:
     shape: tuple[int, int, int]
 
     @property
-    def own(self) -> tuple[str, ...]:
+    def per_device(self) -> tuple[str, ...]:
         """Names of the parameters that differ from device to device."""
         return tuple(sorted(n for n, t in self.values.items() if t.ndim == 3 and n not in REST))
 
@@ -51,7 +51,7 @@ class Sampled:
         For an array that lies on its side rows and columns change places.
         """
         members, rows, columns = self.shape
-        a = torch.stack([self.values[n] for n in self.own], 2) if self.own else torch.zeros(members, rows, 1, columns)
+        a = torch.stack([self.values[n] for n in self.per_device], 2) if self.per_device else torch.zeros(members, rows, 1, columns)
         a = a.transpose(1, 3) if on_its_side else a
         m = torch.stack([self.values[n] for n in self.shared], 1) if self.shared else torch.zeros(members, 1)
         return (a.contiguous().numpy(), a.transpose(2, 3).contiguous().numpy()), m.numpy()
@@ -75,7 +75,7 @@ class Sampled:
         functions, reverses = self._functions, bool(self.reverses.any())
         given = {"noisy": self.noisy, "affine": self.device.response.affine, "reverses": reverses, "referenced": referenced}
         given["tables"] = self._tables
-        return kernel(functions.pulse, functions.train, self.own, self.shared, **given)
+        return kernel(functions.pulse, functions.train, self.per_device, self.shared, **given)
 
     @functools.cached_property
     def reverses(self) -> np.ndarray:
@@ -125,12 +125,12 @@ class Sampled:
         """Mean change by one up and one down pulse at a state (E, R, C); `parameters`: those of `step_parameters`, where at hand."""
         module, g = self._mean_step()[0], state.double().reshape(-1).numpy()
         a = self.step_parameters() if parameters is None else parameters
-        found = []
+        changes = []
         for up in (True, False):
             out = np.empty(g.size)
             module.steps(g, np.broadcast_to(up, g.shape), a, out)
-            found.append(torch.from_numpy(out).float().reshape(self.shape))
-        return found[0], found[1]
+            changes.append(torch.from_numpy(out).float().reshape(self.shape))
+        return changes[0], changes[1]
 
     def symmetry_point(self) -> torch.Tensor:
         """State at which an up and a down pulse cancel, (E, R, C), for any response.
