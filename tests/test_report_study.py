@@ -20,7 +20,7 @@ from aimco import demo
 from aimco.report import grid, tables
 from aimco.report.pictures import fronts
 from aimco.report.study import page, write
-from aimco.report.view import About, View, shown, verdict
+from aimco.report.view import About, View, format_value, verdict
 from aimco.studies import Study
 from aimco.studies.front import front, knee
 from aimco.studies.sensitivity import Sensitivity
@@ -116,10 +116,10 @@ def test_the_verdict_names_best_cheapest_and_knee():
 
 
 def test_a_choice_is_said_with_the_unit_of_its_field():
-    assert shown("device.g_max", 2.5e-5) == "25 uS"
-    assert shown("training.sample_s", 1e-6) == "1 us"
-    assert shown("rule.lr", 0.05) == "0.05"
-    assert shown("network.hidden", [32, 16]) == "[32, 16]"
+    assert format_value("device.g_max", 2.5e-5) == "25 uS"
+    assert format_value("training.sample_s", 1e-6) == "1 us"
+    assert format_value("rule.lr", 0.05) == "0.05"
+    assert format_value("network.hidden", [32, 16]) == "[32, 16]"
 
 
 def test_the_page_opens_without_a_network_and_holds_every_point(written):
