@@ -58,5 +58,5 @@ def _measured(activity: Any) -> tuple[Sequence[Mapping[str, Activity]] | None, s
         return None, ASSUMED
     if isinstance(activity, str | os.PathLike):
         return load(os.fspath(activity)), os.fspath(activity)
-    layers = [{name: Activity.of(own) for name, own in arrays.items()} for arrays in activity.activity.values()]
+    layers = [{name: Activity.of(fields) for name, fields in arrays.items()} for arrays in activity.activity.values()]
     return layers, f"measured on {activity.task}, seed {activity.seed}"
