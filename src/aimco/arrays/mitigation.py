@@ -66,7 +66,7 @@ def compensated(
 
     Args:
         wanted: W*, S, (rows, columns), at least 0.
-        made: Planar or three-dimensional array.
+        wires: Planar or three-dimensional array.
         g_min: Least conductance of a device, S.
         g_max: Largest conductance of a device, S.
         gain: a; when absent the largest at which no device has to go beyond g_max.
@@ -145,7 +145,7 @@ def read_margin(
     """Reading one cell of a three-dimensional array past its sneak paths, all other cells being on: the worst they can be.
 
     Args:
-        made: The array.
+        wires: The array.
         on_S: Conductance of a cell that is on, S.
         off_S: Conductance of a cell that is off, S.
         unselected: Other word lines: "grounded", at "half" the voltage, or "floating".

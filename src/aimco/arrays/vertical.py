@@ -100,7 +100,7 @@ class VerticalArray:
 
     Args:
         conductances: S, (layers, rows, columns), or a matrix that `placed` lays out.
-        made: Size and resistances.
+        wires: Size and resistances.
         selected: Rows whose transistors are on; all when absent.
 
     Raises:

@@ -17,7 +17,7 @@ def forget_stale(folder: Path, cache: Path) -> None:
     kernels would leave the old code in the others.
 
     Args:
-        folder: of the source files. kept: where Numba keeps what it made of them.
+        folder: of the source files. cache: where Numba keeps what it made of them.
     """
     text = "".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.py")))
     now, stamp = hashlib.sha256(text.encode()).hexdigest(), cache / "kernels.sha256"

@@ -289,7 +289,7 @@ def solve(law, known, back, a, fixed, injected, start, contraction, tolerance, r
         fixed: A, (B, nodes). injected: A, of one phase after the other, (phases x B, outputs). start: voltages of both layers, (B, ...),
             for all phases; empty ones when there is none.
         contraction: q, and the largest move of a hidden node for one of an output. rounding: of a voltage, and of what is fixed.
-        steps: most sweeps. hidden, outputs: voltages found, (phases x B, ...). found: error, V, residual, A, sweeps, and power, W,
+        steps: most sweeps. hidden, outputs: voltages found, (phases x B, ...). results: error, V, residual, A, sweeps, and power, W,
             less that of the sources' own voltages squared, (FOUND, phases x B).
     """
     most, count = known[SATURATION] * np.exp(-0.5 * (known[HIGH] - known[LOW]) / known[THERMAL]), len(injected)

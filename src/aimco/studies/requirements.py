@@ -35,7 +35,7 @@ class Runs:
     """Accuracies of points under a rule, in ensembles, each kept in a file when done so that a stopped derivation goes on.
 
     Args:
-        made: the bench. task: loaded. seeds: of every point, the same for all, so that differences share their draws.
+        setup: the bench. task: loaded. seeds: of every point, the same for all, so that differences share their draws.
         limit: of training samples. folder: where finished ensembles are kept. tell: told the share of the current ensemble.
     """
 

@@ -190,7 +190,7 @@ class Table:
         """A column in SI units, (rows,) float64, all finite.
 
         Args:
-            found: what the name of the column says. ends: the column may end before the table does.
+            header: what the name of the column says. ends: the column may end before the table does.
         """
         cells = self.cells(j)
         if ends:
