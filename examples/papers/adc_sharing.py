@@ -58,10 +58,10 @@ def accuracies(seeds: int, epochs: int) -> dict[str, list[float]]:
     pairs = [(bits, seed) for bits in BITS for seed in range(seeds)]
     designs = [learned(bits).replace("training.epochs", epochs) for bits, _ in pairs]
     results = ai.evaluate_many(designs, "digits", seeds=[seed for _, seed in pairs])
-    curves: dict[str, list[float]] = {f"{bits:g}": [] for bits in BITS}
+    by_bits: dict[str, list[float]] = {f"{bits:g}": [] for bits in BITS}
     for (bits, _), result in zip(pairs, results, strict=True):
-        curves[f"{bits:g}"].append(100 * result.accuracy)
-    return curves
+        by_bits[f"{bits:g}"].append(100 * result.accuracy)
+    return by_bits
 
 
 def run(chosen: argparse.Namespace) -> dict[str, Any]:

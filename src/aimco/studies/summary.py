@@ -76,16 +76,16 @@ def table(study: Study, trials: Sequence[Trial]) -> Table:
     best = front(trials)
     bend = knee(best)
     title = "Pareto front" if len(study.objectives) > 1 else "Best trial"
-    made = Table(title=f"{study.name}: {title}", caption=f"knee: {KNEE}" if len(best) > 2 else None)
-    made.add_column("trial", justify="right")
+    front_table = Table(title=f"{study.name}: {title}", caption=f"knee: {KNEE}" if len(best) > 2 else None)
+    front_table.add_column("trial", justify="right")
     for objective in study.objectives:
-        made.add_column(f"{objective.name} ({objective.best})", justify="right", no_wrap=True)
-    made.add_column("point")
+        front_table.add_column(f"{objective.name} ({objective.best})", justify="right", no_wrap=True)
+    front_table.add_column("point")
     for trial in best:
         mark = " knee" if trial is bend and len(best) > 2 else ""
         values = [format_metric(name, value) for name, value in trial.values.items()]
-        made.add_row(f"{trial.number}{mark}", *values, "  ".join(f"{path} {_cell(value)}" for path, value in trial.point.items()))
-    return made
+        front_table.add_row(f"{trial.number}{mark}", *values, "  ".join(f"{path} {_cell(value)}" for path, value in trial.point.items()))
+    return front_table
 
 
 def _cell(value: Any) -> str:
