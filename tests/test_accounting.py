@@ -370,13 +370,13 @@ def test_a_half_selected_device_takes_a_quarter_of_a_selected_one():
 
 
 def test_no_device_is_half_selected_where_all_are_pulsed_or_transistors_select():
-    crossbar, array = design(), Crossbar(PLAIN, 30, 20)
+    spec, array = design(), Crossbar(PLAIN, 30, 20)
     array.pulse_up_down(4)
-    assert part(array.counts, crossbar) == 0
+    assert part(array.counts, spec) == 0
     busy = Counts(row_pulses=3, program_pulses=5)
-    assert part(busy, crossbar) > 0
-    assert part(busy, crossbar.replace("technology", "rram-22nm")) == 0
-    assert part(busy, crossbar.replace("cell", {"kind": "capacitor6t1c"})) == 0
+    assert part(busy, spec) > 0
+    assert part(busy, spec.replace("technology", "rram-22nm")) == 0
+    assert part(busy, spec.replace("cell", {"kind": "capacitor6t1c"})) == 0
 
 
 def test_half_selected_devices_take_more_than_selected_ones_in_a_run():

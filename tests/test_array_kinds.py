@@ -24,9 +24,9 @@ STEEP = {"word_ohm": 300.0, "bit_ohm": 500.0, "tolerance": 1e-12}
 
 
 def crossbar(array: Array, rows: int = 9, columns: int = 6, read_V: float = 0.3) -> Crossbar:
-    spec = Crossbar(ai.ArraySpec(DEVICE, array=array, periphery=ai.Periphery(read_voltage=read_V)), rows, columns)
-    spec.program(1.6 * torch.rand(spec.shape, generator=torch.Generator().manual_seed(0)) - 0.8)
-    return spec
+    cells = Crossbar(ai.ArraySpec(DEVICE, array=array, periphery=ai.Periphery(read_voltage=read_V)), rows, columns)
+    cells.program(1.6 * torch.rand(cells.shape, generator=torch.Generator().manual_seed(0)) - 0.8)
+    return cells
 
 
 def volts(lines: int) -> torch.Tensor:

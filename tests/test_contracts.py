@@ -262,8 +262,8 @@ def stands_in(request) -> ai.Design:
     return design(array={"kind": request.param, "rows": 16, "cols": 8}, device=MICRO)
 
 
-def written(array: ai.Design, rows: int = 16, columns: int = 8, seeds: tuple[int, ...] = (0,)) -> ai.AnalogMatrix:
-    matrix = ai.AnalogMatrix(ai.ArraySpec.of(array), rows, columns, seeds=seeds)
+def written(spec: ai.Design, rows: int = 16, columns: int = 8, seeds: tuple[int, ...] = (0,)) -> ai.AnalogMatrix:
+    matrix = ai.AnalogMatrix(ai.ArraySpec.of(spec), rows, columns, seeds=seeds)
     matrix.program(1.4 * torch.rand(1, rows, columns, generator=torch.Generator().manual_seed(0)) - 0.7)
     return matrix
 

@@ -428,10 +428,10 @@ def test_noise_of_no_size_changes_nothing():
 @pytest.mark.parametrize("kind", ai.Cell.kinds())
 def test_tiles_read_the_noise_of_all_their_devices(kind):
     """A network on noisy devices: reads move with time while the stored weights stay; a saved one goes on as if never stopped."""
-    sample = ai.Design.of({"device": device(flicker=ONE_OVER_F, telegraph=TELEGRAPH).as_dict(), "cell": {"kind": kind}})
+    spec = ai.Design.of({"device": device(flicker=ONE_OVER_F, telegraph=TELEGRAPH).as_dict(), "cell": {"kind": kind}})
     if kind == "capacitor-pcm":
-        sample = sample.replace("cell.pcm.drift", None)
-    layers = [ai.nn.Linear(6, 4, design=sample) for _ in range(2)]
+        spec = spec.replace("cell.pcm.drift", None)
+    layers = [ai.nn.Linear(6, 4, design=spec) for _ in range(2)]
     (matrix,) = layers[0].matrices.values()
     before, weights = layers[0](torch.eye(6)), matrix.weights.clone()
     layers[0].elapse(1.0)

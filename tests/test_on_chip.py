@@ -92,10 +92,10 @@ def test_neurons_see_the_difference_of_the_conductances_of_a_pair():
 def test_pulses_move_weights_as_ideal_moves_would():
     """Of the same samples and weights: correlation of both changes, few pulses of devices with steps and noise of their own."""
     task, changes = digits(10), []
-    solver = SpikingBoltzmannMachine(design(**PAIR), 64, 10)
+    machine = SpikingBoltzmannMachine(design(**PAIR), 64, 10)
     ideal = SpikingBoltzmannMachine(design(), 64, 10)
-    ideal.machine.weights = solver.machine.weights
-    for network in (ideal, solver):
+    ideal.machine.weights = machine.machine.weights
+    for network in (ideal, machine):
         before = network.machine.weights
         network.learn_from(task.train_x, task.train_y, 0.3)
         changes.append((network.machine.weights - before).ravel())
@@ -211,11 +211,11 @@ def test_mnist_is_learned(mnist_dir):
     """5000 digits once each at a rate that falls to zero, 10,000 test digits: about 91 %, and 0.3 % of standard error."""
     task = tasks.load("mnist", data_dir=mnist_dir, limit=5000)
     network = {"kind": "spiking-rbm", "spiking": {"dt_s": 4e-4, "phase_s": 0.1, "threshold": "none", "start": 0.03}}
-    solver = SpikingBoltzmannMachine(
+    machine = SpikingBoltzmannMachine(
         Design.of({"device": "ideal", "network": network, "rule": {"kind": "contrastive-divergence"}}), 784, 10
     )
     for first in range(0, 5000, 250):
         part = slice(first, first + 250)
-        solver.learn_from(task.train_x[part], task.train_y[part], 0.08 * (1 - first / 5000))
-    right = torch.cat([solver(x) for x in task.test_x.split(500)]).argmax(1) == task.test_y
+        machine.learn_from(task.train_x[part], task.train_y[part], 0.08 * (1 - first / 5000))
+    right = torch.cat([machine(x) for x in task.test_x.split(500)]).argmax(1) == task.test_y
     assert right.float().mean() > 0.9

@@ -301,11 +301,11 @@ def test_zero_shifting_stops_when_it_is_there():
     matrix = measured(200)
     crossbar = matrix.tiles[0][0].crossbar
     crossbar.state.fill_(0.6)
-    pulses_sent = zero_shift(matrix, 20_000, tolerance=1e-3, check_every=100)
-    assert 500 < pulses_sent.pulses < 1500
+    outcome = zero_shift(matrix, 20_000, tolerance=1e-3, check_every=100)
+    assert 500 < outcome.pulses < 1500
     assert (crossbar.origin - crossbar.sampled.symmetry_point()).abs().max() < 5e-3
-    assert matrix.counts["coincidences"] == pulses_sent.pulses * 900
-    assert matrix.counts["row_reads"] == pulses_sent.reads * 30
+    assert matrix.counts["coincidences"] == outcome.pulses * 900
+    assert matrix.counts["row_reads"] == outcome.reads * 30
     assert matrix.counts["programmed"] == 900
 
 
