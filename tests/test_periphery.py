@@ -54,14 +54,14 @@ def test_ideal_parts_change_nothing(parts):
 
 
 def test_a_zero_point_shifts_every_read_of_its_converter_alike():
-    array, exact = tile(columns=4000, seeds=(0, 1), adc={"offset_A": 0.3 * UNIT, "lines": 4}), tile(columns=4000, seeds=(0, 1))
+    array, exact = tile(columns=4000, seeds=(0, 1), adc={"offset_A": 0.3 * UNIT, "shared_by": 4}), tile(columns=4000, seeds=(0, 1))
     shift = array.mvm(inputs(2)) - exact.mvm(inputs(2))
     torch.testing.assert_close(shift, shift[:, :1].expand_as(shift), rtol=0, atol=1e-5)
     offsets = shift[:, 0].view(2, 1000, 4)
     torch.testing.assert_close(offsets, offsets[:, :, :1].expand_as(offsets), rtol=0, atol=1e-5)
     assert offsets.std() == pytest.approx(0.3, rel=0.1)  # 2000 draws: 1.6 % in one sigma
     assert abs(np.corrcoef(offsets[0, :, 0], offsets[1, :, 0])[0, 1]) < 0.15
-    alone = tile(columns=4000, seeds=(1,), adc={"offset_A": 0.3 * UNIT, "lines": 4}).mvm(inputs())
+    alone = tile(columns=4000, seeds=(1,), adc={"offset_A": 0.3 * UNIT, "shared_by": 4}).mvm(inputs())
     assert torch.equal(alone[0], array.mvm(inputs(2))[1])
 
 
