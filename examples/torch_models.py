@@ -34,8 +34,8 @@ NAMES = ("Linear", "Conv2d", "GRU", "MultiheadAttention")
 
 def layers(design: ai.Design | None) -> Any:
     """The layers of torch, or those of aimco for a design."""
-    made = {n: getattr(nn, n) if design is None else functools.partial(getattr(ai.nn, n), design=design) for n in NAMES}
-    return SimpleNamespace(**made)
+    classes = {n: getattr(nn, n) if design is None else functools.partial(getattr(ai.nn, n), design=design) for n in NAMES}
+    return SimpleNamespace(**classes)
 
 
 def mlp(of: Any) -> nn.Module:
@@ -138,22 +138,22 @@ Found = dict[tuple[str, str | None], list[float]]
 
 def found_by(seeds: int, epochs: int) -> Iterator[Found]:
     """Accuracies so far, %, of each model and rule, after each seed."""
-    task, found = load("digits"), {}
+    task, accuracies = load("digits"), {}
     runs = list(itertools.product(MODELS, (None, *RULES)))
     with steps("torch models") as on_step:
         for seed in range(seeds):
             for k, (name, rule) in enumerate(runs):
                 on_step(f"{name}, {rule or 'torch'}, seed {seed}", (seed + k / len(runs)) / seeds)
-                found.setdefault((name, rule), []).append(train(name, rule, task, epochs, seed))
-            yield found
+                accuracies.setdefault((name, rule), []).append(train(name, rule, task, epochs, seed))
+            yield accuracies
 
 
-def as_rows(found: Found) -> list[dict[str, Any]]:
+def as_rows(accuracies: Found) -> list[dict[str, Any]]:
     """One row for each model and rule: accuracy of each seed, mean and standard deviation, and points lost to torch."""
     rows = []
-    for (name, rule), ours in found.items():
+    for (name, rule), ours in accuracies.items():
         row = {"model": name, "rule": rule or "torch", "device": RULES[rule] if rule else None, "lr": RATES.get(name, 0.1)}
-        lost = statistics.fmean(found[name, None]) - statistics.fmean(ours)
+        lost = statistics.fmean(accuracies[name, None]) - statistics.fmean(ours)
         rows.append(row | {"accuracy": ours, "mean": statistics.fmean(ours), "std": spread(ours), "lost": lost})
     return rows
 
@@ -169,14 +169,14 @@ def as_text(rows: list[dict[str, Any]]) -> str:
     heads = ["torch.nn, SGD", *(f"`{rule}` on `{device}`" for rule, device in RULES.items())]
     lines = [f"| model | lr | {' | '.join(heads)} |", "|---|---:|" + "---:|" * len(heads)]
     for name in MODELS:
-        own = {r["rule"]: r for r in rows if r["model"] == name}
+        by_rule = {r["rule"]: r for r in rows if r["model"] == name}
         cells = [
-            f"{own[c]['mean']:.1f}"
-            + (f" ± {own[c]['std']:.1f}" if own[c]["std"] is not None else "")
-            + (f" ({0 - own[c]['lost']:+.1f})" if c != "torch" else "")
+            f"{by_rule[c]['mean']:.1f}"
+            + (f" ± {by_rule[c]['std']:.1f}" if by_rule[c]["std"] is not None else "")
+            + (f" ({0 - by_rule[c]['lost']:+.1f})" if c != "torch" else "")
             for c in columns
         ]
-        lines.append(f"| {name} | {own['torch']['lr']:g} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {by_rule['torch']['lr']:g} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -187,8 +187,8 @@ def main() -> None:
     known.add_argument("--out", default=".")
     chosen = known.parse_args()
     seeds, epochs = (1, 1) if chosen.quick else (chosen.seeds, EPOCHS)
-    for found in found_by(seeds, epochs):
-        rows = as_rows(found)
+    for accuracies in found_by(seeds, epochs):
+        rows = as_rows(accuracies)
         keep(chosen.out, "torch-models", {"task": "digits", "batch": BATCH, "epochs": epochs, "schedule": "cosine to 0", "rows": rows})
     print(as_text(rows), end="")
 

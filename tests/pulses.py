@@ -25,14 +25,14 @@ def device(kind: str, states: float, *, step: float = 0.3, bounds: float = 0.1, 
 
 
 def measure(
-    made: Device, seeds: Sequence[int], *, devices: int = 10, cycles: int = 10, read_noise: float = 0.0
+    sample: Device, seeds: Sequence[int], *, devices: int = 10, cycles: int = 10, read_noise: float = 0.0
 ) -> tuple[Crossbar, list[Measurement]]:
     """Full cycles of single pulses on some devices, one measurement for each seed; and the array, which knows the truth."""
-    array = Crossbar(made, 1, devices, seeds=seeds, names=("measured",))
-    one_sided = made.response.one_sided
+    array = Crossbar(sample, 1, devices, seeds=seeds, names=("measured",))
+    one_sided = sample.response.one_sided
     array.state.copy_(array.sampled.bounds()[0])
-    slowest = min(max(float(array.sampled.values["step_up"].min()) * made.states / 2, 0.2), 1.0)
-    ramp = int(3 * made.states / slowest)
+    slowest = min(max(float(array.sampled.values["step_up"].min()) * sample.states / 2, 0.2), 1.0)
+    ramp = int(3 * sample.states / slowest)
     cycle = [1] * ramp + ([2] if one_sided else [-1] * ramp)
     levels = [array.state.clone()]
     for polarity in cycle * cycles:
@@ -43,7 +43,7 @@ def measure(
         levels.append(array.state.clone())
     polarity = np.array([0, *cycle * cycles], np.int8)
     number = np.concatenate([[0], np.repeat(np.arange(cycles), len(cycle))])
-    level = torch.stack(levels)[:, :, 0].double().numpy() * float(made.half_range) + float(made.mid_range)
+    level = torch.stack(levels)[:, :, 0].double().numpy() * float(sample.half_range) + float(sample.mid_range)
     level = level + read_noise * np.random.default_rng(0).standard_normal(level.shape)
     pulses = (polarity != 0).astype(np.int64)
     return array, [
@@ -56,12 +56,12 @@ def measure(
 
 def truth(array: Crossbar, member: int, middle: float) -> dict[str, float]:
     """What the drawn devices are, S: mean steps at a conductance `middle`, mean bounds, relative spreads."""
-    made = array.device
-    state = torch.full(array.shape, float(made.normalised(middle)))
-    half = float(made.half_range)
+    sample = array.device
+    state = torch.full(array.shape, float(sample.normalised(middle)))
+    half = float(sample.half_range)
     up, down = (steps[member, 0].abs().double().numpy() * half for steps in array.sampled.steps(state))
-    low, high = (b[member, 0].double().numpy() * half + float(made.mid_range) for b in array.sampled.bounds())
-    found = {"step_up": up.mean(), "step_down": down.mean(), "g_min": low.mean(), "g_max": high.mean()}
+    low, high = (b[member, 0].double().numpy() * half + float(sample.mid_range) for b in array.sampled.bounds())
+    values = {"step_up": up.mean(), "step_down": down.mean(), "g_min": low.mean(), "g_max": high.mean()}
     relative = (up / up.mean() + down / down.mean()) / 2 if down.mean() else up / up.mean()
-    found["spread.step"] = relative.std(ddof=1) if relative.size > 1 else 0.0
-    return {name: float(value) for name, value in found.items()} | {"cycle_noise": made.cycle_noise}
+    values["spread.step"] = relative.std(ddof=1) if relative.size > 1 else 0.0
+    return {name: float(value) for name, value in values.items()} | {"cycle_noise": sample.cycle_noise}

@@ -46,7 +46,7 @@ def stopped(study: Study, storage: str, after: int) -> None:
 def same(one: list, other: list) -> bool:
     """Whether two runs of a study found the same, their times aside."""
 
-    def found(trials: list) -> list:
+    def list_facts(trials: list) -> list:
         return [(t.number, t.point, t.state, t.values, t.feasible, t.design, t.curves, t.reason) for t in trials]
 
-    return found(one) == found(other)
+    return list_facts(one) == list_facts(other)

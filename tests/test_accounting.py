@@ -55,14 +55,14 @@ def held_s(model: nn.Module) -> np.ndarray:
 @pytest.mark.parametrize("periphery", [{}, NOISY], ids=["plain", "noisy"])
 def test_devices_leak_for_the_time_that_training_is_priced_at(rule, periphery):
     models = []
-    made = leaking(rule, periphery=periphery, training={"epochs": 2, "batch": 10})
-    result = ai.evaluate(made, limit=60, on_trained=models.append)
+    spec = leaking(rule, periphery=periphery, training={"epochs": 2, "batch": 10})
+    result = ai.evaluate(spec, limit=60, on_trained=models.append)
     assert held_s(models[0]) == pytest.approx(result.latency_s["train"], rel=1e-9)
 
 
 def test_the_wait_for_slow_conversions_passes_too():
-    models, made = [], leaking(periphery=HELD, technology="isaac-32nm", array={"rows": 32, "cols": 8})
-    result = ai.evaluate(made, limit=40, on_trained=models.append)
+    models, spec = [], leaking(periphery=HELD, technology="isaac-32nm", array={"rows": 32, "cols": 8})
+    result = ai.evaluate(spec, limit=40, on_trained=models.append)
     assert held_s(models[0]) == pytest.approx(result.latency_s["train"], rel=1e-9)
     assert result.latency_s["training_sample"] > 3 * 4 / 1e7  # three reads of four conversions
 
@@ -70,65 +70,65 @@ def test_the_wait_for_slow_conversions_passes_too():
 def test_a_training_step_takes_the_time_of_its_operations_by_hand():
     """Of one layer of 30 x 20, cut over arrays of 16 x 16 that work at once, with converters slower than reads."""
     held = {"adc": {"bits": 8.0, "range_A": 1e-5, "shared_by": 4, "rate_Hz": 2e7}, "pulses": {"update_bl_management": False}}
-    made = leaking(periphery=held | {"read_s": 80e-9, "pulse_s": 5e-9}, array={"rows": 16, "cols": 16}, network={"bias": "none"})
-    rate = Technology.named(made.technology).digital_per_s
-    layer, x = ai.nn.Linear(30, 20, design=made, seed=1), torch.rand(7, 30, requires_grad=True)
-    clock, optimizer = Clock(layer, [made]), ai.optim.InMemory(layer.parameters(), lr=0.1)
+    spec = leaking(periphery=held | {"read_s": 80e-9, "pulse_s": 5e-9}, array={"rows": 16, "cols": 16}, network={"bias": "none"})
+    rate = Technology.named(spec.technology).digital_per_s
+    layer, x = ai.nn.Linear(30, 20, design=spec, seed=1), torch.rand(7, 30, requires_grad=True)
+    clock, optimizer = Clock(layer, [spec]), ai.optim.InMemory(layer.parameters(), lr=0.1)
     before = layer.counts["W"]
     layer(x).sum().backward()
     optimizer.step()
     vector = max(80e-9, 4 / 2e7)  # four columns share an ADC, and rows are converted the same way back
     reads = 2 * 7 * vector
-    slots = 7 * 2 * made.periphery.pulses.length * 5e-9  # every train has all its slots, of both polarities
+    slots = 7 * 2 * spec.periphery.pulses.length * 5e-9  # every train has all its slots, of both polarities
     added = 7 * 20 + 7 * 30  # of two arrays over each other forward, and beside each other back
     scaled = 7 * 4 * (15 + 10)  # update management looks for the largest value on both sides of each array
     assert clock.step()[0] == pytest.approx(reads + slots + (added + scaled) / rate, rel=1e-12)
     done = (layer.counts["W"] - before).member(0)
     assert (done["mvm"], done["mvm_t"], done["updates"]) == (28, 28, 28)
-    priced = price(made, {"layer": {"W": done}}, shapes={"layer": {"W": (30, 20)}})
+    priced = price(spec, {"layer": {"W": done}}, shapes={"layer": {"W": (30, 20)}})
     assert priced.by("layer", "latency_s")["layer"] == pytest.approx(reads + slots + (added + scaled) / rate, rel=1e-12)
 
 
 def test_writing_takes_every_row_of_an_array_in_every_round():
-    made = leaking(periphery={"read_s": 80e-9, "pulse_s": 5e-9}, array={"rows": 16, "cols": 16})
-    layer = ai.nn.Linear(29, 20, design=made, seed=1)  # and a row for the bias
-    clock = Clock(layer, [made])
+    spec = leaking(periphery={"read_s": 80e-9, "pulse_s": 5e-9}, array={"rows": 16, "cols": 16})
+    layer = ai.nn.Linear(29, 20, design=spec, seed=1)  # and a row for the bias
+    clock = Clock(layer, [spec])
     rounds = [int(tile.counts["program_rounds"][0]) for line in layer.matrices["W"].tiles for tile in line]
     layer.set_weights(torch.full((20, 29), 0.3))
     more = [int(tile.counts["program_rounds"][0]) for line in layer.matrices["W"].tiles for tile in line]
     each = [b - a for a, b in zip(rounds, more, strict=True)]
     assert min(each) > 0
     assert clock.step()[0] == pytest.approx(sum(each) / 4 * 15 * (5e-9 + 80e-9), rel=1e-12)
-    priced = price(made, {"layer": {"W": Counts(program_rounds=12)}}, shapes={"layer": {"W": (30, 20)}})
+    priced = price(spec, {"layer": {"W": Counts(program_rounds=12)}}, shapes={"layer": {"W": (30, 20)}})
     assert priced.latency_s == pytest.approx(12 / 4 * 15 * (5e-9 + 80e-9), rel=1e-12)
 
 
 class Gated(nn.Module):
     """Two layers beside each other, as in a gated recurrent unit: neither is a child of the model."""
 
-    def __init__(self, made: ai.Design) -> None:
+    def __init__(self, spec: ai.Design) -> None:
         super().__init__()
-        self.gate, self.new = (ai.nn.Linear(8, 8, design=made, name=name) for name in ("gate", "new"))
+        self.gate, self.new = (ai.nn.Linear(8, 8, design=spec, name=name) for name in ("gate", "new"))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.sigmoid(self.gate(x)) * torch.tanh(self.new(x))
 
 
 def test_layers_within_layers_are_on_the_clock():
-    made = leaking()
-    model = nn.Sequential(Gated(made), Gated(made), ai.nn.Linear(8, 2, design=made, name="out"))
-    clock, optimizer, before = Clock(model, [made]), ai.optim.InMemory(model.parameters(), lr=0.1), ai.counts(model)
+    spec = leaking()
+    model = nn.Sequential(Gated(spec), Gated(spec), ai.nn.Linear(8, 2, design=spec, name="out"))
+    clock, optimizer, before = Clock(model, [spec]), ai.optim.InMemory(model.parameters(), lr=0.1), ai.counts(model)
     total = 0.0
     for k in range(3):
         optimizer.zero_grad()
         model(torch.full((4, 8), 0.1 * k)).sum().backward()
         optimizer.step()
         total += float(clock.step()[0])
-    done = {layer: {n: (c - before[layer][n]).member(0) for n, c in own.items()} for layer, own in ai.counts(model).items()}
+    done = {layer: {n: (c - before[layer][n]).member(0) for n, c in ledgers.items()} for layer, ledgers in ai.counts(model).items()}
     assert len(done) == 5
-    priced = price(made, done, shapes={n: p.shapes for n, p in analog_layers(model).items()}).latency_s
+    priced = price(spec, done, shapes={n: p.shapes for n, p in analog_layers(model).items()}).latency_s
     assert total == pytest.approx(priced, rel=1e-9) == held_s(model)
-    assert priced > 3 * 4 * 5 * made.periphery.read_s
+    assert priced > 3 * 4 * 5 * spec.periphery.read_s
 
 
 def test_each_member_of_an_ensemble_has_its_own_time():
@@ -156,9 +156,9 @@ def test_resistive_and_spiking_networks_are_on_the_same_clock():
     spiking = {"kind": "spiking-rbm", "hidden": [10], "spiking": {"phase_s": 0.02, "burn_in_s": 0.005}}
     learns = {"kind": "contrastive-divergence", "update_mode": "set"}
     machine = ai.Design.of(pcm | {"network": spiking, "rule": learns, "technology": "spiking-90nm"})
-    for made in (resistive, machine):
+    for spec in (resistive, machine):
         models: list[Any] = []
-        result = ai.evaluate(made, limit=20, on_trained=models.append)
+        result = ai.evaluate(spec, limit=20, on_trained=models.append)
         assert held_s(models[0]) == pytest.approx(result.latency_s["train"], rel=1e-6)
     assert result.latency_s["training_sample"] >= 0.04  # two phases of neurons, and the pulses
 
@@ -167,9 +167,9 @@ def test_resistive_and_spiking_networks_are_on_the_same_clock():
 @pytest.mark.parametrize("periphery", [{}, NOISY, SERIAL], ids=["plain", "noisy", "serial"])
 @pytest.mark.parametrize("size", [4096, 20])
 def test_what_the_clock_looks_at_is_what_is_counted(parts, periphery, size):
-    made = design(**parts, periphery=periphery, array={"rows": size, "cols": size})
+    spec = design(**parts, periphery=periphery, array={"rows": size, "cols": size})
     task = load("digits", limit=20)
-    model = made.network.build(task, made, [1, 2])
+    model = spec.network.build(task, spec, [1, 2])
     trainer_of(model, task.goal).step(task.train_x[None, :10].expand(2, -1, -1), task.train_y[None, :10].expand(2, -1), 0.1)
     for matrix in analog_layers(model)["0"].matrices.values():
         if len(matrix.cell.signs) == 1:
@@ -192,8 +192,8 @@ def test_looking_at_the_clock_leaves_pulses_waiting():
 
 
 def test_the_users_time_of_a_sample_drives_the_leak_and_is_told():
-    models, made = [], leaking().replace("training.sample_s", 1e-3)
-    result = ai.evaluate(made, limit=50, on_trained=models.append)
+    models, spec = [], leaking().replace("training.sample_s", 1e-3)
+    result = ai.evaluate(spec, limit=50, on_trained=models.append)
     assert held_s(models[0]) == pytest.approx(50e-3)
     assert result.latency_s["train"] < 1e-3
     assert any("training.sample_s = 0.001 s" in note for note in result.notes)
@@ -205,10 +205,10 @@ GROUPS = {"groups": 2, "name": "one"}
 
 def test_groups_are_priced_and_clocked_as_the_layers_that_they_are():
     """A convolution of two groups beside two of half the channels each: the same work and devices, in the time of one."""
-    made, x = leaking(device="rpu"), torch.rand(3, 4, 6, 6)
-    grouped = ai.nn.Conv2d(4, 6, 3, design=made, seed=1, **GROUPS)
-    halves = nn.ModuleList(ai.nn.Conv2d(2, 3, 3, design=made, seed=k) for k in range(2))
-    clocks = Clock(grouped, [made]), Clock(halves, [made])
+    spec, x = leaking(device="rpu"), torch.rand(3, 4, 6, 6)
+    grouped = ai.nn.Conv2d(4, 6, 3, design=spec, seed=1, **GROUPS)
+    halves = nn.ModuleList(ai.nn.Conv2d(2, 3, 3, design=spec, seed=k) for k in range(2))
+    clocks = Clock(grouped, [spec]), Clock(halves, [spec])
     for done in (grouped(x), halves[0](x[:, :2]), halves[1](x[:, 2:])):
         done.sum().backward()
     took = [clock.step() for clock in clocks]
@@ -217,7 +217,7 @@ def test_groups_are_priced_and_clocked_as_the_layers_that_they_are():
     for model in (grouped, halves):
         parts = analog_layers(model).items()
         read = {n: {a: {k: v for k, v in c.member(0).items() if k[:5] != "progr"} for a, c in p.counts.items()} for n, p in parts}
-        prices.append(price(made, read, shapes={n: p.shapes for n, p in parts}))
+        prices.append(price(spec, read, shapes={n: p.shapes for n, p in parts}))
     assert prices[0].energy_J["total"] == pytest.approx(prices[1].energy_J["total"], rel=1e-12) and prices[0].energy_J["adc"] > 0
     assert prices[0].area_m2 == pytest.approx(prices[1].area_m2, rel=1e-12)
     assert prices[0].cells == prices[1].cells == 2 * 19 * 3 and prices[0].places == prices[1].places
@@ -232,9 +232,9 @@ def test_each_member_of_a_convolution_with_groups_has_a_ledger_and_a_time():
     layer(torch.rand(2, 3, 4, 6, 6))
     phases.end("infer")
     energy = []
-    for e, made in enumerate(designs):
+    for e, spec in enumerate(designs):
         assert phases.member("infer", e)[""]["W"]["mvm"] >= 2 * 3 * 16
-        energy.append(bill(made, phases, e, {"train": 0, "infer": 3})[0]["infer"])
+        energy.append(bill(spec, phases, e, {"train": 0, "infer": 3})[0]["infer"])
     assert energy[0] > 0
     with pytest.raises(IndexError):
         phases.member("infer", 2)
@@ -253,7 +253,7 @@ def test_members_of_other_numbers_learn_in_groups_as_alone(field, values):
     base = ai.Design(device="soft-bounds", rule={"kind": "tiki-taka-v2", "transfer_every": 2})
     designs, x = [base.replace(field, value) for value in values], torch.rand(2, 3, 4, 6, 6)
     together = ai.nn.Conv2d(4, 6, 3, design=stack(designs), seeds=(1, 2), **GROUPS)
-    alone = [ai.nn.Conv2d(4, 6, 3, design=made, seeds=(k + 1,), **GROUPS) for k, made in enumerate(designs)]
+    alone = [ai.nn.Conv2d(4, 6, 3, design=spec, seeds=(k + 1,), **GROUPS) for k, spec in enumerate(designs)]
     for layer, batch in ((together, x), *zip(alone, x, strict=True)):
         optimizer = ai.optim.InMemory(layer.parameters(), lr=0.1)
         layer(batch).square().sum().backward()
@@ -277,26 +277,26 @@ def test_what_a_sample_takes_does_not_depend_on_how_many_there_are():
 
 @pytest.mark.parametrize("rule", ["sgd", "tiki-taka-v2"])
 def test_phases_make_up_the_whole_run(rule):
-    found: list[Any] = []
-    made = design(rule, training={"epochs": 2, "batch": 10})
-    result = ai.evaluate(made, limit=50, on_trained=found.append)
+    models: list[Any] = []
+    spec = design(rule, training={"epochs": 2, "batch": 10})
+    result = ai.evaluate(spec, limit=50, on_trained=models.append)
     for amounts in (result.energy_J, result.latency_s):
         assert amounts["total"] == pytest.approx(sum(amounts[phase] for phase in ("write", "train", "infer")))
         assert amounts["training_sample"] == pytest.approx(amounts["train"] / 100)
         assert amounts["inference_sample"] == pytest.approx(amounts["infer"] / 720)
     for name, amount in result.counts.items():
         assert amount == pytest.approx(sum(counts.get(name, 0) for counts in result.counts_by_phase.values()))
-    layers = analog_layers(found[0])
+    layers = analog_layers(models[0])
     counts = {n: {a: c.member(0) for a, c in layer.counts.items()} for n, layer in layers.items()}
-    whole = price(made, counts, shapes={n: layer.shapes for n, layer in layers.items()})
+    whole = price(spec, counts, shapes={n: layer.shapes for n, layer in layers.items()})
     assert whole.energy_J["total"] == pytest.approx(result.energy_J["total"])
     assert whole.latency_s == pytest.approx(result.latency_s["total"])
     assert json.loads(json.dumps(result.as_json()))["counts_by_phase"]["infer"]["mvm"] == 2 * 2 * 360
 
 
 def test_each_phase_holds_what_belongs_to_it():
-    made = design(rule={"kind": "sgd", "reference": "symmetry-point", "reference_pulses": 20})
-    done = ai.evaluate(made, limit=50).counts_by_phase
+    spec = design(rule={"kind": "sgd", "reference": "symmetry-point", "reference_pulses": 20})
+    done = ai.evaluate(spec, limit=50).counts_by_phase
     cells = 65 * 16 + 17 * 10
     assert done["write"]["programmed"] >= cells and done["write"]["coincidences"] == 21 * cells
     assert "programmed" not in done["train"] and done["train"]["updates"] == 2 * 50 and done["train"]["mvm"] == 2 * 50
@@ -306,24 +306,24 @@ def test_each_phase_holds_what_belongs_to_it():
 @pytest.mark.parametrize("periphery", [{}, SERIAL, {"sense": {}}], ids=["plain", "serial", "sense"])
 @pytest.mark.parametrize("size", [4096, 20])
 def test_an_inference_sample_of_a_run_is_priced_as_its_shapes_are(periphery, size):
-    made = design(periphery=periphery, array={"rows": size, "cols": size}, technology="isaac-32nm")
-    result, known = ai.evaluate(made, limit=20), inference(made, of_design(made, Sample((1, 8, 8), 10)))
+    spec = design(periphery=periphery, array={"rows": size, "cols": size}, technology="isaac-32nm")
+    result, known = ai.evaluate(spec, limit=20), inference(spec, of_design(spec, Sample((1, 8, 8), 10)))
     assert result.energy_J["inference_sample"] == pytest.approx(known.energy_J["total"], rel=1e-12)
     assert result.latency_s["inference_sample"] == pytest.approx(known.latency_s, rel=1e-12)
 
 
 @pytest.mark.parametrize("rule", ["sgd", "tiki-taka-v2"])
 def test_a_run_that_was_stopped_costs_what_it_would_have(tmp_path, rule):
-    made, file = leaking(rule, training={"epochs": 3, "batch": 20}), str(tmp_path / "run.pt")
-    whole = ai.evaluate(made, limit=60)
+    spec, file = leaking(rule, training={"epochs": 3, "batch": 20}), str(tmp_path / "run.pt")
+    whole = ai.evaluate(spec, limit=60)
 
     def stop(epoch: int, epochs: int, accuracy: float) -> None:
         if epoch == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ai.evaluate(made, limit=60, checkpoint=file, on_epoch=stop)
-    resumed = ai.evaluate(made, limit=60, checkpoint=file)
+        ai.evaluate(spec, limit=60, checkpoint=file, on_epoch=stop)
+    resumed = ai.evaluate(spec, limit=60, checkpoint=file)
     for name in ("energy_J", "latency_s", "counts", "counts_by_phase", "activity", "curves"):
         assert getattr(resumed, name) == getattr(whole, name), name
 
@@ -355,40 +355,40 @@ def test_half_selects_that_are_priced_are_those_that_disturb(polarity, shape):
     assert n["row_pulses"] * columns + n["column_pulses"] * rows - 2 * n["coincidences"] == up.sum() + down.sum()
 
 
-def part(counts: Counts, made: ai.Design, shape: tuple[int, int] = (30, 20)) -> float:
-    return price(made, {"layer": {"W": counts}}, shapes={"layer": {"W": shape}}).energy_J["half-select"]
+def part(counts: Counts, spec: ai.Design, shape: tuple[int, int] = (30, 20)) -> float:
+    return price(spec, {"layer": {"W": counts}}, shapes={"layer": {"W": shape}}).energy_J["half-select"]
 
 
 def test_a_half_selected_device_takes_a_quarter_of_a_selected_one():
-    made = design()
-    one = made.periphery.update_voltage**2 * made.device.mid_range * made.periphery.pulse_s
-    assert part(Counts(row_pulses=3, column_pulses=5, coincidences=2), made) == pytest.approx((3 * 20 + 5 * 30 - 4) * one / 4)
-    assert part(Counts(program_pulses=7), made) == pytest.approx(7 * (30 + 20 - 2) * one / 4)
-    assert part(Counts(resets=7), made) == part(Counts(program_pulses=7), made)
-    cut = made.replace("array.rows", 15)  # a pulse on a column is on half as many devices
-    assert part(Counts(column_pulses=2), cut) == pytest.approx(part(Counts(column_pulses=1), made))
+    spec = design()
+    one = spec.periphery.update_voltage**2 * spec.device.mid_range * spec.periphery.pulse_s
+    assert part(Counts(row_pulses=3, column_pulses=5, coincidences=2), spec) == pytest.approx((3 * 20 + 5 * 30 - 4) * one / 4)
+    assert part(Counts(program_pulses=7), spec) == pytest.approx(7 * (30 + 20 - 2) * one / 4)
+    assert part(Counts(resets=7), spec) == part(Counts(program_pulses=7), spec)
+    cut = spec.replace("array.rows", 15)  # a pulse on a column is on half as many devices
+    assert part(Counts(column_pulses=2), cut) == pytest.approx(part(Counts(column_pulses=1), spec))
 
 
 def test_no_device_is_half_selected_where_all_are_pulsed_or_transistors_select():
-    made, array = design(), Crossbar(PLAIN, 30, 20)
+    spec, array = design(), Crossbar(PLAIN, 30, 20)
     array.pulse_up_down(4)
-    assert part(array.counts, made) == 0
+    assert part(array.counts, spec) == 0
     busy = Counts(row_pulses=3, program_pulses=5)
-    assert part(busy, made) > 0
-    assert part(busy, made.replace("technology", "rram-22nm")) == 0
-    assert part(busy, made.replace("cell", {"kind": "capacitor6t1c"})) == 0
+    assert part(busy, spec) > 0
+    assert part(busy, spec.replace("technology", "rram-22nm")) == 0
+    assert part(busy, spec.replace("cell", {"kind": "capacitor6t1c"})) == 0
 
 
 def test_half_selected_devices_take_more_than_selected_ones_in_a_run():
     """Where pulses are few, lines pulse many devices for each that they step; transfers and write-and-verify too."""
     for rule in ("sgd", "tiki-taka-v2"):
-        made, found = design(rule), []
-        ai.evaluate(made, limit=50, on_trained=found.append)
-        layers = analog_layers(found[0])
+        spec, models = design(rule), []
+        ai.evaluate(spec, limit=50, on_trained=models.append)
+        layers = analog_layers(models[0])
         counts = {n: {a: c.member(0) for a, c in layer.counts.items()} for n, layer in layers.items()}
-        priced = price(made, counts, shapes={n: layer.shapes for n, layer in layers.items()})
+        priced = price(spec, counts, shapes={n: layer.shapes for n, layer in layers.items()})
         by = {i.operation: i.energy_J for i in priced.items if i.part == "half-select"}
         assert by["pulse" if rule == "sgd" else "transfer"] > 0 and by["refresh"] > 0
         hits = sum(c.get("coincidences", 0) for arrays in counts.values() for c in arrays.values())
-        one = made.periphery.update_voltage**2 * made.device.mid_range * made.periphery.pulse_s
+        one = spec.periphery.update_voltage**2 * spec.device.mid_range * spec.periphery.pulse_s
         assert priced.energy_J["half-select"] - by["refresh"] > hits * one

@@ -33,25 +33,25 @@ def design(kind: str = "sgd", **parts: Any) -> ai.Design:
     return ai.Design.of(plain | {"technology": "isaac-32nm"} | parts)
 
 
-def network(made: ai.Design) -> Shapes:
-    return of_design(made, Sample((1, 8, 8), 10))
+def network(spec: ai.Design) -> Shapes:
+    return of_design(spec, Sample((1, 8, 8), 10))
 
 
-def trained(made: ai.Design, samples: int) -> Price:
+def trained(spec: ai.Design, samples: int) -> Price:
     """Price of training alone: what a network of the design did on so many digits, first writing left out."""
     task = load("digits", limit=samples)
-    model = made.network.build(task, made, [0])
+    model = spec.network.build(task, spec, [0])
     layers, descent = analog_layers(model), trainer_of(model, task.goal)
     before = {name: layer.counts for name, layer in layers.items()}
     for index in ensemble_batches(task, 10, 0, [0]):
-        descent.step(task.train_x[index], task.train_y[index], made.rule.lr)
+        descent.step(task.train_x[index], task.train_y[index], spec.rule.lr)
     done = {n: {a: (c - before[n].get(a, Counts())).member(0) for a, c in layer.counts.items()} for n, layer in layers.items()}
-    return price(made, done, samples=samples, shapes={n: layer.shapes for n, layer in layers.items()})
+    return price(spec, done, samples=samples, shapes={n: layer.shapes for n, layer in layers.items()})
 
 
-def measured(made: ai.Design, samples: int) -> list[dict[str, Activity]]:
-    busy = json.loads(json.dumps(ai.evaluate(made, limit=samples).as_json()))["activity"]
-    return [{name: Activity.of(own) for name, own in arrays.items()} for arrays in busy.values()]
+def measured(spec: ai.Design, samples: int) -> list[dict[str, Activity]]:
+    busy = json.loads(json.dumps(ai.evaluate(spec, limit=samples).as_json()))["activity"]
+    return [{name: Activity.of(activity) for name, activity in arrays.items()} for arrays in busy.values()]
 
 
 @pytest.mark.parametrize("kind", TOLD)
@@ -62,12 +62,12 @@ def measured(made: ai.Design, samples: int) -> list[dict[str, Activity]]:
 )
 def test_with_the_activity_of_a_run_every_part_is_that_of_the_run(kind, parts):
     """The same 400 samples. 1 %, for transfers that are due every so often and begin at once."""
-    made = design(kind, **parts)
-    spent, told = trained(made, 400), training(made, network(made), activity=measured(made, 400))
-    for part, joules in told.energy_J.items():
+    spec = design(kind, **parts)
+    spent, predicted = trained(spec, 400), training(spec, network(spec), activity=measured(spec, 400))
+    for part, joules in predicted.energy_J.items():
         assert joules == pytest.approx(spent.energy_J[part] / 400, rel=0.01, abs=1e-20), part
-    assert told.latency_s == pytest.approx(spent.latency_s / 400, rel=0.01)
-    ours, theirs = told.by("operation"), spent.by("operation")
+    assert predicted.latency_s == pytest.approx(spent.latency_s / 400, rel=0.01)
+    ours, theirs = predicted.by("operation"), spent.by("operation")
     assert ours.keys() == theirs.keys()
     for operation, joules in ours.items():
         assert joules == pytest.approx(theirs[operation] / 400, rel=0.01), operation
@@ -77,10 +77,10 @@ def test_with_the_activity_of_a_run_every_part_is_that_of_the_run(kind, parts):
 @pytest.mark.parametrize("kind", ["agad", "residual"])
 def test_transfers_of_a_convolution_are_predicted_in_every_unit(kind, unit):
     """36 and 16 patches an image: 36 times as many transfers counted in vectors. 1 %, as above; 100 samples are 10 batches."""
-    own = {"kind": kind, "transfer_unit": unit, "transfer_every": 2} | ({"slower": 1} if kind == "residual" else {})
-    made = design(rule=own, network={"kind": "lenet", "channels": [2, 3], "kernel_size": 3, "pool": 1, "hidden": []})
-    spent, told = trained(made, 100), training(made, network(made), activity=measured(made, 100))
-    ours, theirs = told.by("operation"), spent.by("operation")
+    rule = {"kind": kind, "transfer_unit": unit, "transfer_every": 2} | ({"slower": 1} if kind == "residual" else {})
+    spec = design(rule=rule, network={"kind": "lenet", "channels": [2, 3], "kernel_size": 3, "pool": 1, "hidden": []})
+    spent, predicted = trained(spec, 100), training(spec, network(spec), activity=measured(spec, 100))
+    ours, theirs = predicted.by("operation"), spent.by("operation")
     assert ours.keys() == theirs.keys()
     for operation, joules in ours.items():
         assert joules == pytest.approx(theirs[operation] / 100, rel=0.01), operation
@@ -89,28 +89,28 @@ def test_transfers_of_a_convolution_are_predicted_in_every_unit(kind, unit):
 @pytest.mark.parametrize("kind", ["sgd", "tiki-taka-v2"])
 def test_with_the_activity_that_is_assumed_nothing_but_pulses_differs(kind):
     """And these by as much as the activities do: their energy is linear in it."""
-    made = design(kind)
-    spent, told = trained(made, 300), training(made, network(made))
-    for part, joules in told.energy_J.items():
+    spec = design(kind)
+    spent, predicted = trained(spec, 300), training(spec, network(spec))
+    for part, joules in predicted.energy_J.items():
         if part not in OF_PULSES | {"total", "static"}:
             assert joules == pytest.approx(spent.energy_J[part] / 300, rel=1e-9, abs=1e-20), part
-    busy = busyness(made, network(made))
-    twice = [{n: _times(2, own) for n, own in arrays.items()} for arrays in busy]
-    doubled = training(made, network(made), activity=twice)
+    busy = busyness(spec, network(spec))
+    twice = [{n: _times(2, member) for n, member in arrays.items()} for arrays in busy]
+    doubled = training(spec, network(spec), activity=twice)
     for part in OF_PULSES:
-        assert doubled.energy_J[part] == pytest.approx(2 * told.energy_J[part])
-    slots = sum(made.periphery.pulse_s * own.slots * updates for own, updates in _updates(made, busy))
-    assert doubled.latency_s - told.latency_s == pytest.approx(slots)
+        assert doubled.energy_J[part] == pytest.approx(2 * predicted.energy_J[part])
+    slots = sum(spec.periphery.pulse_s * member.slots * updates for member, updates in _updates(spec, busy))
+    assert doubled.latency_s - predicted.latency_s == pytest.approx(slots)
 
 
-def _times(factor: float, own: Activity) -> Activity:
-    return Activity(**{n: factor * getattr(own, n) for n in ("slots", "row_pulses", "column_pulses", "coincidences")})
+def _times(factor: float, activity: Activity) -> Activity:
+    return Activity(**{n: factor * getattr(activity, n) for n in ("slots", "row_pulses", "column_pulses", "coincidences")})
 
 
-def _updates(made: ai.Design, busy: list[dict[str, Activity]]) -> list[tuple[Activity, float]]:
+def _updates(spec: ai.Design, busy: list[dict[str, Activity]]) -> list[tuple[Activity, float]]:
     """The activity of each array and its updates by one sample."""
     shapes = [(65, 16), (17, 10)]
-    works = [made.rule.work(*shape, 1, made.training.batch) or {} for shape in shapes]
+    works = [spec.rule.work(*shape, 1, spec.training.batch) or {} for shape in shapes]
     return [
         (arrays[n], w.updates + w.row_updates + w.rows_pulsed) for arrays, work in zip(busy, works, strict=True) for n, w in work.items()
     ]
@@ -118,9 +118,9 @@ def _updates(made: ai.Design, busy: list[dict[str, Activity]]) -> list[tuple[Act
 
 def test_a_run_on_mnist_has_about_the_activity_that_is_assumed(mnist_dir):
     """The network that the assumption was measured on, with a tenth of the samples: within a factor of 2.5."""
-    made = design(network={"hidden": [256]})
-    found = ai.evaluate(made, "mnist", data_dir=str(mnist_dir), limit=1000).activity
-    for k, arrays in enumerate(found.values()):
+    spec = design(network={"hidden": [256]})
+    measured_activity = ai.evaluate(spec, "mnist", data_dir=str(mnist_dir), limit=1000).activity
+    for k, arrays in enumerate(measured_activity.values()):
         taken = assumed(Pulses(), 785, Work(updates=1), last=k == 1)
         for name in ("slots", "row_pulses", "column_pulses", "coincidences"):
             assert 1 / 2.5 < arrays["W"][name] / getattr(taken, name) < 2.5, name
@@ -133,9 +133,9 @@ def test_trains_of_full_length_take_more_pulses_for_as_many_steps():
     assert full.row_pulses / managed.row_pulses == pytest.approx((full.slots / managed.slots) ** 0.5)
 
 
-def priced_and_predicted(made: ai.Design, folder: Path, capsys: Any, *options: str) -> tuple[dict, dict]:
+def priced_and_predicted(spec: ai.Design, folder: Path, capsys: Any, *options: str) -> tuple[dict, dict]:
     """JSON of `aimco run` of a design, and of `aimco cost` with the activity of that run."""
-    made.save(folder / "d.toml")
+    spec.save(folder / "d.toml")
     assert main(["run", str(folder / "d.toml"), *options, "--out", str(folder / "run"), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert main(["cost", str(folder / "d.toml"), "--activity", str(folder / "run/result.json"), "--json"]) == 0
@@ -143,10 +143,10 @@ def priced_and_predicted(made: ai.Design, folder: Path, capsys: Any, *options: s
 
 
 def test_the_command_takes_the_activity_of_a_run_and_says_what_it_took(tmp_path, capsys):
-    result, told = priced_and_predicted(design("tiki-taka-v2", technology="rpu-2016"), tmp_path, capsys, "--limit", "100")
-    assert told["training_sample"]["energy_J"]["total"] == pytest.approx(result["energy_J"]["training_sample"], rel=1e-6)
-    assert told["training_sample"]["latency_s"] == pytest.approx(result["latency_s"]["training_sample"], rel=1e-6)
-    assert list(told["activity"].values()) == list(result["activity"].values())
+    result, predicted = priced_and_predicted(design("tiki-taka-v2", technology="rpu-2016"), tmp_path, capsys, "--limit", "100")
+    assert predicted["training_sample"]["energy_J"]["total"] == pytest.approx(result["energy_J"]["training_sample"], rel=1e-6)
+    assert predicted["training_sample"]["latency_s"] == pytest.approx(result["latency_s"]["training_sample"], rel=1e-6)
+    assert list(predicted["activity"].values()) == list(result["activity"].values())
     assert main(["cost", str(tmp_path / "d.toml")]) == 0
     page = " ".join(capsys.readouterr().out.split())
     assert "assumed: as measured on MNIST" in page and "goes with the activity" in page and "steps of a device" in page
@@ -160,16 +160,16 @@ def test_the_activity_of_a_run_of_the_demo_predicts_its_price(tmp_path, capsys, 
     """
     study = tomllib.loads((files("aimco") / "demo.toml").read_text())
     chosen = next(r for r in study["space"]["rule"]["choices"] if r["kind"] == rule)
-    made = ai.Design.of(study["base"] | {"device": device, "rule": chosen})
-    result, told = priced_and_predicted(made, tmp_path, capsys)
-    sample, energy, seconds = told["training_sample"], result["energy_J"], result["latency_s"]
+    spec = ai.Design.of(study["base"] | {"device": device, "rule": chosen})
+    result, predicted = priced_and_predicted(spec, tmp_path, capsys)
+    sample, energy, seconds = predicted["training_sample"], result["energy_J"], result["latency_s"]
     assert sample["energy_J"]["total"] == pytest.approx(energy["training_sample"], rel=1e-6)
     assert sample["latency_s"] == pytest.approx(seconds["training_sample"], rel=1e-6)
-    assert told["inference"]["energy_J"]["total"] == pytest.approx(energy["inference_sample"], rel=1e-6)
-    assert told["inference"]["latency_s"] == pytest.approx(seconds["inference_sample"], rel=1e-6)
-    samples = len(load("digits").train_x) * made.training.epochs
+    assert predicted["inference"]["energy_J"]["total"] == pytest.approx(energy["inference_sample"], rel=1e-6)
+    assert predicted["inference"]["latency_s"] == pytest.approx(seconds["inference_sample"], rel=1e-6)
+    samples = len(load("digits").train_x) * spec.training.epochs
     assert sample["energy_J"]["update"] == pytest.approx(energy["update"] / samples, rel=1e-6)
-    assert abs(training(made, network(made)).energy_J["update"] / sample["energy_J"]["update"] - 1) > 0.2
+    assert abs(training(spec, network(spec)).energy_J["update"] / sample["energy_J"]["update"] - 1) > 0.2
 
 
 @pytest.mark.parametrize(
@@ -196,9 +196,9 @@ def test_a_file_that_is_not_there_is_refused(tmp_path, capsys):
 
 
 def test_a_rule_that_does_not_tell_its_work_is_priced_by_one_update_and_said_to_be(tmp_path, capsys):
-    made = design("weight-transfer", cell={"kind": "capacitor-pcm"}, technology="rpu-2016")
-    made.save(tmp_path / "d.toml")
+    spec = design("weight-transfer", cell={"kind": "capacitor-pcm"}, technology="rpu-2016")
+    spec.save(tmp_path / "d.toml")
     assert main(["cost", str(tmp_path / "d.toml")]) == 0
     assert "one parallel update of the first array of weight-transfer" in " ".join(capsys.readouterr().out.split())
     with pytest.raises(InputError, match="must be of the 2 layers"):
-        training(made, network(made), activity=[])
+        training(spec, network(spec), activity=[])

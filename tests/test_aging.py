@@ -82,15 +82,15 @@ def test_devices_whose_references_change_go_on_fluctuating():
 
 def test_a_restored_array_relaxes_as_the_one_that_was_kept():
     device = Device.of(SOFT | {"retention_s": 100.0, "resting_g": 1.0, "spread": {"resting_g": 0.1}})
-    kept, other = written(device, reference="measured"), written(device, reference="measured")
-    for array in (kept, other):
+    first, other = written(device, reference="measured"), written(device, reference="measured")
+    for array in (first, other):
         array.elapse(10.0)
         assert array.state is not None  # time acts, and the resting points are worked out
-    kept.set_reference(torch.full(kept.shape, 0.25))
-    other.restore(kept.checkpoint())
-    for array in (kept, other):
+    first.set_reference(torch.full(first.shape, 0.25))
+    other.restore(first.checkpoint())
+    for array in (first, other):
         array.elapse(30.0)
-    assert torch.equal(kept.state, other.state)
+    assert torch.equal(first.state, other.state)
 
 
 @pytest.mark.parametrize("options", [{"spread": {"retention_s": 1.0}}, {"half_select": 0.3, "spread": {"step": 0.5}}], ids=str)
@@ -98,12 +98,12 @@ def test_an_array_of_other_devices_ages_as_the_one_of_its_checkpoint(options):
     """What it worked out from the devices that it was made with is forgotten with them."""
     device, pulses = Device.of(SOFT | {"retention_s": 100.0} | options), torch.zeros(1, 6, 5, dtype=torch.int32)
     pulses[0, 0, 0] = 20
-    kept, other = (written(device, seeds=(seed,)) for seed in (0, 1))
-    for array in (kept, other):
+    first, other = (written(device, seeds=(seed,)) for seed in (0, 1))
+    for array in (first, other):
         array.elapse(1.0)
         array.pulse_rows(pulses)
-    other.restore(kept.checkpoint())
-    for array in (kept, other):
+    other.restore(first.checkpoint())
+    for array in (first, other):
         array.elapse(30.0)
         array.pulse_rows(pulses)
-    assert torch.equal(kept.state, other.state)
+    assert torch.equal(first.state, other.state)

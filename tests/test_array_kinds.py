@@ -24,9 +24,9 @@ STEEP = {"word_ohm": 300.0, "bit_ohm": 500.0, "tolerance": 1e-12}
 
 
 def crossbar(array: Array, rows: int = 9, columns: int = 6, read_V: float = 0.3) -> Crossbar:
-    made = Crossbar(ai.ArraySpec(DEVICE, array=array, periphery=ai.Periphery(read_voltage=read_V)), rows, columns)
-    made.program(1.6 * torch.rand(made.shape, generator=torch.Generator().manual_seed(0)) - 0.8)
-    return made
+    cells = Crossbar(ai.ArraySpec(DEVICE, array=array, periphery=ai.Periphery(read_voltage=read_V)), rows, columns)
+    cells.program(1.6 * torch.rand(cells.shape, generator=torch.Generator().manual_seed(0)) - 0.8)
+    return cells
 
 
 def volts(lines: int) -> torch.Tensor:
@@ -43,17 +43,17 @@ def test_an_array_of_cells_that_are_not_linear_reads_two_circuits_at_the_read_vo
     v = volts(6 if transposed else 9)
     held = [s.double()[0] * HALF + MID for s in (array.state, torch.zeros_like(array.state))]
     circuits = [WiredNonlinear(g, wires or Wires(), law) for g in held]
-    own, against = ((c.mvm_t if transposed else c.mvm)(0.3 * v[0].double()) for c in circuits)
+    currents, against = ((c.mvm_t if transposed else c.mvm)(0.3 * v[0].double()) for c in circuits)
     read = (array.mvm_t if transposed else array.mvm)(v)
-    assert torch.allclose(read[0].double(), (own - against) / (HALF * 0.3), atol=1e-6)
+    assert torch.allclose(read[0].double(), (currents - against) / (HALF * 0.3), atol=1e-6)
     ideal = v @ (array.state.transpose(1, 2) if transposed else array.state)
     assert (read - ideal).norm() > 0.02 * ideal.norm()
 
 
 def test_inputs_of_cells_that_are_not_linear_are_scaled_to_the_read_voltage():
     """A vector and its double, and a row read alone, are driven with the same voltages: what is read doubles."""
-    made = design(array={"kind": "nonlinear", "law": {"kind": "sinh", "scale_V": 0.05}}, device=MICRO)
-    matrix = ai.AnalogMatrix(ai.ArraySpec.of(made), 5, 4)
+    spec = design(array={"kind": "nonlinear", "law": {"kind": "sinh", "scale_V": 0.05}}, device=MICRO)
+    matrix = ai.AnalogMatrix(ai.ArraySpec.of(spec), 5, 4)
     matrix.program(torch.full((1, 5, 4), 0.4))
     x = torch.tensor([[[0.2, -0.1, 0.3, 0.0, 0.1]]])
     assert torch.allclose(matrix.mvm(20 * x), 20 * matrix.mvm(x), rtol=1e-5)
@@ -76,11 +76,11 @@ def test_a_vertical_array_reads_two_three_dimensional_circuits(transposed):
     """Cells minus references, 12 rows in 4 layers; the product without wires is another."""
     kind = Array.of({"kind": "vertical", "rows": 12, "cols": 6, "stack": {"layers": 4, "pillar_ohm": 1e4, "select_ohm": 2e4}})
     array, v = crossbar(kind, 12), volts(6 if transposed else 12)
-    own, against = (
+    currents, against = (
         VerticalArray(s.double()[0] * HALF + MID, kind.stack.holding(12, 6)).matrix  # pyright: ignore[reportAttributeAccessIssue]
         for s in (array.state, torch.zeros_like(array.state))
     )
-    effective = ((own - against) / HALF).float()
+    effective = ((currents - against) / HALF).float()
     read = array.mvm_t(v) if transposed else array.mvm(v)
     assert torch.allclose(read[0], v[0] @ (effective.T if transposed else effective), atol=1e-5)
     assert (effective - array.state[0]).norm() > 0.1 * array.state.norm()
@@ -101,11 +101,11 @@ def test_a_vertical_array_reads_two_three_dimensional_circuits(transposed):
     ],
 )
 def test_an_array_without_a_kind_is_of_the_one_that_its_fields_say(array, kind):
-    made = ai.Design.of({"device": "ideal", "array": array}).array
-    assert made.kind == kind
-    assert ("kind" in made.as_dict()) == (kind not in ("planar", "wired"))
-    assert type(made)(**array) == made or array.get("wires") == "none"
-    assert Array(**{n: v for n, v in array.items() if v != "none"}) == made
+    record = ai.Design.of({"device": "ideal", "array": array}).array
+    assert record.kind == kind
+    assert ("kind" in record.as_dict()) == (kind not in ("planar", "wired"))
+    assert type(record)(**array) == record or array.get("wires") == "none"
+    assert Array(**{n: v for n, v in array.items() if v != "none"}) == record
 
 
 def test_wires_may_be_set_and_taken_away_by_path():
@@ -141,10 +141,10 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("said", REFUSED)
-def test_what_an_array_cannot_do_is_refused_by_field_when_the_design_is_read(said):
-    with pytest.raises(InputError, match="^" + said):
-        ai.Design.of({"device": MICRO} | REFUSED[said])
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_an_array_cannot_do_is_refused_by_field_when_the_design_is_read(message):
+    with pytest.raises(InputError, match="^" + message):
+        ai.Design.of({"device": MICRO} | REFUSED[message])
 
 
 def test_compensation_makes_reads_through_wires_those_of_the_weights():
@@ -152,8 +152,8 @@ def test_compensation_makes_reads_through_wires_those_of_the_weights():
     target = 0.5 * (2 * torch.rand(1, 24, 16, generator=torch.Generator().manual_seed(0)) - 1)
     wires, missed = {"word_ohm": 250.0, "bit_ohm": 250.0}, {}
     for name in ("none", "effective-matrix"):
-        made = design(array={"wires": wires, "compensation": name}, device=MICRO)
-        matrix = ai.AnalogMatrix(ai.ArraySpec.of(made), 24, 16)
+        spec = design(array={"wires": wires, "compensation": name}, device=MICRO)
+        matrix = ai.AnalogMatrix(ai.ArraySpec.of(spec), 24, 16)
         matrix.program(target)
         read = matrix.mvm(torch.eye(24)[None])
         missed[name] = float((read - target).norm() / target.norm())
@@ -171,8 +171,8 @@ def test_a_crossbar_of_a_resistive_network_stands_in_the_array_of_the_design():
     by_network = ai.Design.of(parts | {"network": network | {"circuit": network["circuit"] | {"vertical": stack}}})
     by_array = ai.Design.of(parts | {"network": network, "array": {"kind": "vertical", "rows": 256, "cols": 64, "stack": stack}})
     plain = ai.Design.of(parts | {"network": network})
-    every = [made.replace("training.epochs", 1) for made in (by_network, by_array, plain)]
-    losses = [ai.evaluate(made, "digits", limit=6).curves["train_loss"] for made in every]
+    every = [spec.replace("training.epochs", 1) for spec in (by_network, by_array, plain)]
+    losses = [ai.evaluate(spec, "digits", limit=6).curves["train_loss"] for spec in every]
     assert losses[0] == losses[1]
     assert losses[0] != losses[2]
 
@@ -207,10 +207,10 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("said", WRONG)
-def test_an_array_of_a_users_own_is_tried_when_the_design_is_read(tmp_path, said):
-    (tmp_path / "mine.py").write_text(OWN + WRONG[said])
-    with pytest.raises(InputError, match=said):
+@pytest.mark.parametrize("message", WRONG)
+def test_an_array_of_a_users_own_is_tried_when_the_design_is_read(tmp_path, message):
+    (tmp_path / "mine.py").write_text(OWN + WRONG[message])
+    with pytest.raises(InputError, match=message):
         ai.Design.of({"device": "ideal", "array": {"kind": f"{tmp_path / 'mine.py'}:Mine"}})
 
 
@@ -227,7 +227,7 @@ def test_members_of_an_ensemble_have_arrays_of_their_own(array, path, values):
     base = design(array=array, device=MICRO)
     alone = [base.replace(path, value) for value in values]
     both, *ones = (
-        ai.AnalogMatrix(ai.ArraySpec.of(made), 8, 4, seeds=(0,) * n) for made, n in ((stack(alone), 2), *((d, 1) for d in alone))
+        ai.AnalogMatrix(ai.ArraySpec.of(spec), 8, 4, seeds=(0,) * n) for spec, n in ((stack(alone), 2), *((d, 1) for d in alone))
     )
     target, x = 0.6 * torch.rand(1, 8, 4, generator=torch.Generator().manual_seed(0)), volts(8)
     for matrix in (both, *ones):

@@ -40,9 +40,9 @@ def digits():
     return load("digits")
 
 
-def trained(made: ai.Design, data, **options) -> tuple[ai.Result, BinaryNetwork]:
+def trained(spec: ai.Design, data, **options) -> tuple[ai.Result, BinaryNetwork]:
     models: list = []
-    result = ai.evaluate(made, data, on_trained=models.append, **options)
+    result = ai.evaluate(spec, data, on_trained=models.append, **options)
     return result, models[0][0].eval()
 
 
@@ -133,8 +133,8 @@ def test_devices_and_amplifiers_that_err_cost_accuracy(parts, least, digits):
 
 def test_zero_points_of_amplifiers_are_as_wide_as_the_design_says():
     """Sums of no input are the zero points, in weights: 2e-7 A is two devices at half range and full voltage."""
-    made = design(periphery={"sense": {"offset_A": 2e-7}}, network={"kind": "binary", "hidden": [4000]}, array={"rows": 32})
-    network = BinaryNetwork(made, torch.ones(50, 64), 10)
+    spec = design(periphery={"sense": {"offset_A": 2e-7}}, network={"kind": "binary", "hidden": [4000]}, array={"rows": 32})
+    network = BinaryNetwork(spec, torch.ones(50, 64), 10)
     zero = network.bits[0].sums(torch.zeros(1, 64))
     assert zero.shape == (1, 2, 4000)
     assert float(zero.std()) == pytest.approx(2.0, rel=0.03)
@@ -189,17 +189,17 @@ PRICED = {
 
 @pytest.mark.parametrize("parts", PRICED.values(), ids=PRICED)
 def test_shapes_price_a_sample_as_the_run_does(parts, digits):
-    made = design(**parts)
-    result, _ = trained(made.replace("training.epochs", 2), "digits", limit=200)
-    layers = of_design(made, task_of("digits").sample(None))
-    told = inference(made, layers)
-    assert result.energy_J["inference_sample"] == pytest.approx(told.energy_J["total"], rel=1e-9)
-    assert result.latency_s["inference_sample"] == pytest.approx(told.latency_s, rel=1e-9)
-    assert result.area_m2 == pytest.approx(told.area_m2, rel=1e-12)
-    trained_price = training(made, layers)
+    spec = design(**parts)
+    result, _ = trained(spec.replace("training.epochs", 2), "digits", limit=200)
+    layers = of_design(spec, task_of("digits").sample(None))
+    predicted = inference(spec, layers)
+    assert result.energy_J["inference_sample"] == pytest.approx(predicted.energy_J["total"], rel=1e-9)
+    assert result.latency_s["inference_sample"] == pytest.approx(predicted.latency_s, rel=1e-9)
+    assert result.area_m2 == pytest.approx(predicted.area_m2, rel=1e-12)
+    trained_price = training(spec, layers)
     assert trained_price.energy_J["total"] == 0 == result.energy_J["train"] == result.energy_J["training_sample"]
-    assert trained_price.area_m2 == told.area_m2
-    sensed = made.periphery.sense is not None
+    assert trained_price.area_m2 == predicted.area_m2
+    sensed = spec.periphery.sense is not None
     assert (result.energy_J["sense"] > 0) == sensed == (result.energy_J["adc"] == 0)
 
 
@@ -229,8 +229,8 @@ def test_writing_is_counted_once_whatever_the_epochs(digits):
 
 
 def test_ranges_of_converters_are_taken_from_training_samples_as_part_of_writing(digits):
-    made = design(periphery={"adc": {"bits": 6.0, "calibration": "percentile"}, "bound_management": "none"})
-    result, network = trained(made, digits)
+    spec = design(periphery={"adc": {"bits": 6.0, "calibration": "percentile"}, "bound_management": "none"})
+    result, network = trained(spec, digits)
     limits = [tile.chain.limits["mvm"] for layer in network.layers for tile in layer.matrices["group 0"].tiles[0]]
     assert all(0 < float(limit[0]) < math.inf for limit in limits)
     assert result.counts_by_phase["write"]["mvm"] == 2 * 100 * (2 + 2 + 2)
@@ -239,9 +239,9 @@ def test_ranges_of_converters_are_taken_from_training_samples_as_part_of_writing
 
 def test_training_is_that_of_the_binary_layers_alone(digits):
     """The same batches and rates, written out: the weights are those of `BinaryDescent`."""
-    made = design().replace("training.decay_every", 2)
-    _, network = trained(made, digits, seed=3)
-    alone = BinaryNetwork(made, digits.train_x, 10, seed=3).train()
+    spec = design().replace("training.decay_every", 2)
+    _, network = trained(spec, digits, seed=3)
+    alone = BinaryNetwork(spec, digits.train_x, 10, seed=3).train()
     descent, step, steps = BinaryDescent(alone, 4), 0, 4 * math.ceil(len(digits.train_x) / 40)
     for epoch in range(4):
         for index in batches(digits, 40, epoch, 3):
@@ -264,8 +264,8 @@ def test_a_run_that_was_stopped_ends_as_if_it_never_was(tmp_path, digits):
     device = ai.Device.named("pcm-noisy").as_dict()
     network = {"kind": "binary", "hidden": [32], "read_after_s": 60.0}
     for periphery in ({"sense": {"offset_A": 1e-8}}, {"adc": {"bits": 6.0, "calibration": "percentile"}}):
-        made = design(device, periphery=periphery, network=network, cell={"kind": "pair"})
-        whole, model = trained(made, "digits", limit=200)
+        spec = design(device, periphery=periphery, network=network, cell={"kind": "pair"})
+        whole, model = trained(spec, "digits", limit=200)
 
         def stop(epoch: int, epochs: int, value: float) -> None:
             if epoch == 2:
@@ -273,9 +273,9 @@ def test_a_run_that_was_stopped_ends_as_if_it_never_was(tmp_path, digits):
 
         file = str(tmp_path / f"{len(periphery)}{'sense' in periphery}.pt")
         with pytest.raises(KeyboardInterrupt):
-            ai.evaluate(made, "digits", limit=200, checkpoint=file, on_epoch=stop)
+            ai.evaluate(spec, "digits", limit=200, checkpoint=file, on_epoch=stop)
         for _ in range(2):  # from the second epoch; and from the last, with no training left
-            resumed, again = trained(made, "digits", limit=200, checkpoint=file)
+            resumed, again = trained(spec, "digits", limit=200, checkpoint=file)
             assert resumed.curves == whole.curves
             assert resumed.counts_by_phase == whole.counts_by_phase
             assert resumed.energy_J == whole.energy_J
@@ -286,9 +286,9 @@ def test_a_run_that_was_stopped_ends_as_if_it_never_was(tmp_path, digits):
 
 def test_the_chip_of_an_epoch_does_not_depend_on_those_before(digits):
     """Two epochs of four and the first two of them end on the same devices: those of the seed."""
-    made = design("rpu")
+    spec = design("rpu")
     seen: list = []
-    short = trained(made, "digits", limit=100)[1]
+    short = trained(spec, "digits", limit=100)[1]
     for layer in short.layers:
         layer.write(torch.ones(layer.place.groups, layer.place.rows, layer.place.outputs))
         seen.append(layer.matrices["group 0"].weights.clone())
@@ -321,9 +321,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("parts", "said"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_is_refused_in_a_sentence(parts, said):
-    with pytest.raises(InputError, match=said):
+@pytest.mark.parametrize(("parts", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_is_refused_in_a_sentence(parts, message):
+    with pytest.raises(InputError, match=message):
         design(**parts)
 
 
@@ -340,19 +340,19 @@ def test_a_prime_number_of_inputs_fills_its_last_group():
 
 
 def test_members_are_trained_one_after_the_other(digits):
-    made = [design(periphery={"sense": {"offset_A": v}}) for v in (0.0, 1e-7)]
-    together = ai.evaluate_many(made, "digits", seeds=[0, 1], limit=200)
-    alone = [ai.evaluate(d, "digits", seed=s, limit=200) for d, s in zip(made, (0, 1), strict=True)]
+    designs = [design(periphery={"sense": {"offset_A": v}}) for v in (0.0, 1e-7)]
+    together = ai.evaluate_many(designs, "digits", seeds=[0, 1], limit=200)
+    alone = [ai.evaluate(d, "digits", seed=s, limit=200) for d, s in zip(designs, (0, 1), strict=True)]
     assert [r.curves for r in together] == [r.curves for r in alone]
 
 
 def test_a_run_says_how_it_was_done_and_shows_its_chip(digits):
-    made = design("rpu")
-    result, network = trained(made, "digits", limit=200)
-    said = " ".join(result.notes)
-    assert "weights are learned in software: training takes no energy and no time of the chip" in said
-    assert "writing is priced once, that of the last epoch" in said
-    assert "are not written within" in said
-    (picture,) = made.network.pictures(torch.nn.Sequential(network), digits).values()
+    spec = design("rpu")
+    result, network = trained(spec, "digits", limit=200)
+    message = " ".join(result.notes)
+    assert "weights are learned in software: training takes no energy and no time of the chip" in message
+    assert "writing is priced once, that of the last epoch" in message
+    assert "are not written within" in message
+    (picture,) = spec.network.pictures(torch.nn.Sequential(network), digits).values()
     accuracy = 100 * right(network.in_software(digits.test_x), digits)
     assert f"{accuracy:.1f} % in software" in picture.axes[1].get_title()

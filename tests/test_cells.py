@@ -12,8 +12,8 @@ NOISY_PCM = {"g_min": 0.0, "g_max": 25e-6, "cycle_noise": 1.5, "spread": {"step"
 
 
 def matrix(cell: dict, device: dict, rows: int = 1, columns: int = 2000) -> ai.AnalogMatrix:
-    made = ai.Design.of({"device": device, "cell": cell})
-    return ai.AnalogMatrix(ai.ArraySpec.of(made), rows, columns)
+    design = ai.Design.of({"device": device, "cell": cell})
+    return ai.AnalogMatrix(ai.ArraySpec.of(design), rows, columns)
 
 
 def program_error(cell: dict, device: dict, **training) -> float:
@@ -27,26 +27,26 @@ def program_error(cell: dict, device: dict, **training) -> float:
 def test_n_devices_have_n_times_as_many_states_and_average_their_noise(count):
     """One update of a weight: its mean is lr x d whatever N; its step is that of one device over N; its spread falls as 1/sqrt(N)."""
     device = {"g_min": 0.0, "g_max": 1e-6, "response": QUIET, "cycle_noise": 0.5}
-    made = matrix({"kind": "multi-device", "count": count}, device)
+    array = matrix({"kind": "multi-device", "count": count}, device)
     single = matrix({"kind": "reference"}, device)
-    assert float(made.step[0]) == pytest.approx(float(single.step[0]) / count)
+    assert float(array.step[0]) == pytest.approx(float(single.step[0]) / count)
     x, d = torch.ones(1, 1, 1), torch.full((1, 1, 2000), 0.5)
     for _ in range(36):
-        made.pulse(x, d, 0.02)
+        array.pulse(x, d, 0.02)
         single.pulse(x, d, 0.02)
-    assert made.weights.mean().item() == pytest.approx(36 * 0.02 * 0.5, rel=0.02)
+    assert array.weights.mean().item() == pytest.approx(36 * 0.02 * 0.5, rel=0.02)
     # pulses of 1/N of a step: N times as many of them make the same change, with 1/sqrt(N) of its spread
-    assert made.weights.std().item() == pytest.approx(single.weights.std().item() / count**0.5, rel=0.1)
+    assert array.weights.std().item() == pytest.approx(single.weights.std().item() / count**0.5, rel=0.1)
 
 
 def test_devices_of_a_cell_take_updates_in_turn():
     device = {"g_min": 0.0, "g_max": 1e-6, "response": QUIET}
-    made = matrix({"kind": "multi-device", "count": 3}, device, columns=4)
-    made.pulse(torch.ones(1, 4, 1), torch.ones(1, 4, 4), 0.05)
-    tile = made.tiles[0][0]
+    array = matrix({"kind": "multi-device", "count": 3}, device, columns=4)
+    array.pulse(torch.ones(1, 4, 1), torch.ones(1, 4, 4), 0.05)
+    tile = array.tiles[0][0]
     assert [c.done["updates"] for c in tile.crossbars] == [2, 1, 1]
-    assert made.counts["updates"] == 4
-    assert made.counts["slots"] == sum(c.counts["slots"] for c in tile.crossbars)
+    assert array.counts["updates"] == 4
+    assert array.counts["slots"] == sum(c.counts["slots"] for c in tile.crossbars)
 
 
 @pytest.mark.slow
@@ -67,48 +67,48 @@ def test_what_a_leaky_capacitor_learns_is_kept_by_its_pair():
     """A capacitor that forgets within some 500 samples, with transfers every 200: the error is a third of that of the capacitor alone."""
     cell = {"kind": "capacitor-pcm", "weight_max": 2.0, "pcm": fine_pcm(4e-8)}
     alone = program_error({"kind": "reference", "weight_max": 2.0}, LEAKY, sample_s=8e-7)
-    kept = program_error(cell, LEAKY, rule={"kind": "weight-transfer", "transfer_every": 200}, sample_s=8e-7)
-    assert kept < 0.6 * alone
+    error = program_error(cell, LEAKY, rule={"kind": "weight-transfer", "transfer_every": 200}, sample_s=8e-7)
+    assert error < 0.6 * alone
 
 
 def test_the_sign_of_a_capacitor_turns_at_each_transfer():
     cell = {"kind": "capacitor-pcm", "pcm": fine_pcm(1e-8)}
-    made = matrix(cell, {"g_min": 0.0, "g_max": 1e-6, "response": QUIET}, columns=50)
-    tile, x, d = made.tiles[0][0], torch.ones(1, 1, 1), torch.ones(1, 1, 50)
+    array = matrix(cell, {"g_min": 0.0, "g_max": 1e-6, "response": QUIET}, columns=50)
+    tile, x, d = array.tiles[0][0], torch.ones(1, 1, 1), torch.ones(1, 1, 50)
     signs = []
     for k in range(6):
-        made.pulse(x, d, 0.02)
+        array.pulse(x, d, 0.02)
         if k % 2:
-            made.transfer(invert=True)
+            array.transfer(invert=True)
         signs.append(tile.signs[0])
     assert signs == [1, -1, -1, 1, 1, -1]
-    assert made.weights.mean().item() == pytest.approx(6 * 0.02, rel=0.3)
+    assert array.weights.mean().item() == pytest.approx(6 * 0.02, rel=0.3)
 
 
 @pytest.mark.parametrize("invert", [False, True])
 def test_a_transfer_keeps_the_weights_and_empties_the_capacitor(invert):
     """To one step of the capacitor, though the steps of the pair are coarse: what they miss, less than one, stays in the capacitor."""
     cell = {"kind": "capacitor-pcm", "pcm": fine_pcm(1e-7)}
-    made = matrix(cell, {"g_min": 0.0, "g_max": 1e-6, "response": QUIET}, rows=3, columns=50)
-    made.program(torch.linspace(-0.7, 0.1, 150).reshape(1, 3, 50))
-    tile = made.tiles[0][0]
+    array = matrix(cell, {"g_min": 0.0, "g_max": 1e-6, "response": QUIET}, rows=3, columns=50)
+    array.program(torch.linspace(-0.7, 0.1, 150).reshape(1, 3, 50))
+    tile = array.tiles[0][0]
     for _ in range(3):
         tile.crossbar.program(torch.full(tile.shape, 0.8))
-        before = made.weights.clone()
-        made.transfer(invert)
-        assert (made.weights - before).abs().max() <= float(made.step[0])
+        before = array.weights.clone()
+        array.transfer(invert)
+        assert (array.weights - before).abs().max() <= float(array.step[0])
         assert tile.crossbar.state.abs().max() < 0.3
 
 
 def test_weights_are_written_with_the_sign_that_the_capacitor_has():
     cell = {"kind": "capacitor-pcm", "pcm": fine_pcm(1e-7)}
-    made = matrix(cell, {"g_min": 0.0, "g_max": 1e-6, "response": QUIET}, rows=3, columns=50)
+    array = matrix(cell, {"g_min": 0.0, "g_max": 1e-6, "response": QUIET}, rows=3, columns=50)
     target = torch.linspace(-0.7, 0.7, 150).reshape(1, 3, 50)
     for sign in (1, -1):
-        assert made.tiles[0][0].signs[0] == sign
-        made.program(target)
-        assert (made.weights - target).abs().max() <= float(made.step[0])
-        made.transfer(invert=True)
+        assert array.tiles[0][0].signs[0] == sign
+        array.program(target)
+        assert (array.weights - target).abs().max() <= float(array.step[0])
+        array.transfer(invert=True)
 
 
 def test_what_a_cell_cannot_do_is_refused_by_name():
@@ -126,17 +126,17 @@ def test_transfers_come_after_so_many_samples_whatever_the_batch():
     cell = {"kind": "capacitor-pcm", "pcm": fine_pcm(1e-7)}
     device = {"g_min": 0.0, "g_max": 1e-6, "response": QUIET}
     rule = {"kind": "weight-transfer", "transfer_every": 3}
-    made = ai.Design.of({"device": device, "cell": cell, "rule": rule})
+    design = ai.Design.of({"device": device, "cell": cell, "rule": rule})
     draws = torch.Generator().manual_seed(0)
-    x, d, found = torch.rand(1, 10, 4, generator=draws), torch.rand(1, 10, 5, generator=draws), []
+    x, d, weights = torch.rand(1, 10, 4, generator=draws), torch.rand(1, 10, 5, generator=draws), []
     for batch in (1, 4):
-        w = ai.AnalogMatrix(ai.ArraySpec.of(made), 4, 5)
-        state = made.rule.start({"W": w})
+        w = ai.AnalogMatrix(ai.ArraySpec.of(design), 4, 5)
+        state = design.rule.start({"W": w})
         for xs, ds in zip(x.split(batch, 1), d.split(batch, 1), strict=True):
-            made.rule.update({"W": w}, state, xs, ds, 0.1)
+            design.rule.update({"W": w}, state, xs, ds, 0.1)
         assert w.tiles[0][0].signs[0] == -1
-        found.append(w.weights)
-    assert torch.equal(*found)
+        weights.append(w.weights)
+    assert torch.equal(*weights)
 
 
 def test_transfers_need_a_cell_that_has_them():
@@ -145,10 +145,10 @@ def test_transfers_need_a_cell_that_has_them():
 
 
 def test_a_cell_whose_rule_asks_for_no_transfers_is_noted():
-    for kind, told in (("sgd", True), ("weight-transfer", False), ("digital", False)):
-        made = ai.Design.of({"device": "capacitor-cmos", "cell": {"kind": "capacitor-pcm"}, "rule": {"kind": kind}})
-        notes = ai.evaluate(made.replace("training.epochs", 1), limit=10).notes
-        assert any(n.startswith("the pairs of the cells keep") for n in notes) == told
+    for kind, expected in (("sgd", True), ("weight-transfer", False), ("digital", False)):
+        design = ai.Design.of({"device": "capacitor-cmos", "cell": {"kind": "capacitor-pcm"}, "rule": {"kind": kind}})
+        notes = ai.evaluate(design.replace("training.epochs", 1), limit=10).notes
+        assert any(n.startswith("the pairs of the cells keep") for n in notes) == expected
 
 
 def fine_pcm(step: float) -> dict:
@@ -168,13 +168,13 @@ def test_a_capacitor_cell_is_read_against_its_own_zero(zero):
         "response": {"kind": "soft-bounds", "step_up": 6e-9, "step_down": 5e-9},
     }
     for error in (0.0, 0.1):
-        made = matrix({"kind": "capacitor6t1c", "zero": zero, "zero_error": error}, device)
-        crossbar = made.tiles[0][0].crossbar
+        array = matrix({"kind": "capacitor6t1c", "zero": zero, "zero_error": error}, device)
+        crossbar = array.tiles[0][0].crossbar
         if zero == "resting-point":
-            made.elapse(1e3)
+            array.elapse(1e3)
         else:
             crossbar.state.copy_(crossbar.sampled.symmetry_point() - crossbar.origin)
-        assert made.weights.std().item() == pytest.approx(error, rel=0.1, abs=1e-5)
+        assert array.weights.std().item() == pytest.approx(error, rel=0.1, abs=1e-5)
 
 
 def test_a_spiking_cell_has_six_transistors_and_is_a_pair():

@@ -77,14 +77,14 @@ def test_power_taken_is_power_brought():
     sizes = (6, 5, 4)
     net = ResistiveCircuit(crossbars(sizes), Shockley(), 4.0, inverted=[None, crossbars(sizes, 1)[1]])
     volts, amperes = driven(sizes, 3)
-    found = solve(net, volts, amperes, tolerance=1e-12)
-    u, y = found.nodes
+    solution = solve(net, volts, amperes, tolerance=1e-12)
+    u, y = solution.nodes
     p = net.driven(0, u)
     from_sources = (volts * (volts * net.plus[0].sum(1) - u @ net.plus[0].T)).sum(1)
     out_of_amplifiers = (p * (p * (net.plus[1] + net.inverted[1]).sum(1) - y @ net.conductances[1].T)).sum(1)
     into_amplifiers = (u * (p * (net.plus[1] + net.inverted[1]).sum(1) - y @ net.conductances[1].T)).sum(1) / 4.0
     brought = from_sources + out_of_amplifiers - into_amplifiers + (amperes * y).sum(1)
-    assert net.dissipation(volts, net.forced(volts), found.nodes).tolist() == pytest.approx(brought.tolist(), rel=1e-9)
+    assert net.dissipation(volts, net.forced(volts), solution.nodes).tolist() == pytest.approx(brought.tolist(), rel=1e-9)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-6)])
@@ -97,8 +97,8 @@ def test_deep_networks_settle_to_the_tolerance_in_every_sample(dtype, tolerance)
     exact, (volts, _) = ResistiveCircuit(crossbars(sizes)), driven(sizes, 256)
     reference = solve(exact, volts, tolerance=1e-12)
     net = ResistiveCircuit([g.to(dtype) for g in exact.conductances])
-    found = solve(net, volts.to(dtype), tolerance=tolerance)
-    assert farthest([u.double() for u in found.nodes], reference.nodes) <= tolerance
+    solution = solve(net, volts.to(dtype), tolerance=tolerance)
+    assert farthest([u.double() for u in solution.nodes], reference.nodes) <= tolerance
     if dtype == torch.float32:
         with pytest.raises(RuntimeError, match="use method newton or float64"):
             solve(net, volts.to(dtype), tolerance=1e-6)
@@ -109,12 +109,12 @@ def test_descent_finds_the_point_of_newton_and_less_content_nowhere_else(diodes:
     """Kirchhoff's law holds at every node; ideal diodes hold theirs within bounds."""
     sizes = (20, 15, 12, 4)
     net, (volts, amperes) = ResistiveCircuit(crossbars(sizes), diodes), driven(sizes, 5)
-    found = solve(net, volts, amperes, tolerance=1e-11, method="descent", steps=20_000)
-    assert float(found.residual.max()) < 1e-13
+    solution = solve(net, volts, amperes, tolerance=1e-11, method="descent", steps=20_000)
+    assert float(solution.residual.max()) < 1e-13
     if isinstance(diodes, Ideal):
-        assert all(float(u.abs().max()) <= 0.3 for u in found.nodes[:-1])
+        assert all(float(u.abs().max()) <= 0.3 for u in solution.nodes[:-1])
     else:
-        assert farthest(found.nodes, solve(net, volts, amperes, tolerance=1e-11, method="newton").nodes) < 1e-10
+        assert farthest(solution.nodes, solve(net, volts, amperes, tolerance=1e-11, method="newton").nodes) < 1e-10
 
 
 def cost(outputs: torch.Tensor) -> torch.Tensor:
@@ -148,7 +148,7 @@ def test_the_adjoint_is_the_slope_of_the_cost(diodes):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda g: [-g[0], g[1]], "conductances of crossbar 1 must be at least 0 S"),
         (lambda g: [g[0] * torch.tensor([1.0, 0.0, 1.0]), g[1]], "node 1 of layer 1 is floating"),
@@ -156,9 +156,9 @@ def test_the_adjoint_is_the_slope_of_the_cost(diodes):
         (lambda g: [g[0] * math.nan, g[1]], "conductances of crossbar 1"),
     ],
 )
-def test_circuits_that_cannot_be_are_refused_by_name(change, said):
+def test_circuits_that_cannot_be_are_refused_by_name(change, message):
     g = [torch.full((4, 3), 1e-6), torch.full((3, 2), 1e-6)]
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         ResistiveCircuit(change(g))
 
 
@@ -174,8 +174,8 @@ def test_elements_that_cannot_be_are_refused_by_name():
         "method must be descent": lambda: solve(ResistiveCircuit(g, Ideal()), torch.zeros(1, 4), method="newton"),
         "diodes must be shockley": lambda: spice.netlist(ResistiveCircuit(g, Ideal()), torch.zeros(4)),
     }
-    for said, build in cases.items():
-        with pytest.raises(InputError, match=said):
+    for message, build in cases.items():
+        with pytest.raises(InputError, match=message):
             build()
 
 
@@ -196,12 +196,12 @@ def test_compiled_descent_is_that_of_torch_and_within_the_error_it_tells(diodes,
     free = solve_forced(net, fixed)
     exact = descent.solve(net, fixed.repeat(2, 1), injected, None, 1e-14, 200).nodes
     for tolerance in (1e-3, 1e-6, 1e-12):
-        found = solve_forced(net, fixed, injected, start=free, tolerance=tolerance)
-        for ours, reference in zip(found.nodes, exact, strict=True):
-            assert bool(((ours - reference).abs().amax(1) <= found.error).all()) and float(found.error.max()) <= tolerance
-    towards, away = found.phases(2)
-    assert torch.equal(towards.outputs, found.outputs[:4]) and torch.equal(away.nodes[0], found.nodes[0][4:])
-    assert float(found.residual.max()) < 1e-15 * max(1, drive)
+        solution = solve_forced(net, fixed, injected, start=free, tolerance=tolerance)
+        for ours, reference in zip(solution.nodes, exact, strict=True):
+            assert bool(((ours - reference).abs().amax(1) <= solution.error).all()) and float(solution.error.max()) <= tolerance
+    towards, away = solution.phases(2)
+    assert torch.equal(towards.outputs, solution.outputs[:4]) and torch.equal(away.nodes[0], solution.nodes[0][4:])
+    assert float(solution.residual.max()) < 1e-15 * max(1, drive)
 
 
 def test_compiled_descent_tells_the_sample_that_does_not_settle():
@@ -220,8 +220,8 @@ def test_conductances_in_single_precision_tell_their_rounding(diodes):
     exact, (volts, _) = ResistiveCircuit([g.float().double() for g in crossbars(sizes)], diodes), driven(sizes, 64)
     volts = volts.float().double()
     net = ResistiveCircuit([g.float() for g in exact.conductances], diodes)
-    found, reference = solve(net, volts.float(), tolerance=2e-6), solve(exact, volts, tolerance=1e-12)
-    for ours, true in zip(found.nodes, reference.nodes, strict=True):
-        assert bool(((ours.double() - true).abs().amax(1) <= found.error).all())
+    solution, reference = solve(net, volts.float(), tolerance=2e-6), solve(exact, volts, tolerance=1e-12)
+    for ours, true in zip(solution.nodes, reference.nodes, strict=True):
+        assert bool(((ours.double() - true).abs().amax(1) <= solution.error).all())
     with pytest.raises(RuntimeError, match="or float64"):
         solve(net, volts.float(), tolerance=1e-8)

@@ -64,9 +64,9 @@ def test_wrong_files_are_one_sentence(tmp_path, capsys, content, words):
 
 def test_run_prints_one_json_document(design_file, capsys):
     assert main(["run", design_file, "--limit", "100", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    output = json.loads(capsys.readouterr().out)
     for name in ("metrics", "energy_J", "latency_s", "area_m2", "counts", "curves", "design_hash", "seed", "wall_s", "versions", "notes"):
-        assert name in found
+        assert name in output
 
 
 @pytest.mark.parametrize(
@@ -116,11 +116,11 @@ def test_an_interrupted_demo_leaves_nothing_and_can_be_repeated(tmp_path):
     words = [sys.executable, "-m", "aimco", "demo", "--out", str(tmp_path / "report")]
     running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert running.stderr is not None
-    said = running.stderr.read(1)  # the first sign of progress
+    message = running.stderr.read(1)  # the first sign of progress
     running.send_signal(signal.SIGINT)
     _, rest = running.communicate(timeout=120)
     assert running.returncode == 130
-    assert "Traceback" not in said + rest
+    assert "Traceback" not in message + rest
     assert list(tmp_path.iterdir()) == []
 
 

@@ -21,12 +21,12 @@ IN_ARRAYS = [kind for kind in RULES if kind != "digital"]
 
 def devices() -> dict[str, Device]:
     """The catalogue, and one device of each response with 200 states and spread."""
-    found = {name: Device.named(name) for name in catalogue()}
+    by_name = {name: Device.named(name) for name in catalogue()}
     for kind in RESPONSES:
         response = {"kind": kind, "step_up": 0.01, "step_down": 0.009}
         spread = {"step": 0.2, "g_max": 0.1}
-        found[f"a {short(kind)} device"] = Device.of({"g_min": 0.0, "g_max": 2.0, "response": response, "spread": spread})
-    return found
+        by_name[f"a {short(kind)} device"] = Device.of({"g_min": 0.0, "g_max": 2.0, "response": response, "spread": spread})
+    return by_name
 
 
 DEVICES = devices()
@@ -209,12 +209,12 @@ def test_a_conductance_drifts_by_the_power_of_time(pieces):
     array.state.copy_(torch.as_tensor(device.normalised(g_0.double())).float())
     for _ in range(pieces):
         array.elapse((20e6 - 20) / pieces)
-    found = -torch.log(device.conductance(array.state) / g_0[0].double()) / np.log(1e6)
+    exponents = -torch.log(device.conductance(array.state) / g_0[0].double()) / np.log(1e6)
 
     def published(g: torch.Tensor) -> torch.Tensor:
         return (-0.0155 * torch.log(g.double() / 25e-6) + 0.0244).clamp(0.049, 0.1)
 
-    assert torch.allclose(found, published(g_0[0]), rtol=0.02)
+    assert torch.allclose(exponents, published(g_0[0]), rtol=0.02)
     array.pulse_rows(torch.ones(array.shape, dtype=torch.int32))
     before = device.conductance(array.state)
     array.elapse(20.0)  # programmed anew: the clock starts again at t_0
@@ -240,8 +240,8 @@ def test_devices_differ_by_the_spread_asked_for(law):
     up, down = values["step_up"] / 0.01, values["step_down"] / 0.009
     together = (up + down) / 2
     spread = torch.log(together) if law == "lognormal" else together
-    found = {"step": spread.std(), "asymmetry": ((up - down) / 2).std(), "g_max": values["g_max"].std(), "g_min": values["g_min"].std()}
-    assert {name: value.item() for name, value in found.items()} == pytest.approx(asked, rel=0.03)
+    spreads = {"step": spread.std(), "asymmetry": ((up - down) / 2).std(), "g_max": values["g_max"].std(), "g_min": values["g_min"].std()}
+    assert {name: value.item() for name, value in spreads.items()} == pytest.approx(asked, rel=0.03)
     assert (values["g_max"].mean().item(), -values["g_min"].mean().item()) == pytest.approx((1, 1), abs=4 * 0.2 / 100)
     assert spread.mean().item() == pytest.approx(0 if law == "lognormal" else 1, abs=4 * 0.3 / 100)
 
@@ -262,8 +262,8 @@ def stands_in(request) -> ai.Design:
     return design(array={"kind": request.param, "rows": 16, "cols": 8}, device=MICRO)
 
 
-def written(made: ai.Design, rows: int = 16, columns: int = 8, seeds: tuple[int, ...] = (0,)) -> ai.AnalogMatrix:
-    matrix = ai.AnalogMatrix(ai.ArraySpec.of(made), rows, columns, seeds=seeds)
+def written(spec: ai.Design, rows: int = 16, columns: int = 8, seeds: tuple[int, ...] = (0,)) -> ai.AnalogMatrix:
+    matrix = ai.AnalogMatrix(ai.ArraySpec.of(spec), rows, columns, seeds=seeds)
     matrix.program(1.4 * torch.rand(1, rows, columns, generator=torch.Generator().manual_seed(0)) - 0.7)
     return matrix
 
@@ -330,10 +330,10 @@ def test_a_member_and_a_checkpoint_of_an_array_read_as_alone(stands_in):
 
 def test_a_layer_learns_in_an_array_and_is_priced(stands_in):
     """Four patterns, 30 batches: the loss falls by a third, and the area is that of the cells, or less where they are stacked."""
-    made = stands_in.replace("rule.lr", 0.3)
+    spec = stands_in.replace("rule.lr", 0.3)
     draws, losses = torch.Generator().manual_seed(0), []
     patterns, y = torch.rand(4, 12, generator=draws), torch.randint(4, (30, 8), generator=draws)
-    model = ai.nn.Linear(12, 4, design=made)
+    model = ai.nn.Linear(12, 4, design=spec)
     optimizer = ai.optim.InMemory(model.parameters(), lr=0.3)
     for k in range(30):
         optimizer.zero_grad()
@@ -342,9 +342,9 @@ def test_a_layer_learns_in_an_array_and_is_priced(stands_in):
         optimizer.step()
         losses.append(loss.item())
     assert sum(losses[-5:]) < 0.67 * sum(losses[:5])
-    areas = [ai.price(d, {"one": {"W": ai.Counts()}}, shapes={"one": {"W": (12, 4)}}) for d in (made, design())]
+    areas = [ai.price(d, {"one": {"W": ai.Counts()}}, shapes={"one": {"W": (12, 4)}}) for d in (spec, design())]
     cells = [sum(i.area_m2 for i in price.items if i.component == "array") for price in areas]
-    assert cells[0] == pytest.approx(cells[1] / made.array.layers) != 0
+    assert cells[0] == pytest.approx(cells[1] / spec.array.layers) != 0
 
 
 def plain_cell(kind: str, weight_max: float = 2.0) -> dict:
@@ -356,10 +356,10 @@ def plain_cell(kind: str, weight_max: float = 2.0) -> dict:
 @pytest.mark.parametrize("kind", CELLS, ids=short)
 def test_a_cell_holds_what_is_programmed(kind):
     """Weights of an array programmed with verify: within one step of the target, inside the range."""
-    made = design(cell=plain_cell(kind)).replace("device.spread", {})
-    one_sided = {"kind": "pcm", "step_up": made.device.response.step_up}
-    for device in (made.device, made.device.replace("response", one_sided)) if made.cell.rises_only else (made.device,):
-        matrix = ai.AnalogMatrix(ai.ArraySpec(device).within(made), 6, 5)
+    spec = design(cell=plain_cell(kind)).replace("device.spread", {})
+    one_sided = {"kind": "pcm", "step_up": spec.device.response.step_up}
+    for device in (spec.device, spec.device.replace("response", one_sided)) if spec.cell.rises_only else (spec.device,):
+        matrix = ai.AnalogMatrix(ai.ArraySpec(device).within(spec), 6, 5)
         target = torch.linspace(-1.5, 1.5, 30).reshape(1, 6, 5)
         matrix.program(target)
         assert (matrix.weights - target).abs().max() <= float(
@@ -371,9 +371,9 @@ def test_a_cell_holds_what_is_programmed(kind):
 @pytest.mark.parametrize("cell", CELLS, ids=short)
 def test_the_expected_update_of_a_cell_is_lr_x_d(cell):
     """The mean over 400 arrays of one weight each, up and down, within 5 sigma; counts of one read and one update."""
-    made = design(cell=plain_cell(cell, 1.5)).replace("device.spread", {}).replace("device.response.kind", "constant-step")
+    spec = design(cell=plain_cell(cell, 1.5)).replace("device.spread", {}).replace("device.response.kind", "constant-step")
     for d in (0.4, -0.4):
-        matrix = ai.AnalogMatrix(ai.ArraySpec.of(made), 1, 400)
+        matrix = ai.AnalogMatrix(ai.ArraySpec.of(spec), 1, 400)
         before = matrix.weights.clone()
         for _ in range(10):
             matrix.pulse(torch.ones(1, 1, 1), torch.full((1, 1, 400), d), 0.02)
@@ -386,8 +386,8 @@ def program_error(**cell) -> float:
     """eps_w of a 20 x 20 matrix taught to pairs of phase-change devices."""
     device = {"g_min": 0.0, "g_max": 25e-6, "cycle_noise": 0.3, "spread": {"step": 0.2}, "response": {"kind": "pcm", "step_up": 5e-8}}
     parts = {"device": device, "rule": {"kind": "sgd", "lr": 0.03}, "training": {"epochs": 6, "batch": 1}}
-    made = ai.Design.of(parts | {"cell": {"kind": "pair", "weight_max": 2.0} | cell})
-    return ai.evaluate(made, "program", limit=5000).metrics["weight_error"]
+    spec = ai.Design.of(parts | {"cell": {"kind": "pair", "weight_max": 2.0} | cell})
+    return ai.evaluate(spec, "program", limit=5000).metrics["weight_error"]
 
 
 @pytest.mark.slow
@@ -403,14 +403,14 @@ def test_a_pair_has_no_symmetry_point_to_be_read_against():
         ai.nn.Linear(4, 3, design=design("tiki-taka", cell={"kind": "pair"}).replace("rule.reference", "symmetry-point"))
 
 
-def network(layer: str, made: ai.Design) -> torch.nn.Module:
+def network(layer: str, spec: ai.Design) -> torch.nn.Module:
     """A layer of 12 inputs and 4 outputs of some kind; as a convolution of a 3 x 4 image, as time steps of its rows of 4."""
     if layer == "linear":
-        return ai.nn.Linear(12, 4, design=made)
+        return ai.nn.Linear(12, 4, design=spec)
     if layer == "conv2d":
-        conv = ai.nn.Conv2d(1, 4, 2, design=made)
+        conv = ai.nn.Conv2d(1, 4, 2, design=spec)
         return torch.nn.Sequential(torch.nn.Unflatten(1, (1, 3, 4)), conv, torch.nn.Flatten(2), Last())
-    return torch.nn.Sequential(torch.nn.Unflatten(1, (3, 4)), ai.nn.LSTM(4, 4, batch_first=True, design=made), Last())
+    return torch.nn.Sequential(torch.nn.Unflatten(1, (3, 4)), ai.nn.LSTM(4, 4, batch_first=True, design=spec), Last())
 
 
 class Last(torch.nn.Module):
@@ -424,15 +424,15 @@ class Last(torch.nn.Module):
 @pytest.mark.parametrize("rule", RULES, ids=short)
 def test_a_rule_learns_in_a_layer(rule, layer):
     """Noisy copies of four patterns, arrays cut in parts, 60 batches: the loss falls by a fifth, or by a tenth where weights are shared."""
-    made = design(rule, array={"rows": 7, "cols": 3}).replace("rule.lr", 0.3)
-    brisk = {"lr_fast": 1.0} if hasattr(made.rule, "scale_fast") else BRISK.get((rule, layer), {})
+    spec = design(rule, array={"rows": 7, "cols": 3}).replace("rule.lr", 0.3)
+    brisk = {"lr_fast": 1.0} if hasattr(spec.rule, "scale_fast") else BRISK.get((rule, layer), {})
     for name, value in brisk.items():  # for so few samples
-        made = made.replace(f"rule.{name}", value)
-    made = made.replace("rule.transfer_every", 100) if rule == "weight-transfer" else made  # else the capacitors are full
+        spec = spec.replace(f"rule.{name}", value)
+    spec = spec.replace("rule.transfer_every", 100) if rule == "weight-transfer" else spec  # else the capacitors are full
     draws = torch.Generator().manual_seed(0)
     patterns, y = torch.rand(4, 12, generator=draws), torch.randint(4, (60, 10), generator=draws)
     x = patterns[y] + 0.1 * torch.randn(60, 10, 12, generator=draws)
-    model = network(layer, made)
+    model = network(layer, spec)
     optimizer, losses = ai.optim.InMemory(model.parameters(), lr=0.3), []
     for k in range(60):
         optimizer.zero_grad()
@@ -538,8 +538,8 @@ NORMALISED = {
 @pytest.mark.parametrize("name", NORMALISED)
 def test_steps_are_those_of_the_source_in_units_of_the_range(name):
     device = Device.named(name)
-    found = device.response.step_up / device.half_range, device.response.step_down / device.half_range
-    assert found == pytest.approx(NORMALISED[name], rel=1e-4)
+    steps = device.response.step_up / device.half_range, device.response.step_down / device.half_range
+    assert steps == pytest.approx(NORMALISED[name], rel=1e-4)
 
 
 def test_a_spread_that_would_take_devices_below_0_S_is_cut_there_and_noted():
@@ -654,7 +654,7 @@ def test_a_member_has_the_noise_that_it_has_alone(name, tmp_path):
 @noises
 def test_noise_over_a_time_in_parts_has_the_law_of_the_whole(name, tmp_path):
     """Variances after 1 s, and of the change since, at once and in 100 parts: within 5 standard errors of 20,000 devices."""
-    pieces, found = np.random.default_rng(0).random(100), []
+    pieces, values = np.random.default_rng(0).random(100), []
     for seed, times in enumerate(([1.0], pieces / pieces.sum())):
         array = Crossbar(fluctuating(noise_of(name, tmp_path)), 100, 200, seeds=(seed,))
         array.elapse(0.5)
@@ -662,9 +662,9 @@ def test_noise_over_a_time_in_parts_has_the_law_of_the_whole(name, tmp_path):
         for dt in times:
             array.elapse(float(dt))
         after = relative_noise(array)[0]
-        found.append((after.var(), (after - before).var()))
+        values.append((after.var(), (after - before).var()))
         assert (after != before).mean() > 0.3
-    assert found[0] == pytest.approx(found[1], rel=5 * np.sqrt(2 * 2 / 20_000))
+    assert values[0] == pytest.approx(values[1], rel=5 * np.sqrt(2 * 2 / 20_000))
 
 
 @noises
@@ -714,9 +714,9 @@ def test_sources_of_noise_add_up(tmp_path):
 
 def test_a_users_noise_reaches_a_run(tmp_path):
     """In both members of an ensemble it is the device's alone: what is learned differs from what is learned without."""
-    made = design(device=fluctuating(noise_of("Wander", tmp_path)).as_dict()).replace("training.epochs", 1)
-    quiet = made.replace("device.noise", [])
-    one, loud = (ai.evaluate(d, limit=30) for d in (made, made.replace("device.noise.Wander.amplitude", 0.5)))
+    spec = design(device=fluctuating(noise_of("Wander", tmp_path)).as_dict()).replace("training.epochs", 1)
+    quiet = spec.replace("device.noise", [])
+    one, loud = (ai.evaluate(d, limit=30) for d in (spec, spec.replace("device.noise.Wander.amplitude", 0.5)))
     assert ai.evaluate(quiet, limit=30).curves["train_loss"] != one.curves["train_loss"] != loud.curves["train_loss"]
-    together = ai.evaluate_many([made, made.replace("device.noise.Wander.amplitude", 0.5)], limit=30, seeds=[0, 0])
+    together = ai.evaluate_many([spec, spec.replace("device.noise.Wander.amplitude", 0.5)], limit=30, seeds=[0, 0])
     assert [r.curves["train_loss"] for r in together] == [pytest.approx(r.curves["train_loss"], rel=1e-4) for r in (one, loud)]

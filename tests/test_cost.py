@@ -81,7 +81,7 @@ def test_every_number_of_a_technology_has_a_source_and_a_tolerance(name):
 @pytest.mark.parametrize("name", TECHNOLOGIES, ids=short)
 def test_every_technology_prices_inference_and_training(name):
     design = DESIGN.replace("technology", name)
-    seen, learned = (made(design, Architecture.named("vgg8")) for made in (inference, training))
+    seen, learned = (price_of(design, Architecture.named("vgg8")) for price_of in (inference, training))
     assert 0 < seen.energy_J["total"] < learned.energy_J["total"]
     assert 0 < seen.interval_s < seen.latency_s < learned.latency_s
     assert 0 < seen.area_m2 < learned.area_m2 or name == "igzo-1um"  # whose converters are outside the array
@@ -318,10 +318,10 @@ def test_the_command_tells_and_draws_what_a_network_costs(tmp_path, capsys):
     path = str(tmp_path / "d.toml")
     DESIGN.save(path)
     assert main(["cost", path, "--network", "vgg8", "--out", str(tmp_path), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told == json.loads((tmp_path / "cost.json").read_text())
-    assert told["inference"]["TOPS/W"] * told["inference"]["energy_J"]["total"] == pytest.approx(2 * 615_917_568e-12)
-    assert sum(told["training_sample"]["energy_J_by_operation"].values()) == pytest.approx(told["training_sample"]["energy_J"]["total"])
+    output = json.loads(capsys.readouterr().out)
+    assert output == json.loads((tmp_path / "cost.json").read_text())
+    assert output["inference"]["TOPS/W"] * output["inference"]["energy_J"]["total"] == pytest.approx(2 * 615_917_568e-12)
+    assert sum(output["training_sample"]["energy_J_by_operation"].values()) == pytest.approx(output["training_sample"]["energy_J"]["total"])
     assert (tmp_path / "cost.png").read_bytes().startswith(b"\x89PNG")
     assert main(["cost", path]) == 0
     assert "utilisation" in capsys.readouterr().out

@@ -63,10 +63,10 @@ def test_every_row_of_speeds_in_readme_has_its_benchmark():
 def test_speeds_in_readme_are_those_of_the_benchmarks(key):
     name, cases = SPEED[key]
     rows = json.loads((ROOT / f"benchmarks/{name}.json").read_text())["rows"]
-    found = [next(row for row in rows if row["case"] == case) for case in cases]
+    measured_rows = [next(row for row in rows if row["case"] == case) for case in cases]
     _, ours, beside = next(cells for cells in speeds() if cells[0].startswith(key))
     for cell, what in ((ours, "value"), (beside.split("x ")[0], "ratio")):
         quoted = re.findall(r"\d[\d,]*(?:\.\d+)?", cell.replace(", ", " "))
         assert len(quoted) == len(cases), cell
-        for figure, row in zip(quoted, found, strict=True):
+        for figure, row in zip(quoted, measured_rows, strict=True):
             assert agrees(figure, row[what]), f"{figure} is quoted, {row[what]:.5g} was measured: {row['case']}"

@@ -23,7 +23,7 @@ DESIGN = ai.Design.of({"device": DEVICE.as_dict(), "array": {"rows": 3, "cols": 
 NAN, INF = float("nan"), float("inf")
 
 
-def made(kind: str):
+def build(kind: str):
     seeds = tuple(range(E))
     if kind == "crossbar":
         return Crossbar(ArraySpec(DEVICE, reference="symmetry-point"), R, C, seeds=seeds)
@@ -105,7 +105,7 @@ def right(kind: str):
         "reset": {"mask": (torch.ones(E, R, C, dtype=torch.bool), WRONG_MASKS)},
         "elapse": {"seconds": (1.0, WRONG_TIMES)},
     }
-    own = {
+    operations = {
         "crossbar": {
             "line": {"k": (0, WRONG_INDEX)},
             "pulse": batch | {"polarity": (1, [2, -2, 0.5, None, NAN, "1"])},
@@ -117,24 +117,24 @@ def right(kind: str):
     lists = {
         "read_row": {"k": (0, WRONG_INDEX)},
     }
-    own["cut matrix"] = own["matrix"]
-    return everywhere | ({} if kind == "crossbar" else lists) | own[kind]
+    operations["cut matrix"] = operations["matrix"]
+    return everywhere | ({} if kind == "crossbar" else lists) | operations[kind]
 
 
 def snapshot(array) -> list[torch.Tensor]:
     """Everything that a wrong call must leave as it was, the ledger included."""
-    found, parts = [], [array.checkpoint(), {k: torch.as_tensor(np.asarray(v)) for k, v in array.counts.items()}]
+    tensors, parts = [], [array.checkpoint(), {k: torch.as_tensor(np.asarray(v)) for k, v in array.counts.items()}]
     while parts:
         part = parts.pop()
         if isinstance(part, torch.Tensor):
-            found.append(part.clone())
+            tensors.append(part.clone())
         elif isinstance(part, dict):
             parts += [part[k] for k in sorted(part, key=str)]
         elif isinstance(part, list | tuple):
             parts += part
         else:
-            found.append(torch.tensor(float(part)))
-    return found
+            tensors.append(torch.tensor(float(part)))
+    return tensors
 
 
 CASES = [(kind, op, name) for kind in KINDS for op, arguments in right(kind).items() for name in arguments]
@@ -142,7 +142,7 @@ CASES = [(kind, op, name) for kind in KINDS for op, arguments in right(kind).ite
 
 @pytest.mark.parametrize(("kind", "op", "name"), CASES, ids=[f"{k}-{o}-{n}" for k, o, n in CASES])
 def test_a_wrong_argument_is_refused_in_one_sentence_and_changes_nothing(kind, op, name):
-    array = made(kind)
+    array = build(kind)
     array.pulse(floats(E, B, R), floats(E, B, C, fill=-0.5), np.full(E, 0.05))
     before, arguments = snapshot(array), right(kind)[op]
     for wrong in arguments[name][1]:
@@ -167,7 +167,7 @@ ANSWERS = {  # what each read gives, of the arguments and the states (E, R, C)
 def test_right_arguments_are_taken_and_do_what_they_ask_for(kind):
     """Reads give sums of the states and change none; all other operations change states. Doors that refuse everything would fail."""
     for op, arguments in right(kind).items():
-        array, given = made(kind), {n: good for n, (good, _) in arguments.items()}
+        array, given = build(kind), {n: good for n, (good, _) in arguments.items()}
         array.pulse(floats(E, B, R), floats(E, B, C, fill=-0.5), np.full(E, 0.05))
         before = (array.state if kind == "crossbar" else array.weights).clone()
         answer = getattr(array, op)(**given)
@@ -196,7 +196,7 @@ numbers = st.one_of(st.floats(width=32), st.floats(-1, 1, width=32))
 )
 def test_any_batch_is_refused_or_leaves_finite_states(kind, op, x, d, fill, lr, dtype):
     """Numbers as large as they come, too: what kernels make of them stays within the range of the devices."""
-    array = made(kind)
+    array = build(kind)
     vectors = [torch.full(shape, fill).to(dtype) if dtype != torch.int64 else torch.ones(shape, dtype=dtype) for shape in (x, d)]
     given = {"mvm": vectors[:1], "mvm_t": vectors[1:], "pulse": [*vectors, np.full(E, lr)]}[op]
     fits = x == (E, d[1], R) and d[2] == C and d[0] == E if op == "pulse" else x[::2] == (E, R) if op == "mvm" else d[::2] == (E, C)
@@ -215,7 +215,7 @@ def test_any_batch_is_refused_or_leaves_finite_states(kind, op, x, d, fill, lr, 
 @pytest.mark.parametrize("fill", [1e-38, 1e-20, 1e20, 3e38])
 @pytest.mark.parametrize("lr", [0.0, 1e-300, 1.0, 1e300])
 def test_numbers_as_large_or_small_as_they_come_keep_states_and_counts_sound(kind, fill, lr):
-    array = made(kind)
+    array = build(kind)
     array.pulse(floats(E, B, R, fill=fill), -floats(E, B, C, fill=fill), np.full(E, lr))
     states, counts = array.state if kind == "crossbar" else array.weights, array.counts
     assert torch.isfinite(states).all()
@@ -227,7 +227,7 @@ def test_numbers_as_large_or_small_as_they_come_keep_states_and_counts_sound(kin
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int64])
 def test_other_types_of_numbers_and_lines_that_do_not_lie_together_are_converted(dtype):
     x, d = (torch.arange(n).reshape(1, 1, n).expand(E, B, n) % 2 for n in (R, C))
-    plain, other = made("matrix"), made("matrix")
+    plain, other = build("matrix"), build("matrix")
     plain.pulse(x.float().contiguous(), d.float().contiguous(), 0.05)
     other.pulse(x.to(dtype), d.to(dtype), torch.full((E, 1, 1), 0.05))
     assert torch.equal(plain.weights, other.weights)
@@ -238,7 +238,7 @@ def test_other_types_of_numbers_and_lines_that_do_not_lie_together_are_converted
 
 
 def test_the_sentence_names_operation_argument_rule_and_value():
-    matrix = made("matrix")
+    matrix = build("matrix")
     with pytest.raises(InputError) as swapped:
         matrix.pulse(floats(E, B, C), floats(E, B, R), 0.1)
     assert str(swapped.value) == "AnalogMatrix.pulse: x must have the shape (members, batch, rows) = (2, any, 5), got (2, 3, 4)"
@@ -259,7 +259,7 @@ def test_a_gradient_that_is_not_finite_reaches_no_array():
 
 
 def test_operations_answer_to_the_names_they_had_and_say_the_new_ones():
-    matrix = made("matrix")
+    matrix = build("matrix")
     with pytest.warns(DeprecationWarning, match="hold is now elapse"):
         matrix.hold(1.0)
     with pytest.warns(DeprecationWarning, match=r"pulse_lines\(rows, pulses\) is now pulse_rows\(pulses, rows\)"):

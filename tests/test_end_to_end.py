@@ -89,12 +89,12 @@ def test_a_network_of_devices_is_differentiable_and_counts_each_operating_point_
 def test_spread_and_noise_come_from_the_seed():
     """The same seed gives the same circuit and the same run; another gives others; noise is new at each sample."""
     spread = dict.fromkeys(("diode_spread", "gain_spread", "conductance_spread"), 0.1) | {"source_noise_V": 0.01, "readout_noise_V": 0.01}
-    made = design(network={"kind": "resistive", "hidden": [20], "circuit": spread | {"offset_spread_V": 0.01}})
+    spec = design(network={"kind": "resistive", "hidden": [20], "circuit": spread | {"offset_spread_V": 0.01}})
     x, _ = digits()
-    first, again, other = (ResistiveNetwork.of_design(made, 64, 10, seed)(x) for seed in (0, 0, 1))
+    first, again, other = (ResistiveNetwork.of_design(spec, 64, 10, seed)(x) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-    network = ResistiveNetwork.of_design(made, 64, 10)
+    network = ResistiveNetwork.of_design(spec, 64, 10)
     assert not torch.equal(network(x), network(x))
     assert len(network.parts.gain[0]) == len(network.parts.diodes[0].high) == 20
 
@@ -103,8 +103,8 @@ def test_mirrored_halves_rectify_and_empty_devices_start_at_the_lowest():
     """Voltages of the first half of a layer stay above the diodes' drop, of the others below; the gradient is that of the adjoint."""
     circuit = {"mirrored": True, "low_V": 0.0, "high_V": 12.0, "empty": 0.5, "gain": 1.0, "input_V": 20.0, "tolerance_V": 1e-12}
     rule = {"kind": "equilibrium", "update_mode": "ideal", "beta": 1e-8}
-    made = design(network={"kind": "resistive", "hidden": [21], "circuit": circuit}, rule=rule)
-    network, (x, y) = ResistiveNetwork.of_design(made, 64, 10), digits()
+    spec = design(network={"kind": "resistive", "hidden": [21], "circuit": circuit}, rule=rule)
+    network, (x, y) = ResistiveNetwork.of_design(spec, 64, 10), digits()
     empty = network.conductances[0].detach() <= network.parts.g_min
     assert float(empty.double().mean()) == pytest.approx(0.5, abs=0.05)
     phases = network.rule.solve(network, x, torch.nn.functional.one_hot(y, 10).double())
@@ -115,7 +115,7 @@ def test_mirrored_halves_rectify_and_empty_devices_start_at_the_lowest():
     exact, _ = adjoint.gradients(network.circuit(), network.lines(phases.x), phases.free, torch.cat((error, -error), 1))
     for ours, theirs in zip(network.rule.gradients(network.circuit(), phases), exact, strict=True):
         assert float(torch.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0)) >= 0.99999
-    ideal = ResistiveNetwork.of_design(made.replace("network.circuit.diodes", "ideal"), 64, 10)
+    ideal = ResistiveNetwork.of_design(spec.replace("network.circuit.diodes", "ideal"), 64, 10)
     point = ideal.solve(ideal.inputs(x), ideal.forced(ideal.inputs(x)))
     assert float(point.nodes[0][:, :11].min()) == 0 == float(point.nodes[0][:, 11:].max())
 
@@ -134,8 +134,8 @@ def test_a_compiled_step_is_settling_and_learning_with_the_same_noise_and_ledger
         fused = False  # pyright: ignore[reportAssignmentType]
 
     network = {"kind": "resistive", "hidden": [21], "circuit": circuit}
-    made = design(network=network, rule={"kind": "equilibrium", "update_mode": "ideal", "centred": centred})
-    together, apart = ResistiveNetwork.of_design(made, 64, 10, 3), Apart.of_design(made, 64, 10, 3)
+    spec = design(network=network, rule={"kind": "equilibrium", "update_mode": "ideal", "centred": centred})
+    together, apart = ResistiveNetwork.of_design(spec, 64, 10, 3), Apart.of_design(spec, 64, 10, 3)
     x, y = digits()
     for part in (slice(0, 16), slice(16, 17)):
         costs = [float(n.learn_from(x[part], y[part], 10.0)) for n in (together, apart)]
@@ -154,25 +154,25 @@ def test_nodes_that_tell_no_sample_from_another_are_counted():
 
 
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path):
-    made = design(device="rpu", training={"epochs": 2, "batch": 50})
-    whole = ai.evaluate(made, "digits", seed=1, limit=300)
-    kept = str(tmp_path / "run.pt")
+    spec = design(device="rpu", training={"epochs": 2, "batch": 50})
+    whole = ai.evaluate(spec, "digits", seed=1, limit=300)
+    file = str(tmp_path / "run.pt")
 
     def stop(epoch: int, epochs: int, accuracy: float) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ai.evaluate(made, "digits", seed=1, limit=300, checkpoint=kept, on_epoch=stop)
-    resumed = ai.evaluate(made, "digits", seed=1, limit=300, checkpoint=kept)
+        ai.evaluate(spec, "digits", seed=1, limit=300, checkpoint=file, on_epoch=stop)
+    resumed = ai.evaluate(spec, "digits", seed=1, limit=300, checkpoint=file)
     assert resumed.curves == whole.curves
     assert resumed.counts == whole.counts
 
 
 def test_energy_is_the_power_of_the_operating_points_times_their_time():
     """No converter works; a tenth of the time takes a tenth of the energy of the circuit."""
-    made = design(rule={"kind": "equilibrium", "update_mode": "ideal"}).replace("network.circuit.settle_s", 1e-7)
-    slow = ai.evaluate(made, "digits", limit=100)
-    fast = ai.evaluate(made.replace("network.circuit.settle_s", 1e-8), "digits", limit=100)
+    spec = design(rule={"kind": "equilibrium", "update_mode": "ideal"}).replace("network.circuit.settle_s", 1e-7)
+    slow = ai.evaluate(spec, "digits", limit=100)
+    fast = ai.evaluate(spec.replace("network.circuit.settle_s", 1e-8), "digits", limit=100)
     assert slow.energy_J["adc"] == slow.energy_J["dac"] == 0
     assert slow.energy_J["circuit"] == pytest.approx(10 * fast.energy_J["circuit"])
     assert slow.counts["settles"] == 300 + 360  # three phases for each training sample, one for each test sample
@@ -183,13 +183,13 @@ def test_energy_is_the_power_of_the_operating_points_times_their_time():
 @pytest.mark.parametrize("parts", [{"device": "rpu"}, {"rule": {"kind": "equilibrium", "update_mode": "ideal"}}])
 def test_looking_at_the_ledger_changes_no_price(parts):
     """The circuit of a trained network is another than that of the first samples, whoever looked at it when."""
-    made, (x, y) = design(**parts), digits()
-    watched, alone = ResistiveNetwork.of_design(made, 64, 10), ResistiveNetwork.of_design(made, 64, 10)
+    spec, (x, y) = design(**parts), digits()
+    watched, alone = ResistiveNetwork.of_design(spec, 64, 10), ResistiveNetwork.of_design(spec, 64, 10)
     for k in range(0, 30, 10):
         for network in (watched, alone):
             network.learn_from(x[k : k + 10], y[k : k + 10], 3000.0)
         assert watched.counts["circuit"]["settle_s"] == watched.timed["circuit"]["settle_s"] > 0
-    assert settle_s(watched) != pytest.approx(settle_s(ResistiveNetwork.of_design(made, 64, 10)), rel=1e-5)
+    assert settle_s(watched) != pytest.approx(settle_s(ResistiveNetwork.of_design(spec, 64, 10)), rel=1e-5)
     assert watched.counts == alone.counts
 
 
@@ -215,7 +215,7 @@ def test_the_example_learns_digits(seed):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"rule": {"kind": "sgd"}}, "rule.kind must be equilibrium"),
         ({"network": {"kind": "mlp"}}, "network.kind must be resistive"),
@@ -226,8 +226,8 @@ def test_the_example_learns_digits(seed):
         ({"network": {"kind": "mlp", "circuit": {}}, "rule": {"kind": "sgd"}}, "network.circuit is not a field"),
     ],
 )
-def test_what_is_no_circuit_is_refused_when_the_design_is_read(change, said):
-    with pytest.raises(InputError, match=said):
+def test_what_is_no_circuit_is_refused_when_the_design_is_read(change, message):
+    with pytest.raises(InputError, match=message):
         design(**change)
 
 
@@ -238,7 +238,7 @@ def test_a_task_without_classes_is_refused():
 
 def test_crossbars_stand_in_one_kind_of_array():
     """Wires beside a three-dimensional array would have no effect."""
-    made = design(array={"rows": 200, "cols": 100, "wires": {"word_ohm": 1.0}})
-    made = made.replace("network.circuit.vertical", {"layers": 8, "pillar_ohm": 1e3})
+    spec = design(array={"rows": 200, "cols": 100, "wires": {"word_ohm": 1.0}})
+    spec = spec.replace("network.circuit.vertical", {"layers": 8, "pillar_ohm": 1e3})
     with pytest.raises(InputError, match=r"network\.circuit\.vertical must be absent where array\.kind is wired"):
-        ResistiveNetwork.of_design(made, 8, 2)
+        ResistiveNetwork.of_design(spec, 8, 2)

@@ -38,8 +38,8 @@ def test_the_centred_gradient_is_that_of_the_adjoint(sizes, beta):
     """In each layer: cosine at least 0.99999 and the same length within 1 %. Voltages are settled to 1e-13 V, far below what beta moves."""
     network, (x, target) = ResistiveNetwork(sizes, Parts(tolerance=1e-13)), batch(sizes[0], sizes[-1])
     rule = Equilibrium(beta=beta)
-    found = rule.gradients(network.circuit(), rule.solve(network, x, target))
-    for ours, exact in zip(found, adjoint_slopes(network, x, target), strict=True):
+    solution = rule.gradients(network.circuit(), rule.solve(network, x, target))
+    for ours, exact in zip(solution, adjoint_slopes(network, x, target), strict=True):
         assert float(torch.cosine_similarity(ours.flatten(), exact.flatten(), dim=0)) >= 0.99999
         assert float(ours.norm() / exact.norm()) == pytest.approx(1, abs=0.01)
 
@@ -50,8 +50,8 @@ def test_nudging_one_way_is_biased_by_order_beta():
     exact, bias = adjoint_slopes(network, x, target), []
     for beta in (1e-7, 1e-6):
         rule = Equilibrium(beta=beta, centred=False)
-        found = rule.gradients(network.circuit(), rule.solve(network, x, target))
-        bias.append(float((found[1] - exact[1]).norm()))
+        solution = rule.gradients(network.circuit(), rule.solve(network, x, target))
+        bias.append(float((solution[1] - exact[1]).norm()))
     assert bias[1] / bias[0] == pytest.approx(10, rel=0.1)
 
 
@@ -91,8 +91,8 @@ def test_one_pass_over_the_first_crossbar_is_the_gradient_step_within_the_window
         torch.testing.assert_close(g.detach(), expected, **near)
     assert network.conductances[0]._version > version
     assert bool((network.conductances[0] == network.parts.g_min).any()) and bool((network.conductances[0] == network.parts.g_max).any())
-    kept, anew = network.circuit(), ResistiveCircuit([g.detach() for g in network.conductances], diodes)
-    torch.testing.assert_close(kept.a, anew.a, rtol=near["rtol"], atol=0)
+    circuit, anew = network.circuit(), ResistiveCircuit([g.detach() for g in network.conductances], diodes)
+    torch.testing.assert_close(circuit.a, anew.a, rtol=near["rtol"], atol=0)
     fixed = anew.forced(network.sources(x))
     torch.testing.assert_close(network.forced(x).to(dtype), fixed, rtol=near["rtol"], atol=1e-5 * near["rtol"])
     drawn = float((network.sources(x).double().square() @ anew.out_of_sources.double()).sum())
@@ -154,14 +154,14 @@ def test_shapes_that_do_not_fit_are_refused_whatever_is_lit(lit):
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
 def test_inputs_and_targets_that_are_not_finite_are_refused_by_name(wrong):
     network, (x, target) = ResistiveNetwork([4, 3, 2]), batch(4, 2)
-    known, said = network.inputs(x.clone()), f"a resistive network: {{}} must be finite, got {wrong}"
+    known, message = network.inputs(x.clone()), f"a resistive network: {{}} must be finite, got {wrong}"
     for t in (x, target):
         t[0, 0] = wrong
     for use in (network, network.sources):
-        with pytest.raises(InputError, match=said.format("inputs")):
+        with pytest.raises(InputError, match=message.format("inputs")):
             use(x)
     for learn in (lambda: network.phases(known, target, 1e-6), lambda: network.fused_step(known, target, 1e-6, (1e-6, 1e-6))):
-        with pytest.raises(InputError, match=said.format("target")):
+        with pytest.raises(InputError, match=message.format("target")):
             learn()
 
 
@@ -192,8 +192,8 @@ def test_gradients_of_conductances_in_single_precision_are_those_of_double():
     )
     x, target = batch(784, 10)
     rule = Equilibrium()
-    found = rule.gradients(single.circuit(), rule.solve(single, x, target))
-    for ours, exact in zip(found, adjoint_slopes(double, x, target), strict=True):
+    solution = rule.gradients(single.circuit(), rule.solve(single, x, target))
+    for ours, exact in zip(solution, adjoint_slopes(double, x, target), strict=True):
         assert float(torch.cosine_similarity(ours.double().flatten(), exact.flatten(), dim=0)) >= 0.9999
 
 
@@ -244,15 +244,15 @@ def test_a_network_without_a_design_counts_nothing_and_has_no_rule():
 
 
 @pytest.mark.parametrize(
-    ("build", "said"),
+    ("build", "message"),
     [
         (lambda: ResistiveNetwork([4, 2]), "at least one hidden layer"),
         (lambda: Parts(g_min=0.0), "g_min must be above 0"),
         (lambda: Equilibrium(beta=0.0), "beta must be"),
     ],
 )
-def test_what_cannot_learn_is_refused(build, said):
-    with pytest.raises(InputError, match=said):
+def test_what_cannot_learn_is_refused(build, message):
+    with pytest.raises(InputError, match=message):
         build()
 
 

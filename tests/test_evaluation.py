@@ -129,9 +129,9 @@ def test_program_reaches_the_target():
 
 def test_a_leaking_device_forgets():
     """Of 300 samples of 1 us: what is kept for ten of them is lost, what is kept for 10,000 is not."""
-    kept, lost = (design().replace("device.retention_s", tau).replace("training.sample_s", 1e-6) for tau in (1e-2, 1e-5))
+    slow, lost = (design().replace("device.retention_s", tau).replace("training.sample_s", 1e-6) for tau in (1e-2, 1e-5))
     assert ai.evaluate(lost, limit=LIMIT).accuracy < 0.2
-    assert ai.evaluate(kept, limit=LIMIT).accuracy > LEARNED
+    assert ai.evaluate(slow, limit=LIMIT).accuracy > LEARNED
 
 
 @pytest.mark.parametrize("rule", ["sgd", "tiki-taka", "digital"])
@@ -164,11 +164,11 @@ def test_reads_do_not_depend_on_the_batch_split():
 
 
 def test_progress_is_told_within_an_epoch():
-    told: list[float] = []
-    ai.evaluate(design(training={"epochs": 3, "batch": 1}), limit=1000, on_progress=told.append)
-    assert told == sorted(told)
-    assert 0 <= told[0] <= told[-1] < 1
-    assert any(0.02 < 3 * done % 1 < 0.98 for done in told)
+    progress: list[float] = []
+    ai.evaluate(design(training={"epochs": 3, "batch": 1}), limit=1000, on_progress=progress.append)
+    assert progress == sorted(progress)
+    assert 0 <= progress[0] <= progress[-1] < 1
+    assert any(0.02 < 3 * done % 1 < 0.98 for done in progress)
 
 
 def lenet(**parts) -> ai.Design:
@@ -179,11 +179,11 @@ def lenet(**parts) -> ai.Design:
 @pytest.mark.parametrize("rule", ["sgd", "digital"])
 def test_a_convolutional_network_learns_alone_and_in_an_ensemble(rule):
     """Digits: half are known after few images, where a tenth is chance; members as their solo runs to float32 rounding."""
-    made = lenet(rule={"kind": rule, "lr": 0.1})
-    together = ai.evaluate_many([made] * 2, seeds=[1, 2], limit=500)
+    spec = lenet(rule={"kind": rule, "lr": 0.1})
+    together = ai.evaluate_many([spec] * 2, seeds=[1, 2], limit=500)
     assert all(row.accuracy > 0.5 for row in together)
-    solo = ai.evaluate(made.replace("training.epochs", 1), seed=2, limit=100)
-    beside = ai.evaluate_many([made.replace("training.epochs", 1)] * 2, seeds=[1, 2], limit=100)[1]
+    solo = ai.evaluate(spec.replace("training.epochs", 1), seed=2, limit=100)
+    beside = ai.evaluate_many([spec.replace("training.epochs", 1)] * 2, seeds=[1, 2], limit=100)[1]
     assert beside.curves["train_loss"] == pytest.approx(solo.curves["train_loss"], abs=1e-5)
 
 
@@ -195,9 +195,9 @@ def test_a_convolutional_network_has_the_published_defaults():
 
 @pytest.mark.parametrize(("kernel", "pool"), [(9, 1), (5, 2), (3, 4)])
 def test_images_too_small_for_a_convolution_are_refused(kernel, pool):
-    made = lenet().replace("network.kernel_size", kernel).replace("network.pool", pool)
+    spec = lenet().replace("network.kernel_size", kernel).replace("network.pool", pool)
     with pytest.raises(ai.InputError, match=r"network\.kernel_size must leave pixels of the images of digits"):
-        ai.evaluate(made)
+        ai.evaluate(spec)
 
 
 def test_time_passes_for_a_slow_array_that_alone_leaks():
@@ -209,10 +209,10 @@ def test_time_passes_for_a_slow_array_that_alone_leaks():
 
 
 def small(**fields: Any) -> ai.Design:
-    made = design(network={"hidden": [6]}, training={"epochs": 2, "batch": 5})
+    spec = design(network={"hidden": [6]}, training={"epochs": 2, "batch": 5})
     for path, value in fields.items():
-        made = made.replace(path.replace("__", "."), value)
-    return made
+        spec = spec.replace(path.replace("__", "."), value)
+    return spec
 
 
 def test_notes_are_about_all_devices_of_the_cells_and_of_the_arrays_of_a_rule():
@@ -248,11 +248,11 @@ def assert_sound(result: ai.Result) -> None:
 def test_training_that_diverges_is_refused_with_the_epoch_and_the_likely_fields():
     with pytest.raises(ai.InputError) as refused:
         ai.evaluate(small(periphery__output_noise=1e20), limit=20)
-    told = str(refused.value)
-    assert told.startswith(
+    message = str(refused.value)
+    assert message.startswith(
         "training diverged in epoch 1: the loss must be finite, got nan; lower periphery.output_noise = 1e+20 or rule.lr"
     )
-    assert "\n" not in told
+    assert "\n" not in message
 
 
 def test_a_member_that_diverges_leaves_the_others_their_results_and_is_told_of():
@@ -268,12 +268,12 @@ def test_a_member_that_diverges_leaves_the_others_their_results_and_is_told_of()
 
 def test_what_a_sample_of_a_diverged_run_takes_is_of_those_that_ran():
     """One sample of the second epoch's 100 makes the loss nan: nothing after its batch of 10 was read."""
-    made, task = small(), load("digits", limit=100)
+    spec, task = small(), load("digits", limit=100)
     broken = task.train_x.clone()
     broken[57, 3] = math.nan
-    (row,) = ai.evaluate_many([made], replace(task, train_x=broken), seeds=[0])
+    (row,) = ai.evaluate_many([spec], replace(task, train_x=broken), seeds=[0])
     read = row.counts_by_phase["train"]["mvm"] / 2  # in two layers
-    assert read < 100 and read % made.training.batch == 0
+    assert read < 100 and read % spec.training.batch == 0
     assert row.energy_J["training_sample"] == pytest.approx(row.energy_J["train"] / read)
     assert row.latency_s["training_sample"] == pytest.approx(row.latency_s["train"] / read)
     assert row.energy_J["infer"] == row.energy_J["inference_sample"] == 0
@@ -282,13 +282,13 @@ def test_what_a_sample_of_a_diverged_run_takes_is_of_those_that_ran():
 
 def test_outputs_of_test_samples_that_are_no_numbers_are_divergence():
     """The largest of outputs that are nan is some class, which says nothing."""
-    made, task = small(), load("digits", limit=100)
+    spec, task = small(), load("digits", limit=100)
     broken = task.test_x.clone()
     broken[7, 3] = math.nan
     with pytest.raises(ai.InputError, match=r"^training diverged in epoch 1: the outputs of test samples must be finite, got nan; lower"):
-        ai.evaluate(made, replace(task, test_x=broken))
-    (row,) = ai.evaluate_many([made], replace(task, test_x=broken), seeds=[0])
-    sound = ai.evaluate(made.replace("training.epochs", 1), task)
+        ai.evaluate(spec, replace(task, test_x=broken))
+    (row,) = ai.evaluate_many([spec], replace(task, test_x=broken), seeds=[0])
+    sound = ai.evaluate(spec.replace("training.epochs", 1), task)
     for name in ("training_sample", "inference_sample", "train", "infer"):
         assert row.energy_J[name] == pytest.approx(sound.energy_J[name])
 
@@ -340,10 +340,10 @@ EXTREMES = {  # allowed, however little sense they make
 @given(st.fixed_dictionaries({}, optional=EXTREMES))
 def test_extreme_numbers_are_refused_or_give_results_that_are_numbers(fields):
     try:
-        made = small()
+        spec = small()
         for path, value in fields.items():
-            made = made.replace(path, value)
-        result = ai.evaluate(made, limit=10)
+            spec = spec.replace(path, value)
+        result = ai.evaluate(spec, limit=10)
     except ai.InputError as refused:
         assert "\n" not in str(refused)
     else:

@@ -22,17 +22,17 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "bring-your-device"
 
 def test_the_example_is_made_by_its_script(tmp_path):
     """The CSV files of the repository, byte for byte."""
-    made = runpy.run_path(str(EXAMPLE / "make_pulses.py"))
-    assert made["pulses"]() == (EXAMPLE / "pulses.csv").read_text()
-    assert made["retention"]() == (EXAMPLE / "retention.csv").read_text()
+    script = runpy.run_path(str(EXAMPLE / "make_pulses.py"))
+    assert script["pulses"]() == (EXAMPLE / "pulses.csv").read_text()
+    assert script["retention"]() == (EXAMPLE / "retention.csv").read_text()
 
 
 def test_a_fit_writes_a_datasheet_and_pictures(tmp_path, capsys):
     files = [str(EXAMPLE / "pulses.csv"), str(EXAMPLE / "retention.csv")]
     assert main(["fit", *files, "-o", str(tmp_path / "mine.toml")]) == 0
-    said = capsys.readouterr().out
-    assert "soft-bounds" in said
-    assert "Requirement rpu" in said
+    text = capsys.readouterr().out
+    assert "soft-bounds" in text
+    assert "Requirement rpu" in text
     device = ai.Device.load(tmp_path / "mine.toml")
     assert device.name == "mine"
     assert device.retention_s == pytest.approx(7200, rel=0.03)
@@ -45,12 +45,12 @@ def test_a_fit_writes_a_datasheet_and_pictures(tmp_path, capsys):
 
 def test_json_of_a_fit_is_one_document(tmp_path, capsys):
     assert main(["fit", str(EXAMPLE / "pulses.csv"), "-o", str(tmp_path / "mine.toml"), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    read = found["estimates"]["read_noise"]
+    output = json.loads(capsys.readouterr().out)
+    read = output["estimates"]["read_noise"]
     assert read["low"] < 10e-9 < read["high"]
-    assert set(found) >= {"device", "estimates", "families", "goodness", "verdict", "notes"}
-    assert found["estimates"]["step_up"]["low"] < found["device"]["response"]["step_up"] < found["estimates"]["step_up"]["high"]
-    assert found["families"][found["device"]["response"]["kind"]] >= 0
+    assert set(output) >= {"device", "estimates", "families", "goodness", "verdict", "notes"}
+    assert output["estimates"]["step_up"]["low"] < output["device"]["response"]["step_up"] < output["estimates"]["step_up"]["high"]
+    assert output["families"][output["device"]["response"]["kind"]] >= 0
 
 
 BAD = {
@@ -70,8 +70,8 @@ BAD = {
 def test_bad_input_is_one_sentence_and_leaves_no_file(name, tmp_path, capsys):
     (tmp_path / "bad.csv").write_bytes(BAD[name])
     assert main(["fit", str(tmp_path / "bad.csv"), "-o", str(tmp_path / "out.toml")]) == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert "bad.csv" in said[-1]
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert "bad.csv" in lines[-1]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.csv"]
 
 
@@ -87,7 +87,7 @@ def test_two_files_of_pulses_are_refused():
         characterise([str(EXAMPLE / "pulses.csv")] * 2)
 
 
-def assert_whole(found) -> None:
+def assert_whole(result) -> None:
     """No number of the datasheet that is not a number."""
 
     def numbers(data):
@@ -100,7 +100,7 @@ def assert_whole(found) -> None:
         elif isinstance(data, float):
             yield data
 
-    assert found.device is None or not any(math.isnan(v) for v in numbers(found.device.as_dict()))
+    assert result.device is None or not any(math.isnan(v) for v in numbers(result.device.as_dict()))
 
 
 @settings(max_examples=75, suppress_health_check=[HealthCheck.too_slow])
@@ -153,9 +153,9 @@ def test_a_damaged_file_is_fitted_or_refused(tmp_path_factory, place, text, cut)
     file = tmp_path_factory.getbasetemp() / "damaged.csv"
     file.write_bytes((whole[:at] + text + whole[at + cut :]).encode("utf-8", "surrogatepass"))
     try:
-        found = characterise([str(file)])
+        result = characterise([str(file)])
     except InputError as refusal:
         assert "\n" not in str(refusal)
         return
-    assert_whole(found)
-    assert all(np.isfinite(e.value) or name.startswith(("spread", "symmetry")) for name, e in found.estimates.items())
+    assert_whole(result)
+    assert all(np.isfinite(e.value) or name.startswith(("spread", "symmetry")) for name, e in result.estimates.items())

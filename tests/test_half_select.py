@@ -26,8 +26,8 @@ STEP = float(PLAIN.step / PLAIN.half_range)
 
 def crossbar(part: float | None, rows: int = 5, columns: int = 7, device: Device = PLAIN, **options) -> Crossbar:
     pulses = options.pop("pulses", Pulses())
-    made = device if part is None else device.replace("half_select", part)
-    return Crossbar(ArraySpec(made, periphery=Periphery(pulses=pulses)), rows, columns, **options)
+    part_device = device if part is None else device.replace("half_select", part)
+    return Crossbar(ArraySpec(part_device, periphery=Periphery(pulses=pulses)), rows, columns, **options)
 
 
 def vectors(batch: int, lines: int, seed: int = 0) -> torch.Tensor:

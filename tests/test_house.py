@@ -19,6 +19,8 @@ ROOT = Path(aimco.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LINES, LONGEST, ARGUMENTS = 400, 40, 8
 COMPILED = ("kernels/", "device/response.py")  # text that is compiled as one function
+# Participles and fillers: a local name is a noun that says what it holds.
+NO_NOUNS = {"made", "told", "said", "shown", "found", "own", "kept", "there"}
 # Constructors that have torch's own signature, and commands, of which each option is an argument.
 AS_TORCH_HAS_IT = {"nn/attention.py", "nn/conv.py", "nn/linear.py", "nn/recurrent.py"}
 COMMANDS = {"cli.py", "cli_advise.py", "cli_studies.py"}
@@ -35,9 +37,9 @@ def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]
 def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """Lines without the docstring."""
     first = function.body[0]
-    told = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
     assert function.end_lineno is not None and first.end_lineno is not None
-    return function.end_lineno - function.lineno + 1 - (first.end_lineno - first.lineno + 1 if told else 0)
+    return function.end_lineno - function.lineno + 1 - (first.end_lineno - first.lineno + 1 if documented else 0)
 
 
 def arguments(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -56,6 +58,28 @@ def test_a_module_is_one_idea_and_a_function_fits_a_screen(path):
             assert length(function) <= LONGEST, function.name
         if not where.startswith("kernels/") and where not in AS_TORCH_HAS_IT | COMMANDS and where != "studies/space.py":
             assert arguments(function) <= ARGUMENTS, function.name
+
+
+NAMED = ast.ExceptHandler | ast.MatchAs | ast.MatchStar | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def bound(tree: ast.AST) -> Iterator[tuple[int, str | None]]:
+    """(line, name) of each variable, argument, import and function that a file binds, methods left out: some are public names."""
+    methods = {id(part) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for part in node.body}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.alias):
+            yield node.lineno, node.asname or node.name
+        elif isinstance(node, NAMED) and id(node) not in methods:
+            yield node.lineno, node.name
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_a_variable_is_named_by_a_noun(path):
+    assert [(line, word) for line, word in bound(ast.parse(path.read_text())) if word in NO_NOUNS] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -106,13 +130,13 @@ def imported(module: str) -> set[str]:
 
     The package itself is left out: Python runs it before any of its modules, and it imports nothing before a name of it is asked for.
     """
-    found = set()
+    modules = set()
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {inner if (inner := f"{node.module}.{alias.name}") in MODULES else f"{node.module}" for alias in node.names}
-    return (found & MODULES.keys()) - {"aimco", module}
+            modules |= {inner if (inner := f"{node.module}.{alias.name}") in MODULES else f"{node.module}" for alias in node.names}
+    return (modules & MODULES.keys()) - {"aimco", module}
 
 
 def test_no_module_is_needed_by_what_it_needs():

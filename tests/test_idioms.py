@@ -120,7 +120,7 @@ def test_workers_of_a_data_loader():
 
 @pytest.mark.filterwarnings("default")
 def test_a_compiled_model_learns_as_the_plain_one():
-    found = []
+    losses = []
     for compiled in (False, True):
         torch.manual_seed(0)
         model = network(6, 5, 3)
@@ -130,13 +130,13 @@ def test_a_compiled_model_learns_as_the_plain_one():
             optimizer.zero_grad()
             F.cross_entropy(call(torch.ones(4, 6)), torch.tensor([0, 1, 2, 0])).backward()
             optimizer.step()
-        found.append(model[0].stored.clone())
-    assert torch.equal(*found)
+        losses.append(model[0].stored.clone())
+    assert torch.equal(*losses)
 
 
 def test_gradients_are_accumulated_over_small_batches():
     """Four batches of one sum are the update of the whole: the same vectors, in the same order."""
-    found, x = [], torch.randn(8, 6)
+    gradients, x = [], torch.randn(8, 6)
     for size in (8, 2):
         torch.manual_seed(0)
         model = network(6, 3)
@@ -144,8 +144,8 @@ def test_gradients_are_accumulated_over_small_batches():
         for part in x.split(size):
             model(part).square().sum().backward()
         optimizer.step()
-        found.append(model[0].stored.clone())
-    torch.testing.assert_close(*found, atol=0.01, rtol=0)
+        gradients.append(model[0].stored.clone())
+    torch.testing.assert_close(*gradients, atol=0.01, rtol=0)
 
 
 def test_a_layer_in_a_transformer_of_torch():

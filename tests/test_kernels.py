@@ -134,8 +134,8 @@ def test_compiled_writes_of_pairs_equal_their_definition(size):
             plus.state = after_first.resets[0]  # the write RESETs all devices first
     for plus, minus, wanted in zip(*devices, difference.numpy().ravel(), strict=True):
         reference.raise_pair(plus, minus, float(wanted), step / 2, CAUTION * step, ROUNDS, MOST)
-    for array, own in zip(pair, devices, strict=True):
-        same_writes(array, own)
+    for array, device_state in zip(pair, devices, strict=True):
+        same_writes(array, device_state)
     assert pair[0].counts["program_rounds"].item() == max(d.needed for d in devices[0]) > 2
     assert sum(d.returned for d in devices[0]) > 0
 
@@ -263,12 +263,12 @@ def test_a_second_process_compiles_nothing(tmp_path):
 def test_compiled_code_is_dropped_when_a_file_beside_it_changes(tmp_path):
     """Numba keeps what a function calls in another file together with the function, and looks only at its own file."""
     (tmp_path / "caller.py").write_text("from called import x")
-    called, kept = tmp_path / "called.py", tmp_path / "kept"
-    compiled = kept / "caller.f-1.py311.nbi"
+    called, cache = tmp_path / "called.py", tmp_path / "kept"
+    compiled = cache / "caller.f-1.py311.nbi"
     left = []
     for text in ("x = 1", "x = 1", "x = 2"):
         called.write_text(text)
-        kernels.forget_stale(tmp_path, kept)
+        kernels.forget_stale(tmp_path, cache)
         left.append(compiled.exists())
         compiled.write_bytes(b"code of f")
     assert left == [False, True, False]

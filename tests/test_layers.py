@@ -83,8 +83,8 @@ def test_descent_written_out_equals_autograd(rule):
     for bias, scale in (("array", "none"), ("digital", "learned")):
 
         def network(bias=bias, scale=scale):
-            made = design(rule, network={"bias": bias, "output_scale": scale})
-            layers = [ai.nn.Linear(a, b, design=made, name=str(a), seeds=(1, 2)) for a, b in ((16, 8), (8, 4))]
+            spec = design(rule, network={"bias": bias, "output_scale": scale})
+            layers = [ai.nn.Linear(a, b, design=spec, name=str(a), seeds=(1, 2)) for a, b in ((16, 8), (8, 4))]
             return torch.nn.Sequential(layers[0], torch.nn.Tanh(), layers[1])
 
         written, by_torch = network(), network()
@@ -134,13 +134,13 @@ class Rows(torch.nn.Module):
         return x[:, 0]
 
 
-def several_vectors(made: ai.Design, size: int) -> dict[str, torch.nn.Module]:
+def several_vectors(spec: ai.Design, size: int) -> dict[str, torch.nn.Module]:
     """Layers that make several vectors of an image of size x size, and how many."""
-    first = torch.nn.Sequential(ai.nn.GRU(size, 3, bidirectional=True, batch_first=True, design=made), First())
+    first = torch.nn.Sequential(ai.nn.GRU(size, 3, bidirectional=True, batch_first=True, design=spec), First())
     return {
-        "convolution": ai.nn.Conv2d(1, 4, 2, stride=2, padding=1, design=made),
-        "groups": torch.nn.Sequential(torch.nn.ReflectionPad2d(1), Twice(), ai.nn.Conv2d(2, 4, 3, groups=2, design=made)),
-        "tokens": torch.nn.Sequential(Rows(), ai.nn.Linear(size, 3, design=made)),
+        "convolution": ai.nn.Conv2d(1, 4, 2, stride=2, padding=1, design=spec),
+        "groups": torch.nn.Sequential(torch.nn.ReflectionPad2d(1), Twice(), ai.nn.Conv2d(2, 4, 3, groups=2, design=spec)),
+        "tokens": torch.nn.Sequential(Rows(), ai.nn.Linear(size, 3, design=spec)),
         "time steps": torch.nn.Sequential(Rows(), first),
     }
 
@@ -175,9 +175,9 @@ def reads_of(model: torch.nn.Module) -> set[int]:
 @pytest.mark.parametrize("rule", ["tiki-taka", "tiki-taka-v2", "agad", "residual", "mixed-precision"])
 def test_a_rule_transfers_once_in_so_many_samples_however_many_vectors_one_makes(rule, what):
     """Also where the images change their size: then at once if more vectors have passed than are now due."""
-    made = design(rule=rule).replace("rule.transfer_every", 2)
+    spec = design(rule=rule).replace("rule.transfer_every", 2)
     for size in (4, 9):
-        model = several_vectors(made, size)[what]
+        model = several_vectors(spec, size)[what]
         for samples in (3, 8, 10):
             passed, now = {3: (3, 1), 8: (5, 4), 10: (2, 5)}[samples]
             taught(model, torch.rand(passed, 1, size, size))
@@ -200,8 +200,8 @@ def test_a_rule_may_count_vectors():
 
 @pytest.mark.parametrize("rule", ["tiki-taka", "tiki-taka-v2", "residual", "mixed-precision"])
 def test_a_rule_paced_by_batches_takes_one_turn_however_many_patches(rule):
-    made = design(rule=rule).replace("rule.transfer_unit", "batch").replace("rule.transfer_every", 1)
-    layer = ai.nn.Conv2d(1, 4, 2, design=made)
+    spec = design(rule=rule).replace("rule.transfer_unit", "batch").replace("rule.transfer_every", 1)
+    layer = ai.nn.Conv2d(1, 4, 2, design=spec)
     optimizer = ai.optim.InMemory(layer.parameters(), lr=0.1)
     for k in range(7):
         optimizer.zero_grad()
@@ -214,8 +214,8 @@ def test_a_rule_paced_by_batches_takes_one_turn_however_many_patches(rule):
 def test_a_convolution_learns_by_the_numbers_that_a_rule_has_by_itself(rule):
     """Digits by two convolutions, three epochs: 93.3 % in software, 95 % here; 61 % where transfers come once a batch."""
     network = {"kind": "lenet", "channels": [8, 16], "kernel_size": 3, "pool": 1}
-    made = ai.Design.of({"device": "soft-bounds", "rule": {"kind": rule}, "network": network, "training": {"epochs": 3, "batch": 10}})
-    assert ai.evaluate(made, "digits").accuracy > 0.92
+    spec = ai.Design.of({"device": "soft-bounds", "rule": {"kind": rule}, "network": network, "training": {"epochs": 3, "batch": 10}})
+    assert ai.evaluate(spec, "digits").accuracy > 0.92
 
 
 @pytest.mark.slow
@@ -225,10 +225,10 @@ def test_large_images_are_learned_by_the_same_numbers(rule, above, mnist_dir):
 
     By 2.5 % on average under AGAD (2.1, 3.1, 2.2 % of three seeds), and more under Tiki-Taka v2.
     """
-    made = ai.Design.of(
+    spec = ai.Design.of(
         {"device": "soft-bounds", "rule": {"kind": rule}, "network": {"kind": "lenet"}, "training": {"epochs": 6, "batch": 10}}
     )
-    own = made, made.replace("rule", {"kind": "digital"}), made.replace("rule.transfer_unit", "vector")
-    ours, software, often = (ai.evaluate(d, "mnist", data_dir=str(mnist_dir), limit=1000).accuracy for d in own)
+    designs = spec, spec.replace("rule", {"kind": "digital"}), spec.replace("rule.transfer_unit", "vector")
+    ours, software, often = (ai.evaluate(d, "mnist", data_dir=str(mnist_dir), limit=1000).accuracy for d in designs)
     assert ours > software - 0.03
     assert ours > often + above

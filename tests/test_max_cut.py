@@ -20,8 +20,8 @@ def test_a_cut_is_the_weight_of_the_edges_between_both_sides():
 
 def test_the_boltzmann_weight_of_copies_that_agree_is_the_exponential_of_the_cut():
     """All 64 sides of a ring, from all 4096 states of its machine; to rounding of float32."""
-    made = MaxCut(RING, coupling=0.7, tie=2.0)
-    p = boltzmann(made.machine.weights[0].astype(float), made.drives[0, 0, made.machine.units].astype(float))
+    solver = MaxCut(RING, coupling=0.7, tie=2.0)
+    p = boltzmann(solver.machine.weights[0].astype(float), solver.drives[0, 0, solver.machine.units].astype(float))
     both = np.arange(64)
     sides = (both[:, None] >> np.arange(6)) & 1
     log = np.log(p[both + 64 * both])
@@ -30,11 +30,11 @@ def test_the_boltzmann_weight_of_copies_that_agree_is_the_exponential_of_the_cut
 
 @pytest.mark.parametrize("noise", ["random-walk", "white"])
 def test_an_even_ring_is_cut_at_every_edge(noise):
-    found = MaxCut(RING, record=Spiking.of({"neuron": {"noise": noise}}), seeds=(0, 1)).anneal([3.0, 1.7, 1.0], 0.1)
-    assert found.best.tolist() == [6, 6]
-    assert np.array_equal(cut(RING, found.sides), found.best)
-    assert found.cuts[:, 2].mean() > found.cuts[:, 0].mean()
-    assert (found.agree[:, 2] > 0.9).all()
+    result = MaxCut(RING, record=Spiking.of({"neuron": {"noise": noise}}), seeds=(0, 1)).anneal([3.0, 1.7, 1.0], 0.1)
+    assert result.best.tolist() == [6, 6]
+    assert np.array_equal(cut(RING, result.sides), result.best)
+    assert result.cuts[:, 2].mean() > result.cuts[:, 0].mean()
+    assert (result.agree[:, 2] > 0.9).all()
 
 
 @pytest.mark.parametrize("graph", [np.eye(3), np.array([[0.0, 1], [2, 0]]), -RING, np.zeros((2, 3))])

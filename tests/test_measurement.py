@@ -28,39 +28,39 @@ def read_text(folder: Path, text: str | bytes, *, name: str = "m.csv", **options
 
 
 def pulses(folder: Path, text: str | bytes, **options) -> Measurement:
-    found = read_text(folder, text, **options)
-    assert isinstance(found, Measurement)
-    assert_valid(found)
-    return found
+    measurement = read_text(folder, text, **options)
+    assert isinstance(measurement, Measurement)
+    assert_valid(measurement)
+    return measurement
 
 
-def only(found: Measurement) -> Trace:
-    assert len(found.traces) == 1
-    return found.traces[0]
+def only(measurement: Measurement) -> Trace:
+    assert len(measurement.traces) == 1
+    return measurement.traces[0]
 
 
-def assert_valid(found) -> None:
+def assert_valid(measurement) -> None:
     """What every structure that comes out of `read` keeps."""
-    assert all(isinstance(n, str) and "\n" not in n for n in found.notes)
-    if isinstance(found, JumpTables):
-        for g, cdf, dg in (found.up, found.down):
+    assert all(isinstance(n, str) and "\n" not in n for n in measurement.notes)
+    if isinstance(measurement, JumpTables):
+        for g, cdf, dg in (measurement.up, measurement.down):
             assert dg.shape == (len(cdf), len(g))
             assert all(np.isfinite(a).all() for a in (g, cdf, dg))
         return
-    assert found.unit in ("S", "A", "V", "a.u.")
-    if isinstance(found, Retention):
-        assert found.devices
-        for _, seconds, level in found.devices:
+    assert measurement.unit in ("S", "A", "V", "a.u.")
+    if isinstance(measurement, Retention):
+        assert measurement.devices
+        for _, seconds, level in measurement.devices:
             assert len(seconds) == len(level) >= 3
             assert np.isfinite(level).all()
             assert (np.diff(seconds) >= 0).all()
         return
-    assert found.traces
-    for t in found.traces:
+    assert measurement.traces
+    for t in measurement.traces:
         assert len(t.level) == len(t.cycle) == len(t.polarity) == len(t.pulses) >= 3
         assert (t.level.dtype, t.cycle.dtype, t.polarity.dtype, t.pulses.dtype) == (np.float64, np.int64, np.int8, np.int64)
         assert np.isfinite(t.level).all()
-        assert found.unit != "S" or (t.level >= 0).all()
+        assert measurement.unit != "S" or (t.level >= 0).all()
         assert set(t.polarity) <= {-1, 0, 1, 2}
         assert t.polarity[0] == 0
         assert ((t.pulses == 0) == (t.polarity == 0)).all()
@@ -73,9 +73,9 @@ def assert_valid(found) -> None:
 
 
 def test_a_tidy_table_is_read_by_its_names(tmp_path):
-    found = pulses(tmp_path, UP_DOWN)
-    trace = only(found)
-    assert (found.unit, found.source, trace.device) == ("S", "m.csv", "1")
+    measurement = pulses(tmp_path, UP_DOWN)
+    trace = only(measurement)
+    assert (measurement.unit, measurement.source, trace.device) == ("S", "m.csv", "1")
     assert trace.level == pytest.approx(np.array([1, 2, 3, 2, 1, 2.5, 1.5]) * 1e-6, rel=1e-15)
     assert trace.polarity.tolist() == [0, 1, 1, -1, -1, 1, -1]
     assert trace.cycle.tolist() == [0, 0, 0, 0, 0, 1, 1]
@@ -104,10 +104,10 @@ def test_polarity_words(tmp_path, up, down):
 
 def test_the_sign_of_the_pulse_voltage_is_the_polarity(tmp_path):
     text = "V_pulse (V),Id (nA)\n0,10\n1.2,20\n1.2,30\n-1.1,25\n0,25\n-1.1,20\n"
-    found = pulses(tmp_path, text, read_voltage=0.1)
-    assert only(found).polarity.tolist() == [0, 1, 1, -1, 0, -1]
-    assert only(found).level == pytest.approx([1e-7, 2e-7, 3e-7, 2.5e-7, 2.5e-7, 2e-7], rel=1e-14)
-    assert (found.unit, found.read_voltage) == ("S", 0.1)
+    measurement = pulses(tmp_path, text, read_voltage=0.1)
+    assert only(measurement).polarity.tolist() == [0, 1, 1, -1, 0, -1]
+    assert only(measurement).level == pytest.approx([1e-7, 2e-7, 3e-7, 2.5e-7, 2.5e-7, 2e-7], rel=1e-14)
+    assert (measurement.unit, measurement.read_voltage) == ("S", 0.1)
 
 
 def test_a_plain_voltage_of_both_signs_is_that_of_the_pulses(tmp_path):
@@ -140,25 +140,25 @@ def test_a_plain_voltage_of_both_signs_is_that_of_the_pulses(tmp_path):
     ],
 )
 def test_units_become_si(tmp_path, header, value, si, unit):
-    found = pulses(tmp_path, f"polarity\t{header}\nup\t{value}\nup\t{value * 2}\nup\t{value * 4}\n")
-    assert found.unit == unit
-    assert only(found).level[0] == pytest.approx(si, rel=1e-14)
+    measurement = pulses(tmp_path, f"polarity\t{header}\nup\t{value}\nup\t{value * 2}\nup\t{value * 4}\n")
+    assert measurement.unit == unit
+    assert only(measurement).level[0] == pytest.approx(si, rel=1e-14)
 
 
 @pytest.mark.parametrize(
     ("header", "unit"), [("Time (s)", 1.0), ("time_min", 60.0), ("t (ms)", 1e-3), ("t_us", 1e-6), ("elapsed time (h)", 3600.0)]
 )
 def test_times_become_seconds(tmp_path, header, unit):
-    found = read_text(tmp_path, f"{header},vcap_V\n0,0.9\n10,0.8\n20,0.75\n30,0.7\n")
-    assert isinstance(found, Retention)
-    assert_valid(found)
-    assert found.devices[0][1] == pytest.approx(np.array([0, 10, 20, 30]) * unit, rel=1e-14)
-    assert found.unit == "V"
+    measurement = read_text(tmp_path, f"{header},vcap_V\n0,0.9\n10,0.8\n20,0.75\n30,0.7\n")
+    assert isinstance(measurement, Retention)
+    assert_valid(measurement)
+    assert measurement.devices[0][1] == pytest.approx(np.array([0, 10, 20, 30]) * unit, rel=1e-14)
+    assert measurement.unit == "V"
 
 
 def test_units_in_cells_are_converted_each(tmp_path):
-    found = pulses(tmp_path, "polarity,G\nup,2 uS\nup,0.1 mS\nup,3e-4 S\ndown,200000nS\n")
-    assert only(found).level == pytest.approx([2e-6, 1e-4, 3e-4, 2e-4], rel=1e-14)
+    measurement = pulses(tmp_path, "polarity,G\nup,2 uS\nup,0.1 mS\nup,3e-4 S\ndown,200000nS\n")
+    assert only(measurement).level == pytest.approx([2e-6, 1e-4, 3e-4, 2e-4], rel=1e-14)
 
 
 def test_devices_and_cycles_are_told_apart(tmp_path):
@@ -170,10 +170,10 @@ def test_devices_and_cycles_are_told_apart(tmp_path):
         ("B", 4, "down", 1.5),
         ("A", 7, "down", 5.5),
     ]
-    found = pulses(tmp_path, "chip;cycle;type;g_uS\n" + "".join(";".join(map(str, r)) + "\n" for r in rows))
-    assert [t.device for t in found.traces] == ["B", "A"]
-    assert [t.level.tolist() for t in found.traces] == [pytest.approx([1e-6, 2e-6, 1.5e-6]), pytest.approx([5e-6, 6e-6, 5.5e-6])]
-    assert [t.cycle.tolist() for t in found.traces] == [[0, 0, 1], [0, 0, 1]]
+    measurement = pulses(tmp_path, "chip;cycle;type;g_uS\n" + "".join(";".join(map(str, r)) + "\n" for r in rows))
+    assert [t.device for t in measurement.traces] == ["B", "A"]
+    assert [t.level.tolist() for t in measurement.traces] == [pytest.approx([1e-6, 2e-6, 1.5e-6]), pytest.approx([5e-6, 6e-6, 5.5e-6])]
+    assert [t.cycle.tolist() for t in measurement.traces] == [[0, 0, 1], [0, 0, 1]]
 
 
 def test_two_columns_that_name_devices_are_joined(tmp_path):
@@ -197,14 +197,14 @@ def test_numbers_that_begin_again_or_are_counted_down_are_understood(tmp_path):
 
 def test_settings_are_found_in_columns_and_before_the_table(tmp_path):
     text = "# pulse width = 100 ns\n# read voltage: 0.2 V\npolarity,I (uA)\nup,1\nup,2\ndown,1.5\n"
-    found = pulses(tmp_path, text)
-    assert found.pulse_width_s == pytest.approx(1e-7)
-    assert (found.read_voltage, found.unit) == (0.2, "S")
-    assert only(found).level == pytest.approx([5e-6, 1e-5, 7.5e-6])
-    found = pulses(tmp_path, "pulse_width_us,v_read,polarity,i_uA\n3,0.1,up,1\n3,0.1,up,2\n3,0.2,down,2\n")
-    assert found.pulse_width_s == pytest.approx(3e-6)
-    assert found.read_voltage is None
-    assert only(found).level == pytest.approx([1e-5, 2e-5, 1e-5])
+    measurement = pulses(tmp_path, text)
+    assert measurement.pulse_width_s == pytest.approx(1e-7)
+    assert (measurement.read_voltage, measurement.unit) == (0.2, "S")
+    assert only(measurement).level == pytest.approx([5e-6, 1e-5, 7.5e-6])
+    measurement = pulses(tmp_path, "pulse_width_us,v_read,polarity,i_uA\n3,0.1,up,1\n3,0.1,up,2\n3,0.2,down,2\n")
+    assert measurement.pulse_width_s == pytest.approx(3e-6)
+    assert measurement.read_voltage is None
+    assert only(measurement).level == pytest.approx([1e-5, 2e-5, 1e-5])
 
 
 @pytest.mark.parametrize(
@@ -212,10 +212,10 @@ def test_settings_are_found_in_columns_and_before_the_table(tmp_path):
 )
 def test_a_lone_reset_between_ramps_is_abrupt(tmp_path, lengths, abrupt):
     words = [w for k, n in enumerate(lengths) for w in ["reset" if k % 2 else "set"] * n]
-    found = pulses(tmp_path, "polarity,g_us\n" + "".join(f"{w},{1 + k % 3}\n" for k, w in enumerate(words)))
-    assert (2 in only(found).polarity) is abrupt
-    assert (-1 in only(found).polarity) is not abrupt
-    assert only(found).cycle[-1] == (len(lengths) - 1) // 2
+    measurement = pulses(tmp_path, "polarity,g_us\n" + "".join(f"{w},{1 + k % 3}\n" for k, w in enumerate(words)))
+    assert (2 in only(measurement).polarity) is abrupt
+    assert (-1 in only(measurement).polarity) is not abrupt
+    assert only(measurement).cycle[-1] == (len(lengths) - 1) // 2
 
 
 # found from the values
@@ -264,11 +264,11 @@ def test_pulses_with_times_are_not_retention(tmp_path):
 
 @pytest.mark.parametrize("header", ["", "up,down\n", "Set,Reset\n", "potentiation,depression\n", "LTP,LTD\n", "# up,down\n"])
 def test_two_columns_are_an_up_ramp_and_the_down_ramp_after_it(tmp_path, header):
-    found = pulses(tmp_path, header + "-1,0.9\n-0.5,0.4\n0.1,-0.2\n0.8,-0.9\n")
-    assert only(found).level.tolist() == [-1, -0.5, 0.1, 0.8, 0.9, 0.4, -0.2, -0.9]
-    assert only(found).polarity.tolist() == [0, 1, 1, 1, -1, -1, -1, -1]
-    assert not only(found).cycle.any()
-    assert found.unit == "a.u."
+    measurement = pulses(tmp_path, header + "-1,0.9\n-0.5,0.4\n0.1,-0.2\n0.8,-0.9\n")
+    assert only(measurement).level.tolist() == [-1, -0.5, 0.1, 0.8, 0.9, 0.4, -0.2, -0.9]
+    assert only(measurement).polarity.tolist() == [0, 1, 1, 1, -1, -1, -1, -1]
+    assert not only(measurement).cycle.any()
+    assert measurement.unit == "a.u."
 
 
 @pytest.mark.parametrize(
@@ -282,10 +282,10 @@ def test_columns_are_ramps_of_cycles_and_may_end_early(tmp_path, names):
 
 
 def test_a_prefix_of_a_ramp_names_the_device(tmp_path):
-    found = pulses(tmp_path, "dev1_set_1 (uS),dev1_reset_1 (uS),dev2_set_1 (uS)\n1,3,7\n2,2,8\n3,1,9\n")
-    assert [(t.device, len(t.level)) for t in found.traces] == [("dev1", 6), ("dev2", 3)]
-    assert found.unit == "S"
-    assert found.traces[1].level == pytest.approx([7e-6, 8e-6, 9e-6])
+    measurement = pulses(tmp_path, "dev1_set_1 (uS),dev1_reset_1 (uS),dev2_set_1 (uS)\n1,3,7\n2,2,8\n3,1,9\n")
+    assert [(t.device, len(t.level)) for t in measurement.traces] == [("dev1", 6), ("dev2", 3)]
+    assert measurement.unit == "S"
+    assert measurement.traces[1].level == pytest.approx([7e-6, 8e-6, 9e-6])
 
 
 def test_up_ramps_alone_begin_after_something_unknown(tmp_path):
@@ -299,18 +299,18 @@ def test_up_ramps_alone_begin_after_something_unknown(tmp_path):
 def test_easyexpert_text_is_read_behind_its_preamble(tmp_path):
     preamble = "SetupTitle, PulseTest\nPrimitiveTest, I/V-t Sampling\nTestParameter, Channel.Index, 1, 2\nMetaData, TestRecord.Remarks, \n"
     rows = "".join(f"DataValue, {k * 0.01}, {1e-9 * (1 + min(k, 39 - k))}\n" for k in range(40))
-    found = pulses(tmp_path, preamble + "Dimension1, 40, 40\nDataName, Time, Ig\n" + rows)
-    assert found.unit == "A"
-    assert only(found).polarity[1:].tolist() == [1] * 19 + [-1] * 20
-    assert only(found).time_s[-1] == pytest.approx(0.39)
+    measurement = pulses(tmp_path, preamble + "Dimension1, 40, 40\nDataName, Time, Ig\n" + rows)
+    assert measurement.unit == "A"
+    assert only(measurement).polarity[1:].tolist() == [1] * 19 + [-1] * 20
+    assert only(measurement).time_s[-1] == pytest.approx(0.39)
 
 
 def test_keithley_text_is_read_behind_its_preamble(tmp_path):
     preamble = "Keithley 4200A-SCS\r\nSite,1\r\nDate,2024/05/01 12:30\r\nRead Voltage (V),0.1\r\n\r\n"
-    found = pulses(tmp_path, preamble + "Pulse,Polarity,Time (s),I_D (A)\r\n0,up,0.0,1e-7\r\n1,up,0.1,2e-7\r\n2,down,0.2,1.5e-7\r\n")
-    assert (found.unit, found.read_voltage) == ("S", 0.1)
-    assert only(found).level == pytest.approx([1e-6, 2e-6, 1.5e-6])
-    assert only(found).time_s == pytest.approx([0, 0.1, 0.2])
+    measurement = pulses(tmp_path, preamble + "Pulse,Polarity,Time (s),I_D (A)\r\n0,up,0.0,1e-7\r\n1,up,0.1,2e-7\r\n2,down,0.2,1.5e-7\r\n")
+    assert (measurement.unit, measurement.read_voltage) == ("S", 0.1)
+    assert only(measurement).level == pytest.approx([1e-6, 2e-6, 1.5e-6])
+    assert only(measurement).time_s == pytest.approx([0, 0.1, 0.2])
 
 
 # retention
@@ -320,14 +320,14 @@ def test_retention_has_a_device_in_each_column_or_row(tmp_path):
     wide = read_text(tmp_path, "time_h,g_1 (uS),g_2 (uS)\n0,5,6\n1,4,5.5\n2,3.5,5.2\n")
     assert isinstance(wide, Retention)
     assert [name for name, _, _ in wide.devices] == ["1", "2"]
-    own = read_text(tmp_path, "time_s,cellA,cellB\n0,5,6\n1,4,5.5\n2,3.5,5.2\n")
-    assert isinstance(own, Retention)
-    assert ([name for name, _, _ in own.devices], own.unit) == (["cellA", "cellB"], "a.u.")
+    columns = read_text(tmp_path, "time_s,cellA,cellB\n0,5,6\n1,4,5.5\n2,3.5,5.2\n")
+    assert isinstance(columns, Retention)
+    assert ([name for name, _, _ in columns.devices], columns.unit) == (["cellA", "cellB"], "a.u.")
     long = read_text(tmp_path, "device,time,g_us\na,0,5\na,1,4\na,2,3.5\nb,0,6\nb,10,5.5\nb,20,5\n")
     assert isinstance(long, Retention)
     assert [(name, t[-1]) for name, t, _ in long.devices] == [("a", 2), ("b", 20)]
-    for found in (wide, own, long):
-        assert_valid(found)
+    for measurement in (wide, columns, long):
+        assert_valid(measurement)
 
 
 # jump tables
@@ -340,30 +340,30 @@ def test_a_pair_of_jump_tables_is_read_in_any_order_and_from_its_folder(tmp_path
         title, rest = text.split("\n", 1)
         (tmp_path / name).write_text(title + "\n" + rest.replace(", ", ",").replace(",", separator))
     a, b = tmp_path / "dG_increasing.txt", tmp_path / "dG_decreasing.txt"
-    for found in (read(a, b), read(b, a), read(tmp_path)):
-        assert isinstance(found, JumpTables)
-        assert_valid(found)
-        assert found.up[2].shape == found.down[2].shape == (4, 3)
-        assert found.up[2].mean() > 0 > found.down[2].mean()
+    for measurement in (read(a, b), read(b, a), read(tmp_path)):
+        assert isinstance(measurement, JumpTables)
+        assert_valid(measurement)
+        assert measurement.up[2].shape == measurement.down[2].shape == (4, 3)
+        assert measurement.up[2].mean() > 0 > measurement.down[2].mean()
 
 
 def test_jump_tables_without_telling_names_go_by_their_sign(tmp_path):
     (tmp_path / "a.txt").write_text(JUMPS.replace("1e-8", "-1e-8").replace("2e-8", "-2e-8"))
     (tmp_path / "b.txt").write_text(JUMPS)
-    found = read(tmp_path / "a.txt", tmp_path / "b.txt")
-    assert isinstance(found, JumpTables)
-    assert found.up[2].mean() > 0 > found.down[2].mean()
-    assert found.notes
+    measurement = read(tmp_path / "a.txt", tmp_path / "b.txt")
+    assert isinstance(measurement, JumpTables)
+    assert measurement.up[2].mean() > 0 > measurement.down[2].mean()
+    assert measurement.notes
 
 
 def test_jump_tables_of_an_archive(tmp_path):
     g, cdf = np.linspace(1e-6, 2e-6, 5), np.linspace(0, 1, 7)
     dg = np.full((7, 5), 1e-8)
     np.savez(tmp_path / "j.npz", G_up=g, cdf_up=cdf, dG_up=dg, G_down=g, cdf_down=cdf, dG_down=-dg)
-    found = read(tmp_path / "j.npz")
-    assert isinstance(found, JumpTables)
-    assert_valid(found)
-    assert found.down[2].tolist() == (-dg).tolist()
+    measurement = read(tmp_path / "j.npz")
+    assert isinstance(measurement, JumpTables)
+    assert_valid(measurement)
+    assert measurement.down[2].tolist() == (-dg).tolist()
 
 
 # text
@@ -377,9 +377,9 @@ def test_any_separator_and_line_end(tmp_path, delimiter, end):
 
 
 def test_decimal_commas(tmp_path):
-    found = pulses(tmp_path, "polarity;g_us\nup;1,5\nup;2,5e0\ndown;2\n")
-    assert only(found).level == pytest.approx([1.5e-6, 2.5e-6, 2e-6])
-    assert "commas in column 'g_us' are decimal commas" in found.notes
+    measurement = pulses(tmp_path, "polarity;g_us\nup;1,5\nup;2,5e0\ndown;2\n")
+    assert only(measurement).level == pytest.approx([1.5e-6, 2.5e-6, 2e-6])
+    assert "commas in column 'g_us' are decimal commas" in measurement.notes
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
@@ -390,15 +390,15 @@ def test_encodings(tmp_path, encoding):
 
 def test_comments_blank_lines_quotes_and_idle_columns_do_not_matter(tmp_path):
     text = '# by hand\n\n"polarity","G (uS)",remark\n\n% here\nup,1,"a, b"\n// there\n\n"up",2,\nup,3,c\n'
-    found = pulses(tmp_path, text)
-    assert only(found).level == pytest.approx([1e-6, 2e-6, 3e-6])
-    assert "not used: column 'remark'" in found.notes
+    measurement = pulses(tmp_path, text)
+    assert only(measurement).level == pytest.approx([1e-6, 2e-6, 3e-6])
+    assert "not used: column 'remark'" in measurement.notes
 
 
 def test_units_in_a_row_of_their_own_belong_to_the_names(tmp_path):
-    found = pulses(tmp_path, "Polarity\tTime\tConductance\n\tms\tuS\nup\t0\t1\nup\t1\t2\ndown\t2\t1.5\n")
-    assert only(found).level == pytest.approx([1e-6, 2e-6, 1.5e-6])
-    assert only(found).time_s == pytest.approx([0, 1e-3, 2e-3])
+    measurement = pulses(tmp_path, "Polarity\tTime\tConductance\n\tms\tuS\nup\t0\t1\nup\t1\t2\ndown\t2\t1.5\n")
+    assert only(measurement).level == pytest.approx([1e-6, 2e-6, 1.5e-6])
+    assert only(measurement).time_s == pytest.approx([0, 1e-3, 2e-3])
 
 
 @given(
@@ -419,10 +419,10 @@ def test_reading_in_bulk_is_reading_line_by_line(rows, extra, delimiter):
 
 def outcome_of(folder: Path, text: str) -> object:
     try:
-        found = pulses(folder, text)
+        measurement = pulses(folder, text)
     except InputError as error:
         return str(error)
-    return [(t.device, t.level.tolist(), t.polarity.tolist(), t.cycle.tolist()) for t in found.traces]
+    return [(t.device, t.level.tolist(), t.polarity.tolist(), t.cycle.tolist()) for t in measurement.traces]
 
 
 @st.composite
@@ -581,9 +581,9 @@ def test_a_file_of_a_gigabyte_is_refused_before_it_is_read(tmp_path, name):
 
 
 def test_useless_devices_are_left_out_with_a_note(tmp_path):
-    found = pulses(tmp_path, "device,polarity,g_us\na,up,1\na,up,2\na,up,3\nb,up,2\nb,up,2\nb,up,2\nc,up,1\n")
-    assert [t.device for t in found.traces] == ["a"]
-    assert len([n for n in found.notes if "left out" in n]) == 2
+    measurement = pulses(tmp_path, "device,polarity,g_us\na,up,1\na,up,2\na,up,3\nb,up,2\nb,up,2\nb,up,2\nc,up,1\n")
+    assert [t.device for t in measurement.traces] == ["a"]
+    assert len([n for n in measurement.notes if "left out" in n]) == 2
 
 
 # anything at all
@@ -607,11 +607,11 @@ def outcome(data: bytes, *, name: str = "any.csv", twice: bool = False) -> None:
         file.write_bytes(data)
         other.write_text(JUMPS.replace("1e-8", "-1e-8"))
         try:
-            found = read(file, *([other] if twice else []))
+            measurement = read(file, *([other] if twice else []))
         except InputError as error:
             assert_sentence(error, Path(folder))
         else:
-            assert_valid(found)
+            assert_valid(measurement)
 
 
 @given(st.binary(max_size=300), st.sampled_from(["any.csv", "any.npz"]))
@@ -690,30 +690,30 @@ def test_names_of_columns(name, kind):
     ],
 )
 def test_measured_pulses(measured, name, readings, cycles, turns):
-    found = read(measured / name)
-    assert isinstance(found, Measurement)
-    assert_valid(found)
-    trace = only(found)
-    assert (len(trace.level), int(trace.cycle[-1]) + 1, found.unit) == (readings, cycles, "a.u.")
+    measurement = read(measured / name)
+    assert isinstance(measurement, Measurement)
+    assert_valid(measurement)
+    trace = only(measurement)
+    assert (len(trace.level), int(trace.cycle[-1]) + 1, measurement.unit) == (readings, cycles, "a.u.")
     assert (np.flatnonzero(np.diff(trace.polarity[1:])) + 2).tolist() == turns
     assert trace.pulses.sum() == readings - 1
 
 
 def test_measured_retention(measured):
-    found = read(measured / "igzo-6t1c/retention.csv")
-    assert isinstance(found, Retention)
-    ((_, seconds, level),) = found.devices
-    assert (found.unit, len(level), level[0], seconds[-1]) == ("V", 12, 0.8813, 660 * 60)
+    measurement = read(measured / "igzo-6t1c/retention.csv")
+    assert isinstance(measurement, Retention)
+    ((_, seconds, level),) = measurement.devices
+    assert (measurement.unit, len(level), level[0], seconds[-1]) == ("V", 12, 0.8813, 660 * 60)
 
 
 def test_measured_jump_tables(measured):
     pair = read(measured / "enode/dG_increasing.txt", measured / "enode/dG_decreasing.txt")
     archive = read(measured / "taox/TaOx_1.npz")
-    for found, shape in ((pair, (122, 48)), (archive, (501, 501))):
-        assert isinstance(found, JumpTables)
-        assert_valid(found)
-        assert found.up[2].shape == found.down[2].shape == shape
-        assert found.unit == "S"
+    for jump_tables, shape in ((pair, (122, 48)), (archive, (501, 501))):
+        assert isinstance(jump_tables, JumpTables)
+        assert_valid(jump_tables)
+        assert jump_tables.up[2].shape == jump_tables.down[2].shape == shape
+        assert jump_tables.unit == "S"
 
 
 def test_a_ramp_of_times_is_no_ramp_of_levels():

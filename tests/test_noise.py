@@ -402,8 +402,8 @@ def test_a_member_fluctuates_as_it_would_alone(starts):
     together = Crossbar(stack(members), 6, 9, seeds=(3, 4, 5))
     live(together, list(times.T))
     x = torch.rand(1, 2, 6, generator=torch.Generator().manual_seed(0))
-    for e, own in enumerate(members):
-        solo = Crossbar(own, 6, 9, seeds=(3 + e,))
+    for e, member in enumerate(members):
+        solo = Crossbar(member, 6, 9, seeds=(3 + e,))
         live(solo, [float(t) for t in times[e]])
         assert torch.equal(solo.state[0], together.state[e])
         assert torch.equal(solo._noisy_state()[0], together._noisy_state()[e])
@@ -428,10 +428,10 @@ def test_noise_of_no_size_changes_nothing():
 @pytest.mark.parametrize("kind", ai.Cell.kinds())
 def test_tiles_read_the_noise_of_all_their_devices(kind):
     """A network on noisy devices: reads move with time while the stored weights stay; a saved one goes on as if never stopped."""
-    made = ai.Design.of({"device": device(flicker=ONE_OVER_F, telegraph=TELEGRAPH).as_dict(), "cell": {"kind": kind}})
+    spec = ai.Design.of({"device": device(flicker=ONE_OVER_F, telegraph=TELEGRAPH).as_dict(), "cell": {"kind": kind}})
     if kind == "capacitor-pcm":
-        made = made.replace("cell.pcm.drift", None)
-    layers = [ai.nn.Linear(6, 4, design=made) for _ in range(2)]
+        spec = spec.replace("cell.pcm.drift", None)
+    layers = [ai.nn.Linear(6, 4, design=spec) for _ in range(2)]
     (matrix,) = layers[0].matrices.values()
     before, weights = layers[0](torch.eye(6)), matrix.weights.clone()
     layers[0].elapse(1.0)

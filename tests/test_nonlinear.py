@@ -108,7 +108,7 @@ def test_what_is_too_steep_is_an_error_that_says_how_far_off():
 
 
 @pytest.mark.parametrize(
-    ("said", "build"),
+    ("message", "build"),
     [
         (r"scale_V must be in \(0, 100\] V, got 0", lambda: Sinh(scale_V=0.0)),
         ("threshold_V must be in 0..100 V, got -1", lambda: Selector(threshold_V=-1.0)),
@@ -122,6 +122,6 @@ def test_what_is_too_steep_is_an_error_that_says_how_far_off():
         ),
     ],
 )
-def test_cells_that_cannot_be_are_refused_by_name(said, build):
-    with pytest.raises(InputError, match=said):
+def test_cells_that_cannot_be_are_refused_by_name(message, build):
+    with pytest.raises(InputError, match=message):
         build()

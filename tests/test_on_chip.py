@@ -92,10 +92,10 @@ def test_neurons_see_the_difference_of_the_conductances_of_a_pair():
 def test_pulses_move_weights_as_ideal_moves_would():
     """Of the same samples and weights: correlation of both changes, few pulses of devices with steps and noise of their own."""
     task, changes = digits(10), []
-    made = SpikingBoltzmannMachine(design(**PAIR), 64, 10)
+    machine = SpikingBoltzmannMachine(design(**PAIR), 64, 10)
     ideal = SpikingBoltzmannMachine(design(), 64, 10)
-    ideal.machine.weights = made.machine.weights
-    for network in (ideal, made):
+    ideal.machine.weights = machine.machine.weights
+    for network in (ideal, machine):
         before = network.machine.weights
         network.learn_from(task.train_x, task.train_y, 0.3)
         changes.append((network.machine.weights - before).ravel())
@@ -112,12 +112,12 @@ def test_refresh_resets_full_pairs_and_keeps_their_weights():
 
 
 def test_a_run_goes_on_from_its_checkpoint_bit_for_bit(tmp_path):
-    made, task, path = design(**PAIR, training={"epochs": 2}), digits(6), str(tmp_path / "run.pt")
-    whole = ai.evaluate(made, task)
-    half = SpikingBoltzmannMachine(made, 64, 10)
+    spec, task, path = design(**PAIR, training={"epochs": 2}), digits(6), str(tmp_path / "run.pt")
+    whole = ai.evaluate(spec, task)
+    half = SpikingBoltzmannMachine(spec, 64, 10)
     half.learn_from(task.train_x, task.train_y, 0.1)
     torch.save(half.get_extra_state(), path)
-    other = SpikingBoltzmannMachine(made, 64, 10)
+    other = SpikingBoltzmannMachine(spec, 64, 10)
     other.set_extra_state(torch.load(path))
     for network in (half, other):
         network.learn_from(task.train_x, task.train_y, 0.1)
@@ -129,10 +129,10 @@ def test_a_run_goes_on_from_its_checkpoint_bit_for_bit(tmp_path):
 def test_hidden_pixels_are_completed_and_labels_are_read_by_rates():
     network, task = SpikingBoltzmannMachine(design(), 64, 10), digits(3)
     known = torch.arange(64) < 32
-    made = network.completed(task.train_x, known)
-    assert made.shape == (3, 64) and ((made >= 0) & (made <= 1)).all()
+    completion = network.completed(task.train_x, known)
+    assert completion.shape == (3, 64) and ((completion >= 0) & (completion <= 1)).all()
     on = (task.train_x > 0.5)[:, :32].float()
-    assert (made[:, :32] - on).abs().mean() < 0.1
+    assert (completion[:, :32] - on).abs().mean() < 0.1
     assert network.dreamt(torch.arange(10)).shape == (10, 64)
     assert network.label_rates(task.train_x, 0.1).shape == (3, 10)
 
@@ -175,7 +175,7 @@ def test_labels_that_are_no_classes_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("parts", "said"),
+    ("parts", "message"),
     [
         ({"rule": {"kind": "sgd"}}, "rule.kind must be contrastive-divergence in a network of kind spiking-rbm"),
         ({"rule": PAIR["rule"]}, "cell.kind must be pair6t2r or pair"),
@@ -185,8 +185,8 @@ def test_labels_that_are_no_classes_are_refused():
         ({"network": {"kind": "spiking-rbm", "spiking": {"dt_s": 0.01}}}, "network.spiking.dt_s must be at most neuron.refractory_s"),
     ],
 )
-def test_designs_that_cannot_be_are_refused_by_name(parts, said):
-    with pytest.raises(InputError, match=said):
+def test_designs_that_cannot_be_are_refused_by_name(parts, message):
+    with pytest.raises(InputError, match=message):
         design(**parts)
 
 
@@ -211,9 +211,11 @@ def test_mnist_is_learned(mnist_dir):
     """5000 digits once each at a rate that falls to zero, 10,000 test digits: about 91 %, and 0.3 % of standard error."""
     task = tasks.load("mnist", data_dir=mnist_dir, limit=5000)
     network = {"kind": "spiking-rbm", "spiking": {"dt_s": 4e-4, "phase_s": 0.1, "threshold": "none", "start": 0.03}}
-    made = SpikingBoltzmannMachine(Design.of({"device": "ideal", "network": network, "rule": {"kind": "contrastive-divergence"}}), 784, 10)
+    machine = SpikingBoltzmannMachine(
+        Design.of({"device": "ideal", "network": network, "rule": {"kind": "contrastive-divergence"}}), 784, 10
+    )
     for first in range(0, 5000, 250):
         part = slice(first, first + 250)
-        made.learn_from(task.train_x[part], task.train_y[part], 0.08 * (1 - first / 5000))
-    right = torch.cat([made(x) for x in task.test_x.split(500)]).argmax(1) == task.test_y
+        machine.learn_from(task.train_x[part], task.train_y[part], 0.08 * (1 - first / 5000))
+    right = torch.cat([machine(x) for x in task.test_x.split(500)]).argmax(1) == task.test_y
     assert right.float().mean() > 0.9

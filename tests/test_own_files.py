@@ -52,7 +52,7 @@ def design_of(file: Path, name: str = "Mine", **options) -> ai.Design:
     return ai.Design.of({"device": "ideal", "rule": {"kind": f"{file}:{name}"} | options, "network": {"hidden": [4]}})
 
 
-def said(make, *words: str) -> None:
+def assert_refused(make, *words: str) -> None:
     """The sentence in which something is refused."""
     with pytest.raises(ai.InputError) as caught:
         make()
@@ -117,7 +117,7 @@ RESPONSES = {
 def test_a_wrong_response_is_one_sentence_with_file_and_line(tmp_path, fault):
     text, words = RESPONSES[fault]
     (tmp_path / "mine.py").write_text(text)
-    said(lambda: device_of(tmp_path / "mine.py", spread={"g_max": 0.3}), *words)
+    assert_refused(lambda: device_of(tmp_path / "mine.py", spread={"g_max": 0.3}), *words)
 
 
 RULES = {
@@ -190,7 +190,7 @@ RULES = {
 def test_a_wrong_rule_is_one_sentence_with_file_and_line(tmp_path, fault):
     text, words = RULES[fault]
     (tmp_path / "mine.py").write_text(text)
-    said(lambda: design_of(tmp_path / "mine.py"), *words)
+    assert_refused(lambda: design_of(tmp_path / "mine.py"), *words)
 
 
 GOOD_NOISE = """import torch
@@ -252,7 +252,7 @@ def test_wrong_noise_is_one_sentence_with_file_and_line(tmp_path, fault):
     old, new, words = NOISES[fault]
     assert GOOD_NOISE.count(old) == 1
     (tmp_path / "mine.py").write_text(GOOD_NOISE.replace(old, new))
-    said(lambda: ai.Device.named("ideal").replace("noise", [{"kind": f"{tmp_path / 'mine.py'}:Mine"}]), *words)
+    assert_refused(lambda: ai.Device.named("ideal").replace("noise", [{"kind": f"{tmp_path / 'mine.py'}:Mine"}]), *words)
 
 
 def test_right_noise_passes_and_leaves_the_global_generators_alone(tmp_path):
@@ -272,11 +272,11 @@ def test_right_ones_pass_and_cost_little(tmp_path):
     design_of(tmp_path / "mine.py")
     (tmp_path / "mine.py").write_text(GOOD_RULE + "# changed\n")
     started = time.process_time()
-    made = design_of(tmp_path / "mine.py")
+    spec = design_of(tmp_path / "mine.py")
     first = time.process_time() - started
     assert first < 0.3
     started = time.process_time()
-    made.replace("rule.lr", 0.03)
+    spec.replace("rule.lr", 0.03)
     assert time.process_time() - started < first / 2
 
 
@@ -297,11 +297,11 @@ def test_a_rule_is_not_refused_by_chance_or_for_standing_still(tmp_path):
             above="    def start(self, arrays):\n        return {'n': torch.zeros((), dtype=torch.int64)}\n",
         )
     )
-    made = design_of(tmp_path / "slow.py")
-    assert rule_trial.rule_notes(made.rule, made.device, made.cell) == [rule_trial.STILL]
-    assert rule_trial.STILL in ai.evaluate(made.replace("training.epochs", 1), limit=20).notes
-    made = design("sgd")
-    assert rule_trial.rule_notes(made.rule, made.device, made.cell) == []
+    spec = design_of(tmp_path / "slow.py")
+    assert rule_trial.rule_notes(spec.rule, spec.device, spec.cell) == [rule_trial.STILL]
+    assert rule_trial.STILL in ai.evaluate(spec.replace("training.epochs", 1), limit=20).notes
+    spec = design("sgd")
+    assert rule_trial.rule_notes(spec.rule, spec.device, spec.cell) == []
 
 
 def test_a_response_that_turns_round_near_a_bound_passes_with_a_note(tmp_path):
@@ -322,9 +322,9 @@ def test_every_rule_passes_the_trial_as_a_users_own(tmp_path, kind):
     shutil.copy(inspect.getsourcefile(Rule.of_kind(kind)), file)
     given = design(kind)
     name = type(given.rule).__name__
-    made = ai.Design.of(given.as_dict() | {"rule": {"kind": f"{file}:{name}"}})
-    assert made.rule.kind == f"{file}:{name}"
-    assert rule_trial.rule_notes(made.rule, made.device, made.cell) == []
+    spec = ai.Design.of(given.as_dict() | {"rule": {"kind": f"{file}:{name}"}})
+    assert spec.rule.kind == f"{file}:{name}"
+    assert rule_trial.rule_notes(spec.rule, spec.device, spec.cell) == []
     assert rule_trial.try_rule(given.rule, given.device, given.cell).sigmas > 5
 
 
@@ -333,17 +333,17 @@ def test_every_family_passes_the_trial_as_a_users_own(tmp_path, kind):
     file = tmp_path / f"{kind.replace('-', '_')}_copy.py"
     family = Response.of_kind(kind)
     shutil.copy(inspect.getsourcefile(family), file)
-    made = device_of(file, response={"kind": f"{file}:{family.__name__}", **SIZES}, spread={"step": 0.3, "g_max": 0.3, "g_min": 0.3})
-    assert user_code.is_own(type(made.response))
-    assert issubclass(type(made.response), Response)
+    device = device_of(file, response={"kind": f"{file}:{family.__name__}", **SIZES}, spread={"step": 0.3, "g_max": 0.3, "g_min": 0.3})
+    assert user_code.is_own(type(device.response))
+    assert issubclass(type(device.response), Response)
 
 
 def test_random_numbers_of_a_rule_are_those_of_their_seed_alone():
     """The same in an ensemble and alone, others for another seed, array, name or step; uniform and normal in mean and variance."""
-    made = design()
+    spec = design()
 
     def array(*seeds: int, name: str = "W") -> ai.AnalogMatrix:
-        return ai.AnalogMatrix(ai.ArraySpec.of(made), 3, 4, seeds=seeds, names=("layer", name))
+        return ai.AnalogMatrix(ai.ArraySpec.of(spec), 3, 4, seeds=seeds, names=("layer", name))
 
     solo, both = learning.uniform(array(2), "a", 5, (3, 4)), learning.uniform(array(1, 2), "a", 5, (3, 4))
     assert solo.shape == (1, 3, 4)
@@ -353,7 +353,7 @@ def test_random_numbers_of_a_rule_are_those_of_their_seed_alone():
     assert not any(torch.equal(solo[0], other) for other in others)
     for draw in (learning.uniform, learning.normal):
         assert all(torch.equal(draw(array(2), "a", n, (3, 4)), draw(array(2), "a", 5, (3, 4))) for n in (torch.tensor(5), np.int64(5)))
-        said(lambda draw=draw: draw(array(2), "a", -1, (3, 4)), f"{draw.__name__}: step must be in 0..")
+        assert_refused(lambda draw=draw: draw(array(2), "a", -1, (3, 4)), f"{draw.__name__}: step must be in 0..")
     many = learning.uniform(array(0), "a", 0, (100, 100)).double()
     assert many.mean().item() == pytest.approx(0.5, abs=4 * 12**-0.5 / 100)
     assert many.var().item() == pytest.approx(1 / 12, rel=0.05)
@@ -391,36 +391,36 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_paths_count_from_the_toml_that_names_them(folder):
-    made = ai.Design.load(folder / "design.toml")
-    assert made.rule.kind == f"{folder}/rule.py:Mine"
-    assert made.device.response.kind == f"{folder}/parts/cosine.py:Mine"
-    assert made.replace("rule.lr", 0.2).rule.kind == made.rule.kind
+    spec = ai.Design.load(folder / "design.toml")
+    assert spec.rule.kind == f"{folder}/rule.py:Mine"
+    assert spec.device.response.kind == f"{folder}/parts/cosine.py:Mine"
+    assert spec.replace("rule.lr", 0.2).rule.kind == spec.rule.kind
     shutil.move(folder / "rule.py", "rule.py")
-    said(lambda: ai.Design.load(folder / "design.toml"), "rule kind rule.py: there is no such file", f"that names them, {folder}")
-    assert made.replace("rule.kind", "rule.py:Mine").rule.kind == f"{Path.cwd()}/rule.py:Mine"
+    assert_refused(lambda: ai.Design.load(folder / "design.toml"), "rule kind rule.py: there is no such file", f"that names them, {folder}")
+    assert spec.replace("rule.kind", "rule.py:Mine").rule.kind == f"{Path.cwd()}/rule.py:Mine"
 
 
 def test_a_technology_counts_from_the_toml_that_names_it_and_travels(folder, tmp_path):
     shutil.copy(Path(ai.cost.__file__).parent / "technology" / "rpu-2016.toml", folder / "mine.toml")
     (folder / "design.toml").write_text("device = 'ideal'\ntechnology = 'mine.toml'\n")
-    made = ai.Design.load(folder / "design.toml")
-    assert made.technology == str(folder / "mine.toml")
-    made.save(tmp_path / "saved" / "design.toml")
+    spec = ai.Design.load(folder / "design.toml")
+    assert spec.technology == str(folder / "mine.toml")
+    spec.save(tmp_path / "saved" / "design.toml")
     shutil.rmtree(folder)
     again = ai.Design.load(tmp_path / "saved" / "design.toml")
     assert again.technology == str(tmp_path / "saved" / "mine.toml")
-    assert again.hash() == made.hash()
+    assert again.hash() == spec.hash()
 
 
 def test_a_saved_design_carries_its_files(folder, tmp_path):
-    made = ai.Design.load(folder / "design.toml")
-    made.save(tmp_path / "saved" / "design.toml")
+    spec = ai.Design.load(folder / "design.toml")
+    spec.save(tmp_path / "saved" / "design.toml")
     assert (tmp_path / "saved" / "rule.py").read_text() == GOOD_RULE
     assert (tmp_path / "saved" / "cosine.py").read_text() == GOOD_STEP
     shutil.rmtree(folder)
     shutil.move(tmp_path / "saved", tmp_path / "moved")
     again = ai.Design.load(tmp_path / "moved" / "design.toml")
-    assert again.hash() == made.hash()
+    assert again.hash() == spec.hash()
     assert again.rule.kind == f"{tmp_path}/moved/rule.py:Mine"
 
 
@@ -429,23 +429,23 @@ def test_a_copy_that_was_changed_is_one_sentence(folder, tmp_path):
     copy = tmp_path / "saved" / "rule.py"
     copy.write_text(GOOD_RULE.replace("pulse(x, d, lr)", "pulse(x, d, lr) or 1 / 0"))
     load = lambda: ai.Design.load(tmp_path / "saved" / "design.toml")  # noqa: E731
-    said(load, "rule kind rule.py: the file was changed after it was saved", "restore it, or remove kind_sha256")
+    assert_refused(load, "rule kind rule.py: the file was changed after it was saved", "restore it, or remove kind_sha256")
     text = (tmp_path / "saved" / "design.toml").read_text()
     (tmp_path / "saved" / "design.toml").write_text(re.sub(r'kind_sha256 = "\w+"\n', "", text))
-    said(load, "rule.py:6: ZeroDivisionError: division by zero")
+    assert_refused(load, "rule.py:6: ZeroDivisionError: division by zero")
 
 
 def test_saving_overwrites_no_file_of_other_content(folder, tmp_path):
     """The copy then has another name; the design is the same by its hash. Saved beside its own file, nothing is copied."""
-    made = ai.Design.load(folder / "design.toml")
+    spec = ai.Design.load(folder / "design.toml")
     (tmp_path / "saved").mkdir()
     (tmp_path / "saved" / "rule.py").write_text("# something else\n")
-    made.save(tmp_path / "saved" / "design.toml")
+    spec.save(tmp_path / "saved" / "design.toml")
     assert (tmp_path / "saved" / "rule.py").read_text() == "# something else\n"
     again = ai.Design.load(tmp_path / "saved" / "design.toml")
     assert re.fullmatch(r"rule-[0-9a-f]{8}\.py:Mine", Path(again.rule.kind).name)
-    assert again.hash() == made.hash()
-    made.save(folder / "again.toml")
+    assert again.hash() == spec.hash()
+    spec.save(folder / "again.toml")
     assert sorted(p.name for p in folder.iterdir()) == ["again.toml", "cosine.py", "design.toml", "parts", "rule.py"]
 
 
@@ -462,9 +462,9 @@ def test_what_a_technology_file_holds_is_part_of_the_hash(folder):
 def test_a_design_is_not_written_over_the_technology_that_it_names(folder, tmp_path):
     """Saved under the name of its technology file, the copy of which then has another."""
     shutil.copy(Path(ai.cost.__file__).parent / "technology" / "rpu-2016.toml", folder / "mine.toml")
-    made = ai.Design.of({"device": "ideal", "technology": str(folder / "mine.toml")})
+    spec = ai.Design.of({"device": "ideal", "technology": str(folder / "mine.toml")})
     for path in (tmp_path / "saved" / "mine.toml", folder / "mine.toml"):
-        made.save(path)
+        spec.save(path)
         named = Path(ai.Design.load(path).technology)
         assert named.parent == path.parent
         assert re.fullmatch(r"mine-[0-9a-f]{8}\.toml", named.name)
@@ -486,9 +486,9 @@ def test_runs_and_studies_carry_the_files(folder, tmp_path, capsys):
     assert main(["study", str(folder / "study.toml"), "--out", "study"]) == 0
     shutil.rmtree(folder)
     shutil.move(tmp_path / "elsewhere", tmp_path / "moved")
-    kept = json.loads((tmp_path / "moved" / "run" / "result.json").read_text())
-    assert re.fullmatch(r"sha256 [0-9a-f]{64}", kept["versions"]["rule.py"])
-    assert ai.Design.load(tmp_path / "moved" / "run" / "design.toml").hash() == kept["design_hash"]
+    saved = json.loads((tmp_path / "moved" / "run" / "result.json").read_text())
+    assert re.fullmatch(r"sha256 [0-9a-f]{64}", saved["versions"]["rule.py"])
+    assert ai.Design.load(tmp_path / "moved" / "run" / "design.toml").hash() == saved["design_hash"]
     designs = tmp_path / "moved" / "study" / "designs"
     assert sorted(p.name for p in designs.iterdir()) == ["cosine.py", "rule.py", *(f"trial-{k}.toml" for k in range(2))]
     kinds = {ai.Design.load(file).rule.kind for file in designs.glob("*.toml")}
@@ -585,4 +585,4 @@ def test_the_page_says_what_is_said(page, fault):
     assert old in text
     head = "import numpy as np\n" if "np." in new else ""
     (page / file).write_text(text.replace("from math", f"{head}from math", 1).replace(old, new, 1))
-    said(lambda: ai.Design.load(page / "design.toml"), *sentence.split("..."))
+    assert_refused(lambda: ai.Design.load(page / "design.toml"), *sentence.split("..."))

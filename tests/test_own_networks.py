@@ -111,14 +111,14 @@ def test_a_checkpoint_of_other_data_is_refused(folder):
 
 
 def test_the_task_of_the_page_is_learned_by_its_own_loss(folder, capsys):
-    made = "network = { hidden = [], bias = 'array' }\ndevice = 'ideal'\nrule = { kind = 'sgd', lr = 0.05 }\ntraining = { epochs = 8 }\n"
-    Path("sines.toml").write_text(made)
+    toml = "network = { hidden = [], bias = 'array' }\ndevice = 'ideal'\nrule = { kind = 'sgd', lr = 0.05 }\ntraining = { epochs = 8 }\n"
+    Path("sines.toml").write_text(toml)
     assert main(["run", "sines.toml", "--task", "my_task.py:Sines", "--out", "sines", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert list(found["metrics"]) == ["error"] and found["metrics"]["error"] < 0.2
+    output = json.loads(capsys.readouterr().out)
+    assert list(output["metrics"]) == ["error"] and output["metrics"]["error"] < 0.2
     assert "test error (V)" not in capsys.readouterr().err
     page = Path("sines/report.html").read_text()
-    assert f"{found['metrics']['error']:.4g} V" in page
+    assert f"{output['metrics']['error']:.4g} V" in page
 
 
 # shapes
@@ -252,12 +252,12 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_wrong_network_is_told_in_one_sentence(fault, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    text, said = FAULTS[fault]
+    text, message = FAULTS[fault]
     Path("net.py").write_text(f"import torch\n{text}\n")
     Path("design.toml").write_text('device = "ideal"\nnetwork = { kind = "net.py:net" }\n')
     assert main(["run", "design.toml", "--limit", "50"]) == 2
     err = capsys.readouterr().err.strip()
-    assert said in err.splitlines()[-1]
+    assert message in err.splitlines()[-1]
     assert "Traceback" not in err
 
 
@@ -275,14 +275,14 @@ BAD_TASKS = {
 @pytest.mark.parametrize("fault", BAD_TASKS)
 def test_a_wrong_task_is_told_in_one_sentence(fault, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    made, said = BAD_TASKS[fault]
+    text, message = BAD_TASKS[fault]
     head = "import torch\nfrom aimco.tasks import Classification, Data, Task\n\n\nclass Mine(Task):\n"
     head += "    def data(self, data_dir=None, seed=0, limit=None):\n"
-    Path("task.py").write_text(f"{head}        x, y = torch.rand(20, 4), torch.arange(20) % 2\n        return {made}\n")
+    Path("task.py").write_text(f"{head}        x, y = torch.rand(20, 4), torch.arange(20) % 2\n        return {text}\n")
     Path("design.toml").write_text('device = "ideal"\n')
     assert main(["run", "design.toml", "--task", "task.py:Mine"]) == 2
     err = capsys.readouterr().err.strip()
-    assert said in err.splitlines()[-1] and "Traceback" not in err
+    assert message in err.splitlines()[-1] and "Traceback" not in err
 
 
 X, Y = np.random.default_rng(0).random((40, 3)), np.arange(40) % 4
@@ -307,10 +307,10 @@ BAD_ARRAYS = {
 
 @pytest.mark.parametrize("case", BAD_ARRAYS)
 def test_wrong_arrays_are_told_in_one_sentence(case):
-    given, said = BAD_ARRAYS[case]
+    given, message = BAD_ARRAYS[case]
     with np.errstate(all="ignore"), pytest.raises(InputError) as caught:
         load(given)
-    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 class Pairs(torch.utils.data.Dataset):
@@ -376,7 +376,7 @@ def test_a_folder_of_images_gives_them_with_their_classes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "name", "said"),
+    ("content", "name", "message"),
     [
         (b"", "e.npz", "must be an .npz file of plain arrays"),
         (b"junk", "e.pt", "must be a file of tensors"),
@@ -385,11 +385,11 @@ def test_a_folder_of_images_gives_them_with_their_classes(tmp_path):
         (b"a,b\n1,two\nq,4\n", "e.csv", "must hold numbers beside the target, got 'q'"),
     ],
 )
-def test_broken_files_are_told_in_one_sentence(content, name, said, tmp_path):
+def test_broken_files_are_told_in_one_sentence(content, name, message, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError) as caught:
         load(str(tmp_path / name))
-    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_task_is_named_by_a_text_that_makes_it_again(tmp_path):
@@ -443,11 +443,11 @@ def test_a_studys_objective_must_be_a_metric_of_its_task(tmp_path):
 
     np.savez(tmp_path / "d.npz", x=X, y=Y / 7)
     space = {"rule.lr": {"choices": [0.1, 0.2]}}
-    made = {"name": "s", "base": {"device": "ideal", **FAST}, "task": str(tmp_path / "d.npz"), "space": space, "sampler": "grid"}
+    fields = {"name": "s", "base": {"device": "ideal", **FAST}, "task": str(tmp_path / "d.npz"), "space": space, "sampler": "grid"}
     storage = default_storage(tmp_path / "s.toml")
     with pytest.raises(InputError, match=r"objectives must be metrics of task d.npz, rmse, r2, or costs, got 'accuracy'"):
-        run(Study.of(made), storage=storage)
-    trials = run(Study.of(made | {"objectives": ["rmse", "energy"]}), storage=storage)
+        run(Study.of(fields), storage=storage)
+    trials = run(Study.of(fields | {"objectives": ["rmse", "energy"]}), storage=storage)
     assert all(set(t.values) == {"rmse", "energy"} for t in trials)
 
 
@@ -512,10 +512,10 @@ def weights_of(model: nn.Module) -> list[torch.Tensor]:
 @pytest.mark.parametrize("frozen", ["weight", "both"])
 def test_what_a_model_freezes_stays(frozen):
     def net(inputs, outputs):
-        made = nn.Sequential(nn.Linear(inputs, 8), nn.Tanh(), nn.Linear(8, outputs))
-        for n, p in made[0].named_parameters():
+        model = nn.Sequential(nn.Linear(inputs, 8), nn.Tanh(), nn.Linear(8, outputs))
+        for n, p in model[0].named_parameters():
             p.requires_grad_(frozen == "weight" and n == "bias")
-        return made
+        return model
 
     design, data = ai.Design(device="ideal", network=net, **FAST), load((X, Y))
     models = []
@@ -573,8 +573,8 @@ class Named(nn.Module):
 
 
 def test_layers_called_by_names_and_shared_by_parents_are_traced_once():
-    found = {s.name: s.vectors for s in shapes_of(Named(), (5, 8))}
-    assert found == {"attention.q_proj": 5, "attention.k_proj": 5, "attention.v_proj": 5, "attention.out_proj": 5, "one.0": 10}
+    vectors = {s.name: s.vectors for s in shapes_of(Named(), (5, 8))}
+    assert vectors == {"attention.q_proj": 5, "attention.k_proj": 5, "attention.v_proj": 5, "attention.out_proj": 5, "one.0": 10}
     assert [(s.name, s.vectors) for s in shapes_of(nn.Linear(8, 3), (5, 8))] == [("layer", 5)]
 
 
@@ -618,11 +618,11 @@ OWN_METHODS = {
 
 @pytest.mark.parametrize("part", OWN_METHODS)
 def test_a_misspelt_method_of_a_cell_or_network_is_told(part, tmp_path):
-    text, said = OWN_METHODS[part]
+    text, message = OWN_METHODS[part]
     (tmp_path / "mine.py").write_text(text)
     with pytest.raises(InputError) as caught:
         ai.Design.of({"device": "ideal", part: {"kind": f"{tmp_path / 'mine.py'}:Mine"}})
-    assert said in str(caught.value) and "mine.py:" in str(caught.value)
+    assert message in str(caught.value) and "mine.py:" in str(caught.value)
 
 
 def test_a_misspelt_method_of_a_task_is_told(tmp_path):
@@ -638,5 +638,5 @@ def test_requirements_of_values_say_what_their_per_cent_are(tmp_path):
 
     np.savez(tmp_path / "d.npz", x=X, y=X @ [0.5, -0.3, 0.2])
     asked = Question(("sgd",), str(tmp_path / "d.npz"), seeds=1, only=("step",), epochs=1)
-    (found,) = derive(asked).rules
-    assert found.notes[0] == "per cent and points are of a perfect result, 100 r2"
+    (derived,) = derive(asked).rules
+    assert derived.notes[0] == "per cent and points are of a perfect result, 100 r2"

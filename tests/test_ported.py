@@ -41,8 +41,8 @@ def crossbars(seed: int = 0) -> list[torch.Tensor]:
 
 
 def network(arrays: list, paired: bool, diodes: Shockley) -> PortReducedCircuit:
-    made = [[crossbar_ports(g, a) for g, a in zip(crossbars(seed), arrays, strict=True)] for seed in (0, 1)]
-    return PortReducedCircuit(made[0], diodes, 4.0, [0.01, -0.02], inverted=made[1] if paired else None)
+    ports = [[crossbar_ports(g, a) for g, a in zip(crossbars(seed), arrays, strict=True)] for seed in (0, 1)]
+    return PortReducedCircuit(ports[0], diodes, 4.0, [0.01, -0.02], inverted=ports[1] if paired else None)
 
 
 def driven(samples: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -68,8 +68,8 @@ def test_nodes_are_those_of_ngspice_with_every_wire(ngspice, arrays, paired):
 def test_without_resistance_it_is_the_layered_network():
     """A hundredth of an Ohm per segment moves no voltage by more than a few microvolts."""
     plain, (volts, amperes) = ResistiveCircuit(crossbars(), offset=0.01), driven(3)
-    for made in (None, Wires(), Wires(word_ohm=1e-2, bit_ohm=1e-2)):
-        net = PortReducedCircuit([crossbar_ports(g, made) for g in crossbars()], offset=0.01)
+    for wires in (None, Wires(), Wires(word_ohm=1e-2, bit_ohm=1e-2)):
+        net = PortReducedCircuit([crossbar_ports(g, wires) for g in crossbars()], offset=0.01)
         pairs = [solve(n, volts, amperes, tolerance=1e-12) for n in (net, plain)]
         assert max(float((a - b).abs().max()) for a, b in zip(pairs[0].nodes, pairs[1].nodes, strict=True)) < 1e-5
         powers = [n.dissipation(volts, n.forced(volts), s.nodes) for n, s in zip((net, plain), pairs, strict=True)]
@@ -79,29 +79,29 @@ def test_without_resistance_it_is_the_layered_network():
 def test_power_taken_is_power_brought():
     """Devices, wires and diodes take what sources, amplifiers and currents bring: by the voltages across each device and wire."""
     net, (volts, amperes) = network(ARRAYS["vertical"], False, Shockley()), driven(3)
-    found = solve(net, volts, amperes, tolerance=1e-12)
-    p = [volts, *(net.driven(k, u) for k, u in enumerate(found.nodes[:-1]))]
-    brought = (amperes * found.outputs).sum(1)
+    solution = solve(net, volts, amperes, tolerance=1e-12)
+    p = [volts, *(net.driven(k, u) for k, u in enumerate(solution.nodes[:-1]))]
+    brought = (amperes * solution.outputs).sum(1)
     for k, (line, crossbar) in enumerate(zip(p, net.crossbars, strict=True)):
-        current = line @ crossbar.at_rows - found.nodes[k] @ crossbar.between.T  # out of what drives the lines
-        brought += (line * current).sum(1) - ((found.nodes[k - 1] * current).sum(1) / 4.0 if k else 0.0)
-    torch.testing.assert_close(net.dissipation(volts, net.forced(volts), found.nodes), brought, rtol=1e-9, atol=0)
+        current = line @ crossbar.at_rows - solution.nodes[k] @ crossbar.between.T  # out of what drives the lines
+        brought += (line * current).sum(1) - ((solution.nodes[k - 1] * current).sum(1) / 4.0 if k else 0.0)
+    torch.testing.assert_close(net.dissipation(volts, net.forced(volts), solution.nodes), brought, rtol=1e-9, atol=0)
 
 
 def test_the_adjoint_is_the_slope_of_the_cost():
     """Central differences in single devices of each crossbar inside its wires, to 1e-5 of the largest."""
-    g, (volts, _), arrays = [own + 1e-8 for own in crossbars()], driven(2), ARRAYS["vertical"]
+    g, (volts, _), arrays = [crossbar + 1e-8 for crossbar in crossbars()], driven(2), ARRAYS["vertical"]
 
     def settled(g: list[torch.Tensor]):
-        net = PortReducedCircuit([crossbar_ports(own, made) for own, made in zip(g, arrays, strict=True)])
+        net = PortReducedCircuit([crossbar_ports(crossbar, array) for crossbar, array in zip(g, arrays, strict=True)])
         return net, solve(net, volts, tolerance=1e-13)
 
-    net, found = settled(g)
-    slopes, _ = adjoint.gradients(net, volts, found, found.outputs)
+    net, solution = settled(g)
+    slopes, _ = adjoint.gradients(net, volts, solution, solution.outputs)
     for k, (i, j) in ((0, (1, 2)), (1, (4, 0)), (2, (3, 1))):
         ends, step = [], 1e-3 * float(g[k].max())
         for sign in (1, -1):
-            moved = [own.clone() for own in g]
+            moved = [crossbar.clone() for crossbar in g]
             moved[k][i, j] += sign * step
             ends.append(float(settled(moved)[1].outputs.square().sum() / 2))
         assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(float(slopes[k][i, j]), abs=1e-5 * float(slopes[k].abs().max()))
@@ -113,18 +113,18 @@ def test_the_rule_of_two_states_is_the_adjoint_inside_the_array(arrays, paired):
     """Every device by the voltage across itself: cosine at least 0.99999 in each crossbar; ideal wires would point elsewhere."""
     sizes = [6, 9, 3]
     nodes = [7 if paired else 13, 9, 6]
-    made = [PLANAR] * 2 if arrays == "planar" else [STACK.holding(a, b) for a, b in itertools.pairwise(nodes)]
+    stacks = [PLANAR] * 2 if arrays == "planar" else [STACK.holding(a, b) for a, b in itertools.pairwise(nodes)]
     draws = torch.Generator().manual_seed(0)
     x, target = torch.rand(8, 6, generator=draws, dtype=torch.float64), torch.nn.functional.one_hot(torch.arange(8) % 3, 3).double()
-    net, blind = (ResistiveNetwork(sizes, Parts(paired=paired, tolerance=1e-13, arrays=a)) for a in (made, None))
+    net, blind = (ResistiveNetwork(sizes, Parts(paired=paired, tolerance=1e-13, arrays=a)) for a in (stacks, None))
     slopes = []
-    for own in (net, blind):
-        ((own(x) - target) ** 2).sum().div(2).backward()
-        slopes.append([g.grad for g in (*own.conductances, *own.inverted)])
+    for each_net in (net, blind):
+        ((each_net(x) - target) ** 2).sum().div(2).backward()
+        slopes.append([g.grad for g in (*each_net.conductances, *each_net.inverted)])
     for beta in (1e-7, 1e-5):
         rule = Equilibrium(beta=beta)
-        found = rule.gradients(net.circuit(), rule.solve(net, x, target))
-        for ours, exact in zip(found, slopes[0], strict=True):
+        solution = rule.gradients(net.circuit(), rule.solve(net, x, target))
+        for ours, exact in zip(solution, slopes[0], strict=True):
             assert cosine(ours, exact) >= 0.99999
             assert float(ours.norm() / exact.norm()) == pytest.approx(1, abs=0.01)
     assert min(cosine(a, b) for a, b in zip(*slopes, strict=True)) < 0.999
@@ -145,8 +145,8 @@ def test_learning_inside_the_array_beats_programming_weights_learned_without_it(
             for index in torch.randperm(len(target), generator=order).split(25):
                 rule.step(net, digits.train_x[index], target[index])
         right.append(net(digits.test_x))
-        for own, other in zip(inside.conductances, net.conductances, strict=True):
-            own.copy_(other)
+        for conductances, other in zip(inside.conductances, net.conductances, strict=True):
+            conductances.copy_(other)
         right.append(inside(digits.test_x))
         for index in [i for _ in range(2) for i in torch.randperm(len(target), generator=order).split(25)]:
             rule.step(inside, digits.train_x[index], target[index])
@@ -176,11 +176,11 @@ def test_networks_in_arrays_that_cannot_be_are_refused_by_name():
     cases = {
         "vertical.columns must be 6": lambda: crossbar_ports(g[0], STACK.holding(7, 5)),
         "matrix must be at most 6 x 6": lambda: crossbar_ports(g[0], VerticalWires(layers=2, rows=3, columns=6)),
-        "diodes must be smooth": lambda: PortReducedCircuit([IdealPorts(own) for own in g], Ideal()),
+        "diodes must be smooth": lambda: PortReducedCircuit([IdealPorts(crossbar) for crossbar in g], Ideal()),
         "method must be newton where": lambda: solve(network([PLANAR] * 3, False, Shockley()), driven(1)[0], method="descent"),
-        "gain one number": lambda: PortReducedCircuit([IdealPorts(own) for own in g], gain=[torch.full((6,), 4.0), 4.0]),
+        "gain one number": lambda: PortReducedCircuit([IdealPorts(crossbar) for crossbar in g], gain=[torch.full((6,), 4.0), 4.0]),
         "crossbar 2 must have 6 rows": lambda: PortReducedCircuit([IdealPorts(g[0]), IdealPorts(g[2])]),
-        "conductances of crossbar 1": lambda: PortReducedCircuit([IdealPorts(-own) for own in g]),
+        "conductances of crossbar 1": lambda: PortReducedCircuit([IdealPorts(-crossbar) for crossbar in g]),
         "arrays must be one or None for each of 2": lambda: ResistiveNetwork([3, 4, 2], Parts(arrays=[PLANAR])),
         "vertical.word_lines must be combs": lambda: Design.of(base).replace(
             "network.circuit.vertical", {"layers": 2, "word_lines": "planes"}
@@ -195,6 +195,6 @@ def test_networks_in_arrays_that_cannot_be_are_refused_by_name():
             Design.of(wired).replace("network.circuit.gain_spread", 0.1), 64, 10
         ),
     }
-    for said, build in cases.items():
-        with pytest.raises(InputError, match=said):
+    for message, build in cases.items():
+        with pytest.raises(InputError, match=message):
             build()

@@ -88,16 +88,16 @@ def test_a_narrower_window_costs_more_pulses_and_leaves_less():
 
 def test_one_device_that_overshoots_is_reset_and_tried_again():
     """One-sided devices at 5 uS, after at most 200 rounds: all but 1 % within the window, mean within 2 %; without RESET they overshoot."""
-    target, found = torch.tensor(5 / 12.5 - 1), {}
+    target, states = torch.tensor(5 / 12.5 - 1), {}
     for retry in (True, False):
         array = Crossbar(Device.named("pcm"), 60, 60)
         array.reset(torch.ones(array.shape, dtype=torch.bool))
         array.program(target, rounds=200, retry=retry)
-        found[retry] = (array.state - target) * 12.5
+        states[retry] = (array.state - target) * 12.5
         assert (array.counts["resets"] > 2 * 3600) == retry
-    assert (found[True].abs() < 0.21).double().mean() > 0.99
-    assert abs(found[True].mean().item()) < 0.02 * 5
-    assert found[False].mean().item() > 0.3
+    assert (states[True].abs() < 0.21).double().mean() > 0.99
+    assert abs(states[True].mean().item()) < 0.02 * 5
+    assert states[False].mean().item() > 0.3
 
 
 def test_devices_with_steps_both_ways_are_written_without_bias():
@@ -174,10 +174,10 @@ def test_first_weights_that_miss_are_noted():
     base = ai.Design.of({"device": NOISY, "cell": {"kind": "pair"}, "training": {"epochs": 1}})
     rough = base.replace("device.programming", {"method": "iterative", "rounds": 3})
     fine = base.replace("device.programming", {"method": "iterative"})
-    found = {name: ai.evaluate(made, limit=10).notes for name, made in (("cited", base), ("rough", rough), ("fine", fine))}
-    assert any("residue that the datasheet cites: rms error 0.016" in note for note in found["cited"])
-    assert any("of the first weights of layer 0 are not written within" in note for note in found["rough"])
-    assert not any("first weights" in note for note in found["fine"])
+    notes = {name: ai.evaluate(design, limit=10).notes for name, design in (("cited", base), ("rough", rough), ("fine", fine))}
+    assert any("residue that the datasheet cites: rms error 0.016" in note for note in notes["cited"])
+    assert any("of the first weights of layer 0 are not written within" in note for note in notes["rough"])
+    assert not any("first weights" in note for note in notes["fine"])
 
 
 def test_what_is_cited_must_be_given():

@@ -154,9 +154,9 @@ def test_what_was_pruned_is_told_and_kept(tmp_path, capsys, monkeypatch, pruned)
     assert main(["study", "small.toml"]) == 0
     assert f"pruned, {len(ended)} of 8: after" in capsys.readouterr().out
     assert main(["study", "small.toml", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["trials"] == {"complete": 8 - len(ended), "pruned": len(ended)}
-    assert [(t["trial"], t["epochs"]) for t in found["pruned"]] == [(t.number, t.epochs) for t in ended]
+    output = json.loads(capsys.readouterr().out)
+    assert output["trials"] == {"complete": 8 - len(ended), "pruned": len(ended)}
+    assert [(t["trial"], t["epochs"]) for t in output["pruned"]] == [(t.number, t.epochs) for t in ended]
     page = Path("small-study/report.html").read_text()
     rows = list(csv.DictReader(Path("small-study/trials.csv").read_text().splitlines()))
     assert f"{len(ended)} pruned" in page

@@ -75,7 +75,7 @@ def result():
 
 
 @pytest.fixture(scope="module")
-def found():
+def small_study():
     return ai.study(typed_use.study())
 
 
@@ -132,8 +132,8 @@ def test_a_repr_has_what_differs_from_the_defaults():
 
 def test_a_device_is_shown_with_its_numbers_and_a_picture():
     device = ai.Device.named("ecram")
-    shown = Text(device._repr_html_())
-    assert "100 nS to 1 uS" in shown and "957" in shown and "linear-step" in shown and {"svg", "table"} <= shown.tags
+    text = Text(device._repr_html_())
+    assert "100 nS to 1 uS" in text and "957" in text and "linear-step" in text and {"svg", "table"} <= text.tags
     assert repr(device) == "Device(ecram, 100 nS to 1 uS, 957 states, asymmetry 12 +- 1 %, no leak, linear-step)"
 
 
@@ -155,10 +155,10 @@ def test_the_picture_of_a_device_is_what_noise_free_pulses_do(name):
 
 
 def test_a_result_is_shown_with_its_numbers_and_its_curve(result):
-    shown = Text(result._repr_html_())
-    assert f"{100 * result.accuracy:.1f} %" in shown and "seed 2" in shown and "svg" in shown.tags
+    text = Text(result._repr_html_())
+    assert f"{100 * result.accuracy:.1f} %" in text and "seed 2" in text and "svg" in text.tags
     for note in result.notes:
-        assert note in shown
+        assert note in text
     assert result.text() in repr(result)
 
 
@@ -168,43 +168,45 @@ def test_curves_as_a_table_have_one_row_for_each_epoch(result):
     assert table["test_accuracy"].tolist() == result.curves["test_accuracy"]
 
 
-def test_a_study_gives_front_designs_and_tables(found):
-    assert found.knee in found.front and len(found) == 2
-    assert found.design() == found.study.design(found.knee.point)
-    assert found.design(1).rule == found.study.design(found.trials[1].point).rule
+def test_a_study_gives_front_designs_and_tables(small_study):
+    assert small_study.knee in small_study.front and len(small_study) == 2
+    assert small_study.design() == small_study.study.design(small_study.knee.point)
+    assert small_study.design(1).rule == small_study.study.design(small_study.trials[1].point).rule
     with pytest.raises(ai.InputError, match="trial 7 is missing"):
-        found.design(7)
-    shown = Text(found._repr_html_())
-    assert "rule.lr" in shown and all(str(t.number) in shown for t in found.front)
-    table = found.to_dataframe()
-    assert list(table.index) == [0, 1] and table["rule.lr"].tolist() == [t.point["rule.lr"] for t in found.trials]
-    assert table["energy"].tolist() == [t.values["energy"] for t in found.trials]
-    assert found.storage is None and "2 of 2 trials" in repr(found)
+        small_study.design(7)
+    text = Text(small_study._repr_html_())
+    assert "rule.lr" in text and all(str(t.number) in text for t in small_study.front)
+    table = small_study.to_dataframe()
+    assert list(table.index) == [0, 1] and table["rule.lr"].tolist() == [t.point["rule.lr"] for t in small_study.trials]
+    assert table["energy"].tolist() == [t.values["energy"] for t in small_study.trials]
+    assert small_study.storage is None and "2 of 2 trials" in repr(small_study)
 
 
-def test_the_knee_of_a_front_is_marked(found):
+def test_the_knee_of_a_front_is_marked(small_study):
     trials = [
-        type(found.trials[0])(n, {"rule.lr": 0.1 * (n + 1)}, values={"accuracy": a, "energy": e}, directions=found.trials[0].directions)
+        type(small_study.trials[0])(
+            n, {"rule.lr": 0.1 * (n + 1)}, values={"accuracy": a, "energy": e}, directions=small_study.trials[0].directions
+        )
         for n, (a, e) in enumerate([(0.9, 9e-9), (0.85, 2e-9), (0.5, 1e-9)])
     ]
-    shown = type(found)(found.study, trials)._repr_html_()
-    assert "1 knee" in Text(shown) and "85.00 %" in Text(shown)
+    page = type(small_study)(small_study.study, trials)._repr_html_()
+    assert "1 knee" in Text(page) and "85.00 %" in Text(page)
 
 
-def test_a_study_in_python_is_the_study_of_the_command(tmp_path, monkeypatch, capsys, found):
+def test_a_study_in_python_is_the_study_of_the_command(tmp_path, monkeypatch, capsys, small_study):
     monkeypatch.chdir(tmp_path)
     typed_use.study().save("rates.toml")
     document = run_command(capsys, "study", "rates.toml", "--json")
     mine = ai.study("rates.toml").as_json()
     assert mine == document
     same = [{k: p[k] for k in ("trial", "values", "point")} for p in document["front"]]
-    assert [{"trial": t.number, "values": t.values, "point": t.point} for t in found.front] == same
+    assert [{"trial": t.number, "values": t.values, "point": t.point} for t in small_study.front] == same
 
 
-def test_a_study_writes_its_report(tmp_path, found):
-    page = found.report(tmp_path / "page", requirements=["rpu"])
+def test_a_study_writes_its_report(tmp_path, small_study):
+    page = small_study.report(tmp_path / "page", requirements=["rpu"])
     assert page.read_text().count("<h2>Tolerances</h2>") == 1
-    assert Study.load(tmp_path / "page" / "study.toml") == found.study
+    assert Study.load(tmp_path / "page" / "study.toml") == small_study.study
     assert {"trials.csv", "designs", "pictures"} <= {p.name for p in page.parent.iterdir()}
 
 
@@ -229,8 +231,8 @@ def test_costs_in_python_are_those_of_the_command(tmp_path, capsys, result):
         document = run_command(capsys, "cost", str(tmp_path / "d.toml"), *words, "--json")
         costs = ai.estimate(design, network=network)
         assert json.loads(as_json(costs.as_json())) == document
-    shown = Text(costs._repr_html_())
-    assert ai.units.text(costs.inference.energy_J["total"], "J") in shown and "80.1 ns an inference" in repr(costs)
+    text = Text(costs._repr_html_())
+    assert ai.units.text(costs.inference.energy_J["total"], "J") in text and "80.1 ns an inference" in repr(costs)
     measured = ai.estimate(design, activity=result)
     assert measured.activity_from == "measured on digits, seed 2" and measured.pulses_J != costs.pulses_J
 
@@ -250,9 +252,9 @@ def test_a_fit_in_python_is_that_of_the_command(tmp_path, capsys):
     document = run_command(capsys, "fit", *files, "-o", str(tmp_path / "mine.toml"), "--json")
     fitted = ai.fit(*files, name="mine")
     assert json.loads(as_json(fitted.as_json())) == document
-    shown = Text(fitted._repr_html_())
+    text = Text(fitted._repr_html_())
     estimate = fitted.estimates["g_max"]
-    assert f"{estimate.value:.4g}" in shown and f"{estimate.low:.4g} to {estimate.high:.4g}" in shown and "mine" in shown
+    assert f"{estimate.value:.4g}" in text and f"{estimate.low:.4g} to {estimate.high:.4g}" in text and "mine" in text
     fitted.plot(tmp_path / "fit.png")
     assert (tmp_path / "fit.png").read_bytes()[:4] == b"\x89PNG"
     assert (tmp_path / "mine.toml").read_text() == Path(fitted.save(tmp_path / "again.toml")[0]).read_text()
@@ -264,13 +266,13 @@ def test_requirements_in_python_are_those_of_the_command(tmp_path, capsys):
     """Both ask the same runs, so the second finds those of the first."""
     words = ["--rule", "sgd", "--limit", "60", "--seeds", "1", "--epochs", "1", "--parameter", "step", "--baseline", "cycle_noise=0.1"]
     document = run_command(capsys, "requirements", *words, "--judge", "ecram", "--out", str(tmp_path), "--json")
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "sweeps").iterdir()}
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "sweeps").iterdir()}
     asked = {"limit": 60, "seeds": 1, "epochs": 1, "parameters": ["step"], "baseline": {"cycle_noise": 0.1}, "out": str(tmp_path)}
     answer = ai.requirements("sgd", **asked)
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "sweeps").iterdir()} == kept
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "sweeps").iterdir()} == times
     assert json.loads(as_json(answer.document("ecram"))) == document
-    shown = Text(answer._repr_html_())
-    assert "step of a weight, dw_min" in shown and f"{answer.rules[0].near_ideal:.2f} %" in shown and "digits, 1 points" in repr(answer)
+    text = Text(answer._repr_html_())
+    assert "step of a weight, dw_min" in text and f"{answer.rules[0].near_ideal:.2f} %" in text and "digits, 1 points" in repr(answer)
     assert answer.verdict("ecram")["sgd"].device == "ecram"
     (derived,) = answer.rules
     assert (answer.samples, answer.seeds, answer.bench.epochs) == (60, 1, 1)
@@ -285,15 +287,17 @@ def test_a_verdict_says_what_fails():
     assert type(verdict)(line for line in verdict if line.passes is not False).passes is None
 
 
-def test_words_from_outside_are_escaped_everywhere(result, found):
+def test_words_from_outside_are_escaped_everywhere(result, small_study):
     device = ai.Device.named("ecram").replace("name", NASTY).replace("description", NASTY)
     design = result.design.replace("device.name", NASTY)
     verdict = ai.Requirement.named("rpu").verdict(device)
     named = type(result)(**{**vars(result), "design": design, "notes": [NASTY], "task": NASTY})
-    trial = type(found.trials[0])(0, {"device.name": NASTY}, values=found.trials[0].values, directions=found.trials[0].directions)
-    study = type(found)(found.study, [trial])
-    for shown in (device, design, verdict, named, study, ai.estimate(design), type(ai.devices())((device,))):
-        source = shown._repr_html_()
+    trial = type(small_study.trials[0])(
+        0, {"device.name": NASTY}, values=small_study.trials[0].values, directions=small_study.trials[0].directions
+    )
+    study = type(small_study)(small_study.study, [trial])
+    for item in (device, design, verdict, named, study, ai.estimate(design), type(ai.devices())((device,))):
+        source = item._repr_html_()
         assert NASTY not in source and html_parts.escape(NASTY) in source
         assert NASTY in Text(source)
 
@@ -351,23 +355,23 @@ def test_a_bar_that_is_asked_for_or_refused(capfd, asked, lines):
 
 
 def test_progress_may_be_a_function_of_the_caller():
-    told, epochs = [], []
-    ai.evaluate(typed_use.design(), limit=50, progress=lambda label, done: told.append(done), on_epoch=lambda *a: epochs.append(a))
-    assert told[-1] == 1.0 and told == sorted(told) and len(epochs) == 1
+    steps, epochs = [], []
+    ai.evaluate(typed_use.design(), limit=50, progress=lambda label, done: steps.append(done), on_epoch=lambda *a: epochs.append(a))
+    assert steps[-1] == 1.0 and steps == sorted(steps) and len(epochs) == 1
 
 
 def test_a_notebook_gets_a_bar_of_plain_html(monkeypatch):
-    shown = []
+    pages = []
 
     class ZMQInteractiveShell:
         pass
 
     class Handle:
         def update(self, data, raw):
-            shown.append(data)
+            pages.append(data)
 
     def display_(data, raw, display_id):
-        shown.append(data)
+        pages.append(data)
         return Handle()
 
     ipython = types.ModuleType("IPython")
@@ -378,7 +382,7 @@ def test_a_notebook_gets_a_bar_of_plain_html(monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython.display", ipython.display)  # pyright: ignore[reportAttributeAccessIssue]
     with progress.reported(True, "fit") as on_step:
         on_step(NASTY, 0.25)
-    assert len(shown) == 2 and 'value="0.2500"' in shown[1]["text/html"] and html_parts.escape(NASTY) in shown[1]["text/html"]
+    assert len(pages) == 2 and 'value="0.2500"' in pages[1]["text/html"] and html_parts.escape(NASTY) in pages[1]["text/html"]
 
 
 def test_what_an_editor_checks_also_runs():

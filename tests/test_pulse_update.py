@@ -112,7 +112,7 @@ def test_sgd_on_an_asymmetric_device_minimises_the_regularised_loss():
         array.pulse(torch.ones(1, 1, 1), error.contiguous(), np.array([0.01]))
         if step >= 2000:
             w_mean.append(array.state.mean().item())
-    found = float(np.mean(w_mean))
+    mean_weight = float(np.mean(w_mean))
 
     def balance(w: float) -> float:
         z = (truth - w) / noise
@@ -123,19 +123,19 @@ def test_sgd_on_an_asymmetric_device_minimises_the_regularised_loss():
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if balance(middle) > 0 else (low, middle)
-    assert found == pytest.approx(low, rel=0.05)
+    assert mean_weight == pytest.approx(low, rel=0.05)
 
 
 def test_one_step_for_all_coincidences_has_the_moments_of_pulse_by_pulse():
     """Aggregated against exact, 20,000 devices: means within 1 %, spreads within 5 %."""
-    found = {}
+    moments = {}
     for mode in ("exact", "aggregated"):
         array = Crossbar(sent(soft_bounds(states=1000, cycle_noise=0.3), FIXED.replace("mode", mode).replace("length", 31)), 100, 200)
         for _ in range(20):
             array.pulse(torch.ones(1, 1, 100) * 0.8, torch.ones(1, 1, 200) * 0.8, np.array([0.06]))
-        found[mode] = array.state
-    assert found["exact"].mean().item() == pytest.approx(found["aggregated"].mean().item(), rel=0.01)
-    assert found["exact"].std().item() == pytest.approx(found["aggregated"].std().item(), rel=0.05)
+        moments[mode] = array.state
+    assert moments["exact"].mean().item() == pytest.approx(moments["aggregated"].mean().item(), rel=0.01)
+    assert moments["exact"].std().item() == pytest.approx(moments["aggregated"].std().item(), rel=0.05)
 
 
 def test_draws_do_not_depend_on_the_batch_split():

@@ -82,8 +82,8 @@ def records(base: type[Record] = Record) -> list[type[Record]]:
     for module in pkgutil.walk_packages(aimco.__path__, "aimco."):
         if not module.name.startswith("aimco.peers") and not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    found = [cls for sub in base.__subclasses__() for cls in (sub, *records_below(sub))]
-    return [cls for cls in dict.fromkeys(found) if cls.__module__.startswith("aimco.")]
+    classes = [cls for sub in base.__subclasses__() for cls in (sub, *records_below(sub))]
+    return [cls for cls in dict.fromkeys(classes) if cls.__module__.startswith("aimco.")]
 
 
 def records_below(cls: type[Record]) -> list[type[Record]]:
@@ -167,9 +167,9 @@ def test_a_path_names_one_of_several_records_by_its_kind_or_its_number():
     assert [n.kind for n in design.replace("device.noise.flicker", None).device.noise] == ["telegraph"]
     assert design.replace("device.noise.1", FLICKER).device.noise == (design.device.noise[0],) * 2
     bare = ai.Design.of({"device": "ideal"})
-    made = bare.replace("device.noise.telegraph", {n: v for n, v in TELEGRAPH.items() if n != "kind"})
-    assert made.device.noise == design.device.noise[1:]
-    assert bare.hash() != made.hash()
+    spec = bare.replace("device.noise.telegraph", {n: v for n, v in TELEGRAPH.items() if n != "kind"})
+    assert spec.device.noise == design.device.noise[1:]
+    assert bare.hash() != spec.hash()
 
 
 @pytest.mark.parametrize(
@@ -216,10 +216,10 @@ def test_fields_answer_to_the_names_they_had(parts, path, value, old):
     """In a file, and in a path of `replace`; both names at once are refused."""
     with pytest.warns(DeprecationWarning, match=rf"{old} is now {path.split('.')[-1]}"):
         design = Design.of({"device": "ideal"} | parts)
-    found = design
+    owner = design
     for name in path.split("."):
-        found = getattr(found, name)
-    assert found == value
+        owner = getattr(owner, name)
+    assert owner == value
     with pytest.warns(DeprecationWarning, match=f"{old} is now"):
         assert design.replace(f"{path.rsplit('.', 1)[0]}.{old}", value) == design
     *parents, last = path.split(".")

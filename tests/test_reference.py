@@ -90,7 +90,7 @@ _MISSED = {
 }
 
 
-def kept(name: str) -> dict[str, Any]:
+def read_report(name: str) -> dict[str, Any]:
     """The report of a whole run that is kept with the program."""
     return json.loads((RESULTS / f"{name}.json").read_text())
 
@@ -105,7 +105,7 @@ def test_every_reference_but_one_has_a_report():
 @pytest.mark.parametrize("name", KEPT)
 def test_a_kept_report_says_what_its_rows_say(name):
     """Statuses follow from figures and tolerances; a row has a unit unless it is a count, a ratio or a power."""
-    report = kept(name)
+    report = read_report(name)
     rows = [Row(**{field: value for field, value in row.items() if field not in ("pass", "status")}) for row in report["rows"]]
     assert [row.as_json() for row in rows] == report["rows"]
     assert report["tally"] == tally(rows)
@@ -118,10 +118,10 @@ def test_a_kept_report_says_what_its_rows_say(name):
 
 
 def test_the_readme_counts_the_kept_reports():
-    counts = {status: sum(kept(name)["tally"][status] for name in KEPT) for status in ("published", "reproduced", "not reproduced")}
+    counts = {status: sum(read_report(name)["tally"][status] for name in KEPT) for status in ("published", "reproduced", "not reproduced")}
     published, reproduced, failed = counts.values()
-    said = f"Of the {published} published figures in `docs/results`, {reproduced} are reproduced, {failed} are not, and"
-    assert f"{said} {published - reproduced - failed} stand without a verdict." in (RESULTS.parents[1] / "README.md").read_text()
+    message = f"Of the {published} published figures in `docs/results`, {reproduced} are reproduced, {failed} are not, and"
+    assert f"{message} {published - reproduced - failed} stand without a verdict." in (RESULTS.parents[1] / "README.md").read_text()
 
 
 def test_every_reference_says_its_source(capsys):
@@ -213,8 +213,8 @@ def rise(pulse: np.ndarray, a: float) -> np.ndarray:
 def curvature(label: float) -> float:
     """A of a nonlinearity label, which is 10.1 times the largest distance of the curve from a straight line."""
     grid = np.linspace(0, 1, 2001)
-    found: Any = brentq(lambda a: 10.1015 * (rise(grid, a) - grid).max() - abs(label), 0.02, 100)
-    return math.copysign(found, label)
+    root: Any = brentq(lambda a: 10.1015 * (rise(grid, a) - grid).max() - abs(label), 0.02, 100)
+    return math.copysign(root, label)
 
 
 ERRORS = ("kendall2020", "osana2026", "scellier2024")
@@ -239,9 +239,9 @@ def test_a_quick_reference_learns_from_few_images(name, mnist_dir, capsys):
     limit, least, slow = QUICK[name]
     assert main(["reference", "run", name, "--quick", "--limit", str(limit), "--data-dir", str(mnist_dir), "--json"]) == 0
     rows = [row for row in json.loads(capsys.readouterr().out)["rows"] if row["unit"] == "%"]
-    found = {row["row"].partition(", tau")[0]: 100 - row["ours"] if name in ERRORS else row["ours"] for row in rows}
-    assert set(slow) < set(found)
-    assert {row: a for row, a in found.items() if row not in slow and a < least} == {}
+    accuracies = {row["row"].partition(", tau")[0]: 100 - row["ours"] if name in ERRORS else row["ours"] for row in rows}
+    assert set(slow) < set(accuracies)
+    assert {row: a for row, a in accuracies.items() if row not in slow and a < least} == {}
 
 
 def test_the_published_order_has_no_pair_out_of_order():
@@ -283,12 +283,12 @@ def test_pulses_run_through_the_published_curve(name):
     array = Crossbar(device, 1, 1)
     array.reset(torch.ones(1, 1, 1, dtype=torch.bool))
     for count, sign, label in ((up, 1, labels[0]), (down, -1, labels[1])):
-        there = [float(array.state)]
+        states = [float(array.state)]
         for _ in range(count):
             array.pulse_rows(torch.full((1, 1, 1), sign))
-            there.append(float(array.state))
+            states.append(float(array.state))
         position = np.linspace(0, 1, count + 1)[::sign]
-        np.testing.assert_allclose((np.array(there) + 1) / 2, rise(position, curvature(label)), atol=0.01)
+        np.testing.assert_allclose((np.array(states) + 1) / 2, rise(position, curvature(label)), atol=0.01)
 
 
 def test_the_label_of_a_curve_is_that_of_the_published_table():

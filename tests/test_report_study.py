@@ -20,7 +20,7 @@ from aimco import demo
 from aimco.report import grid, tables
 from aimco.report.pictures import fronts
 from aimco.report.study import page, write
-from aimco.report.view import About, View, shown, verdict
+from aimco.report.view import About, View, format_value, verdict
 from aimco.studies import Study
 from aimco.studies.front import front, knee
 from aimco.studies.sensitivity import Sensitivity
@@ -38,7 +38,7 @@ class Reader(HTMLParser):
         self.fetched: list[str] = []
         self.open: list[str] = []
         self.scripts = 0
-        self.said = ""
+        self.words = ""
         self.feed(text)
         self.close()
 
@@ -52,10 +52,10 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.said += data if self.open[-1:] not in (["script"], ["style"]) else ""
+        self.words += data if self.open[-1:] not in (["script"], ["style"]) else ""
 
 
-def made(trials, about, tmp_path) -> tuple[str, Reader]:
+def build_page(trials, about, tmp_path) -> tuple[str, Reader]:
     page(trials, tmp_path / "page.html", about)
     text = (tmp_path / "page.html").read_text()
     return text, Reader(text)
@@ -63,9 +63,11 @@ def made(trials, about, tmp_path) -> tuple[str, Reader]:
 
 def full() -> About:
     first, total = {"rule.kind": 0.4, "device": -0.01}, {"rule.kind": 0.5, "device": 0.1}
-    found = Sensitivity("accuracy", first, total, total, 0.93, "quadratic", 14)
+    analysis = Sensitivity("accuracy", first, total, total, 0.93, "quadratic", 14)
     tolerance = [{"field": "device.cycle_noise", "largest": 1.25}, {"field": "device.retention_s", "largest": "12 s"}]
-    return About(TWO, command="aimco study s.toml --workers 2", constraints=["accuracy >= 0.7"], tolerance=tolerance, sensitivity=[found])
+    return About(
+        TWO, command="aimco study s.toml --workers 2", constraints=["accuracy >= 0.7"], tolerance=tolerance, sensitivity=[analysis]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +118,10 @@ def test_the_verdict_names_best_cheapest_and_knee():
 
 
 def test_a_choice_is_said_with_the_unit_of_its_field():
-    assert shown("device.g_max", 2.5e-5) == "25 uS"
-    assert shown("training.sample_s", 1e-6) == "1 us"
-    assert shown("rule.lr", 0.05) == "0.05"
-    assert shown("network.hidden", [32, 16]) == "[32, 16]"
+    assert format_value("device.g_max", 2.5e-5) == "25 uS"
+    assert format_value("training.sample_s", 1e-6) == "1 us"
+    assert format_value("rule.lr", 0.05) == "0.05"
+    assert format_value("network.hidden", [32, 16]) == "[32, 16]"
 
 
 def test_the_page_opens_without_a_network_and_holds_every_point(written):
@@ -131,12 +133,12 @@ def test_the_page_opens_without_a_network_and_holds_every_point(written):
     assert not re.search(r"@import|url\(|fetch\(|https?://", text)
     assert text.count("<img ") == 5  # front, choices, sensitivity, learning, devices
     for trial in made_studies.study(14):
-        assert trial.design in reader.said
-        assert f"aimco run designs/trial-{trial.number}.toml --task digits --seed 0\naimco run" in reader.said
+        assert trial.design in reader.words
+        assert f"aimco run designs/trial-{trial.number}.toml --task digits --seed 0\naimco run" in reader.words
         assert (folder / f"designs/trial-{trial.number}.toml").read_text() == trial.design
         assert f'id="trial-{trial.number}"' in text
-    for said in ("aimco study s.toml --workers 2", "The knee is trial", "device.cycle_noise", "rule.lr must be in 0..1", "are cut"):
-        assert said in reader.said
+    for message in ("aimco study s.toml --workers 2", "The knee is trial", "device.cycle_noise", "rule.lr must be in 0..1", "are cut"):
+        assert message in reader.words
 
 
 def test_each_pair_of_objectives_has_its_front():
@@ -146,10 +148,10 @@ def test_each_pair_of_objectives_has_its_front():
 
 def test_pictures_lie_beside_the_page_as_files(written):
     folder, _ = written
-    found = sorted(p.name for p in (folder / "pictures").iterdir())
-    assert len(found) == 5
-    assert {"accuracy-and-energy.png", "all-choices.png", "learning.png", "pulse-responses.png"} <= set(found)
-    assert all((folder / "pictures" / name).read_bytes().startswith(b"\x89PNG") for name in found)
+    names = sorted(p.name for p in (folder / "pictures").iterdir())
+    assert len(names) == 5
+    assert {"accuracy-and-energy.png", "all-choices.png", "learning.png", "pulse-responses.png"} <= set(names)
+    assert all((folder / "pictures" / name).read_bytes().startswith(b"\x89PNG") for name in names)
 
 
 def test_the_csv_gives_the_trials_back(written):
@@ -201,7 +203,7 @@ def test_words_from_outside_are_escaped(tmp_path):
         for t in made_studies.study(4)
     ]
     ugly = {"title": UGLY, "command": UGLY, "options": UGLY, "constraints": [UGLY], "sentences": [UGLY], "tolerance": [{UGLY: UGLY}]}
-    text, reader = made(
+    text, reader = build_page(
         trials, About(TWO, sensitivity=[Sensitivity(UGLY, {UGLY: 0.1}, {UGLY: math.nan}, {}, math.nan, UGLY, 4)], **ugly), tmp_path
     )
     assert reader.scripts == 1
@@ -239,19 +241,19 @@ def test_a_study_with_little_to_show_still_gives_a_whole_page(case, objectives, 
             for t in some
         ],
     }[case]
-    _, reader = made(trials, About(objectives), tmp_path)
+    _, reader = build_page(trials, About(objectives), tmp_path)
     assert reader.open == []
-    said = {"empty": "nothing to choose from", "failed": "nothing to choose from", "infeasible": "No trial meets the constraints"}
-    assert said.get(case, "Trial 1") in reader.said
+    sentences = {"empty": "nothing to choose from", "failed": "nothing to choose from", "infeasible": "No trial meets the constraints"}
+    assert sentences.get(case, "Trial 1") in reader.words
 
 
 def test_hundreds_of_trials_stay_within_some_megabytes(tmp_path):
     """500 designs of 3 kB: below 5 MB. Without devices and curves, whose pictures hardly grow with the trials."""
     long = "# " + "x" * 3000
     trials = [dataclasses.replace(t, design=long, curves={}) for t in made_studies.study(500)]
-    text, reader = made(trials, About(TWO), tmp_path)
+    text, reader = build_page(trials, About(TWO), tmp_path)
     assert len(text) < 5e6
-    assert reader.said.count(long) == 500
+    assert reader.words.count(long) == 500
 
 
 def test_the_grid_of_devices_and_rules_is_a_study_beside_its_baseline(tmp_path):
@@ -272,12 +274,12 @@ def test_the_grid_of_devices_and_rules_is_a_study_beside_its_baseline(tmp_path):
     reader = Reader((tmp_path / "report.html").read_text())
     assert grid.verdicts(rows)[0] == "ideal learns best with sgd: 96.0 %, 1.0 points below the digital baseline (tiki-taka 10.0 %)"
     for sentence in grid.verdicts(rows):
-        assert sentence in reader.said
-    assert "The best accuracy is trial 9: tiki-taka on ecram, 97.5 % at 2 uJ" in reader.said
+        assert sentence in reader.words
+    assert "The best accuracy is trial 9: tiki-taka on ecram, 97.5 % at 2 uJ" in reader.words
     assert (tmp_path / "pictures/accuracy.png").is_file()
-    assert all(t.design in reader.said for t in trials)
-    assert "aimco run designs/baseline.toml --task digits --seed 0" in reader.said
-    assert "10 trials" in reader.said
+    assert all(t.design in reader.words for t in trials)
+    assert "aimco run designs/baseline.toml --task digits --seed 0" in reader.words
+    assert "10 trials" in reader.words
 
 
 def finished(asked: Study, number: int, point: dict, accuracy: float) -> Trial:

@@ -42,8 +42,8 @@ def test_the_penalty_never_falls_towards_worse_values():
 
 @pytest.mark.parametrize(("allowed", "kind", "value"), [(9.0, "any", 1.0), (-9.0, "none", 0.01)])
 def test_a_threshold_outside_the_values_is_a_bound_and_no_number(allowed, kind, value):
-    found = threshold(VALUES, curve(VALUES, 0.1, 3, 0.1), allowed, rises=True)
-    assert (found.kind, found.value, found.low, found.high) == (kind, value, None, None)
+    result = threshold(VALUES, curve(VALUES, 0.1, 3, 0.1), allowed, rises=True)
+    assert (result.kind, result.value, result.low, result.high) == (kind, value, None, None)
 
 
 @pytest.mark.slow
@@ -51,8 +51,8 @@ def test_nine_intervals_of_ten_hold_the_true_threshold():
     """95 % are meant; of 100 fewer than 88 happen once in 300 times."""
     held = 0
     for seed in range(100):
-        found = threshold(VALUES, curve(VALUES, 0.07, 5, 0.3, seed), 1.0, rises=True)
-        held += found.low is not None and found.high is not None and found.low <= 0.07 <= found.high
+        result = threshold(VALUES, curve(VALUES, 0.07, 5, 0.3, seed), 1.0, rises=True)
+        held += result.low is not None and result.high is not None and result.low <= 0.07 <= result.high
     assert held >= 88
 
 
@@ -91,15 +91,15 @@ def test_the_step_of_a_weight_stays_when_the_largest_weight_shrinks():
 @pytest.fixture(scope="module")
 def answered(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("requirements"))
-    told: list[float] = []
+    progress: list[float] = []
     question = Question(("sgd", "tiki-taka-v2"), penalty=5.0, limit=400, only=("bound", "imbalance"), out=folder, bench=TINY)
-    return question, derive(question, lambda _, done: told.append(done)), told
+    return question, derive(question, lambda _, done: progress.append(done)), progress
 
 
 def test_a_derivation_tells_each_line_and_its_progress(answered):
-    _, answer, told = answered
-    assert told == sorted(told)
-    assert 0 <= told[0] < told[-1] <= 1
+    _, answer, progress = answered
+    assert progress == sorted(progress)
+    assert 0 <= progress[0] < progress[-1] <= 1
     for derived in answer.rules:
         assert [f.sweep.key for f in derived.findings] == ["bound", "imbalance"]
         assert all(len(f.values) == len(f.accuracy) >= 5 for f in derived.findings)
@@ -139,7 +139,7 @@ def test_a_derived_requirement_is_one_that_devices_are_judged_by(answered, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ([], "rule must name at least one"),
         (["--rule", "sdg"], "rule kind 'sdg' is unknown (did you mean sgd?)"),
@@ -157,11 +157,11 @@ def test_a_derived_requirement_is_one_that_devices_are_judged_by(answered, tmp_p
         (["--rule", "sgd", "--limit", "0"], "limit must be"),
     ],
 )
-def test_wrong_input_is_one_sentence(capsys, words, said):
+def test_wrong_input_is_one_sentence(capsys, words, message):
     assert main(["requirements", *words]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert said in err
+    assert message in err
     assert len(err.strip().splitlines()) == 1
 
 
@@ -186,9 +186,9 @@ def test_the_command_writes_what_it_found(tmp_path, capsys, monkeypatch):
     assert "up/down step" in out
     assert "rpu against each derived requirement" in out
     assert "% done" in err
-    kept = json.loads((tmp_path / "requirements-digits.json").read_text())
-    assert [r["rule"] for r in kept["rules"]] == ["sgd", "tiki-taka-v2"]
-    assert set(kept["verdicts"]) == {"sgd", "tiki-taka-v2"}
+    saved = json.loads((tmp_path / "requirements-digits.json").read_text())
+    assert [r["rule"] for r in saved["rules"]] == ["sgd", "tiki-taka-v2"]
+    assert set(saved["verdicts"]) == {"sgd", "tiki-taka-v2"}
     assert (tmp_path / "requirements-digits.png").read_bytes().startswith(b"\x89PNG")
     assert Requirement.named(str(tmp_path / "sgd-digits.toml")).lines
 

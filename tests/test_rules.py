@@ -81,8 +81,8 @@ def test_a_row_is_read_as_the_product_with_one_input(cell):
 )
 def test_reads_between_samples_are_pulses_and_reads_in_turn(size, members, parts):
     """In one launch or one after the other, also over several arrays: the same states, reads and counts."""
-    made = ai.Design.of({"device": SOFT | {"spread": {"step": 0.3}, "cycle_noise": 0.3}} | parts)
-    options = (ArraySpec.of(made), *size)
+    spec = ai.Design.of({"device": SOFT | {"spread": {"step": 0.3}, "cycle_noise": 0.3}} | parts)
+    options = (ArraySpec.of(spec), *size)
     together, apart = (AnalogMatrix(*options, seeds=tuple(range(members))) for _ in range(2))
     draws = torch.Generator().manual_seed(0)
     x, d = (torch.randn(members, 7, n, generator=draws) for n in size)
@@ -100,17 +100,17 @@ def test_reads_between_samples_are_pulses_and_reads_in_turn(size, members, parts
 
 def test_no_row_is_read_twice_in_a_run():
     """3 rows, a read every 2 samples, 13 samples: runs of at most 3 reads, that go on where the batch before ended."""
-    state, found = transfer_counter(), []
+    state, reads_of_rows = transfer_counter(), []
     for samples in (1, 13, 0, 4):
         ends = 0
         for run, after, rows, reads in transfer_schedule(2, state, samples, 3):
             assert run.start == ends
             assert len(set(rows.tolist())) == len(rows)
-            found += [(int(r), int(n)) for r, n in zip(rows, reads, strict=True)]
+            reads_of_rows += [(int(r), int(n)) for r, n in zip(rows, reads, strict=True)]
             assert (after < run.stop - run.start).all()
             ends = run.stop
         assert ends == samples
-    assert found == [(n % 3, n) for n in range(9)]
+    assert reads_of_rows == [(n % 3, n) for n in range(9)]
     assert (int(state["since"]), int(state["reads"])) == (0, 9)
 
 
@@ -284,16 +284,16 @@ def test_a_design_that_lacks_what_its_rule_needs_is_refused(rule, parts, field):
 
 @pytest.mark.parametrize("rule", [kind for kind in LAYER_RULES if kind != "digital"])
 def test_a_rule_is_plain_data(rule):
-    made = Rule.of({"kind": rule})
-    assert Rule.of(made.as_dict()) == made
+    rule_record = Rule.of({"kind": rule})
+    assert Rule.of(rule_record.as_dict()) == rule_record
 
 
 def measured(states: float, **device) -> ai.AnalogMatrix:
     """30 x 30 devices with soft bounds whose references are to be written."""
     step = 2 / states
     device = {"spread": {"asymmetry": 0.2}, "response": {"kind": "soft-bounds", "step_up": step, "step_down": step}} | device
-    made = ai.Design.of({"device": {"g_min": 0.0, "g_max": 2.0} | device})
-    return ai.AnalogMatrix(ArraySpec.of(made, "measured"), 30, 30)
+    spec = ai.Design.of({"device": {"g_min": 0.0, "g_max": 2.0} | device})
+    return ai.AnalogMatrix(ArraySpec.of(spec, "measured"), 30, 30)
 
 
 def test_zero_shifting_stops_when_it_is_there():
@@ -301,11 +301,11 @@ def test_zero_shifting_stops_when_it_is_there():
     matrix = measured(200)
     crossbar = matrix.tiles[0][0].crossbar
     crossbar.state.fill_(0.6)
-    found = zero_shift(matrix, 20_000, tolerance=1e-3, check_every=100)
-    assert 500 < found.pulses < 1500
+    outcome = zero_shift(matrix, 20_000, tolerance=1e-3, check_every=100)
+    assert 500 < outcome.pulses < 1500
     assert (crossbar.origin - crossbar.sampled.symmetry_point()).abs().max() < 5e-3
-    assert matrix.counts["coincidences"] == found.pulses * 900
-    assert matrix.counts["row_reads"] == found.reads * 30
+    assert matrix.counts["coincidences"] == outcome.pulses * 900
+    assert matrix.counts["row_reads"] == outcome.reads * 30
     assert matrix.counts["programmed"] == 900
 
 
@@ -393,8 +393,8 @@ def test_the_reference_of_rider_finds_the_symmetry_points():
     for _ in range(600):
         x, d = torch.randn(1, 20, 4, generator=draws), torch.randn(1, 20, 6, generator=draws)
         layer.rule.update(layer.matrices, layer.rule_state, x, d, 0.01)
-    found = crossbar.origin[0] + layer.rule_state["q"][0]
-    assert (found - point[0]).square().mean().sqrt() < 0.05
+    points = crossbar.origin[0] + layer.rule_state["q"][0]
+    assert (points - point[0]).square().mean().sqrt() < 0.05
 
 
 @pytest.mark.parametrize("kind", ["rider", "e-rider"])

@@ -174,9 +174,9 @@ def test_learning_moves_weights_by_the_difference_of_correlations():
 
 def test_the_machine_samples_from_the_boltzmann_distribution():
     """5 x 5 units, weights and biases N(0, 0.5): the divergence falls with time, to below 0.12 after 10 s."""
-    found = [divergence(seconds) for seconds in (1.0, 3.0, 10.0)]
-    assert found == sorted(found, reverse=True)
-    assert found[-1] < 0.12
+    divergences = [divergence(seconds) for seconds in (1.0, 3.0, 10.0)]
+    assert divergences == sorted(divergences, reverse=True)
+    assert divergences[-1] < 0.12
 
 
 @pytest.mark.slow
@@ -209,7 +209,7 @@ def test_free_energy_is_minus_the_log_of_the_sum_over_hidden_states():
 
 
 @pytest.mark.parametrize(
-    ("parts", "said"),
+    ("parts", "message"),
     [
         ({"dt_s": 5e-3}, "dt_s must be at most neuron.refractory_s"),
         ({"burn_in_s": 0.06}, "burn_in_s must be shorter than phase_s"),
@@ -220,8 +220,8 @@ def test_free_energy_is_minus_the_log_of_the_sum_over_hidden_states():
         ({"neuron": {"reset_V": 0.2}}, "neuron.reset_V must be below threshold_V"),
     ],
 )
-def test_bad_input_is_refused_by_name(parts, said):
-    with pytest.raises(InputError, match=said):
+def test_bad_input_is_refused_by_name(parts, message):
+    with pytest.raises(InputError, match=message):
         Spiking.of(parts)
 
 

@@ -125,9 +125,9 @@ def test_a_layer_of_one_group_is_cut_in_three_ways():
 
 def test_conversions_are_priced_where_there_are_any():
     """The same layer over four arrays: with ADCs, and with sense amplifiers, which have none."""
-    whole, made = fold(trained(24, 7, 1)), Design.of({"device": "rpu", "array": {"rows": 6, "cols": 16}})
+    whole, design = fold(trained(24, 7, 1)), Design.of({"device": "rpu", "array": {"rows": 6, "cols": 16}})
     layers = {"adc": digitised(whole, 4, 4.0, bits(9, 24)), "sensed": naive(whole, 4)}
-    paid = {n: price(made, {"layer": {"W": layer.counts(100)}}, shapes={"layer": {"W": (24, 7)}}) for n, layer in layers.items()}
+    paid = {n: price(design, {"layer": {"W": layer.counts(100)}}, shapes={"layer": {"W": (24, 7)}}) for n, layer in layers.items()}
     assert paid["adc"].energy_J["adc"] > 0 == paid["sensed"].energy_J["adc"]
     assert paid["sensed"].energy_J["sense"] > 0 == paid["adc"].energy_J["sense"]
     assert all(p.energy_J["digital"] + p.energy_J["accumulate"] > 0 for p in paid.values())
@@ -181,13 +181,13 @@ def test_split_convolutions_learn():
 
 def test_descent_goes_on_from_a_checkpoint_bit_for_bit():
     task = load("digits", limit=200)
-    made = [BinaryDescent(perceptron(64, (16, 16), 10, 4), 3, batch=20) for _ in range(2)]
-    made[0].epoch(task.train_x, task.train_y)
-    made[1].restore(made[0].checkpoint())
-    ends = [[descent.epoch(task.train_x, task.train_y) for _ in range(2)] for descent in made]
+    descents = [BinaryDescent(perceptron(64, (16, 16), 10, 4), 3, batch=20) for _ in range(2)]
+    descents[0].epoch(task.train_x, task.train_y)
+    descents[1].restore(descents[0].checkpoint())
+    ends = [[descent.epoch(task.train_x, task.train_y) for _ in range(2)] for descent in descents]
     assert ends[0] == ends[1]
-    assert torch.equal(made[0].binary[0], made[1].binary[0])
-    assert made[0].binary[1].abs().max() <= 1
+    assert torch.equal(descents[0].binary[0], descents[1].binary[0])
+    assert descents[0].binary[1].abs().max() <= 1
 
 
 def test_splitting_is_reproduced_on_digits():

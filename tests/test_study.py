@@ -202,8 +202,8 @@ def test_designs_that_differ_in_floats_only_are_packed():
 def trial(number: int, *values: float, feasible: bool = True, state: str = "complete", point: dict | None = None) -> Trial:
     names = ["accuracy", "energy", "area"][: len(values)]
     directions = {n: "max" if n == "accuracy" else "min" for n in names}
-    found = dict(zip(names, values, strict=True))
-    return Trial(number, point or {}, state, found, feasible, [0], "", directions)  # type: ignore[arg-type]
+    values_by_name = dict(zip(names, values, strict=True))
+    return Trial(number, point or {}, state, values_by_name, feasible, [0], "", directions)  # type: ignore[arg-type]
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.booleans()), min_size=1, max_size=20))
@@ -255,8 +255,8 @@ def test_sensitivity_finds_what_matters_and_says_how_well():
 
 def test_the_only_axis_of_a_study_makes_all_of_the_variance():
     study = small(space={"cell.weight_max": {"low": 1.0, "high": 2.0}}, objectives=["accuracy"])
-    (found,) = sensitivity(study, [trial(k, k / 20, point={"cell.weight_max": 1 + k / 20}) for k in range(20)])
-    assert [*found.first.values(), *found.total.values()] == pytest.approx([1, 1], abs=0.02)
+    (analysis,) = sensitivity(study, [trial(k, k / 20, point={"cell.weight_max": 1 + k / 20}) for k in range(20)])
+    assert [*analysis.first.values(), *analysis.total.values()] == pytest.approx([1, 1], abs=0.02)
 
 
 FLICKER = {"kind": "flicker", "amplitude": 0.1, "f_low": 1.0, "f_high": 10.0}

@@ -36,15 +36,15 @@ def serial(tmp_path_factory):
 
 def test_trials_are_read_from_the_storage_alone(tmp_path, serial):
     run(small(), storage=url(tmp_path))
-    kept = trials(small(), url(tmp_path))
-    assert same(kept, serial)
-    assert [t.number for t in kept] == list(range(8))
-    one = kept[0]
+    first = trials(small(), url(tmp_path))
+    assert same(first, serial)
+    assert [t.number for t in first] == list(range(8))
+    one = first[0]
     assert set(one.values) == {"accuracy", "energy"}
     assert ai.Design.of(tomllib.loads(one.design)).hash() == small().design(one.point).hash()
     assert one.result["energy_J"]["total"] == one.values["energy"] > 0
     assert len(one.curves["test_accuracy"]) == 1
-    accuracies = [t.values["accuracy"] for t in kept]
+    accuracies = [t.values["accuracy"] for t in first]
     assert max(accuracies) > 0.4 and max(accuracies) - min(accuracies) > 0.2, "points at chance would agree whatever was run"
     assert one.wall_s > 0
 
@@ -59,12 +59,12 @@ def test_a_pack_gives_each_point_what_it_gets_alone(serial, tmp_path):
 
 
 def test_objectives_are_means_over_seeds(tmp_path):
-    (found,) = run(small(seeds=[3, 5], trials=1), storage=url(tmp_path))
-    solo = [ai.evaluate(small().design(found.point), seed=seed, limit=SMALL["limit"]) for seed in (3, 5)]
-    assert found.seeds == [3, 5]
+    (trial,) = run(small(seeds=[3, 5], trials=1), storage=url(tmp_path))
+    solo = [ai.evaluate(small().design(trial.point), seed=seed, limit=SMALL["limit"]) for seed in (3, 5)]
+    assert trial.seeds == [3, 5]
     assert abs(solo[0].accuracy - solo[1].accuracy) > 0.02
-    assert found.values["accuracy"] == pytest.approx(sum(r.accuracy for r in solo) / 2, abs=0.005)
-    assert found.values["energy"] == pytest.approx(sum(r.energy_J["total"] for r in solo) / 2, rel=1e-3)
+    assert trial.values["accuracy"] == pytest.approx(sum(r.accuracy for r in solo) / 2, abs=0.005)
+    assert trial.values["energy"] == pytest.approx(sum(r.energy_J["total"] for r in solo) / 2, rel=1e-3)
 
 
 @pytest.mark.parametrize("sampler", ["grid", "sobol", "tpe", "nsga2"])
@@ -78,9 +78,9 @@ def test_every_sampler_runs_and_goes_on_as_if_never_stopped(tmp_path, sampler):
     for after in (3, 5):
         stopped(study, url(tmp_path), after)
         assert len(trials(study, url(tmp_path))) == after
-    told = []
-    assert same(run(study, storage=url(tmp_path), resume=True, on_trial=lambda trial, done, size: told.append(done)), whole)
-    assert told == [6, 7, 8]
+    progress = []
+    assert same(run(study, storage=url(tmp_path), resume=True, on_trial=lambda trial, done, size: progress.append(done)), whole)
+    assert progress == [6, 7, 8]
 
 
 def test_more_trials_go_on_from_those_there(tmp_path, serial):
@@ -94,9 +94,9 @@ def test_impossible_points_fail_with_their_reason_and_stop_nothing(tmp_path):
         "periphery.adc.bits": {"choices": [4.0, float("inf")]},
         "periphery.adc.range_A": {"choices": [1e-6, float("inf")]},
     }
-    found = run(small(space=space, sampler="grid", trials=None), storage=url(tmp_path))
-    bad = [t for t in found if t.state == "failed"]
-    assert len(found) == 4
+    finished_trials = run(small(space=space, sampler="grid", trials=None), storage=url(tmp_path))
+    bad = [t for t in finished_trials if t.state == "failed"]
+    assert len(finished_trials) == 4
     assert [t.point for t in bad] == [{"periphery.adc.bits": 4.0, "periphery.adc.range_A": float("inf")}]
     assert "periphery.adc.range_A must be finite for an ADC of 4 bits" in bad[0].reason
     assert bad[0].values == {}
@@ -105,9 +105,9 @@ def test_impossible_points_fail_with_their_reason_and_stop_nothing(tmp_path):
 
 def test_constraints_say_what_is_feasible(tmp_path, serial):
     limit = sorted(t.values["energy"] for t in serial)[3]
-    found = run(small(constraints={"energy": {"at_most": limit}}), storage=url(tmp_path))
-    assert [t.feasible for t in found] == [t.values["energy"] <= limit for t in serial]
-    assert all(t.values["energy"] <= limit for t in front(found))
+    finished_trials = run(small(constraints={"energy": {"at_most": limit}}), storage=url(tmp_path))
+    assert [t.feasible for t in finished_trials] == [t.values["energy"] <= limit for t in serial]
+    assert all(t.values["energy"] <= limit for t in front(finished_trials))
 
 
 def test_a_different_study_of_the_same_name_is_refused(tmp_path):
@@ -162,8 +162,8 @@ def _killed_and_resumed(folder: Path, kills: int, draws: random.Random) -> list:
 
 
 def _check_nothing_lost_or_twice(tmp_path, kills: int, draws: random.Random) -> None:
-    found = _killed_and_resumed(tmp_path, kills, draws)
-    assert same(found, run(small(pack=1), storage=url(tmp_path, "whole")))
+    finished_trials = _killed_and_resumed(tmp_path, kills, draws)
+    assert same(finished_trials, run(small(pack=1), storage=url(tmp_path, "whole")))
     with opened(small(pack=1), url(tmp_path, "small")) as store:
         assert [(r.number, r.state.name) for r in store.records()] == [(k, "COMPLETE") for k in range(8)]
 
@@ -222,13 +222,13 @@ def test_a_cluster_gives_what_one_process_gives_and_survives_a_lost_worker(tmp_p
                 killed.append(next(iter(cluster.workers.values())).pid)
                 os.kill(killed[0], signal.SIGKILL)
 
-        found = run(small(), storage=url(tmp_path), cluster=cluster.scheduler_address, on_trial=kill)
+        finished_trials = run(small(), storage=url(tmp_path), cluster=cluster.scheduler_address, on_trial=kill)
     assert killed
-    assert same(found, serial)
+    assert same(finished_trials, serial)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--workers", "0"], "workers must be at least 1"),
         (["--workers", "2", "--cluster", "tcp://x:1"], "exclude each other"),
@@ -236,13 +236,13 @@ def test_a_cluster_gives_what_one_process_gives_and_survives_a_lost_worker(tmp_p
         (["--resume"], "no study 'small' to go on with"),
     ],
 )
-def test_wrong_options_are_one_sentence(tmp_path, capsys, words, said):
+def test_wrong_options_are_one_sentence(tmp_path, capsys, words, message):
     file = tmp_path / "small.toml"
     file.write_text(tomli_w.dumps(SMALL))
     assert main(["study", str(file), *words]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert said in err
+    assert message in err
     assert "Traceback" not in err
 
 
@@ -255,16 +255,16 @@ def test_the_command_writes_the_front_and_what_runs_it_again(tmp_path, capsys, m
     assert main(["study", "small.toml", "--requirement", "rpu"]) == 0
     out, err = capsys.readouterr()
     page = Path("small-study/report.html").read_text()
-    for said in ("aimco study small.toml --requirement rpu", "<h2>Tolerances</h2>", "at least 24 MOhm", "0.02 passes", "not known"):
-        assert said in page
+    for message in ("aimco study small.toml --requirement rpu", "<h2>Tolerances</h2>", "at least 24 MOhm", "0.02 passes", "not known"):
+        assert message in page
     assert "8 of 8 trials" in err
     assert "Pareto front" in out
     assert main(["study", "small.toml", "--json"]) == 0
     assert "<h2>Tolerances</h2>" not in Path("small-study/report.html").read_text()
-    found = json.loads(capsys.readouterr().out)
-    assert found["trials"] == {"complete": 8}
-    assert found["knee"] in [p["trial"] for p in found["front"]]
+    output = json.loads(capsys.readouterr().out)
+    assert output["trials"] == {"complete": 8}
+    assert output["knee"] in [p["trial"] for p in output["front"]]
     assert len(Path("small-study/trials.csv").read_text().splitlines()) == 9
-    point = found["front"][0]
+    point = output["front"][0]
     assert main([*point["run"][0].split()[1:], "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["metrics"]["accuracy"] == pytest.approx(point["values"]["accuracy"], abs=0.01)

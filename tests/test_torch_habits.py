@@ -108,9 +108,9 @@ def test_another_process_gets_arrays_of_its_own():
     answers = context.SimpleQueue()
     process = context.Process(target=learn_elsewhere, args=(model, answers))
     process.start()
-    found = torch.tensor(answers.get())
+    their_weights = torch.tensor(answers.get())
     process.join()
-    assert torch.equal(found, train(model, optimizer))
+    assert torch.equal(their_weights, train(model, optimizer))
 
 
 # optimizers of torch
@@ -405,11 +405,11 @@ def test_groups_have_learning_rates_of_their_own():
 
 
 def test_the_learning_rate_is_that_of_the_optimizer_or_where_absent_of_the_rule():
-    made = IDEAL.replace("rule.lr", 0.03)
-    assert ai.optim.InMemory(network(made).parameters()).param_groups[0]["lr"] == 0.03
-    assert ai.optim.InMemory(network(made).parameters(), lr=0.2).param_groups[0]["lr"] == 0.2
+    design = IDEAL.replace("rule.lr", 0.03)
+    assert ai.optim.InMemory(network(design).parameters()).param_groups[0]["lr"] == 0.03
+    assert ai.optim.InMemory(network(design).parameters(), lr=0.2).param_groups[0]["lr"] == 0.2
     with pytest.raises(ai.InputError, match="lr must be given, since the rules"):
-        ai.optim.InMemory([*network(made).parameters(), *network().parameters()])
+        ai.optim.InMemory([*network(design).parameters(), *network().parameters()])
     for bad in (-0.1, math.nan, math.inf, "fast", True):
         with pytest.raises(ai.InputError, match="lr must be a number"):
             ai.optim.InMemory(network().parameters(), lr=bad)
@@ -430,11 +430,11 @@ def test_parameters_of_a_group_may_come_from_a_generator():
 
 @pytest.mark.parametrize("bias", ["array", "digital"])
 def test_each_member_learns_at_its_own_rate(bias):
-    made = IDEAL.replace("network.bias", bias)
+    design = IDEAL.replace("network.bias", bias)
     rates, x = (0.1, 0.4), torch.randn(8, 6)
 
     def learned(seeds: tuple[int, ...], lr) -> list[torch.Tensor]:
-        layer = ai.nn.Linear(6, 5, design=made, name="one", seeds=seeds)
+        layer = ai.nn.Linear(6, 5, design=design, name="one", seeds=seeds)
         optimizer = ai.optim.InMemory(layer.parameters(), lr=lr)
         layer(x.expand(2, *x.shape) if len(seeds) > 1 else x).square().sum().backward()
         optimizer.step()
@@ -553,8 +553,8 @@ def test_the_weights_of_a_digital_layer_are_written():
 @pytest.mark.parametrize("rule", ["sgd", "tiki-taka", "tiki-taka-v2"])
 @pytest.mark.parametrize("scale", ["none", "fan-in", "learned"])
 def test_set_weights_writes_what_weight_reads(rule, scale):
-    made = ai.Design.of({"device": "ideal", "rule": {"kind": rule}, "network": {"output_scale": scale}})
-    layer, twin = ai.nn.Linear(6, 5, design=made), nn.Linear(6, 5)
+    design = ai.Design.of({"device": "ideal", "rule": {"kind": rule}, "network": {"output_scale": scale}})
+    layer, twin = ai.nn.Linear(6, 5, design=design), nn.Linear(6, 5)
     train_a_little(layer)
     twin.weight.data.mul_(0.5)  # within the cells under each scale
     layer.set_weights(twin.weight, twin.bias * 0)
@@ -635,8 +635,8 @@ def test_a_summary_lists_matrices_cells_and_pulses():
 def test_lines_that_are_left_over_have_a_converter_of_their_own():
     shared = {"adc": {"shared_by": 4}, "dac": {"shared_by": 4}}
     for cols, converters in ((4096, "3 exact DACs, 2 exact ADCs"), (4, "6 exact DACs, 2 exact ADCs"), (8, "3 exact DACs, 2 exact ADCs")):
-        made = IDEAL.replace("periphery", shared).replace("array.cols", cols)
-        assert ai.nn.summary(ai.nn.Linear(8, 7, design=made)).rows[0].converters == converters
+        design = IDEAL.replace("periphery", shared).replace("array.cols", cols)
+        assert ai.nn.summary(ai.nn.Linear(8, 7, design=design)).rows[0].converters == converters
 
 
 # NaN, and penalties

@@ -26,18 +26,18 @@ def draws(seed: int, *shape: int) -> torch.Tensor:
 
 def parts(layer: nn.Module) -> dict[str, torch.Tensor]:
     """Parameters of a layer of ours under torch's names, and their gradients beside them."""
-    found: dict[str, torch.Tensor] = {}
+    tensors: dict[str, torch.Tensor] = {}
     for name, p in layer.named_parameters():
         for what, value in (("", p.detach()), (" grad", p.grad)):
             if value is not None:
-                found[name + what] = value + 0
-    return found
+                tensors[name + what] = value + 0
+    return tensors
 
 
-def torch_names(layer: nn.Module, found: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def torch_names(layer: nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Those of our matrices cut or joined as torch has them."""
     out = {}
-    for name, value in found.items():
+    for name, value in tensors.items():
         what, _, grad = name.partition(" ")
         tail = f" {grad}" if grad else ""
         if isinstance(layer, ai.nn.MultiheadAttention) and what[0] in "qkv":
@@ -56,7 +56,7 @@ def torch_names(layer: nn.Module, found: dict[str, torch.Tensor]) -> dict[str, t
     if isinstance(layer, ai.nn.MultiheadAttention):
         for role in ("weight", "bias"):
             for tail in ("", " grad"):
-                shares = [found.get(f"{k}_proj.{role}{tail}") for k in "qkv"]
+                shares = [tensors.get(f"{k}_proj.{role}{tail}") for k in "qkv"]
                 if shares[0] is not None and len({s.shape for s in shares}) == 1:
                     out[f"in_proj_{role}{tail}"] = torch.cat(shares)
                 elif shares[0] is not None:
@@ -66,27 +66,27 @@ def torch_names(layer: nn.Module, found: dict[str, torch.Tensor]) -> dict[str, t
 
 def agree(ours: nn.Module, twin: nn.Module, *inputs: torch.Tensor, call=lambda m, *x: m(*x), tolerance: float = 1e-4) -> None:
     """Copy our weights into the twin, and compare what both make of the inputs, and the gradients of the sum of squares."""
-    own = dict(twin.named_parameters())
+    parameters = dict(twin.named_parameters())
     with torch.no_grad():
         for name, value in torch_names(ours, parts(ours)).items():
-            own[name].copy_(value)
-    made = []
+            parameters[name].copy_(value)
+    passes = []
     for model in (ours, twin):
         xs = [x.clone().requires_grad_() if x.is_floating_point() else x for x in inputs]
         y = call(model, *xs)
         flat = [t for t in flatten(y) if t is not None]
         sum(t.square().sum() for t in flat).backward()
-        made.append((flat, [x.grad for x in xs if x.requires_grad]))
-    for mine, theirs in zip(*(m[0] for m in made), strict=True):
+        passes.append((flat, [x.grad for x in xs if x.requires_grad]))
+    for mine, theirs in zip(*(m[0] for m in passes), strict=True):
         assert mine.shape == theirs.shape
         torch.testing.assert_close(mine, theirs, atol=tolerance, rtol=tolerance)
-    for mine, theirs in zip(*(m[1] for m in made), strict=True):
+    for mine, theirs in zip(*(m[1] for m in passes), strict=True):
         torch.testing.assert_close(mine, theirs, atol=tolerance, rtol=10 * tolerance)
     gradients = {n[:-5]: g for n, g in torch_names(ours, parts(ours)).items() if n.endswith(" grad")}
-    assert gradients.keys() == own.keys()
+    assert gradients.keys() == parameters.keys()
     for name, gradient in gradients.items():
-        scale = float(own[name].grad.abs().max()) + 1
-        torch.testing.assert_close(gradient / scale, own[name].grad / scale, atol=tolerance, rtol=tolerance)
+        scale = float(parameters[name].grad.abs().max()) + 1
+        torch.testing.assert_close(gradient / scale, parameters[name].grad / scale, atol=tolerance, rtol=tolerance)
 
 
 def flatten(y) -> list[torch.Tensor]:
@@ -206,10 +206,10 @@ def test_embeddings_of_one_seed_are_not_alike():
 
 def arguments_of(name: str) -> list[str]:
     """Arguments of a constructor of ours in their order, those that it passes on included."""
-    own = list(inspect.signature(getattr(ai.nn, name).__init__).parameters)[1:]
-    if "args" in own:  # of RNN, whose first four come before those of all recurrent layers that are left
-        own[own.index("args") :] = list(inspect.signature(ai.nn.LSTM.__init__).parameters)[4:]
-    return own
+    names = list(inspect.signature(getattr(ai.nn, name).__init__).parameters)[1:]
+    if "args" in names:  # of RNN, whose first four come before those of all recurrent layers that are left
+        names[names.index("args") :] = list(inspect.signature(ai.nn.LSTM.__init__).parameters)[4:]
+    return names
 
 
 @pytest.mark.parametrize("name", ["Linear", "Conv1d", "Conv2d", "Conv3d", "RNN", "LSTM", "GRU", "MultiheadAttention"])
@@ -277,9 +277,9 @@ def test_bad_arguments_are_refused_in_one_sentence(name):
         for value in (*BAD.get(argument, SIZES), *NEVER):
             with pytest.raises(ai.InputError) as refused:
                 getattr(ai.nn, name)(**usual | {argument: value})
-            said = str(refused.value)
-            assert argument in said, (argument, value, said)
-            assert "\n" not in said and len(said) < 300
+            message = str(refused.value)
+            assert argument in message, (argument, value, message)
+            assert "\n" not in message and len(message) < 300
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -68,10 +68,10 @@ def full_scale(array: Crossbar, start: float, up: bool) -> torch.Tensor:
     return (array.state - before).double()
 
 
-def array_of(made: Device, slots: int, mode: str) -> Crossbar:
+def array_of(sample: Device, slots: int, mode: str) -> Crossbar:
     """An array whose trains have all their slots."""
     fixed = Pulses(length=slots, update_management=False, update_bl_management=False)
-    return Crossbar(ArraySpec(made, periphery=Periphery(pulses=fixed.replace("mode", mode))), SIZE, SIZE, names=("law",))
+    return Crossbar(ArraySpec(sample, periphery=Periphery(pulses=fixed.replace("mode", mode))), SIZE, SIZE, names=("law",))
 
 
 def aggregates(array: Crossbar) -> bool:
@@ -79,19 +79,19 @@ def aggregates(array: Crossbar) -> bool:
     return bool(array.pulse_generator.options[0, MAY_AGGREGATE])
 
 
-def check(made: Device, slots: int) -> None:
+def check(sample: Device, slots: int) -> None:
     """Compare the changes by whole trains with those pulse by pulse.
 
     Means are within 0.5 % (of a fiftieth of what pulses do at mid-range, at least) beyond what draws differ by, which is 6 standard errors;
     spreads within 3 % and a hundredth of a step, draws included: two spreads of 40,000 draws differ by 0.5 %.
     """
-    arrays = [array_of(made, slots, mode) for mode in ("exact", "auto")]
+    arrays = [array_of(sample, slots, mode) for mode in ("exact", "auto")]
     assert aggregates(arrays[1])
     step = float(arrays[0].step[0])
     for up in (True, False):
         for start in STARTS:
             one_by_one, at_once = (full_scale(array, start, up) for array in arrays)
-            where = f"{made.response.kind}, {slots} slots, from {start:g}, {'up' if up else 'down'}"
+            where = f"{sample.response.kind}, {slots} slots, from {start:g}, {'up' if up else 'down'}"
             mean, spread = one_by_one.mean().item(), one_by_one.std().item()
             tolerance = 0.005 * max(abs(mean), 0.02 * slots * step) + 6 * spread / SIZE
             assert at_once.mean().item() == pytest.approx(mean, abs=tolerance), where
@@ -122,8 +122,8 @@ def test_a_train_on_a_device_has_the_moments_of_pulse_by_pulse(name):
 
 def test_the_steepest_devices_of_an_array_move_as_pulse_by_pulse(tmp_path):
     """Bounds that vary by 25 % leave some devices so near to theirs that a train changes their step too much: fewer than one in twenty."""
-    made = device(RESPONSES["soft-bounds"], 400, tmp_path, spread={"g_max": 0.25, "g_min": 0.25})
-    arrays = [array_of(made, 31, mode) for mode in ("exact", "auto")]
+    sample = device(RESPONSES["soft-bounds"], 400, tmp_path, spread={"g_max": 0.25, "g_min": 0.25})
+    arrays = [array_of(sample, 31, mode) for mode in ("exact", "auto")]
     assert aggregates(arrays[1])
     for up in (True, False):
         one_by_one, at_once = (full_scale(array, 0.0, up) for array in arrays)
@@ -134,8 +134,8 @@ def test_the_steepest_devices_of_an_array_move_as_pulse_by_pulse(tmp_path):
 def test_the_steepest_devices_of_a_row_that_is_read_first_end_where_all_do(tmp_path, monkeypatch):
     """Rows that are read are pulsed ahead of the others, device by device; to the bit."""
     monkeypatch.setattr("aimco.arrays.pulse_generator._FAR", 0)
-    made = device(RESPONSES["soft-bounds"], 400, tmp_path, spread={"g_max": 0.25, "g_min": 0.25})
-    at_once, waiting = (array_of(made, 31, "auto") for _ in range(2))
+    sample = device(RESPONSES["soft-bounds"], 400, tmp_path, spread={"g_max": 0.25, "g_min": 0.25})
+    at_once, waiting = (array_of(sample, 31, "auto") for _ in range(2))
     steep, draws = at_once.pulse_generator.arrays[2][4][0], torch.Generator().manual_seed(0)
     rows = np.flatnonzero(np.diff(steep))[:50]
     assert len(rows) and aggregates(at_once)
@@ -164,9 +164,9 @@ def test_a_train_that_meets_a_steep_part_is_not_taken_for_none(tmp_path):
     """250 states, one sample at full scale: the exponential step falls to zero on the way; the steps of a power are large at the start."""
     exponential, power = (device(RESPONSES[name], 250, tmp_path, cycle_noise=0.01) for name in ("exponential", "power"))
     moved = {}
-    for name, made, start, up in (("exponential", exponential, 0.0, False), ("power", power, -0.9, True)):
+    for name, design, start, up in (("exponential", exponential, 0.0, False), ("power", power, -0.9, True)):
         fixed = Pulses(update_management=False, update_bl_management=False)
-        moved[name] = full_scale(Crossbar(ArraySpec(made, periphery=Periphery(pulses=fixed)), 4, 4), start, up).mean().item() * 125
+        moved[name] = full_scale(Crossbar(ArraySpec(design, periphery=Periphery(pulses=fixed)), 4, 4), start, up).mean().item() * 125
     assert moved["exponential"] == pytest.approx(-9.69, abs=0.05)
     assert moved["power"] == pytest.approx(116.2, abs=0.6)
 
@@ -177,12 +177,12 @@ def test_slopes_of_families_are_those_of_their_steps():
 
     from aimco.device.response import Response
 
-    told = 0
+    families = 0
     for kind in Response.kinds():
         family = type(Response.of({"kind": kind, "step_up": 1.0, "step_down": 1.0}))
         if family.slopes is Response.slopes:
             continue
-        told += 1
+        families += 1
         names = {n: f.default for n, f in family.model_fields.items() if isinstance(f.default, float)}
         values = names | {"step_up": 0.01, "step_down": 0.012, "g_max": 0.9, "g_min": -1.1}
         derived = family.derive({n: torch.tensor(v, dtype=torch.float64) for n, v in values.items()})
@@ -196,4 +196,4 @@ def test_slopes_of_families_are_those_of_their_steps():
                 if low and high and at:
                     assert slope == pytest.approx((high - low) / (2 * h), rel=1e-4, abs=1e-8)
                     assert curve == pytest.approx((high - 2 * at + low) / h**2, rel=1e-3, abs=1e-5)
-    assert told >= 6
+    assert families >= 6

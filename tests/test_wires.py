@@ -177,7 +177,7 @@ def test_float32_voltages_give_float32_currents():
 
 
 @pytest.mark.parametrize(
-    ("said", "build"),
+    ("message", "build"),
     [
         ("word_ohm must be at least 0 Ohm, got -1", lambda: Wires(word_ohm=-1.0)),
         ("sense_ohm must be at least 0 Ohm", lambda: Wires(sense_ohm=-0.1)),
@@ -191,8 +191,8 @@ def test_float32_voltages_give_float32_currents():
         ("voltages must be finite", lambda: WiredArray(cells(3, 2), EVERY).mvm(torch.full((1, 3), torch.inf))),
     ],
 )
-def test_wires_and_reads_that_cannot_be_are_refused_by_name(said, build):
-    with pytest.raises(InputError, match=said):
+def test_wires_and_reads_that_cannot_be_are_refused_by_name(message, build):
+    with pytest.raises(InputError, match=message):
         build()
 
 
@@ -212,8 +212,8 @@ def test_a_crossbar_reads_two_wired_circuits_against_each_other(ngspice, referen
     held = [s.double().expand(array.shape)[0] * half + mid for s in (array.state.double() + array.origin, array.origin)]
     for transposed, read in ((False, array.mvm), (True, array.mvm_t)):
         v = volts(1, 9 if transposed else 7).float()
-        own, against = (netlist.wired_currents(g.clamp(min=0), ARRAY, v[0].double(), transposed)[0] for g in held)
-        assert torch.allclose(read(v[None])[0, 0].double(), (own - against) / half, rtol=1e-5, atol=1e-6)
+        currents, against = (netlist.wired_currents(g.clamp(min=0), ARRAY, v[0].double(), transposed)[0] for g in held)
+        assert torch.allclose(read(v[None])[0, 0].double(), (currents - against) / half, rtol=1e-5, atol=1e-6)
 
 
 def test_a_row_read_alone_is_a_product_with_a_unit_vector():

@@ -60,8 +60,8 @@ def results() -> None:
     """Types of what the functions give."""
     result = assert_type(ai.evaluate(design(), limit=50, on_epoch=lambda epoch, epochs, metric: None), ai.Result)
     assert_type(result.accuracy, float)
-    found = assert_type(ai.study(study(), progress=False), StudyResult)
-    assert_type(found.design(), ai.Design)
+    values = assert_type(ai.study(study(), progress=False), StudyResult)
+    assert_type(values.design(), ai.Design)
     costs = assert_type(ai.estimate(design(), activity=result), Costs)
     assert costs.inference.energy_J["total"] > 0
 

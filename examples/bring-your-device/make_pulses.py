@@ -41,7 +41,7 @@ def pulses() -> str:
                 seen = device.conductance(array.state)[0, 0].numpy() + READ_NOISE_S * noise.standard_normal(DEVICES)
                 for k, g in enumerate(seen):
                     readings[k].append(f"{k + 1},{cycle + 1},{len(readings[k]) + 1},{word},{1e6 * g:.4f}")
-    return "\n".join([*lines, *(line for own in readings for line in own)]) + "\n"
+    return "\n".join([*lines, *(line for group in readings for line in group)]) + "\n"
 
 
 def retention() -> str:

@@ -42,14 +42,14 @@ def hundred(folder: str) -> tasks.Data:
     return replace(task, test_x=task.train_x, test_y=task.train_y)
 
 
-def taught(made: ai.Design, task: tasks.Data, on_trained: Callable[[SpikingBoltzmannMachine], None] | None = None) -> Result:
+def taught(chip_design: ai.Design, task: tasks.Data, on_trained: Callable[[SpikingBoltzmannMachine], None] | None = None) -> Result:
     """Learn, and tell the accuracy of each pass."""
 
-    def told(epoch: int, epochs: int, accuracy: float) -> None:
+    def on_epoch(epoch: int, epochs: int, accuracy: float) -> None:
         if epoch % 5 == 0 or epoch == epochs:
-            print(f"refresh {made.cell.refresh_every}, pass {epoch}: {100 * accuracy:.0f} %", flush=True)
+            print(f"refresh {chip_design.cell.refresh_every}, pass {epoch}: {100 * accuracy:.0f} %", flush=True)
 
-    return ai.evaluate(made, task, on_epoch=told, on_trained=lambda model: on_trained(model[0]) if on_trained else None)
+    return ai.evaluate(chip_design, task, on_epoch=on_epoch, on_trained=lambda model: on_trained(model[0]) if on_trained else None)
 
 
 def completed(network: SpikingBoltzmannMachine, task: tasks.Data, digits: int, seconds: float) -> tuple[torch.Tensor, torch.Tensor]:

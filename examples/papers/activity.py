@@ -47,7 +47,7 @@ def priced(case: Case, data_dir: str | None) -> dict[str, Any]:
     plain = {"device": case.device, "network": {"hidden": [hidden]}, "technology": "rpu-2016"}
     design = ai.Design.of(plain | {"rule": {"kind": case.rule, "lr": 0.1}, "training": {"epochs": 1, "batch": 10}})
     result = ai.evaluate(design, case.task, data_dir=data_dir, limit=case.samples)
-    busy = [{name: Activity.of(own) for name, own in arrays.items()} for arrays in result.activity.values()]
+    busy = [{name: Activity.of(fields) for name, fields in arrays.items()} for arrays in result.activity.values()]
     network = of_design(design, Sample(image, 10))
     ran, taken = training(design, network, activity=busy), training(design, network)
     pulses, as_assumed = (sum(price.energy_J[part] for part in PULSES) for price in (ran, taken))

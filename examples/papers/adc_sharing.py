@@ -58,51 +58,51 @@ def accuracies(seeds: int, epochs: int) -> dict[str, list[float]]:
     pairs = [(bits, seed) for bits in BITS for seed in range(seeds)]
     designs = [learned(bits).replace("training.epochs", epochs) for bits, _ in pairs]
     results = ai.evaluate_many(designs, "digits", seeds=[seed for _, seed in pairs])
-    found: dict[str, list[float]] = {f"{bits:g}": [] for bits in BITS}
+    by_bits: dict[str, list[float]] = {f"{bits:g}": [] for bits in BITS}
     for (bits, _), result in zip(pairs, results, strict=True):
-        found[f"{bits:g}"].append(100 * result.accuracy)
-    return found
+        by_bits[f"{bits:g}"].append(100 * result.accuracy)
+    return by_bits
 
 
 def run(chosen: argparse.Namespace) -> dict[str, Any]:
     """The sharing of each kind, and accuracy and energy against bits."""
     technology = Technology.named(TECHNOLOGY)
     energies = {f"{b:g}": adc(shared(1, 1.28e9).replace("periphery.adc.bits", b).periphery, technology).energy_J for b in BITS}
-    found = {"lines": LINES, "sharing": {name: sharing(rate) for name, rate in RATES.items()}, "conversion_J": energies}
-    found |= {"accuracy": accuracies(*((1, 2) if chosen.quick else (3, 15)))}
-    for name, rows in found["sharing"].items():
+    result = {"lines": LINES, "sharing": {name: sharing(rate) for name, rate in RATES.items()}, "conversion_J": energies}
+    result |= {"accuracy": accuracies(*((1, 2) if chosen.quick else (3, 15)))}
+    for name, rows in result["sharing"].items():
         print(f"{name}: knee at {rows['knee']} columns, {max(rows['TOPS/mm2']):.3g} TOPS/mm2")
-    for bits, values in found["accuracy"].items():
+    for bits, values in result["accuracy"].items():
         print(f"{bits} bits: {sum(values) / len(values):.1f} %, {1e12 * energies[bits]:.2f} pJ a conversion")
-    return found
+    return result
 
 
-def draw(found: dict[str, Any], path: Path) -> None:
+def draw(result: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 7.2), layout="constrained")
     axes = figure.subplots(2, 2)
     panels = (("latency_s", 1e3, "time of an image (ms)"), ("area_m2", 1e6, "area (mm$^2$)"), ("energy_J", 1e6, "energy of an image (uJ)"))
     for axis, (key, unit, label) in zip(axes.flat, panels, strict=False):
-        for k, (name, rows) in enumerate(found["sharing"].items()):
+        for k, (name, rows) in enumerate(result["sharing"].items()):
             values = [unit * v for v in rows[key]]
-            axis.plot(found["lines"], values, marker=".", color=f"C{k}", label=name)
-            at = found["lines"].index(rows["knee"])
+            axis.plot(result["lines"], values, marker=".", color=f"C{k}", label=name)
+            at = result["lines"].index(rows["knee"])
             axis.plot(rows["knee"], values[at], marker="o", markersize=10, fillstyle="none", color=f"C{k}")
-        axis.set(xscale="log", xlabel="columns that share an ADC", ylabel=label, xticks=found["lines"], xticklabels=found["lines"])
+        axis.set(xscale="log", xlabel="columns that share an ADC", ylabel=label, xticks=result["lines"], xticklabels=result["lines"])
         axis.minorticks_off()
     axes[0, 0].set(yscale="log", title="VGG-8, 128 x 128, 32 nm, 8 bits; circle: most TOPS/mm$^2$")
     axes[0, 1].set_yscale("log")
     axes[1, 0].set_ylim(0, 1.1 * axes[1, 0].get_ylim()[1])
     axes[0, 0].legend(fontsize="small")
-    bits = [float(b) for b in found["accuracy"]]
-    for value, seeds in zip(bits, found["accuracy"].values(), strict=True):
+    bits = [float(b) for b in result["accuracy"]]
+    for value, seeds in zip(bits, result["accuracy"].values(), strict=True):
         axes[1, 1].plot([value] * len(seeds), seeds, ".", color="C0")
-    axes[1, 1].plot(bits, [sum(v) / len(v) for v in found["accuracy"].values()], color="C0")
+    axes[1, 1].plot(bits, [sum(v) / len(v) for v in result["accuracy"].values()], color="C0")
     axes[1, 1].set(xlabel="bits of the ADC", xticks=bits, title="64-32-10 on digits, learned through the ADC")
     axes[1, 1].set_ylabel("test accuracy (%)", color="C0")
     energy = axes[1, 1].twinx()
-    energy.plot(bits, [1e12 * j for j in found["conversion_J"].values()], color="C1", marker=".")
+    energy.plot(bits, [1e12 * j for j in result["conversion_J"].values()], color="C1", marker=".")
     energy.set_ylabel("energy of a conversion (pJ)", color="C1")
     energy.set_ylim(bottom=0)
     figure.savefig(path, dpi=120)

@@ -32,12 +32,12 @@ RULE = Equilibrium(lr=10.0, layer_lr=(1.0, 0.4), target_V=0.3)
 def network(pillar: float | None, seed: int) -> ResistiveNetwork:
     """The network, in vertical arrays or without wires."""
     rows = {HIDDEN: 2 * 64 + 1, 2 * 10: HIDDEN}
-    made = (
+    arrays = (
         [VerticalWires(layers=LAYERS, rows=math.ceil(r / LAYERS), columns=c, pillar_ohm=pillar) for c, r in rows.items()]
         if pillar
         else None
     )
-    return ResistiveNetwork([64, HIDDEN, 10], Parts(arrays=made, unit=4.5e-5, g_min=1e-7, g_max=1e-4), seed=seed)
+    return ResistiveNetwork([64, HIDDEN, 10], Parts(arrays=arrays, unit=4.5e-5, g_min=1e-7, g_max=1e-4), seed=seed)
 
 
 def train(net: ResistiveNetwork, task: Data, epochs: int) -> ResistiveNetwork:
@@ -52,8 +52,8 @@ def train(net: ResistiveNetwork, task: Data, epochs: int) -> ResistiveNetwork:
 @torch.no_grad()
 def programmed(into: ResistiveNetwork, trained: ResistiveNetwork) -> ResistiveNetwork:
     """The conductances of one network in the devices of another."""
-    for own, other in zip(into.conductances, trained.conductances, strict=True):
-        own.copy_(other)
+    for target, other in zip(into.conductances, trained.conductances, strict=True):
+        target.copy_(other)
     return into
 
 

@@ -34,7 +34,7 @@ MNIST = {"network.circuit.input_V": 100.0, "rule.layer_lr": [1.0, 0.2], "rule.be
 
 
 def design(changes: dict[str, Any]) -> ai.Design:
-    made = ai.Design.of(
+    base = ai.Design.of(
         {
             "device": "ideal",
             "network": {"kind": "resistive", "hidden": [100], "circuit": {"input_V": 10.0}},
@@ -42,17 +42,17 @@ def design(changes: dict[str, Any]) -> ai.Design:
             "training": {"epochs": 10, "batch": 10, "decay_every": 1, "decay": 0.8},
         }
     )
-    return functools.reduce(lambda d, change: d.replace(*change), changes.items(), made)
+    return functools.reduce(lambda d, change: d.replace(*change), changes.items(), base)
 
 
 def on_devices(task: tasks.Data, common: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for each device: accuracy, energy and time of training."""
     rows = []
     for name, changes in DEVICES.items():
-        found = ai.evaluate(design(common | changes), task, seed=0)
-        costs = {"energy_J": found.energy_J["total"], "latency_s": found.latency_s["total"]}
-        rows.append({"task": task.name, "devices": name, "accuracy": found.accuracy} | costs)
-        print(f"{task.name}: {name}: {100 * found.accuracy:.1f} %", flush=True)
+        result = ai.evaluate(design(common | changes), task, seed=0)
+        costs = {"energy_J": result.energy_J["total"], "latency_s": result.latency_s["total"]}
+        rows.append({"task": task.name, "devices": name, "accuracy": result.accuracy} | costs)
+        print(f"{task.name}: {name}: {100 * result.accuracy:.1f} %", flush=True)
     return rows
 
 
@@ -64,13 +64,13 @@ def spread(task: tasks.Data, epochs: int) -> list[dict[str, Any]]:
     rows = []
     for part in PARTS:
         for sigma in SPREADS:
-            made = plain.replace(f"network.circuit.{part}", sigma)
-            network = made.network.build(task, made, [1])
+            changed_design = plain.replace(f"network.circuit.{part}", sigma)
+            network = changed_design.network.build(task, changed_design, [1])
             with torch.no_grad():
-                for own, learned in zip(network[0].conductances, trained[0][0].conductances, strict=True):
-                    own.copy_(learned)
+                for target, learned in zip(network[0].conductances, trained[0][0].conductances, strict=True):
+                    target.copy_(learned)
             written = float(task.goal.judge(network, task.test_x, task.test_y)["accuracy"][0])
-            learned_in = ai.evaluate(made, task, seed=1).accuracy
+            learned_in = ai.evaluate(changed_design, task, seed=1).accuracy
             rows.append({"part": part, "spread": sigma, "learned_in": learned_in, "written": written})
             print(
                 f"{PARTS[part]}, spread {100 * sigma:g} %: learned in {100 * learned_in:.1f} %, written {100 * written:.1f} %", flush=True
@@ -78,10 +78,10 @@ def spread(task: tasks.Data, epochs: int) -> list[dict[str, Any]]:
     return rows
 
 
-def draw(found: dict[str, Any], path: Path) -> None:
+def draw(result: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
-    rows = found["spread"]
+    rows = result["spread"]
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axis = figure.subplots()
     for k, (part, name) in enumerate(PARTS.items()):

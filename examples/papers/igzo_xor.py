@@ -16,9 +16,9 @@ from aimco.reference import Settings
 from aimco.reference.igzo_xor import LEARNED, Run, whole, worst
 
 
-def draw_learning(axis, found: Run) -> None:
+def draw_learning(axis, result: Run) -> None:
     """One curve for each start."""
-    distance = worst(found.outputs)
+    distance = worst(result.outputs)
     axis.plot(range(1, len(distance) + 1), distance, linewidth=1)
     axis.axhline(LEARNED, color="black", linestyle=":", linewidth=1)
     axis.text(len(distance), LEARNED + 0.02, "learned below", ha="right")
@@ -27,17 +27,17 @@ def draw_learning(axis, found: Run) -> None:
     axis.set_title(f"XOR on nine cells: {learned} of {distance.shape[1]} starts")
 
 
-def draw_shares(axis, found: Run) -> None:
+def draw_shares(axis, result: Run) -> None:
     """Two bars, each cut into zeroing, reading and writing."""
     bars = {
-        f"time, {found.zeroing_s + found.reading_s + found.writing_s:.1f} s": (found.zeroing_s, found.reading_s, found.writing_s),
-        "energy (assumed)": (found.zeroing_J, found.reading_J, found.writing_J),
+        f"time, {result.zeroing_s + result.reading_s + result.writing_s:.1f} s": (result.zeroing_s, result.reading_s, result.writing_s),
+        "energy (assumed)": (result.zeroing_J, result.reading_J, result.writing_J),
     }
     left = [0.0] * len(bars)
     for k, work in enumerate(("zeroing", "reading", "writing")):
         shares = [100 * parts[k] / sum(parts) for parts in bars.values()]
-        shown = ", ".join(f"{share:.2g} %" for share in shares)
-        axis.barh(list(bars), shares, height=0.6, left=left, label=f"{work}: {shown}")
+        percents = ", ".join(f"{share:.2g} %" for share in shares)
+        axis.barh(list(bars), shares, height=0.6, left=left, label=f"{work}: {percents}")
         left = [a + b for a, b in zip(left, shares, strict=True)]
     axis.set(xlabel="share (%)", xlim=(0, 100), ylim=(-0.5, 2.4), title="Zeroing once, then learning")
     axis.legend(loc="upper center", title="share of time, of energy")
@@ -47,15 +47,15 @@ def main() -> None:
     from matplotlib.figure import Figure
 
     chosen = options()
-    found = whole(Settings(quick=chosen.quick))
+    result = whole(Settings(quick=chosen.quick))
     figure = Figure(figsize=(9, 4), layout="constrained")
     learning, shares = figure.subplots(1, 2)
-    draw_learning(learning, found)
-    draw_shares(shares, found)
+    draw_learning(learning, result)
+    draw_shares(shares, result)
     folder = Path(chosen.out)
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / "igzo-xor.png", dpi=120)
-    print(f"time: zeroing {found.zeroing_s:.2f} s, reading {found.reading_s:.2f} s, writing {found.writing_s:.4f} s")
+    print(f"time: zeroing {result.zeroing_s:.2f} s, reading {result.reading_s:.2f} s, writing {result.writing_s:.4f} s")
 
 
 if __name__ == "__main__":

@@ -44,9 +44,9 @@ def train(model: torch.nn.Sequential, task: Data, samples: int, epochs: int, rat
 
 def moved(blind: torch.nn.Sequential, to: torch.nn.Sequential) -> torch.nn.Sequential:
     """The weights of one network programmed into another."""
-    for own, other in zip(blind, to, strict=True):
-        if isinstance(own, Linear):
-            other.matrices[other.rule.weight_array].program(own.stored)
+    for layer, other in zip(blind, to, strict=True):
+        if isinstance(layer, Linear):
+            other.matrices[other.rule.weight_array].program(layer.stored)
     return to
 
 
@@ -75,15 +75,15 @@ def run(data_dir: str, quick: bool) -> dict[str, Any]:
     return {"without wires, %": ideal, "test accuracy, %": table}
 
 
-def draw(found: dict[str, Any], path: Path) -> None:
+def draw(result: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 3.5), layout="constrained")
-    axis, table = figure.subplots(), found["test accuracy, %"]
+    axis, table = figure.subplots(), result["test accuracy, %"]
     ohm = table["Ohm per segment"]
     for name in list(table)[1:]:
         axis.plot(ohm, table[name], "o-", label=name)
-    axis.axhline(found["without wires, %"], color="grey", linestyle=":", label="no wires")
+    axis.axhline(result["without wires, %"], color="grey", linestyle=":", label="no wires")
     axis.set(xscale="log", xlabel="resistance of a segment (Ohm)", ylabel="test accuracy, MNIST (%)", title="128 x 128 arrays, 0 to 100 uS")
     axis.set_xticks(ohm, [f"{r:g}" for r in ohm])
     axis.minorticks_off()

@@ -26,22 +26,22 @@ SHOWN = 20  # digits that are completed
 
 def learned(task: Data, refresh_every: int | None, passes: int) -> dict:
     """Accuracy after each pass, conductances of pairs at the end, and completed digits."""
-    found: dict[str, Any] = {"refresh_every": refresh_every}
+    row: dict[str, Any] = {"refresh_every": refresh_every}
 
     def look(network) -> None:
-        on, made = completed(network, task, SHOWN, 1.0)
+        on, completion = completed(network, task, SHOWN, 1.0)
         hidden = slice(KNOWN, None)
-        found["occluded_error"] = float(on[:, hidden].mean())
-        found["completed_error"] = float(((made >= 0.5).float() - on)[:, hidden].abs().mean())
-        found["completed_error_of_rates"] = float((made - on)[:, hidden].abs().mean())
-        found["completed"] = made.round(decimals=2).tolist()
+        row["occluded_error"] = float(on[:, hidden].mean())
+        row["completed_error"] = float(((completion >= 0.5).float() - on)[:, hidden].abs().mean())
+        row["completed_error_of_rates"] = float((completion - on)[:, hidden].abs().mean())
+        row["completed"] = completion.round(decimals=2).tolist()
         plus, minus = (g[0, : task.inputs] / network.device.g_max for g in network.matrices["W"].conductances())
         seen = (task.train_x > 0.5).float().mean(0) > 0.1
-        found["mean_of_pairs"] = float(((plus + minus) / 2)[seen].mean())  # of g_max, where inputs are on in a tenth of the digits
-        found["both_near_full"] = float((torch.minimum(plus, minus)[seen] > 0.75).float().mean())
+        row["mean_of_pairs"] = float(((plus + minus) / 2)[seen].mean())  # of g_max, where inputs are on in a tenth of the digits
+        row["both_near_full"] = float((torch.minimum(plus, minus)[seen] > 0.75).float().mean())
 
     result = taught(design(passes, refresh_every), task, look)
-    return found | {"training_accuracy": result.curves["test_accuracy"], "resets": result.counts["resets"]}
+    return row | {"training_accuracy": result.curves["test_accuracy"], "resets": result.counts["resets"]}
 
 
 def run(chosen: argparse.Namespace) -> dict:
@@ -57,23 +57,23 @@ def run(chosen: argparse.Namespace) -> dict:
     return {"published": PUBLISHED, "rows": rows, "digits": (task.train_x[:SHOWN] > 0.5).int().tolist()}
 
 
-def draw(found: dict, path: Path) -> None:
+def draw(result: dict, path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.4))
-    accuracies = [100 * np.array(row["training_accuracy"]) for row in found["rows"]]
+    accuracies = [100 * np.array(row["training_accuracy"]) for row in result["rows"]]
     for accuracy, label in zip(accuracies, ("with refresh", "without"), strict=True):
         left.plot(range(1, len(accuracy) + 1), accuracy, label=label)
-    for share in found["published"]:
+    for share in result["published"]:
         left.axhline(100 * share, color="0.6", linestyle=":", linewidth=1)
-    left.text(1, 100 * found["published"][0] - 1, "published", color="0.4", va="top")
+    left.text(1, 100 * result["published"][0] - 1, "published", color="0.4", va="top")
     left.set(xlabel="passes over 100 digits", ylabel="training accuracy (%)", ylim=(0, 102), title="Pairs of phase-change memory")
     left.legend(loc="lower right")
-    with_refresh, without = found["rows"]
-    shown = np.array(found["digits"])[:10]
-    cut = np.where(np.arange(784) < KNOWN, shown, 0)
-    rows = (shown, cut, *(np.array(row["completed"])[:10] for row in found["rows"]))
+    with_refresh, without = result["rows"]
+    digits = np.array(result["digits"])[:10]
+    cut = np.where(np.arange(784) < KNOWN, digits, 0)
+    rows = (digits, cut, *(np.array(row["completed"])[:10] for row in result["rows"]))
     whole = np.concatenate([np.concatenate(list(images.reshape(-1, 28, 28)), 1) for images in rows])
     right.imshow(whole, cmap="gray_r", vmin=0, vmax=1)
     right.set_yticks([14, 42, 70, 98], ["digit", "occluded", "completed,\nwith refresh", "completed,\nwithout"])

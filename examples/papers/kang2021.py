@@ -32,7 +32,7 @@ ASSUMED = "8.95 pJ per synaptic operation; 0.1 pJ per step of a random walk, one
 def run(neuron: dict, task: tasks.Data, epochs: int, seeds: int) -> dict:
     """Accuracy of each seed by both read-outs; energy of one training sample, J, and steps of random walks in it."""
     spiking = {"dt_s": DT, "bias_Hz": 1 / DT, "neuron": neuron}
-    made = Design.of(
+    design = Design.of(
         {
             "device": "ideal",
             "technology": "spiking-90nm",
@@ -47,7 +47,7 @@ def run(neuron: dict, task: tasks.Data, epochs: int, seeds: int) -> dict:
         right = model[0].label_rates(task.test_x, 0.1).argmax(1) == task.test_y
         by_spikes.append(float(right.float().mean()))
 
-    results = [evaluate(made, task, seed=seed, on_trained=read_out) for seed in range(seeds)]
+    results = [evaluate(design, task, seed=seed, on_trained=read_out) for seed in range(seeds)]
     samples, first = epochs * len(task.train_x), results[0]
     return {
         "free_energy": [r.accuracy for r in results],
@@ -76,33 +76,33 @@ def whole(chosen: argparse.Namespace) -> dict:
         print(f"s = {s:g}: {means[0]:.1f} % by free energy, {means[1]:.1f} % by label rates", flush=True)
     best = {name: max(rows, key=lambda row, name=name: np.mean(row[name])) for name in ("free_energy", "label_rates")}
     quiet = rows[0]["sample_J"]
-    found = {"random_walk": walk, "device_noise": rows, "best_s": {name: row["s"] for name, row in best.items()}}
-    found |= {"published_best_s": PUBLISHED_BEST, "noise_of_a_pair_over_that_of_a_device": pairs()}
-    found |= {"energy_ratio": walk["sample_J"] / quiet, "assumed": ASSUMED}
-    found["walk_J_for_a_ratio_of_60"] = (60 * quiet - walk["sample_J"] + walk["walk_J"]) / walk["walk_steps"]
-    tell(found)
-    return found
+    result = {"random_walk": walk, "device_noise": rows, "best_s": {name: row["s"] for name, row in best.items()}}
+    result |= {"published_best_s": PUBLISHED_BEST, "noise_of_a_pair_over_that_of_a_device": pairs()}
+    result |= {"energy_ratio": walk["sample_J"] / quiet, "assumed": ASSUMED}
+    result["walk_J_for_a_ratio_of_60"] = (60 * quiet - walk["sample_J"] + walk["walk_J"]) / walk["walk_steps"]
+    tell(result)
+    return result
 
 
-def tell(found: dict) -> None:
-    print(f"best s {found['best_s']}; published {PUBLISHED_BEST}: {REASON}")
-    print(f"energy with random walks over without: {found['energy_ratio']:.2f} ({found['assumed']})")
-    print(f"a ratio of 60 needs {1e12 * found['walk_J_for_a_ratio_of_60']:.3g} pJ per step of a random walk")
-    print(f"noise of s in each device of a pair is one of {found['noise_of_a_pair_over_that_of_a_device']:.1f} s in its weight")
+def tell(result: dict) -> None:
+    print(f"best s {result['best_s']}; published {PUBLISHED_BEST}: {REASON}")
+    print(f"energy with random walks over without: {result['energy_ratio']:.2f} ({result['assumed']})")
+    print(f"a ratio of 60 needs {1e12 * result['walk_J_for_a_ratio_of_60']:.3g} pJ per step of a random walk")
+    print(f"noise of s in each device of a pair is one of {result['noise_of_a_pair_over_that_of_a_device']:.1f} s in its weight")
 
 
-def draw(found: dict, path: Path) -> None:
+def draw(result: dict, path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.5, 4.4), layout="constrained")
-    axis, rows = figure.subplots(), found["device_noise"]
+    axis, rows = figure.subplots(), result["device_noise"]
     zero = rows[1]["s"] / 3  # where s = 0 is drawn
     for k, (name, label) in enumerate((("free_energy", "by free energy"), ("label_rates", "by rates of label units"))):
         runs = 100 * np.array([row[name] for row in rows])
         error = runs.std(1, ddof=1) / np.sqrt(runs.shape[1]) if runs.shape[1] > 1 else None
         axis.errorbar([row["s"] or zero for row in rows], runs.mean(1), error, color=f"C{k}", marker="o", capsize=3, label=label)
-        axis.axhline(100 * np.mean(found["random_walk"][name]), color=f"C{k}", linestyle=":", label=f"random walks, {label}")
-    published, wider = found["published_best_s"], found["noise_of_a_pair_over_that_of_a_device"]
+        axis.axhline(100 * np.mean(result["random_walk"][name]), color=f"C{k}", linestyle=":", label=f"random walks, {label}")
+    published, wider = result["published_best_s"], result["noise_of_a_pair_over_that_of_a_device"]
     axis.axvspan(*published, color="0.85", zorder=0, label="published best s")
     axis.axvspan(*(wider * s for s in published), color="0.93", zorder=-1, label="the same, if s is of each device of a pair")
     axis.set_xscale("log")

@@ -39,13 +39,13 @@ def random_graph(count: int, seed: int) -> np.ndarray:
 
 def searched(graph: np.ndarray, starts: int) -> np.ndarray:
     """Cuts that local searches end at, (starts,)."""
-    draws, found = np.random.default_rng(0), np.empty(starts)
+    draws, cuts = np.random.default_rng(0), np.empty(starts)
     for k in range(starts):
         side = draws.choice([-1, 1], len(graph))
         while (gain := side * (graph @ side)).max() > 0:
             side[gain.argmax()] *= -1
-        found[k] = cut(graph, (side + 1) / 2)
-    return found
+        cuts[k] = cut(graph, (side + 1) / 2)
+    return cuts
 
 
 def exact(graph: np.ndarray) -> float:
@@ -73,7 +73,7 @@ def on_pairs(solver: MaxCut) -> None:
     machine.weights = ((plus - minus) * TOP / 2).numpy()
 
 
-def told(ran: Annealed, solver: MaxCut) -> dict[str, Any]:
+def summarise(ran: Annealed, solver: MaxCut) -> dict[str, Any]:
     """Best and last window of each run, the mean cut at each heat, and what it took."""
     return {
         "best": ran.best.tolist(),
@@ -89,7 +89,7 @@ def solved(count: int, seed: int) -> dict[str, Any]:
     graph = random_graph(count, seed)
     local = searched(graph, 1000)
     best = exact(graph) if count <= EXACT else float(local.max())
-    found = {
+    result = {
         "vertices": count,
         "edges": int(graph.sum() / 2),
         "largest_is": "exact" if count <= EXACT else "best of 1000 local searches",
@@ -100,10 +100,10 @@ def solved(count: int, seed: int) -> dict[str, Any]:
         solver = MaxCut(graph, seeds=range(SEEDS))
         if name.endswith("pairs"):
             on_pairs(solver)
-        found[name] = told(solver.anneal(heats, SECONDS), solver)
-    at_best = sum(b >= best for b in found["annealed"]["best"])
+        result[name] = summarise(solver.anneal(heats, SECONDS), solver)
+    at_best = sum(b >= best for b in result["annealed"]["best"])
     print(f"{count} vertices, graph {seed}: largest {best:g}, reached by {at_best} of {SEEDS} runs", flush=True)
-    return found
+    return result
 
 
 def run(chosen: argparse.Namespace) -> list[dict[str, Any]]:
@@ -112,26 +112,26 @@ def run(chosen: argparse.Namespace) -> list[dict[str, Any]]:
     return [solved(count, seed) for count in sizes for seed in range(graphs)]
 
 
-def draw(found: list[dict[str, Any]], path: Path) -> None:
+def draw(results: list[dict[str, Any]], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")
     course, ends = figure.subplots(1, 2)
-    sizes = sorted({one["vertices"] for one in found})
+    sizes = sorted({one["vertices"] for one in results})
     for count in sizes:
-        own = [one for one in found if one["vertices"] == count]
-        share = np.mean([np.array(one["annealed"]["mean_at_heat"]) / one["largest"] for one in own], 0)
+        same_size = [one for one in results if one["vertices"] == count]
+        share = np.mean([np.array(one["annealed"]["mean_at_heat"]) / one["largest"] for one in same_size], 0)
         course.plot(SECONDS * np.arange(1, len(share) + 1), share, marker="o", label=f"{count} vertices")
     course.set(xlabel="time (s), noise falling from 4 to 1", ylabel="mean cut / largest cut", title="Annealing")
     course.legend()
     for k, name in enumerate(("annealed", "constant noise", "annealed, on pairs")):
         for which, marker in (("best", "o"), ("last", "x")):
-            x = np.arange(len(found)) + 0.2 * (k - 1)
-            y = [np.mean(one[name][which]) / one["largest"] for one in found]
+            x = np.arange(len(results)) + 0.2 * (k - 1)
+            y = [np.mean(one[name][which]) / one["largest"] for one in results]
             ends.plot(x, y, marker, color=f"C{k}", label=f"{name}: {which} window", markersize=5)
-    local = [one["local_search"]["mean"] / one["largest"] for one in found]
-    ends.plot(range(len(found)), local, "_", color="black", markersize=14, label="one local search, mean")
-    ends.set_xticks(range(len(found)), [str(one["vertices"]) for one in found])
+    local = [one["local_search"]["mean"] / one["largest"] for one in results]
+    ends.plot(range(len(results)), local, "_", color="black", markersize=14, label="one local search, mean")
+    ends.set_xticks(range(len(results)), [str(one["vertices"]) for one in results])
     ends.set(xlabel="vertices of the graph", ylabel="cut / largest cut, mean of 4 runs", title="What is found", ylim=(0.8, 1.01))
     ends.legend(fontsize="x-small", loc="lower left")
     figure.savefig(path, dpi=120)

@@ -40,8 +40,8 @@ def design(device: str, rule: str, sample_s: float, epochs: int) -> ai.Design:
 def errors(device: str, rule: str, data_dir: str, quick: bool) -> list[float]:
     """Test error, %, for each of the seconds per sample: one ensemble."""
     designs = [design(device, rule, seconds, 1 if quick else 2) for seconds in SECONDS[device]]
-    found = ai.evaluate_many(designs, "mnist", seeds=[0] * len(designs), data_dir=data_dir, limit=2000 if quick else 10_000)
-    return [100 * (1 - result.accuracy) for result in found]
+    results = ai.evaluate_many(designs, "mnist", seeds=[0] * len(designs), data_dir=data_dir, limit=2000 if quick else 10_000)
+    return [100 * (1 - result.accuracy) for result in results]
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ def curve() -> dict:
 
 def divergences(seconds: list[float]) -> dict:
     """KL(sampled | exact) of one machine, nats, against the time that it ran, s."""
-    found = {}
+    nats = {}
     for time in seconds:
         machine, random = SpikingRbm(5, 5), np.random.default_rng(3)
         machine.weights, machine.bias = random.normal(0, 0.5, (5, 5)), random.normal(0, 0.5, 10)
@@ -50,8 +50,8 @@ def divergences(seconds: list[float]) -> dict:
         ran = machine.sample(np.full((1, 5), FREE), time, most_spikes=int(3000 * time))
         states = machine.states(ran, skip_s=0.05) @ (1 << np.arange(10))
         q = np.bincount(states, minlength=1024) / len(states)
-        found[f"{time:g} s"] = float((q[q > 0] * np.log(q[q > 0] / exact[q > 0])).sum())
-    return found
+        nats[f"{time:g} s"] = float((q[q > 0] * np.log(q[q > 0] / exact[q > 0])).sum())
+    return nats
 
 
 def rate(sample: int) -> float:
@@ -63,8 +63,8 @@ def rate(sample: int) -> float:
 
 def learned(task: tasks.Data, samples: int, seed: int) -> dict:
     """Accuracy while samples are learned, the hidden rate before and after, and some receptive fields."""
-    made = Design.of({"device": "ideal", "network": MACHINE, "rule": {"kind": "contrastive-divergence"}})
-    network, accuracies = SpikingBoltzmannMachine(made, task.inputs, task.outputs, seed), {}
+    design = Design.of({"device": "ideal", "network": MACHINE, "rule": {"kind": "contrastive-divergence"}})
+    network, accuracies = SpikingBoltzmannMachine(design, task.inputs, task.outputs, seed), {}
     orders = [next(iter(tasks.batches(task, DIGITS, epoch, seed))) for epoch in range(PASSES)]
     order, hidden_Hz = np.concatenate(orders)[:samples], []
     for first in range(0, samples, 250):
@@ -73,8 +73,8 @@ def learned(task: tasks.Data, samples: int, seed: int) -> dict:
         hidden_Hz.append(float(network.machine.events[0, 1] - before) / (len(index) * 2 * network.record.phase_s * network.hidden))
         if first + 250 in TOLD:
             accuracies[first + 250] = accuracy(network, task)
-            shown = ", ".join(f"{name} {100 * a:.1f} %" for name, a in accuracies[first + 250].items())
-            print(f"seed {seed}: {first + 250} samples: {shown}", flush=True)
+            percents = ", ".join(f"{name} {100 * a:.1f} %" for name, a in accuracies[first + 250].items())
+            print(f"seed {seed}: {first + 250} samples: {percents}", flush=True)
     whole = network.machine.weights
     fields = whole[0, : task.inputs, :16].T.round(3).tolist() if seed == 0 else None
     cut = {}
@@ -86,8 +86,8 @@ def learned(task: tasks.Data, samples: int, seed: int) -> dict:
 
 
 def accuracy(network: SpikingBoltzmannMachine, task: tasks.Data) -> dict:
-    made = torch.cat([network(x) for x in task.test_x.split(500)])
-    right = (made.argmax(1) == task.test_y).float()
+    scores = torch.cat([network(x) for x in task.test_x.split(500)])
+    right = (scores.argmax(1) == task.test_y).float()
     return {name: round(float(right[part].mean()), 4) for name, part in JUDGED.items()}
 
 
@@ -102,23 +102,23 @@ def run(chosen: argparse.Namespace) -> dict:
     }
 
 
-def draw(found: dict, path: Path) -> None:
+def draw(result: dict, path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
-    for seed, one in enumerate(found["learned"]):
+    for seed, one in enumerate(result["learned"]):
         samples = [int(n) for n in one["accuracy"]]
-        for name, line, shown in (("all 10,000", "-", "all 10,000 test digits"), ("every tenth", ":", "every tenth of them")):
-            label = shown if not seed else None
+        for name, line, caption in (("all 10,000", "-", "all 10,000 test digits"), ("every tenth", ":", "every tenth of them")):
+            label = caption if not seed else None
             left.plot(samples, [100 * a[name] for a in one["accuracy"].values()], line, color=f"C{seed}", label=label)
     left.axhline(100 * RECALLED["spiking"], color="0.5", linestyle="--", linewidth=1)
     left.text(samples[0], 100 * RECALLED["spiking"] + 0.1, "Neftci 2014 after 20,000 (recalled)", ha="left", va="bottom", color="0.4")
     left.axvline(DIGITS, color="0.8", linewidth=1, zorder=0)
     left.xaxis.set_major_formatter("{x:,.0f}")
-    left.set(xlabel="samples", ylabel="test accuracy (%)", title=f"{len(found['learned'])} seeds, 5000 training digits, ideal weights")
+    left.set(xlabel="samples", ylabel="test accuracy (%)", title=f"{len(result['learned'])} seeds, 5000 training digits, ideal weights")
     left.legend(loc="lower right")
-    fields = np.array(found["learned"][0]["fields"]).reshape(4, 4, 28, 28)
+    fields = np.array(result["learned"][0]["fields"]).reshape(4, 4, 28, 28)
     whole = np.full((4 * 29 - 1, 4 * 29 - 1), np.nan)
     for (i, j), _ in np.ndenumerate(fields[:, :, 0, 0]):
         whole[29 * i : 29 * i + 28, 29 * j : 29 * j + 28] = fields[i, j]

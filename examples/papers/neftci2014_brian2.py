@@ -35,18 +35,18 @@ def compared(peer: str, method: str, dt: float, start: float) -> dict:
     machine.learn(p, 0.0)
     ours = (machine.events[0] / (machine.visible, machine.hidden) / (2 * len(p) * record.phase_s)).tolist()
     rates = {"visible_Hz": (ours[0], theirs.visible_Hz), "hidden_Hz": (ours[1], theirs.hidden_Hz)}
-    found: dict = {"method": method, "dt_s": dt, "start": start, "brian2": theirs.version}
-    for name, (own, other) in rates.items():
-        found[name] = {"ours": own, "brian2": other, "apart": own / other - 1, "pass": abs(own / other - 1) <= WITHIN}
-    return found
+    result: dict = {"method": method, "dt_s": dt, "start": start, "brian2": theirs.version}
+    for name, (rate, other) in rates.items():
+        result[name] = {"ours": rate, "brian2": other, "apart": rate / other - 1, "pass": abs(rate / other - 1) <= WITHIN}
+    return result
 
 
 def main() -> None:
     chosen = options(peer=True)
     torch.set_num_threads(1)
-    found = [compared(chosen.peer, *case) for case in CASES[: 1 if chosen.quick else None]]
-    keep(chosen.out, "neftci2014-brian2", found)
-    print(json.dumps(found, indent=1))
+    results = [compared(chosen.peer, *case) for case in CASES[: 1 if chosen.quick else None]]
+    keep(chosen.out, "neftci2014-brian2", results)
+    print(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

@@ -77,10 +77,10 @@ def network(seeds: int) -> dict[str, float]:
         tile.program((w / top)[None])
         return top * tile.weights[0]
 
-    found = {"software": accuracy(layers)}
+    accuracies = {"software": accuracy(layers)}
     for how in ("residue in software", *METHODS):
-        found[how] = float(np.mean([accuracy([stored(how, seed, w) for w in layers]) for seed in range(seeds)]))
-    return found
+        accuracies[how] = float(np.mean([accuracy([stored(how, seed, w) for w in layers]) for seed in range(seeds)]))
+    return accuracies
 
 
 def main() -> None:
@@ -91,8 +91,8 @@ def main() -> None:
     keep(chosen.out, "programming", {"pairs": rows, "digits_accuracy_percent": accuracies})
     print("| method | target | mean | std | cited std | pulses per device | RESETs per device |")
     print("|---|---:|---:|---:|---:|---:|---:|")
-    for method, found in rows.items():
-        for target, r in found.items():
+    for method, by_target in rows.items():
+        for target, r in by_target.items():
             numbers = f"{r['mean_uS']:.2f} uS | {r['std_uS']:.2f} uS | {r['cited_std_uS']:.2f} uS"
             print(f"| {method} | {target} | {numbers} | {r['pulses_per_device']:.1f} | {r['resets_per_device']:.2f} |")
     for how, percent in accuracies.items():

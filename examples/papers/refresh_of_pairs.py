@@ -30,19 +30,19 @@ def main() -> None:
 
     chosen = options()
     epochs = 5 if chosen.quick else 20
-    found = {name: errors(every, epochs) for name, every in POLICIES.items()}
+    curves = {name: errors(every, epochs) for name, every in POLICIES.items()}
     figure = Figure(figsize=(6.5, 4.2), layout="constrained")
     axis = figure.subplots()
-    for name, curve in found.items():
+    for name, curve in curves.items():
         axis.plot([2000 * (k + 1) for k in range(epochs)], curve, label=name)
     axis.set(xlabel="training samples", ylabel="error of the weights, std(W - target)", yscale="log", title="Pairs of phase-change devices")
     axis.legend()
     folder = Path(chosen.out)
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / "refresh-of-pairs.png", dpi=120)
-    last = {name: curve[-1] for name, curve in found.items()}
+    last = {name: curve[-1] for name, curve in curves.items()}
     ratio = last["refresh every 1000 samples"] / last["refresh every 10 samples (ideal)"]
-    keep(chosen.out, "refresh-of-pairs", {"error": found, "refresh_over_ideal": ratio})
+    keep(chosen.out, "refresh-of-pairs", {"error": curves, "refresh_over_ideal": ratio})
     for name, error in last.items():
         print(f"{name}: {error:.4f}")
     print(f"refresh over ideal: {ratio:.2f} (asked: below 1.3)")

@@ -24,9 +24,9 @@ IMBALANCES = (0.0, 0.1, 0.3)  # up step over down step at mid-range, minus 1
 
 def device_of(rule: str, fall: float, imbalance: float, epochs: int) -> ai.Design:
     """The near-ideal design of a rule with these steps in each of its arrays."""
-    made = design(bench("digits"), rule, ideal(known_rule(rule)) | {"imbalance": imbalance}).replace("training.epochs", epochs)
-    made = made.replace("device.response.gamma_up", fall).replace("device.response.gamma_down", fall)
-    return made if rule == "sgd" else made.replace("rule.slow_device.response", made.device.response)
+    base = design(bench("digits"), rule, ideal(known_rule(rule)) | {"imbalance": imbalance}).replace("training.epochs", epochs)
+    base = base.replace("device.response.gamma_up", fall).replace("device.response.gamma_down", fall)
+    return base if rule == "sgd" else base.replace("rule.slow_device.response", base.device.response)
 
 
 def accuracies(rule: str, fall: float, epochs: int, seeds: range) -> list[float]:
@@ -39,12 +39,12 @@ def accuracies(rule: str, fall: float, epochs: int, seeds: range) -> list[float]
 
 def run(quick: bool) -> dict[str, Any]:
     epochs, seeds = (1, range(1)) if quick else (bench("digits").epochs, range(2))
-    found: dict[str, Any] = {"imbalance": list(IMBALANCES), "seeds": len(seeds), "epochs": epochs, "accuracy": {}}
+    result: dict[str, Any] = {"imbalance": list(IMBALANCES), "seeds": len(seeds), "epochs": epochs, "accuracy": {}}
     for rule in RULES:
-        found["accuracy"][rule] = {f"{fall:g}": accuracies(rule, fall, epochs, seeds) for fall in FALLS}
-        for fall, values in found["accuracy"][rule].items():
+        result["accuracy"][rule] = {f"{fall:g}": accuracies(rule, fall, epochs, seeds) for fall in FALLS}
+        for fall, values in result["accuracy"][rule].items():
             print(f"{rule}, steps fall by {100 * float(fall):.0f} %: {', '.join(f'{v:.1f}' for v in values)} %")
-    return found
+    return result
 
 
 if __name__ == "__main__":

@@ -23,23 +23,23 @@ def main() -> None:
     chosen = options(mnist="must")
     torch.set_num_threads(1)
     task, passes = hundred(chosen.data_dir), 2 if chosen.quick else 30
-    made, ledger, shapes = design(passes, 100), {}, {}
+    chip_design, ledger, shapes = design(passes, 100), {}, {}
 
     def look(network) -> None:
         ledger.update({name: counts.member(0) for name, counts in network.counts.items()})
         shapes.update(network.shapes)
 
-    result, samples = taught(made, task, look), passes * len(task.train_x)
+    result, samples = taught(chip_design, task, look), passes * len(task.train_x)
     total = Counts.total(ledger.values())
-    found = {"published": PUBLISHED, "training_accuracy": result.curves["test_accuracy"], "synaptic_ops": total["synaptic_ops"] / samples}
+    report = {"published": PUBLISHED, "training_accuracy": result.curves["test_accuracy"], "synaptic_ops": total["synaptic_ops"] / samples}
     for technology in ("spiking-90nm", "spiking-28nm"):
-        cost = price(made.replace("technology", technology), {"chip": ledger}, samples=samples, shapes={"chip": shapes})
+        cost = price(chip_design.replace("technology", technology), {"chip": ledger}, samples=samples, shapes={"chip": shapes})
         parts = {name: joules / samples for name, joules in cost.energy_J.items() if joules}
-        found[technology] = {"sample_J": parts, "synaptic_op_J": cost.energy_J["total"] / total["synaptic_ops"]}
-        each, all_J = 1e12 * found[technology]["synaptic_op_J"], 1e6 * parts["total"]
+        report[technology] = {"sample_J": parts, "synaptic_op_J": cost.energy_J["total"] / total["synaptic_ops"]}
+        each, all_J = 1e12 * report[technology]["synaptic_op_J"], 1e6 * parts["total"]
         print(f"{technology}: {all_J:.1f} uJ a sample, {each:.2f} pJ a synaptic operation (published {1e12 * PUBLISHED[technology]:g})")
     print(f"training accuracy {100 * result.accuracy:.0f} % (published 93 %)")
-    keep(chosen.out, "shin2022", found)
+    keep(chosen.out, "shin2022", report)
 
 
 if __name__ == "__main__":

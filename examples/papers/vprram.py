@@ -64,16 +64,16 @@ def inference(model: torch.nn.Sequential, x: torch.Tensor, y: torch.Tensor, laye
     """Test accuracy, %, with the first layer in vertical arrays: one gain for all heights, and one for each."""
     weight = model[0].weight.detach().T.double()
     scale = 1e-5 / float(weight.abs().max())
-    made = VerticalWires(layers=layers, rows=-(-INPUTS // layers), columns=HIDDEN, pillar_ohm=pillar)
-    pair = [VerticalArray(1e-7 + scale * (sign * weight).clamp(min=0), made) for sign in (1, -1)]
+    wires = VerticalWires(layers=layers, rows=-(-INPUTS // layers), columns=HIDDEN, pillar_ohm=pillar)
+    pair = [VerticalArray(1e-7 + scale * (sign * weight).clamp(min=0), wires) for sign in (1, -1)]
     matrix, ideal = (getattr(pair[0], n) - getattr(pair[1], n) for n in ("matrix", "ideal"))
     gain, gains = ((matrix * ideal).reshape(n, -1).sum(1) / (ideal**2).reshape(n, -1).sum(1) for n in (1, layers))
-    gains = gains.repeat_interleave(made.rows)[:, None]
-    found = {}
+    gains = gains.repeat_interleave(wires.rows)[:, None]
+    accuracies = {}
     for name, effective in (("one gain", matrix / gain), ("gain for each height", matrix / gains)):
         h = torch.tanh(x.double() @ effective[:INPUTS] / scale + model[0].bias.detach())
-        found[name] = 100 * float((model[2](h.float()).argmax(1) == y).double().mean())
-    return found
+        accuracies[name] = 100 * float((model[2](h.float()).argmax(1) == y).double().mean())
+    return accuracies
 
 
 def main() -> None:

@@ -31,16 +31,16 @@ def planar(ohm: float, size: int) -> dict[str, float]:
     v = torch.rand(16, size, generator=draws, dtype=torch.float64)
     wires = Wires(word_ohm=ohm, bit_ohm=ohm, tolerance=1e-6)
     mended = compensated(g, wires, g_max=MOST_S)
-    made = {"as programmed": effective(g, wires)} | {f"in arrays of {n} x {n}": in_tiles(g, wires, n, n) for n in TILES}
-    made["compensated"] = effective(mended.conductances, wires)
-    found = {name: residual(v @ matrix, v @ g) for name, matrix in made.items()}
-    return {name: 100 * error for name, (_, error) in found.items()} | {f"gain, {name}": gain for name, (gain, _) in found.items()}
+    matrices = {"as programmed": effective(g, wires)} | {f"in arrays of {n} x {n}": in_tiles(g, wires, n, n) for n in TILES}
+    matrices["compensated"] = effective(mended.conductances, wires)
+    residuals = {name: residual(v @ matrix, v @ g) for name, matrix in matrices.items()}
+    return {name: 100 * error for name, (_, error) in residuals.items()} | {f"gain, {name}": gain for name, (gain, _) in residuals.items()}
 
 
 def margins(layers: int, size: int) -> dict[str, float]:
     """Margin of the farthest cell, %, for what other word lines do."""
-    made = VerticalWires(layers=layers, rows=size, columns=size)
-    return {how: 100 * read_margin(made, ON_S, OFF_S, unselected=how).margin for how in ("grounded", "floating", "half")}
+    wires = VerticalWires(layers=layers, rows=size, columns=size)
+    return {how: 100 * read_margin(wires, ON_S, OFF_S, unselected=how).margin for how in ("grounded", "floating", "half")}
 
 
 def run(size: int, pillars: int) -> dict[str, Any]:

@@ -21,14 +21,14 @@ def searched(study: Study, sampler: str, seed: int, folder: Path, workers: int) 
     """One run with a sampler and a seed."""
     variant = study.replace("name", f"{study.name}-{sampler}-{seed}").replace("sampler", sampler).replace("seed", seed)
     started = time.perf_counter()
-    found = run(variant, storage=default_storage(folder / f"{sampler}-{seed}.toml"), workers=workers)
-    print(f"{sampler}, seed {seed}: {len(found)} trials, {time.perf_counter() - started:.0f} s", flush=True)
-    return found
+    trials = run(variant, storage=default_storage(folder / f"{sampler}-{seed}.toml"), workers=workers)
+    print(f"{sampler}, seed {seed}: {len(trials)} trials, {time.perf_counter() - started:.0f} s", flush=True)
+    return trials
 
 
 def worst(study: Study, runs: list[list[Trial]]) -> dict[str, float]:
     """The corner: the worst value of each objective."""
-    complete = [t for found in runs for t in found if t.state == "complete"]
+    complete = [t for trials in runs for t in trials if t.state == "complete"]
     ends = {o.name: min if o.best == "max" else max for o in study.objectives}
     return {name: end(t.values[name] for t in complete) for name, end in ends.items()}
 
@@ -47,9 +47,9 @@ def main() -> None:
     corner = worst(study, list(runs.values()))
     volumes = {s: [hypervolume(runs[s, k], corner) for k in given.seeds] for s in (study.sampler, "random")}
     mean = {s: statistics.mean(v) for s, v in volumes.items()}
-    found = {"corner": corner, "hypervolume": volumes, "mean": mean, "ratio": mean[study.sampler] / mean["random"]}
-    write_atomic(folder / "hypervolume.json", json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found, indent=1))
+    result = {"corner": corner, "hypervolume": volumes, "mean": mean, "ratio": mean[study.sampler] / mean["random"]}
+    write_atomic(folder / "hypervolume.json", json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

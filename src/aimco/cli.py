@@ -122,11 +122,11 @@ def devices(
         for note in device.notes():
             print(f"note: {note}")
         return
-    found = listed(sort)
+    listing = listed(sort)
     if json:
-        print_json([d.as_dict() | {"states": d.states, "asymmetry": d.asymmetry} for d in found])
+        print_json([d.as_dict() | {"states": d.states, "asymmetry": d.asymmetry} for d in listing])
         return
-    Console().print(found.table())
+    Console().print(listing.table())
 
 
 def fit(
@@ -160,16 +160,16 @@ def fit(
 
         span = (1e-7 if g_min is None else g_min, 1e-5 if g_max is None else g_max)
         options = {"family": family, "read_voltage": read_voltage, "span_S": span, "requirement": requirement, "name": Path(out).stem}
-        found = fit(*files, progress=on_progress, **options)  # type: ignore[arg-type]
-        written = found.save(out)
+        result = fit(*files, progress=on_progress, **options)  # type: ignore[arg-type]
+        written = result.save(out)
         progress.update(bar, completed=1.0, description="done")
     if json:
-        print_json(found.as_json())
+        print_json(result.as_json())
         return
-    Console().print(estimates_table(found))
-    if found.verdict:
-        Console().print(verdict_table(found.verdict, requirement))
-    for note in found.notes:
+    Console().print(estimates_table(result))
+    if result.verdict:
+        Console().print(verdict_table(result.verdict, requirement))
+    for note in result.notes:
         print(f"note: {note}")
     print(f"written: {', '.join(written)}")
 
@@ -246,13 +246,13 @@ def bench(name: tyro.conf.Positional[str], /, *, peer: str | None = None, out: s
         print_json(measured)
         return
     unit, peers = measured["rows"][0]["unit"], dict.fromkeys(row["peer"] for row in measured["rows"])
-    shown = Table(title=f"{measured['bench']}: {unit}, {measured['threads']} threads", caption=f"peer: {'; '.join(peers)}", box=None)
+    table = Table(title=f"{measured['bench']}: {unit}, {measured['threads']} threads", caption=f"peer: {'; '.join(peers)}", box=None)
     for column in ("case", "ours", "peer", "ratio"):
         is_case = column == "case"
-        shown.add_column(column, no_wrap=not is_case, overflow="fold", justify="left" if is_case else "right")
+        table.add_column(column, no_wrap=not is_case, overflow="fold", justify="left" if is_case else "right")
     for row in measured["rows"]:
-        shown.add_row(row["case"], *(f"{v:,.0f}" if v >= 1000 else f"{v:.3g}" for v in (row["value"], row["peer_value"], row["ratio"])))
-    Console().print(shown)
+        table.add_row(row["case"], *(f"{v:,.0f}" if v >= 1000 else f"{v:.3g}" for v in (row["value"], row["peer_value"], row["ratio"])))
+    Console().print(table)
 
 
 def reference(
@@ -277,15 +277,15 @@ def reference(
     from aimco import reference as references
     from aimco.report.reference import table
 
-    found = {name: references.module(name) for name in (names if action == "run" else references.names())}
-    if not found:
+    modules = {name: references.module(name) for name in (names if action == "run" else references.names())}
+    if not modules:
         raise InputError(f"reference run needs a NAME; the references are {', '.join(references.names())}")
     if action == "list":
-        listed = [{"reference": name, "source": made.SOURCE, "needs": made.NEEDS} for name, made in found.items()]
+        listed = [{"reference": name, "source": module.SOURCE, "needs": module.NEEDS} for name, module in modules.items()]
         print_json(listed) if json else print("\n".join(f"{r['reference']}: {r['source']}" for r in listed))
         return
     reports = []
-    for name in found:
+    for name in modules:
         settings = references.Settings(quick=quick, data_dir=data_dir, seed=seed, limit=limit, checkpoints=checkpoints)
         reports.append(_run_reference(name, settings))
         if out is not None:
@@ -371,10 +371,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("stopped; nothing was left half written", file=sys.stderr)
         return 130
     except Exception as error:
-        said = own_fault(error)
-        if said is None:
+        message = own_fault(error)
+        if message is None:
             traceback.print_exc()
             return 1
-        print(said, file=sys.stderr)
+        print(message, file=sys.stderr)
         return 2
     return 0

@@ -74,31 +74,31 @@ def study(
         Requirement.named(name)
     with steps(Study.load(file).name, by_label=False) as on_step:
         options = {"data_dir": data_dir, "workers": workers, "cluster": cluster, "storage": storage, "resume": resume}
-        found = search(file, progress=on_step, **options)
-    folder = out or f"{found.study.name}-study"
-    page = found.report(folder, requirements=requirement)
+        result = search(file, progress=on_step, **options)
+    folder = out or f"{result.study.name}-study"
+    page = result.report(folder, requirements=requirement)
     if json:
-        print_json(found.as_json(folder))
+        print_json(result.as_json(folder))
         return
-    _print_study(found, folder, data_dir)
+    _print_study(result, folder, data_dir)
     print(f"The page of the study is {page}")
 
 
-def _print_study(found: StudyResult, folder: str, data_dir: str | None) -> None:
+def _print_study(result: StudyResult, folder: str, data_dir: str | None) -> None:
     """A study on the terminal."""
     from rich.console import Console
 
     from aimco.report.tables import NO_PARQUET, has_parquet
     from aimco.studies.summary import commands, pruned
 
-    Console().print(found.table())
-    for trial in found.front:
-        for command in commands(found.study, trial, folder, data_dir):
+    Console().print(result.table())
+    for trial in result.front:
+        for command in commands(result.study, trial, folder, data_dir):
             print(command)
-    for sentence in pruned(found.trials):
+    for sentence in pruned(result.trials):
         print(sentence)
-    for reason, count in Counter(t.reason for t in found.trials if t.state == "failed").most_common(5):
-        print(f"failed, {count} of {len(found.trials)}: {reason}")
+    for reason, count in Counter(t.reason for t in result.trials if t.state == "failed").most_common(5):
+        print(f"failed, {count} of {len(result.trials)}: {reason}")
     if not has_parquet():
         print(NO_PARQUET)
 

@@ -39,7 +39,7 @@ def _suspects(design: Design) -> list[str]:
         "device.cycle_noise": (device.cycle_noise, device.cycle_noise * float(device.step) / span),
     }
     name, (value, part) = max(noises.items(), key=lambda noise: noise[1][1])
-    found = {name: value} if part > 0 else {}
+    suspects = {name: value} if part > 0 else {}
     lr = getattr(design.rule, "lr", None)
-    found |= {} if lr is None else {"rule.lr": lr}
-    return [f"{n} = {v:g}" for n, v in (found | {"cell.weight_max": design.cell.weight_max}).items()]
+    suspects |= {} if lr is None else {"rule.lr": lr}
+    return [f"{n} = {v:g}" for n, v in (suspects | {"cell.weight_max": design.cell.weight_max}).items()]

@@ -61,8 +61,8 @@ def _stack_column(name: str, column: list[Any]) -> object:
         return tuple(column)
     if all(isinstance(v, dict) and v.keys() == column[0].keys() for v in column):
         return {k: _stack_column(f"{name}.{k}", [v[k] for v in column]) for k in column[0]}
-    shown = " and ".join(sorted({str(v) for v in column})[:2])
-    raise PathError(name, f"differs within one ensemble ({shown}): only numbers with a decimal point may; run the others apart")
+    values = " and ".join(sorted({str(v) for v in column})[:2])
+    raise PathError(name, f"differs within one ensemble ({values}): only numbers with a decimal point may; run the others apart")
 
 
 def member(record: R, e: int) -> R:

@@ -82,13 +82,13 @@ def listed(sentences: Iterable[str]) -> str:
     return f"<ul>{items}</ul>" if items else ""
 
 
-def of_table(shown: Table) -> str:
+def of_table(terminal_table: Table) -> str:
     """A table made for a terminal, so that a notebook shows the same rows."""
-    columns = [list(map(_plain, column.cells)) for column in shown.columns]
-    head = [_plain(column.header) for column in shown.columns]
-    right = [k for k, column in enumerate(shown.columns) if column.justify == "right"]
-    title = f"<p><b>{escape(_plain(shown.title))}</b></p>" if shown.title else ""
-    caption = _plain(shown.caption) if shown.caption else ""
+    columns = [list(map(_plain, column.cells)) for column in terminal_table.columns]
+    head = [_plain(column.header) for column in terminal_table.columns]
+    right = [k for k, column in enumerate(terminal_table.columns) if column.justify == "right"]
+    title = f"<p><b>{escape(_plain(terminal_table.title))}</b></p>" if terminal_table.title else ""
+    caption = _plain(terminal_table.caption) if terminal_table.caption else ""
     return title + table(head, zip(*columns, strict=True), caption=caption, right=right)
 
 

@@ -81,7 +81,7 @@ class AnalogMatrix(WeightOperations):
     def __init__(
         self, spec: ArraySpec, rows: int, columns: int, *, seeds: Sequence[int] = (0,), names: tuple[str, ...] = ("matrix",)
     ) -> None:
-        rows, columns, seeds = doors.made("AnalogMatrix", rows, columns, seeds)
+        rows, columns, seeds = doors.size_and_seeds("AnalogMatrix", rows, columns, seeds)
         array = spec.array or Array()
         self.cell, self.seeds, self.names = spec.cell or Reference(), seeds, names
         self.device, self.pulses = self.cell.devices(spec.made_of("AnalogMatrix"))[0], spec.pulses
@@ -147,7 +147,7 @@ class AnalogMatrix(WeightOperations):
     def _read_row(self, k: int) -> torch.Tensor:
         if self._single:
             return self._single._read_row(k)
-        return torch.cat([tile._read_row(own) for _, tile, own in self._along(k)], -1)
+        return torch.cat([tile._read_row(local_row) for _, tile, local_row in self._along(k)], -1)
 
     def _calibrate(self, x: torch.Tensor, direction: Direction) -> None:
         for r, c, tile in self._each():
@@ -172,8 +172,8 @@ class AnalogMatrix(WeightOperations):
             self._single.send_rows(rows, pulses)
             return
         for t, k in enumerate(rows.tolist()):
-            for c, tile, own in self._along(k):
-                tile.send_rows(np.array([own]), pulses[:, t : t + 1, c].contiguous())
+            for c, tile, local_row in self._along(k):
+                tile.send_rows(np.array([local_row]), pulses[:, t : t + 1, c].contiguous())
 
     def _pulse_rows(self, pulses: torch.Tensor) -> None:
         for r, c, tile in self._each():
@@ -202,8 +202,8 @@ class AnalogMatrix(WeightOperations):
             for r, c, tile in self._each():
                 tile._set_reference(to[:, r, c], None, members)
             return
-        for c, tile, own in self._along(row):
-            tile._set_reference(to[:, c], own, members)
+        for c, tile, local_row in self._along(row):
+            tile._set_reference(to[:, c], local_row, members)
 
     def _program(self, target: torch.Tensor, only: torch.Tensor | None) -> None:
         for r, c, tile in self._each():
@@ -268,9 +268,9 @@ class AnalogMatrix(WeightOperations):
 
     @property
     def timed(self):
-        found = self._single.timed if self._single else Counts.total(tile.timed for _, _, tile in self._each())
-        found["digital_ops"] += self._counts.get("digital_ops", 0)
-        return found
+        counts = self._single.timed if self._single else Counts.total(tile.timed for _, _, tile in self._each())
+        counts["digital_ops"] += self._counts.get("digital_ops", 0)
+        return counts
 
     def checkpoint(self):
         return {"tiles": [tile.checkpoint() for _, _, tile in self._each()], "counts": tensors_of(self._counts)}

@@ -250,18 +250,18 @@ def fit(neuron: Neuron, dt: float) -> Fit:
     from scipy.special import expit
 
     unit = neuron.leak_S * neuron.over(dt).spread_V  # a current that moves the membrane by about its noise
-    found = Fit(1 / (unit or 1.0), 1 / neuron.refractory_s, neuron.refractory_s)
+    estimate = Fit(1 / (unit or 1.0), 1 / neuron.refractory_s, neuron.refractory_s)
     for _ in range(3):
-        amperes = found.rest_A + _FITTED / found.beta
+        amperes = estimate.rest_A + _FITTED / estimate.beta
         share = rates(neuron, dt, amperes) * neuron.refractory_s
-        x = amperes * found.beta
+        x = amperes * estimate.beta
 
         def misfit(p: np.ndarray, x: np.ndarray = x, share: np.ndarray = share) -> np.ndarray:
             return expit(p[0] * x + p[1]) - share
 
-        solved = optimize.least_squares(misfit, [1.0, math.log(found.gamma * neuron.refractory_s)], x_scale="jac")
-        found = Fit(found.beta * solved.x[0], math.exp(solved.x[1]) / neuron.refractory_s, neuron.refractory_s)
-    return found
+        solved = optimize.least_squares(misfit, [1.0, math.log(estimate.gamma * neuron.refractory_s)], x_scale="jac")
+        estimate = Fit(estimate.beta * solved.x[0], math.exp(solved.x[1]) / neuron.refractory_s, neuron.refractory_s)
+    return estimate
 
 
 def tangent(neuron: Neuron) -> Fit:

@@ -31,10 +31,10 @@ def leaks(design: Design) -> bool:
 
 def _devices(design: Design) -> list[Device]:
     """Every device of the arrays that the rule asks for, at each place of their cells."""
-    return [device for made in _made_of(design) for device in design.cell.devices(made)]
+    return [device for array_device in _array_devices(design) for device in design.cell.devices(array_device)]
 
 
-def _made_of(design: Design) -> list[Device]:
+def _array_devices(design: Design) -> list[Device]:
     """What each array that the rule asks for is made of."""
     return [spec.device or design.device for spec in design.rule.arrays().values()]
 
@@ -42,17 +42,17 @@ def _made_of(design: Design) -> list[Device]:
 def _only_rise(design: Design) -> bool:
     """Whether updates would lower a device that pulses can only raise."""
     lowered = {place for _, _, taking in design.cell.route(0, 1) for place, take in taking if not take}
-    return any(devices[place].response.one_sided for devices in map(design.cell.devices, _made_of(design)) for place in lowered)
+    return any(devices[place].response.one_sided for devices in map(design.cell.devices, _array_devices(design)) for place in lowered)
 
 
 def _training_notes(design: Design, samples: int) -> list[str]:
     """Schedules that are hardly meant."""
-    found, batch = rule_notes(design.rule, design.device, design.cell), design.training.batch
+    remarks, batch = rule_notes(design.rule, design.device, design.cell), design.training.batch
     if getattr(design.rule, "lr", None) == 0:
-        found.append("rule.lr is 0: nothing is learned")
+        remarks.append("rule.lr is 0: nothing is learned")
     if batch > samples:
-        found.append(f"training.batch {batch} is larger than the {samples} training samples: one step per epoch")
-    return found
+        remarks.append(f"training.batch {batch} is larger than the {samples} training samples: one step per epoch")
+    return remarks
 
 
 def _time_notes(design: Design, priced_s: float) -> list[str]:
@@ -65,22 +65,22 @@ def _time_notes(design: Design, priced_s: float) -> list[str]:
 
 def _approximations(design: Design, layers: Mapping[str, Arrays], member: int) -> list[str]:
     """Approximations in force."""
-    found, parts, wires = list(design.rule.notes()), list(layers.values()), design.array.wires
-    found += [note for part in parts for note in part.notes(member)]
-    found += design.array.notes() if parts else []
+    remarks, parts, wires = list(design.rule.notes()), list(layers.values()), design.array.wires
+    remarks += [note for part in parts for note in part.notes(member)]
+    remarks += design.array.notes() if parts else []
     devices = _devices(design) if any(part.matrices for part in parts) else []
-    found += dict.fromkeys(note for device in devices for note in device.notes())
-    found += design.network.notes(Technology.named(design.technology))
+    remarks += dict.fromkeys(note for device in devices for note in device.notes())
+    remarks += design.network.notes(Technology.named(design.technology))
     if devices and _only_rise(design):
-        found.append("the device is one-sided: weights can only rise; a cell of two, as cell.kind = 'pair', would let them fall")
+        remarks.append("the device is one-sided: weights can only rise; a cell of two, as cell.kind = 'pair', would let them fall")
     if parts and design.cell.transfers and not design.rule.transfers:
-        found.append("the pairs of the cells keep the first weights: rule.kind = 'weight-transfer' would move to them what is learned")
+        remarks.append("the pairs of the cells keep the first weights: rule.kind = 'weight-transfer' would move to them what is learned")
     if design.network.taught == "layers" and any(m.arrays > 1 for part in parts for m in part.matrices.values()):
-        found.append("matrices larger than the array are cut; partial sums are added digitally")
+        remarks.append("matrices larger than the array are cut; partial sums are added digitally")
     if any(device.half_select is not None for device in devices):
-        found.append("half-selected devices move by their mean steps, after each batch or write")
+        remarks.append("half-selected devices move by their mean steps, after each batch or write")
     if parts and wires is not None and not wires.ideal:
-        found.append("wires drop voltage in reads; pulses and write-and-verify reach each device at full voltage")
+        remarks.append("wires drop voltage in reads; pulses and write-and-verify reach each device at full voltage")
         if design.network.taught == "layers" and wires.method == "first-order":
-            found.append("reads through wires are right to first order in their resistance")
-    return found
+            remarks.append("reads through wires are right to first order in their resistance")
+    return remarks

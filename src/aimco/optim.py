@@ -13,7 +13,7 @@ from torch.optim.optimizer import ParamsT, _global_optimizer_post_hooks, _global
 
 from aimco.arrays.doors import NotFinite
 from aimco.ensemble import Rate
-from aimco.nn.arguments import shown
+from aimco.nn.arguments import quote
 from aimco.nn.handle import AnalogParameter, OuterProducts
 from aimco.nn.passes import Holder, Role
 from aimco.record import InputError
@@ -102,19 +102,19 @@ class InMemory(torch.optim.Optimizer):
             super().add_param_group({"lr": group.get("lr", self.defaults["lr"]), "params": analog})
         if not others:
             return
-        own = {**group, "params": others}
-        if "lr" not in own and "lr" not in getattr(self._make, "keywords", {}):
-            own["lr"] = _checked_rate(self.defaults["lr"])
-        if isinstance(own.get("lr"), torch.Tensor):
+        digital_group = {**group, "params": others}
+        if "lr" not in digital_group and "lr" not in getattr(self._make, "keywords", {}):
+            digital_group["lr"] = _checked_rate(self.defaults["lr"])
+        if isinstance(digital_group.get("lr"), torch.Tensor):
             raise InputError(
                 "lr must be one number for the digital optimizer, got one for each ensemble member; give it its own: "
                 "digital=partial(torch.optim.SGD, lr=...)"
             )
         if self.digital is None:
             assert self._make is not None
-            self.digital = self._make([own])
+            self.digital = self._make([digital_group])
         else:
-            self.digital.add_param_group(own)
+            self.digital.add_param_group(digital_group)
         self.digital.state = self.state
         self.param_groups.append(self.digital.param_groups[-1])
 
@@ -193,8 +193,8 @@ class InMemory(torch.optim.Optimizer):
         return True
 
     def __getstate__(self) -> Group:
-        own = {n: getattr(self, n) for n in ("_lr", "_make", "digital", "skip_non_finite")}
-        return {**super().__getstate__(), **own}
+        fields = {n: getattr(self, n) for n in ("_lr", "_make", "digital", "skip_non_finite")}
+        return {**super().__getstate__(), **fields}
 
     def __setstate__(self, state: Group) -> None:
         super().__setstate__(state)
@@ -224,7 +224,7 @@ def _checked_rate(lr: Rate) -> Rate:
     numbers = lr.flatten().tolist() if isinstance(lr, torch.Tensor) else [lr]
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, float | int) or not 0 <= number < math.inf:
-            raise InputError(f"lr must be a number of at least 0, got {shown(number)}")
+            raise InputError(f"lr must be a number of at least 0, got {quote(number)}")
     return lr
 
 

@@ -224,9 +224,9 @@ def current_path(cls: type[BaseModel], path: str) -> str:
         if name in owner.moved:
             warnings.warn(f"{'.'.join([*passed, name])} is now {'.'.join([*passed, owner.moved[name]])}", DeprecationWarning, stacklevel=3)
             return ".".join([*passed, owner.moved[name], *rest[1:]])
-        found = owner.model_fields[name].annotation if name in owner.model_fields else None
+        annotation = owner.model_fields[name].annotation if name in owner.model_fields else None
         passed.append(rest.pop(0))
-        owner = next((o for o in (found, *get_args(found)) if isinstance(o, type) and issubclass(o, BaseModel)), BaseModel)
+        owner = next((o for o in (annotation, *get_args(annotation)) if isinstance(o, type) and issubclass(o, BaseModel)), BaseModel)
     return path
 
 
@@ -340,24 +340,24 @@ class Kinded(Record):
         return (user_code.code(type(self)) if user_code.is_own(type(self)) else "") + super().code()
 
     def files(self) -> dict[str, bytes]:
-        found = user_code.source(type(self)) if user_code.is_own(type(self)) else None
-        return super().files() | ({} if found is None else dict([found]))
+        source = user_code.source(type(self)) if user_code.is_own(type(self)) else None
+        return super().files() | ({} if source is None else dict([source]))
 
 
 def _derived(cls: type[K], name: str, names: Mapping[str, object], path: str) -> type[K]:
     """The class of this name in a user's module, which must be a kind."""
-    found = cls.adopted(names.get(name), name)
-    if found is None:
+    kind_class = cls.adopted(names.get(name), name)
+    if kind_class is None:
         kinds = [n for n, v in names.items() if isinstance(v, type) and issubclass(v, cls) and user_code.is_own(v)]
-        there = f"; its classes of this sort are {', '.join(kinds)}" if kinds else f"; it has no subclass of {cls.__name__}"
-        raise InputError(f"kind {path}:{name}: there is no class {name} in the file{did_you_mean(name, kinds)}{there}")
-    if not isinstance(found, type) or not issubclass(found, cls) or found is cls:
-        derived = found if isinstance(found, type) and found.__module__ == names["__name__"] else None
-        got = f"one of {', '.join(c.__name__ for c in derived.__bases__)}" if derived is not None else repr(found)[:60]
+        hint = f"; its classes of this sort are {', '.join(kinds)}" if kinds else f"; it has no subclass of {cls.__name__}"
+        raise InputError(f"kind {path}:{name}: there is no class {name} in the file{did_you_mean(name, kinds)}{hint}")
+    if not isinstance(kind_class, type) or not issubclass(kind_class, cls) or kind_class is cls:
+        derived = kind_class if isinstance(kind_class, type) and kind_class.__module__ == names["__name__"] else None
+        got = f"one of {', '.join(c.__name__ for c in derived.__bases__)}" if derived is not None else repr(kind_class)[:60]
         raise InputError(
             f"{names['__file__'] if derived is None else user_code.where(derived)}: {name} must be a subclass of {cls.__name__}, got {got}"
         )
-    return found
+    return kind_class
 
 
 def _same(value: object, default: object) -> bool:

@@ -215,7 +215,7 @@ def result_of(run: Run, e: int, wall_s: float, samples: Mapping[str, int], remar
         area_m2=area,
         counts=dict(Counts.total(operations.values())),
         counts_by_phase={phase: {n: amount for n, amount in c.items() if amount} for phase, c in operations.items()},
-        activity={layer: {name: own.as_dict() for name, own in arrays.items()} for layer, arrays in busy.items()},
+        activity={layer: {name: activity.as_dict() for name, activity in arrays.items()} for layer, arrays in busy.items()},
         design=design,
         design_hash=design.hash(),
         task=run.data.name,

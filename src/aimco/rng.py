@@ -80,10 +80,10 @@ def normal(keys: np.ndarray, step: int, shape: tuple[int, ...]) -> torch.Tensor:
     """Normal numbers, (E, *shape) float32, by Box and Muller: sqrt(-2 ln u) cos(2 pi v)."""
     count = int(np.prod(shape, dtype=np.int64))
     z = np.empty((len(keys), count), np.float32)
-    for own, key in zip(z, keys, strict=True):
+    for member_z, key in zip(z, keys, strict=True):
         start = base(int(key), step)
         for first in range(0, count, _PIECE):
-            piece = own[first : first + _PIECE]
+            piece = member_z[first : first + _PIECE]
             u, v = (_uniform(start + k + first, piece.size) for k in (0, count))
             np.sqrt(np.multiply(np.log(u, out=u), -2, out=u), out=u)
             np.cos(np.multiply(v, 2 * np.pi, out=v), out=v)
@@ -98,7 +98,7 @@ def permutation(seed: int, stream: str, step: int, count: int) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def generators_kept() -> Iterator[None]:
+def keep_generators() -> Iterator[None]:
     """Leave the global generators of torch, numpy and Python where they were, whatever users' code draws of them."""
     of_torch, of_numpy, of_python = torch.get_rng_state(), np.random.get_state(), random.getstate()
     try:

@@ -19,7 +19,7 @@ from aimco.errors import InputError
 from aimco.learning import Rule
 from aimco.mapping import AnalogMatrix
 from aimco.periphery import Periphery
-from aimco.rng import generators_kept
+from aimco.rng import keep_generators
 
 ROWS, COLUMNS, BATCH, BATCHES = 12, 10, 10, 60
 _AGAIN = 20  # batches after which two trials are compared
@@ -91,7 +91,7 @@ def _tried(rule: Rule, device: Device, cell: Cell) -> list[str]:
         rule.notes()
         rule.work(ROWS, COLUMNS, 1, BATCH)
     try:
-        with generators_kept(), user_code.located(kind):
+        with keep_generators(), user_code.located(kind):
             first, again = try_rule(rule, device, cell), try_rule(rule, device, cell, _AGAIN)
     except InputError:
         raise

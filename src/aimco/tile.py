@@ -46,7 +46,7 @@ class Tile(WeightOperations):
     def __init__(
         self, spec: ArraySpec, rows: int, columns: int, *, seeds: Sequence[int] = (0,), names: tuple[str, ...] = ("tile",)
     ) -> None:
-        rows, columns, seeds = doors.made("Tile", rows, columns, seeds)
+        rows, columns, seeds = doors.size_and_seeds("Tile", rows, columns, seeds)
         device, cell, periphery = spec.made_of("Tile"), spec.cell or Reference(), spec.periphery or Periphery()
         if len(cell.signs) > 1 and spec.reference != "mid-range":
             raise InputError(f"cell.kind must be reference for a rule that reads an array against its {spec.reference}, got {cell.kind}")
@@ -54,7 +54,7 @@ class Tile(WeightOperations):
         error = spec.reference_error if spec.reference != "mid-range" else cell.reference_error
         one = replace(spec, periphery=periphery, reference=cell.reference(spec.reference), reference_error=error)
         places = zip(cell.devices(device), named, strict=True)
-        self.crossbars = [Crossbar(replace(one, device=own), rows, columns, seeds=seeds, names=n) for own, n in places]
+        self.crossbars = [Crossbar(replace(one, device=place_device), rows, columns, seeds=seeds, names=n) for place_device, n in places]
         self.crossbar = self.crossbars[0]  # the array of the first device of the cells
         self.signs: tuple[float, ...] = cell.signs
         self.updates = 0
@@ -183,12 +183,12 @@ class Tile(WeightOperations):
             self.crossbar.send_rows(rows, pulses)
             return
         for t in range(len(rows)):
-            for device, own in self._routed(pulses[:, t], 1):
-                self.crossbars[device].send_rows(rows[t : t + 1], own[:, None].contiguous())
+            for device, device_pulses in self._routed(pulses[:, t], 1):
+                self.crossbars[device].send_rows(rows[t : t + 1], device_pulses[:, None].contiguous())
 
     def _pulse_rows(self, pulses: torch.Tensor) -> None:
-        for device, own in self._routed(pulses, 1):
-            self.crossbars[device].send_rows(np.arange(self.shape[1]), own)
+        for device, device_pulses in self._routed(pulses, 1):
+            self.crossbars[device].send_rows(np.arange(self.shape[1]), device_pulses)
 
     def _routed(self, pulses: torch.Tensor, updates: int) -> Iterator[tuple[int, torch.Tensor]]:
         """Pulses for each device of the cells that takes them; then what is done to the cells between updates."""
@@ -199,8 +199,8 @@ class Tile(WeightOperations):
             return
         for _, _, taking in self.cell.route(before, updates):
             for device, polarity in taking:
-                own = pulses * (polarity or (1 if self.signs[device] > 0 else -1))
-                yield device, own.clamp_(min=0) if polarity else own
+                device_pulses = pulses * (polarity or (1 if self.signs[device] > 0 else -1))
+                yield device, device_pulses.clamp_(min=0) if polarity else device_pulses
         self.cell.refresh(self, before, self.updates)
 
     def _pulse_up_down(self, pulses: int, up: bool) -> None:
@@ -269,17 +269,17 @@ class Tile(WeightOperations):
             conversions.add(cell_reads=(forward + back) * rows * columns * len(self.crossbars) * more, digital_ops=read * 2 * more)
         first, *others = (Counts(c.counts) for c in self.crossbars)
         first["updates"] = self.updates
-        for k, own in enumerate(others, 1):
-            own |= dict.fromkeys([n for n in _AT_ONCE if n != "slots" or k not in self.cell.leads], 0)
+        for k, counts in enumerate(others, 1):
+            counts |= dict.fromkeys([n for n in _AT_ONCE if n != "slots" or k not in self.cell.leads], 0)
         return Counts.total([first, *others, self._counts, conversions])
 
     @property
     def timed(self):
         (_, rows, columns), dac, known = self.shape, self.periphery.dac, self._counts
         first, *others = [crossbar.timed for crossbar in self.crossbars]
-        for k, own in enumerate(others, 1):
-            first["slots"] += own["slots"] if k in self.cell.leads else 0
-            first["program_rounds"] += own["program_rounds"]
+        for k, counts in enumerate(others, 1):
+            first["slots"] += counts["slots"] if k in self.cell.leads else 0
+            first["program_rounds"] += counts["program_rounds"]
         done = self.crossbar.done
         read = done["mvm"] * columns + done["mvm_t"] * rows
         first["adc"] = 0 if self.chain.senses else read * dac.pulses if dac.serial else read
@@ -296,8 +296,8 @@ class Tile(WeightOperations):
         return {"devices": devices, "converters": tensors_of(self._counts), "updates": self.updates, "signs": self.signs} | ranges
 
     def restore(self, saved):
-        for crossbar, own in zip(self.crossbars, saved["devices"], strict=True):
-            crossbar.restore(own)
+        for crossbar, state in zip(self.crossbars, saved["devices"], strict=True):
+            crossbar.restore(state)
         self._counts = counts_of(saved["converters"])
         self.updates, self.signs = saved["updates"], tuple(saved["signs"])
         for name, limit in saved.get("ranges", {}).items():

@@ -25,7 +25,7 @@ from aimco.nn.layers import analog_layers
 from aimco.notes import leaks
 from aimco.periphery import broadcast_members
 from aimco.phases import Phases
-from aimco.rng import generators_kept
+from aimco.rng import keep_generators
 
 _SHARED_ABOVE = 4_000_000  # multiplications of the largest product of a batch from which torch's threads pay
 _TELL_EVERY = 0.25  # s
@@ -87,7 +87,7 @@ class Run:
         self.checkpoint = Checkpoint(watch.checkpoint, model, phases, run)
         names = [f"test_{metric.name}" for metric in data.goal.metrics]
         self.main, self.curves = names[0], {name: [] for name in (*names, "train_loss")}
-        self._told = 0.0
+        self._last_report = 0.0
 
     def train(self) -> None:
         """Train to the end, from where the checkpoint has it.
@@ -107,13 +107,13 @@ class Run:
             if epoch and self.watch.go_on and not self.watch.go_on(epoch, self.curves[self.main][-1]):
                 break
             self.model.train()
-            with generators_kept():
+            with keep_generators():
                 torch.manual_seed(rng.stream_key(self.seeds[0], "torch", epoch) % 2**63)  # of dropout and the like in users' models
                 loss = self._epoch(trainer, epoch, clock)
             self.phases.end("train")
             if trainer.write():
                 self.phases.end("write")
-            with self._told_of_divergence(epoch, "infer", len(self.data.test_x)):
+            with self._locate_divergence(epoch, "infer", len(self.data.test_x)):
                 metrics = self.data.goal.judge(self.model, self.data.test_x, self.data.test_y, len(self.seeds))
             self._note(loss, metrics)
             self.phases.end("infer")
@@ -136,7 +136,7 @@ class Run:
         for k, index in enumerate(ensemble_batches(data, training.batch, epoch, self.seeds)):
             self._progress((epoch + k * training.batch / len(data.train_x)) / training.epochs)
             picked = torch.from_numpy(index)
-            with self._told_of_divergence(epoch, "train", k * training.batch + index.shape[1]):
+            with self._locate_divergence(epoch, "train", k * training.batch + index.shape[1]):
                 total += trainer.step(data.train_x[picked], data.train_y[picked], lr) * index.shape[1]
                 if clock is not None:
                     self._pass_time(clock, index.shape[1])
@@ -150,12 +150,12 @@ class Run:
             clock.elapse(np.array([d.training.sample_s for d in self.designs]) * samples)
 
     def _progress(self, done: float) -> None:
-        if self.watch.on_progress and time.perf_counter() - self._told > _TELL_EVERY:
-            self._told = time.perf_counter()
+        if self.watch.on_progress and time.perf_counter() - self._last_report > _TELL_EVERY:
+            self._last_report = time.perf_counter()
             self.watch.on_progress(done)
 
     @contextlib.contextmanager
-    def _told_of_divergence(self, epoch: int, phase: str, samples: int) -> Iterator[None]:
+    def _locate_divergence(self, epoch: int, phase: str, samples: int) -> Iterator[None]:
         """When, and with which fields, numbers stopped being finite; samples of the phase in this epoch, those at work included."""
         try:
             yield

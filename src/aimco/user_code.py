@@ -131,11 +131,11 @@ def located(cls: type) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        found = source(cls) if is_own(cls) else None
-        said = None if found is None else fault(error, found[0])
-        if said is None or hasattr(error, "problem"):  # a field that the code names is told as a field
+        source_file = source(cls) if is_own(cls) else None
+        message = None if source_file is None else fault(error, source_file[0])
+        if message is None or hasattr(error, "problem"):  # a field that the code names is told as a field
             raise
-        raise InputError(said) from error
+        raise InputError(message) from error
 
 
 def check_methods(cls: type, base: type, required: Mapping[str, str], extra: Mapping[str, tuple[str, ...]]) -> None:
@@ -171,12 +171,12 @@ def _is_function(value: object) -> bool:
 
 def _contract(cls: type, base: type) -> dict[str, tuple[str, ...]]:
     """Public methods of aimco's classes above a user's -> names of their arguments."""
-    found: dict[str, tuple[str, ...]] = {}
+    contract: dict[str, tuple[str, ...]] = {}
     for c in cls.__mro__:
         if issubclass(c, base) and not is_own(c):
             methods = {n: getattr(v, "__func__", v) for n, v in vars(c).items() if _is_function(v) and not n.startswith("_")}
-            found = {n: tuple(inspect.signature(f).parameters) for n, f in methods.items()} | found
-    return found
+            contract = {n: tuple(inspect.signature(f).parameters) for n, f in methods.items()} | contract
+    return contract
 
 
 def _check_arguments(cls: type, name: str, function: Callable[..., object], wanted: tuple[str, ...]) -> None:

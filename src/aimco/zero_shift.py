@@ -57,7 +57,7 @@ def zero_shift(
         raise InputError(f"zero_shift: pulses must be an even number, as many up as down, got {pulses}")
     check_every = None if check_every is None else doors.whole("zero_shift", "check_every", check_every, 2)
     tolerance = None if tolerance is None else doors.above_zero("zero_shift", "tolerance", tolerance)
-    _can_be_told("zero_shift", matrix)
+    _check_referenced("zero_shift", matrix)
     block = max(2 * ((check_every or (pulses // 20 if tolerance is not None or pulse_s is not None else pulses)) // 2), 2)
     sent, reads, left = _pulsed(matrix, pulses, block, tolerance, pulse_s)
     low = matrix.read_rows()
@@ -97,13 +97,13 @@ def rest(matrix: AnalogMatrix, wait_s: float) -> Found:
 
     Source: Won 2023 (Advanced Science 10, 2303018): the resting point is stable, and can be read at any time by waiting.
     """
-    _can_be_told("rest", matrix)
+    _check_referenced("rest", matrix)
     matrix.elapse(wait_s)
     matrix.set_reference(matrix.read_rows())
     return Found(0, 1)
 
 
-def _can_be_told(where: str, matrix: AnalogMatrix) -> None:
+def _check_referenced(where: str, matrix: AnalogMatrix) -> None:
     if not matrix.tiles[0][0].crossbar.referenced:
         raise InputError(f"{where}: the matrix must be made with a reference policy, as 'measured', to have references that are written")
 

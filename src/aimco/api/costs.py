@@ -58,5 +58,5 @@ def _measured(activity: str | os.PathLike[str] | Result | None) -> tuple[Sequenc
         return None, ASSUMED
     if isinstance(activity, str | os.PathLike):
         return load(os.fspath(activity)), os.fspath(activity)
-    layers = [{name: Activity.of(own) for name, own in arrays.items()} for arrays in activity.activity.values()]
+    layers = [{name: Activity.of(fields) for name, fields in arrays.items()} for arrays in activity.activity.values()]
     return layers, f"measured on {activity.task}, seed {activity.seed}"

@@ -64,13 +64,13 @@ class Catalogue(Sequence[Device]):
 
     def table(self) -> Table:
         """A row for each device, as `aimco devices` prints it."""
-        shown = Table(title="Devices (asymmetry of the mean steps, and its spread)")
+        table = Table(title="Devices (asymmetry of the mean steps, and its spread)")
         for column in ("name", "states", "asymmetry", "retention", "response"):
-            shown.add_column(column, no_wrap=True)
+            table.add_column(column, no_wrap=True)
         for d in self.devices:
             known = display.facts(d)
-            shown.add_row(d.name, *(known[name] for name in ("states", "asymmetry", "retention", "response")))
-        return shown
+            table.add_row(d.name, *(known[name] for name in ("states", "asymmetry", "retention", "response")))
+        return table
 
     def to_dataframe(self) -> DataFrame:
         """One row for each device as a pandas table, SI units, indexed by name.
@@ -185,5 +185,5 @@ def fit(*files: str | os.PathLike[str], progress: Progress = None, **options: Un
     paths = [os.fspath(file) for file in files]
     named: FitOptions = {"name": Path(paths[0]).stem, **options}
     with reported(progress, "fit") as on_step:
-        found = characterise(paths, on_progress=on_step, **named)
-    return FitResult(**{f.name: getattr(found, f.name) for f in fields(found)})
+        result = characterise(paths, on_progress=on_step, **named)
+    return FitResult(**{f.name: getattr(result, f.name) for f in fields(result)})

@@ -33,7 +33,7 @@ class Specification(Answer):
 
     def _repr_html_(self) -> str:
         """The tables of the rules, and the rules beside each other, for notebooks."""
-        tables = [html_parts.of_table(shown) for shown in report.tables(self, {}, None)]
+        tables = [html_parts.of_table(table) for table in report.tables(self, {}, None)]
         notes = dict.fromkeys(note for derived in self.rules for note in derived.notes)
         return html_parts.card(f"Requirements on {self.task}", *tables, html_parts.listed(notes))
 

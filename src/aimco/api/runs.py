@@ -62,8 +62,8 @@ def evaluate(
             called(model)
 
     with reported(progress, f"{design.device.name}, {design.rule.kind}") as on_step:
-        told: Watching = {**_told(watching, on_step, loaded), "on_trained": on_trained}
-        result = evaluation.evaluate(design, loaded, seed=seed, checkpoint=checkpoint, **told)
+        options: Watching = {**_watch(watching, on_step, loaded), "on_trained": on_trained}
+        result = evaluation.evaluate(design, loaded, seed=seed, checkpoint=checkpoint, **options)
     if out is not None:
         from aimco.report import run as report  # brings optuna
 
@@ -107,11 +107,11 @@ def evaluate_many(
     """
     loaded = tasks.load(task, data_dir=data_dir, seed=seeds[0] if len(seeds) else 0, limit=limit)
     with reported(progress, f"{len(designs)} designs on {loaded.name}") as on_step:
-        told = _told(watching, on_step, loaded)
-        return evaluation.evaluate_many(designs, loaded, seeds=seeds, go_on=go_on, checkpoint=checkpoint, **told)
+        options = _watch(watching, on_step, loaded)
+        return evaluation.evaluate_many(designs, loaded, seeds=seeds, go_on=go_on, checkpoint=checkpoint, **options)
 
 
-def _told(watching: Watching, on_step: OnStep, loaded: Data) -> Watching:
+def _watch(watching: Watching, on_step: OnStep, loaded: Data) -> Watching:
     """The functions of a run: those of the caller, and the bar."""
     label = ""
 

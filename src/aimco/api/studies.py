@@ -27,7 +27,7 @@ from aimco.report.tolerance import tolerances
 from aimco.report.view import About, View, verdict
 from aimco.studies.sensitivity import Sensitivity
 from aimco.studies.space import Study
-from aimco.studies.summary import bounds, document, options, table, told
+from aimco.studies.summary import bounds, describe_progress, document, options, table
 from aimco.studies.trial import Trial
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class StudyResult:
         return len(self.trials)
 
     def __repr__(self) -> str:
-        return f"StudyResult({self.study.name}: {told(self.study, self.trials, len(self.trials), self.study.size())})"
+        return f"StudyResult({self.study.name}: {describe_progress(self.study, self.trials, len(self.trials), self.study.size())})"
 
     def _repr_html_(self) -> str:
         """What the study found in sentences, and the front as a table, for notebooks."""
@@ -196,19 +196,19 @@ def study(
     file = os.fspath(study) if isinstance(study, str | os.PathLike) else None
     asked = Study.load(file) if file is not None else study if isinstance(study, Study) else Study.of(study)  # type: ignore[arg-type]
     seen: list[Trial] = []
-    with reported(progress, asked.name) as on_step, _kept(file, storage) as (where, kept):
+    with reported(progress, asked.name) as on_step, _open_storage(file, storage) as (where, address):
 
         def on_trial(trial: Trial, done: int, size: int) -> None:
             seen.append(trial)
-            on_step(told(asked, seen, done, size), done / size)
+            on_step(describe_progress(asked, seen, done, size), done / size)
 
         running = {"workers": workers, "cluster": cluster, "resume": resume}
         trials = studies.run(asked, storage=where, data_dir=data_dir, on_trial=on_trial, **running)
-    return StudyResult(asked, trials, file, kept, data_dir)
+    return StudyResult(asked, trials, file, address, data_dir)
 
 
 @contextmanager
-def _kept(file: str | None, storage: str | None) -> Iterator[tuple[str, str | None]]:
+def _open_storage(file: str | None, storage: str | None) -> Iterator[tuple[str, str | None]]:
     """The storage of a search, and the one that is there afterwards."""
     where = storage or (None if file is None else studies.default_storage(file))
     if where is not None:

@@ -133,7 +133,7 @@ class Aging:
 
     def tensors(self, state: torch.Tensor) -> dict[str, torch.Tensor]:
         """All that a checkpoint needs."""
-        found = {"pending": torch.from_numpy(self.pending), "carry": self._carried(state), "advances": self._advances}
+        tensors = {"pending": torch.from_numpy(self.pending), "carry": self._carried(state), "advances": self._advances}
         if self.drifting is not None:
-            found |= {f"drift.{n}": getattr(self.drifting, n) for n in ("left_at", "since", "nu")}
-        return found if self.noise is None else found | {f"noise.{n}": t for n, t in self.noise.tensors.items()}
+            tensors |= {f"drift.{n}": getattr(self.drifting, n) for n in ("left_at", "since", "nu")}
+        return tensors if self.noise is None else tensors | {f"noise.{n}": t for n, t in self.noise.tensors.items()}

@@ -40,7 +40,7 @@ class Devices(ArrayOperations):
         names: tuple[str, ...] = ("array",),
     ) -> None:
         spec = ArraySpec(device=spec) if isinstance(spec, Device) else spec
-        rows, columns, seeds = doors.made("Crossbar", rows, columns, seeds)
+        rows, columns, seeds = doors.size_and_seeds("Crossbar", rows, columns, seeds)
         doors.measured("Crossbar", spec.reference, spec.reference_error, len(seeds))
         device = spec.made_of("Crossbar")
         self.device, self.reference, self.pulses = device, spec.reference, spec.pulses
@@ -62,13 +62,13 @@ class Devices(ArrayOperations):
             self._aging = Aging(self.sampled, self.seeds, names, self.on_its_side, self.origin)
         self._noise_keys: dict[tuple[str | int, ...], np.ndarray] = {}
         self._counts = Counts()
-        self._reader = self._made_reader(spec)
+        self._reader = self._build_reader(spec)
         self.compensates = spec.array is not None and spec.array.compensates  # whether writes make up for what reads lose
         self.step = per_member(device.step / device.half_range, len(seeds))
         self._disturbed = None if device.half_select is None else HalfSelect(self.sampled, self.origin)
         self._show_noise()
 
-    def _made_reader(self, spec: ArraySpec) -> DifferentialRead | None:
+    def _build_reader(self, spec: ArraySpec) -> DifferentialRead | None:
         """What reads the cells through their array; none where a read is the product with their states."""
         if spec.array is None or spec.array.ideal:
             return None
@@ -213,10 +213,10 @@ class Devices(ArrayOperations):
         return tensors if self._aging is None else tensors | self._aging.tensors(self._state)
 
     def restore(self, saved):
-        own = self._tensors()
-        doors.alike("Crossbar.restore", own, saved["tensors"])
+        current = self._tensors()
+        doors.alike("Crossbar.restore", current, saved["tensors"])
         for name, tensor in saved["tensors"].items():
-            own[name].copy_(tensor)
+            current[name].copy_(tensor)
         self.sampled.restored()
         for part in (self._aging, self._disturbed):
             if part is not None:

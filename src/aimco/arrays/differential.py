@@ -29,7 +29,7 @@ class DifferentialRead:
 
     def __init__(self, array: Array, half_range: PerMember, mid_range: PerMember, read_V: PerMember, members: int) -> None:
         ranges = zip(*(per_member(v, members) for v in (half_range, mid_range, read_V)), strict=True)
-        self.members = [_Member(member(array, e), *own) for e, own in enumerate(ranges)]
+        self.members = [_Member(member(array, e), *scales) for e, scales in enumerate(ranges)]
 
     def read(self, voltages: torch.Tensor, state: torch.Tensor, origin: torch.Tensor, transposed: bool) -> torch.Tensor:
         """Currents in units of half_range x full voltage.
@@ -44,15 +44,15 @@ class DifferentialRead:
             (E, B, columns), or (E, B, rows).
         """
         origin, read, before = origin.expand(state.shape), [], self.members[0]
-        for own, v, s, o in zip(self.members, voltages, state, origin, strict=True):
-            read.append(own.read(v, s, o, transposed, before))
-            before = own
+        for reader, v, s, o in zip(self.members, voltages, state, origin, strict=True):
+            read.append(reader.read(v, s, o, transposed, before))
+            before = reader
         return torch.stack(read).to(voltages.dtype)
 
     def compensated(self, target: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
         """States to write so that reads find the target, (E, rows, columns), as far as the nominal range lets them."""
-        found = [m.compensated(t, o) for m, t, o in zip(self.members, target, origin.expand(target.shape), strict=True)]
-        return torch.stack(found).to(target.dtype)
+        states = [m.compensated(t, o) for m, t, o in zip(self.members, target, origin.expand(target.shape), strict=True)]
+        return torch.stack(states).to(target.dtype)
 
     @property
     def counts(self) -> torch.Tensor:
@@ -102,8 +102,8 @@ class _Member:
         if self.array == like.array and like.reference.g is not None and torch.equal(like.reference.g, reference):
             self.reference = like.reference
         self.reference.show(reference)
-        own = self.cells.read(v, self.array, transposed)
-        return (own - self.reference.read(v, self.array, transposed, stays=True)) / (self.half * self.volt)
+        current = self.cells.read(v, self.array, transposed)
+        return (current - self.reference.read(v, self.array, transposed, stays=True)) / (self.half * self.volt)
 
     def compensated(self, target: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
         rows = torch.eye(len(target), dtype=torch.float64)

@@ -177,18 +177,18 @@ def index(where: str, name: str, k: object, below: int) -> int:
 def indices(where: str, name: str, places: object, below: int, *, count: int | None = None, in_order: bool = False) -> np.ndarray:
     """Places, 0 .. below - 1, (T,) int64; `in_order`: none before the one that it follows."""
     try:
-        found = np.asarray(places)
+        positions = np.asarray(places)
     except (TypeError, ValueError, RuntimeError):
         raise InputError(f"{where}: {name} must be whole numbers, got {type(places).__name__}") from None
-    if found.dtype.kind not in "iu" and found.size:
-        raise InputError(f"{where}: {name} must be whole numbers, got {found.dtype}")
-    if found.ndim != 1 or (count is not None and len(found) != count):
-        raise InputError(f"{where}: {name} must be ({'any' if count is None else count},) whole numbers, got the shape {found.shape}")
-    if found.size and not (found.min() >= 0 and found.max() < below):
-        raise InputError(f"{where}: {name} must be in 0..{below - 1}, got {found.min()}..{found.max()}")
-    if in_order and (np.diff(found.astype(np.int64)) < 0).any():
-        raise InputError(f"{where}: {name} must not fall from one to the next, got {found.tolist()[:8]}")
-    return np.ascontiguousarray(found, np.int64)
+    if positions.dtype.kind not in "iu" and positions.size:
+        raise InputError(f"{where}: {name} must be whole numbers, got {positions.dtype}")
+    if positions.ndim != 1 or (count is not None and len(positions) != count):
+        raise InputError(f"{where}: {name} must be ({'any' if count is None else count},) whole numbers, got the shape {positions.shape}")
+    if positions.size and not (positions.min() >= 0 and positions.max() < below):
+        raise InputError(f"{where}: {name} must be in 0..{below - 1}, got {positions.min()}..{positions.max()}")
+    if in_order and (np.diff(positions.astype(np.int64)) < 0).any():
+        raise InputError(f"{where}: {name} must not fall from one to the next, got {positions.tolist()[:8]}")
+    return np.ascontiguousarray(positions, np.int64)
 
 
 def pulses(
@@ -275,7 +275,7 @@ def seconds(where: str, time: object, members: int) -> PerMember:
     return time
 
 
-def made(where: str, rows: object, columns: object, seeds: object) -> tuple[int, int, tuple[int, ...]]:
+def size_and_seeds(where: str, rows: object, columns: object, seeds: object) -> tuple[int, int, tuple[int, ...]]:
     """Size of an array, and its seeds, one for each member."""
     rows, columns = (whole(where, name, size, 1) for name, size in (("rows", rows), ("columns", columns)))
     if not isinstance(seeds, Sequence | np.ndarray) or isinstance(seeds, str) or len(seeds) == 0:
@@ -311,10 +311,10 @@ def flag(where: str, name: str, value: object) -> bool:
     return bool(value)
 
 
-def alike(where: str, own: Mapping[str, torch.Tensor], saved: Mapping[str, torch.Tensor]) -> None:
+def alike(where: str, current: Mapping[str, torch.Tensor], saved: Mapping[str, torch.Tensor]) -> None:
     """Tensors of a checkpoint that belong to this array, by names and shapes."""
-    for name in sorted(own.keys() | saved.keys()):
-        ours, theirs = (tuple(t[name].shape) if name in t else None for t in (own, saved))
+    for name in sorted(current.keys() | saved.keys()):
+        ours, theirs = (tuple(t[name].shape) if name in t else None for t in (current, saved))
         if ours != theirs:
             raise InputError(f"{where}: the checkpoint must be of the same design: {name} has the shape {theirs}, not {ours}")
 
@@ -331,14 +331,14 @@ def _numbers(where: str, name: str, value: object) -> np.ndarray:
     if isinstance(value, torch.Tensor):
         value = value.detach()
     try:
-        found = np.asarray(value)
+        numbers = np.asarray(value)
     except (TypeError, ValueError, RuntimeError):
-        found = np.empty(0, object)
-    if found.dtype.kind not in "fiu":
+        numbers = np.empty(0, object)
+    if numbers.dtype.kind not in "fiu":
         raise InputError(
             f"{where}: {name} must be a number, or an array of them, got {value if isinstance(value, str) else type(value).__name__}"
         )
-    return found.astype(np.float64, copy=False)
+    return numbers.astype(np.float64, copy=False)
 
 
 def _tensor(where: str, name: str, t: object, flags: bool = False) -> torch.Tensor:
@@ -353,8 +353,8 @@ def _tensor(where: str, name: str, t: object, flags: bool = False) -> torch.Tens
 
 
 def _expanded(where: str, name: str, t: torch.Tensor, shape: tuple[int, ...], axes: tuple[str, ...]) -> torch.Tensor:
-    own = (1,) * (len(shape) - t.ndim) + tuple(t.shape)
-    if len(own) != len(shape) or any(a not in (1, b) for a, b in zip(own, shape, strict=True)):
+    sizes = (1,) * (len(shape) - t.ndim) + tuple(t.shape)
+    if len(sizes) != len(shape) or any(a not in (1, b) for a, b in zip(sizes, shape, strict=True)):
         raise InputError(f"{where}: {name} must have the shape ({', '.join(axes)}) = {shape}, or expand to it, got {tuple(t.shape)}")
     return t.expand(shape)
 

@@ -18,11 +18,11 @@ from aimco.record import InputError
 _LEAST = 1e-30  # S, below which nothing is divided by
 
 
-def effective(conductances: torch.Tensor, made: Wires | VerticalWires) -> torch.Tensor:
+def effective(conductances: torch.Tensor, wires: Wires | VerticalWires) -> torch.Tensor:
     """The exact effective matrix of conductances (rows, columns) in an array, S, float64."""
-    if isinstance(made, VerticalWires):
-        return VerticalArray(conductances, made).matrix[: len(conductances), : conductances.shape[1]]
-    return WiredArray(conductances, made).matrix()
+    if isinstance(wires, VerticalWires):
+        return VerticalArray(conductances, wires).matrix[: len(conductances), : conductances.shape[1]]
+    return WiredArray(conductances, wires).matrix()
 
 
 def in_tiles(conductances: torch.Tensor, wires: Wires, rows: int, columns: int) -> torch.Tensor:
@@ -54,7 +54,7 @@ class Compensated:
 
 def compensated(
     wanted: torch.Tensor,
-    made: Wires | VerticalWires,
+    wires: Wires | VerticalWires,
     *,
     g_min: float = 0.0,
     g_max: float = float("inf"),
@@ -66,7 +66,7 @@ def compensated(
 
     Args:
         wanted: W*, S, (rows, columns), at least 0.
-        made: Planar or three-dimensional array.
+        wires: Planar or three-dimensional array.
         g_min: Least conductance of a device, S.
         g_max: Largest conductance of a device, S.
         gain: a; when absent the largest at which no device has to go beyond g_max.
@@ -79,10 +79,10 @@ def compensated(
     wanted = _wanted(wanted, g_min, g_max, gain)
     g, best = wanted.clamp(g_min, g_max), None
     for step in range(1, steps + 1):
-        found, next_g = _step(g, wanted, made, (g_min, g_max), gain, tolerance, step)
-        settled = best is not None and found.error > 0.99 * best.error and step > 5
-        best = found if best is None or found.error < best.error or gain is None else best
-        if found.error <= tolerance or settled:
+        trial, next_g = _step(g, wanted, wires, (g_min, g_max), gain, tolerance, step)
+        settled = best is not None and trial.error > 0.99 * best.error and step > 5
+        best = trial if best is None or trial.error < best.error or gain is None else best
+        if trial.error <= tolerance or settled:
             break
         g = next_g
     assert best is not None
@@ -104,14 +104,14 @@ def _wanted(wanted: torch.Tensor, g_min: float, g_max: float, gain: float | None
 def _step(
     g: torch.Tensor,
     wanted: torch.Tensor,
-    made: Wires | VerticalWires,
+    wires: Wires | VerticalWires,
     bounds: tuple[float, float],
     gain: float | None,
     tolerance: float,
     step: int,
 ) -> tuple[Compensated, torch.Tensor]:
     """What conductances make of the wanted matrix, and the conductances of the next step."""
-    (g_min, g_max), matrix = bounds, effective(g, made)
+    (g_min, g_max), matrix = bounds, effective(g, wires)
     short = torch.where(wanted > 0, wanted / matrix.clamp(min=_LEAST), 1.0)
     a = min(1.0, float(g_max / (g * short).max())) if gain is None else gain
     error = float((matrix - a * wanted).norm() / (a * wanted).norm())
@@ -134,7 +134,7 @@ class Margin:
 
 
 def read_margin(
-    made: VerticalWires,
+    wires: VerticalWires,
     on_S: float,
     off_S: float,
     *,
@@ -145,7 +145,7 @@ def read_margin(
     """Reading one cell of a three-dimensional array past its sneak paths, all other cells being on: the worst they can be.
 
     Args:
-        made: The array.
+        wires: The array.
         on_S: Conductance of a cell that is on, S.
         off_S: Conductance of a cell that is off, S.
         unselected: Other word lines: "grounded", at "half" the voltage, or "floating".
@@ -155,7 +155,7 @@ def read_margin(
     Raises:
         InputError: conductances that are not above each other, a cell beyond the array, another scheme.
     """
-    size = (made.layers, made.rows, made.columns)
+    size = (wires.layers, wires.rows, wires.columns)
     layer, row, column = cell or tuple(n - 1 for n in size)
     if not 0 <= off_S < on_S:
         raise InputError(f"off_S must be at least 0 and below on_S, got {off_S:g} and {on_S:g} S")
@@ -163,19 +163,19 @@ def read_margin(
         raise InputError(f"cell must be below (layers, rows, columns) = {size}, got {(layer, row, column)}")
     if unselected not in ("grounded", "half", "floating"):
         raise InputError(f"unselected must be grounded, half or floating, got {unselected}")
-    chosen = layer * (made.inputs // made.layers) + (row if made.word_lines == "combs" else 0)
+    chosen = layer * (wires.inputs // wires.layers) + (row if wires.word_lines == "combs" else 0)
     currents = []
     for value in (on_S, off_S):
         g = torch.full(size, on_S, dtype=torch.float64)
         g[layer, row, column] = value
-        array = VerticalArray(g, made, selected=[row])
+        array = VerticalArray(g, wires, selected=[row])
         currents.append(_read_one(array, chosen, column, {"grounded": 0.0, "half": read_V / 2, "floating": None}[unselected], read_V))
     return Margin(*currents)
 
 
 def _read_one(array: VerticalArray, chosen: int, column: int, others_V: float | None, read_V: float) -> float:
     """Current of a bit line, A, with one word line at the read voltage and the others at a voltage, or floating when absent."""
-    (count, cells, wires, held, _), inputs = array.branches, array.made.inputs
+    (count, cells, wires, held, _), inputs = array.branches, array.wires.inputs
     volts, driven = np.zeros(len(held)), np.ones(len(held), bool)
     volts[:inputs] = others_V or 0.0
     volts[chosen] = read_V

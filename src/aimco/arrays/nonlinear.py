@@ -60,10 +60,10 @@ class WiredNonlinear:
     def solve(self, voltages: torch.Tensor, transposed: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """Currents that are read, and voltages across the cells, (B, rows, columns); float64."""
         given = self.linear.given(voltages, transposed)
-        found = [self._newton(v, transposed, k) for k, v in enumerate(given)]
+        solutions = [self._newton(v, transposed, k) for k, v in enumerate(given)]
         lines = self.shape[not transposed]
-        currents = np.array([c for c, _ in found]).reshape(len(given), lines)
-        return torch.from_numpy(currents), torch.from_numpy(np.array([v for _, v in found]).reshape(len(given), *self.shape))
+        currents = np.array([c for c, _ in solutions]).reshape(len(given), lines)
+        return torch.from_numpy(currents), torch.from_numpy(np.array([v for _, v in solutions]).reshape(len(given), *self.shape))
 
     def _newton(self, volts: np.ndarray, transposed: bool, number: int) -> tuple[np.ndarray, np.ndarray]:
         g, asked = self.linear.g, self.wires.tolerance

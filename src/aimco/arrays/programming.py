@@ -91,7 +91,7 @@ def both_ways(array: Devices, target: torch.Tensor, only: torch.Tensor, limit: t
     for some in _rounds(rounds, array):
         tally, given = _tally(generator), _given(array, generator)
         generator.kernel.write(generator.taken(first), *asked, some, _MOST, tally, given)
-        if _told(array, some, tally, given):
+        if _book(array, some, tally, given):
             break
     array.done["applied"] = first + rounds
 
@@ -116,7 +116,7 @@ def upwards(array: Devices, target: torch.Tensor, only: torch.Tensor, limit: tor
         tally, given = _tally(generator), _given(array, generator)
         options = (some, rounds, _MOST, retry, array.on_its_side)
         generator.kernel.raise_one(generator.taken(back.applied), back.arrays, *asked, *options, tally, given)
-        if _told(array, some, tally, given):
+        if _book(array, some, tally, given):
             break
     back.done(rounds)
 
@@ -139,10 +139,10 @@ def pair_upwards(plus: Devices, minus: Devices, difference: torch.Tensor, only: 
     )
     for some in _rounds(rounds, *pair):
         tallies, given = np.stack([_tally(generator)] * 2), np.stack([_given(array, generator) for array in pair])
-        taken = (own.taken(back.applied) for own, back in zip(generators, backs, strict=True))
+        taken = (source.taken(back.applied) for source, back in zip(generators, backs, strict=True))
         options = (some, rounds, _MOST, plus.on_its_side)
         generator.kernel.raise_pair(*taken, tuple(back.arrays for back in backs), *asked, *options, tallies, given)
-        if all([_told(array, some, tally, own) for array, tally, own in zip(pair, tallies, given, strict=True)]):
+        if all([_book(array, some, tally, pulses) for array, tally, pulses in zip(pair, tallies, given, strict=True)]):
             break
     for back in backs:
         back.done(rounds)
@@ -180,7 +180,7 @@ def _given(array: Devices, generator: PulseGenerator) -> np.ndarray:
     return np.zeros(generator.arrays[0].shape if array.disturbs else (array.shape[0], 0, 0), np.int32)
 
 
-def _told(array: Devices, rounds: tuple[int, int], tally: np.ndarray, given: np.ndarray) -> bool:
+def _book(array: Devices, rounds: tuple[int, int], tally: np.ndarray, given: np.ndarray) -> bool:
     """Put what a kernel did into the ledger; whether no device is off any more."""
     if array.disturbs:
         pulses = torch.from_numpy(given)

@@ -30,7 +30,7 @@ def check_array(array: Array) -> None:
     conductances = _LARGEST_S * torch.rand(_ROWS, _COLUMNS, generator=draws, dtype=torch.float64)
     with user_code.located(kind):
         programmed = array.program(conductances.clone())
-        _check_kept(place, "conductances", conductances, array.program)
+        _check_unchanged(place, "conductances", conductances, array.program)
         if not isinstance(programmed, ProgrammedArray):
             raise InputError(f"{place} must return a ProgrammedArray, got {type(programmed).__name__}")
         for transposed, driven, read in ((False, _ROWS, _COLUMNS), (True, _COLUMNS, _ROWS)):
@@ -38,17 +38,17 @@ def check_array(array: Array) -> None:
             programmed.reads += _VECTORS
             currents = programmed.read(voltages.clone(), transposed)
             _check_currents(f"{place}(...).read", currents, (_VECTORS, read), transposed)
-            _check_kept(f"{place}(...).read", "voltages", voltages, lambda v, t=transposed: programmed.read(v, t))
+            _check_unchanged(f"{place}(...).read", "voltages", voltages, lambda v, t=transposed: programmed.read(v, t))
             if array.linear and not torch.allclose(programmed.read(2 * voltages, transposed), 2 * currents, rtol=1e-6, atol=0.0):
                 rule = "must give currents in proportion to the voltages, which then come in parts of the read voltage"
                 raise InputError(f"{place}(...).read {rule}; set {kind.__name__}.linear = False where it does not, and they come in V")
 
 
-def _check_kept(place: str, name: str, given: torch.Tensor, call: Callable[[torch.Tensor], object]) -> None:
+def _check_unchanged(place: str, name: str, given: torch.Tensor, call: Callable[[torch.Tensor], object]) -> None:
     """Refuse a method that changes what it is given, which others are given after it."""
-    kept = given.clone()
-    call(kept)
-    if not torch.equal(kept, given):
+    before = given.clone()
+    call(before)
+    if not torch.equal(before, given):
         raise InputError(f"{place} must not change the {name} that it is given; work on a copy, {name}.clone()")
 
 

@@ -100,7 +100,7 @@ class VerticalArray:
 
     Args:
         conductances: S, (layers, rows, columns), or a matrix that `placed` lays out.
-        made: Size and resistances.
+        wires: Size and resistances.
         selected: Rows whose transistors are on; all when absent.
 
     Raises:
@@ -113,34 +113,34 @@ class VerticalArray:
         torch.Size([1, 3])
     """
 
-    def __init__(self, conductances: torch.Tensor, made: VerticalWires, *, selected: Sequence[int] | None = None) -> None:
-        self.made = made
-        cells = placed(conductances, made) if isinstance(conductances, torch.Tensor) and conductances.ndim == 2 else conductances
-        self.conductances = doors.conductances("VerticalArray", cells, (made.layers, made.rows, made.columns))
-        every = np.arange(made.rows)
-        self.selected = np.isin(every, every if selected is None else doors.indices("VerticalArray", "selected", selected, made.rows))
+    def __init__(self, conductances: torch.Tensor, wires: VerticalWires, *, selected: Sequence[int] | None = None) -> None:
+        self.wires = wires
+        cells = placed(conductances, wires) if isinstance(conductances, torch.Tensor) and conductances.ndim == 2 else conductances
+        self.conductances = doors.conductances("VerticalArray", cells, (wires.layers, wires.rows, wires.columns))
+        every = np.arange(wires.rows)
+        self.selected = np.isin(every, every if selected is None else doors.indices("VerticalArray", "selected", selected, wires.rows))
 
     @functools.cached_property
     def branches(self) -> tuple[int, Branches, Branches, np.ndarray, Branches]:
         """The circuit: nodes, cells, wires, held nodes (drivers, then sense ends), capacitors; what `Linear` and netlists take."""
         from aimco.circuit.linear import Branches
 
-        made, g = self.made, self.conductances.numpy()
+        spec, g = self.wires, self.conductances.numpy()
         size, (l, y, x) = g.size, g.shape
         word, pillar = np.arange(size).reshape(g.shape), size + np.arange(size).reshape(g.shape)
         bit = 2 * size + np.arange(y * x).reshape(y, x)
-        drivers = 2 * size + y * x + np.arange(made.inputs)
+        drivers = 2 * size + y * x + np.arange(spec.inputs)
         ends, ground = drivers[-1] + 1 + np.arange(x), drivers[-1] + 1 + x
         lead = np.broadcast_to(drivers.reshape(l, -1), (l, y))
-        if made.word_lines == "planes":
-            fed = [(word[:, 0, 0], drivers, made.word_ohm), (word[:, 1:], word[:, :-1], 0.0), (word[:, :, 1:], word[:, :, :-1], 0.0)]
+        if spec.word_lines == "planes":
+            fed = [(word[:, 0, 0], drivers, spec.word_ohm), (word[:, 1:], word[:, :-1], 0.0), (word[:, :, 1:], word[:, :, :-1], 0.0)]
         else:
-            fed = [(word[:, :, 0], lead, made.word_ohm), (word[:, :, 1:], word[:, :, :-1], made.word_ohm)]
-        on = np.where(self.selected[:, None], made.select_ohm, made.off_ohm) * np.ones((1, x))
-        stems = [(pillar[1:], pillar[:-1], made.pillar_ohm), (pillar[0], bit, on), (bit[1:], bit[:-1], made.bit_ohm)]
-        wires = Branches.joined([*fed, *stems, (bit[0], ends, made.sense_ohm)])
-        to_ground = [(n, np.full(n.shape, ground), c) for n, c in ((word, made.word_F), (pillar, made.pillar_F), (bit, made.bit_F))]
-        capacitors = Branches.joined([(word, pillar, made.cell_F), *to_ground])
+            fed = [(word[:, :, 0], lead, spec.word_ohm), (word[:, :, 1:], word[:, :, :-1], spec.word_ohm)]
+        on = np.where(self.selected[:, None], spec.select_ohm, spec.off_ohm) * np.ones((1, x))
+        stems = [(pillar[1:], pillar[:-1], spec.pillar_ohm), (pillar[0], bit, on), (bit[1:], bit[:-1], spec.bit_ohm)]
+        wires = Branches.joined([*fed, *stems, (bit[0], ends, spec.sense_ohm)])
+        to_ground = [(n, np.full(n.shape, ground), c) for n, c in ((word, spec.word_F), (pillar, spec.pillar_F), (bit, spec.bit_F))]
+        capacitors = Branches.joined([(word, pillar, spec.cell_F), *to_ground])
         held = np.concatenate([drivers, ends, [ground]])
         return ground + 1, Branches.joined([(word, pillar, g)]), wires, held, capacitors
 
@@ -153,12 +153,12 @@ class VerticalArray:
 
     def _held(self, voltages: torch.Tensor) -> np.ndarray:
         """Voltages of all held nodes, (held, B)."""
-        given = doors.matrix("VerticalArray", "voltages", voltages, self.made.inputs).numpy()
-        return np.concatenate([given.T, np.zeros((self.made.columns + 1, len(given)))])
+        given = doors.matrix("VerticalArray", "voltages", voltages, self.wires.inputs).numpy()
+        return np.concatenate([given.T, np.zeros((self.wires.columns + 1, len(given)))])
 
     @property
     def _ends(self) -> np.ndarray:
-        return self.made.inputs + np.arange(self.made.columns)
+        return self.wires.inputs + np.arange(self.wires.columns)
 
     def mvm(self, voltages: torch.Tensor) -> torch.Tensor:
         """Currents of the bit lines, A: (B, inputs) -> (B, columns) float64; inputs are layer after layer."""
@@ -167,23 +167,23 @@ class VerticalArray:
     @functools.cached_property
     def matrix(self) -> torch.Tensor:
         """The exact effective matrix, S, (inputs, columns), by driving each bit line: the circuit is reciprocal."""
-        driven = np.zeros((self.made.inputs + self.made.columns + 1, self.made.columns))
-        driven[self._ends, np.arange(self.made.columns)] = 1
-        return torch.from_numpy(self.circuit.currents(driven)[: self.made.inputs].copy())
+        driven = np.zeros((self.wires.inputs + self.wires.columns + 1, self.wires.columns))
+        driven[self._ends, np.arange(self.wires.columns)] = 1
+        return torch.from_numpy(self.circuit.currents(driven)[: self.wires.inputs].copy())
 
     @property
     def ideal(self) -> torch.Tensor:
         """The matrix that wires without resistance would give, S, (inputs, columns)."""
         on = self.conductances * torch.from_numpy(self.selected)[:, None]
-        return on.reshape(-1, self.made.columns) if self.made.word_lines == "combs" else on.sum(1)
+        return on.reshape(-1, self.wires.columns) if self.wires.word_lines == "combs" else on.sum(1)
 
     def gains(self) -> torch.Tensor:
         """Calibration for each height: what is left of the conductances of a layer, by least squares, (layers,).
 
         Inputs of layer l divided by their gain undo what the heights lose differently.
         """
-        made, ideal = (m.reshape(self.made.layers, -1) for m in (self.matrix, self.ideal))
-        return (made * ideal).sum(1) / (ideal**2).sum(1)
+        exact, ideal = (m.reshape(self.wires.layers, -1) for m in (self.matrix, self.ideal))
+        return (exact * ideal).sum(1) / (ideal**2).sum(1)
 
     def settling(self, voltages: torch.Tensor) -> Settling:
         """How reads with these inputs settle after a step from 0 V, (B, inputs)."""
@@ -197,23 +197,23 @@ class VerticalArray:
         return Settling(self.circuit.slowest(), torch.tensor(seconds), torch.tensor(joules))
 
 
-def placed(matrix: torch.Tensor, made: VerticalWires) -> torch.Tensor:
+def placed(matrix: torch.Tensor, wires: VerticalWires) -> torch.Tensor:
     """A matrix of conductances (rows, columns) in the cells, (L, Y, X) float64: row k at layer k // Y and word line k % Y, others 0 S.
 
     Raises:
         InputError: more rows than the layers hold, more columns than there are bit lines, or planes, which have one input for a layer.
     """
     matrix = doors.matrix("placed", "matrix", matrix)
-    (rows, columns), most = matrix.shape, made.layers * made.rows
-    if made.word_lines != "combs":
+    (rows, columns), most = matrix.shape, wires.layers * wires.rows
+    if wires.word_lines != "combs":
         raise InputError("vertical.word_lines must be combs for a matrix of layers x rows inputs, got planes: give (layers, rows, columns)")
-    if rows > most or columns > made.columns:
+    if rows > most or columns > wires.columns:
         raise InputError(
-            f"matrix must be at most {most} x {made.columns}, layers x rows and columns, got {rows} x {columns}; add layers or cut it"
+            f"matrix must be at most {most} x {wires.columns}, layers x rows and columns, got {rows} x {columns}; add layers or cut it"
         )
-    cells = torch.zeros(most, made.columns, dtype=torch.float64)
+    cells = torch.zeros(most, wires.columns, dtype=torch.float64)
     cells[:rows, :columns] = matrix
-    return cells.reshape(made.layers, made.rows, made.columns)
+    return cells.reshape(wires.layers, wires.rows, wires.columns)
 
 
 def residual(reads: torch.Tensor, ideal: torch.Tensor) -> tuple[float, float]:

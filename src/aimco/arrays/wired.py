@@ -84,9 +84,9 @@ class WiredArray:
         g = self.conductances.detach().double()
         word, driver, far, bit, sense = self._lines
         row = _drops(g, word, driver) if not far else _drops_both(g, word, driver)
-        made = g / (1 + row + _drops(g.T.flip(1), bit, sense).flip(1).T)
+        effective = g / (1 + row + _drops(g.T.flip(1), bit, sense).flip(1).T)
         exact = self.solve(torch.ones(1, self.shape[0], dtype=torch.float64), False)[0][0]
-        return made, float((made.sum(0) - exact).abs().max() / exact.abs().max().clamp(min=torch.finfo(torch.float64).tiny))
+        return effective, float((effective.sum(0) - exact).abs().max() / exact.abs().max().clamp(min=torch.finfo(torch.float64).tiny))
 
     def solve(
         self, voltages: torch.Tensor, transposed: bool, *, tolerance: float | None = None, drops: bool = False

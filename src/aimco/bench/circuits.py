@@ -80,9 +80,9 @@ def wires(on_case: OnCase) -> list[PlainData]:
         value = median(ours, runs=9 if size < 512 else 5, warm=1) * 1e3
         for peer, work in (wired(g, lines, volts) if size <= _ELIMINATED else {}).items():
             started = time.perf_counter()
-            found = work()
+            reference = work()
             seconds = time.perf_counter() - started
-            error = float(np.abs(ours().numpy() - found).max() / np.abs(found).max())
+            error = float(np.abs(ours().numpy() - reference).max() / np.abs(reference).max())
             rows.append(row(case, value, "ms", peer, seconds * 1e3) | {"error": error})
         if size > _ELIMINATED:  # beside the same read of an array whose lines are eliminated already
             array = WiredArray(torch.from_numpy(g), lines)

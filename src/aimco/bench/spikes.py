@@ -26,13 +26,13 @@ def rbm(on_case: OnCase, peer: str | None = None) -> list[PlainData]:
     for name, noise in (("ideal", "white"), ("ideal", "random-walk"), ("ideal", "device"), ("pair", "white"), ("pair", "device")):
         case = f"event-driven-contrastive-divergence/{name}/{noise}/824x500"
         on_case(case)
-        made: PlainData = {
+        fields: PlainData = {
             "device": "pcm" if name == "pair" else "ideal",
             "cell": {"kind": "pair6t2r", "refresh_every": 1000},
             "network": {"kind": "spiking-rbm", "spiking": {"phase_s": 0.1, "burn_in_s": 0.01, "neuron": {"noise": noise}}},
             "rule": {"kind": "contrastive-divergence", "update_mode": "set" if name == "pair" else "ideal", "lr": 0.01, "max_pulses": 2},
         }
-        network = SpikingBoltzmannMachine(Design.of(made), 784, 10)
+        network = SpikingBoltzmannMachine(Design.of(fields), 784, 10)
         if peer is not None and not rows:
             on_case(f"{case}, and in Brian2, which compiles first")
             rows += _beside_brian2(case, peer, network, x, labels)

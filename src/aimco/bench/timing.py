@@ -33,5 +33,5 @@ def row(case: str, value: float, unit: str, peer: str, peer_value: float) -> Pla
 def rpu_like(family: str) -> Device:
     """1200 states with the spreads and the cycle-to-cycle noise of the RPU specification, for every family."""
     base = Device.named("soft-bounds")
-    kept = {n: getattr(base.response, n) for n in ("step_up", "step_down")}
-    return base.replace("response", {"kind": family} | kept)
+    steps = {n: getattr(base.response, n) for n in ("step_up", "step_down")}
+    return base.replace("response", {"kind": family} | steps)

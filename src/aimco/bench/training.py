@@ -42,16 +42,16 @@ def train(on_case: OnCase) -> list[PlainData]:
         "sgd/soft-bounds": _descent(analog(), x, y, batch),
         "sgd/pcm-pair": _descent(analog(pairs), x, y, batch),
         "sgd-torch-loop/soft-bounds": _loop(modules, InMemory(modules.parameters(), lr=_LR), x, y, batch),
-    } | {f"{kind}/soft-bounds/trains5": _descent(analog(made), x, y, batch) for kind, made in transfers.items()}
+    } | {f"{kind}/soft-bounds/trains5": _descent(analog(transfer), x, y, batch) for kind, transfer in transfers.items()}
     rows = []
     for name, work in ours.items():
         case = f"{name}/784-256-128-10/batch10"
         on_case(case)
         speeds = [(len(x) / median(work, runs=1, warm=k == 0), len(x) / median(peer, runs=1, warm=k == 0)) for k in range(7)]
         rows.append(row(case, *_of_speeds(speeds)))
-    for kind, made in transfers.items():
+    for kind, transfer in transfers.items():
         case = f"{kind}-ensemble16/soft-bounds/trains5/784-256-128-10/batch{batch}"
-        rows.append(_members(on_case, case, functools.partial(analog, made), 16, x[:400], y[:400]))
+        rows.append(_members(on_case, case, functools.partial(analog, transfer), 16, x[:400], y[:400]))
     rows += [*_lenets(on_case, {"sgd": short, **transfers}, batch), _build(on_case, design)]
     small = functools.partial(analog, sizes=[64, 32, 10])
     return [*rows, _members(on_case, f"ensemble64/soft-bounds/64-32-10/batch{batch}", small, 64, *_images(1000, 64))]
@@ -87,7 +87,10 @@ def _build(on_case: OnCase, design: Design) -> PlainData:
     """A layer with its devices drawn and its first weights written and verified, beside one of torch."""
     case = "build/soft-bounds/2048x2048"
     on_case(case)
-    times = [1e3 * median(lambda made=made: made(2048, 2048), runs=3) for made in (functools.partial(Linear, design=design), nn.Linear)]
+    times = [
+        1e3 * median(lambda factory=factory: factory(2048, 2048), runs=3)
+        for factory in (functools.partial(Linear, design=design), nn.Linear)
+    ]
     return row(case, times[0], "ms", "torch.nn.Linear", times[1])
 
 

@@ -59,11 +59,11 @@ class BinaryArrays(Arrays):
         """
         self._past = self._past + (self._here() - self._at_write)
         self._fabricate()
-        said = []
+        messages = []
         for one, matrix in zip(weight[:, None], self.matrices.values(), strict=True):
             matrix.program(one)
-            said += matrix.missed(one)
-        self.written = ([next(filter(None, said), "")],)
+            messages += matrix.missed(one)
+        self.written = ([next(filter(None, messages), "")],)
         if self.design.network.read_after_s:
             self.elapse(self.design.network.read_after_s)
         self._at_write = self._here()
@@ -113,7 +113,7 @@ class BinaryArrays(Arrays):
 
     def get_extra_state(self):
         ledgers = {"past": tensors_of(self._past), "at_write": tensors_of(self._at_write)}
-        return super().get_extra_state() | ledgers | {"written": [list(said) for said in self.written]}
+        return super().get_extra_state() | ledgers | {"written": [list(messages) for messages in self.written]}
 
     def set_extra_state(self, state):
         super().set_extra_state(state)

@@ -121,10 +121,10 @@ def _cut(layer: Sensed, parts: int) -> tuple[torch.Tensor, int, int]:
 
 def cells_used(model: nn.Module, array: Array) -> float:
     """Share of the cells of all its arrays that the split layers of a model take up, 0..1."""
-    used, there = 0.0, 0.0
+    used, available = 0.0, 0.0
     for part in model.modules():
         if isinstance(part, BinaryLinear | Sensed):
             count, size, outputs = part.weight.shape
             share = utilisation(count * size, outputs, array, count)
-            used, there = used + count * size * outputs, there + count * size * outputs / share
-    return used / there
+            used, available = used + count * size * outputs, available + count * size * outputs / share
+    return used / available

@@ -106,8 +106,8 @@ class BinaryNetwork(nn.Module):
 
 def _chained(layers: Sequence[nn.Module], x: torch.Tensor) -> list[torch.Tensor]:
     """Outputs of each of some layers, one after the other."""
-    found = []
+    outputs = []
     for layer in layers:
         x = layer(x)
-        found.append(x)
-    return found
+        outputs.append(x)
+    return outputs

@@ -37,7 +37,7 @@ class DiodePair:
 
     def __post_init__(self) -> None:
         if bool(torch.as_tensor(torch.as_tensor(self.low) > torch.as_tensor(self.high)).any()):
-            raise InputError(f"diodes.low must be at most diodes.high, got {_shown(self.low)} and {_shown(self.high)} V")
+            raise InputError(f"diodes.low must be at most diodes.high, got {_format(self.low)} and {_format(self.high)} V")
 
     def current(self, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Current out of the node, A, and its slope, S."""
@@ -203,8 +203,8 @@ def _like(value: Value, tensor: torch.Tensor) -> torch.Tensor:
 
 def _positive(name: str, value: Value) -> None:
     if not bool((torch.as_tensor(value) > 0).all()):
-        raise InputError(f"{name} must be above 0, got {_shown(value)}")
+        raise InputError(f"{name} must be above 0, got {_format(value)}")
 
 
-def _shown(value: Value) -> str:
+def _format(value: Value) -> str:
     return f"{float(torch.as_tensor(value).min()):g}"

@@ -111,8 +111,8 @@ def load(path: str) -> list[dict[str, Activity]]:
         InputError: the file is missing or holds no activity.
     """
     try:
-        found = json.loads(Path(path).read_text())["activity"]
-        return [{name: Activity.of(own) for name, own in arrays.items()} for arrays in found.values()]
+        layers = json.loads(Path(path).read_text())["activity"]
+        return [{name: Activity.of(fields) for name, fields in arrays.items()} for arrays in layers.values()]
     except OSError as error:
         raise InputError(f"activity {path}: cannot be read, {error.strerror}; give the JSON of aimco run") from None
     except InputError as error:
@@ -135,12 +135,14 @@ def choose(
     if given is None:
         pulses, last = design.periphery.pulses, len(works) - 1
         return [
-            {name: assumed(pulses, r, own, last=k == last) for name, own in work.items()}
+            {name: assumed(pulses, r, array_work, last=k == last) for name, array_work in work.items()}
             for k, (work, r) in enumerate(zip(works, rows, strict=True))
         ]
     if len(given) != len(works):
         raise InputError(f"activity must be of the {len(works)} layers of the network, got {len(given)}")
-    for k, (work, own) in enumerate(zip(works, given, strict=True)):
-        if missing := [name for name in work if name not in own]:
-            raise InputError(f"activity must have array {missing[0]} in layer {k + 1}, got {', '.join(own) or 'none'}; run the same rule")
-    return [dict(own) for own in given]
+    for k, (work, arrays) in enumerate(zip(works, given, strict=True)):
+        if missing := [name for name in work if name not in arrays]:
+            raise InputError(
+                f"activity must have array {missing[0]} in layer {k + 1}, got {', '.join(arrays) or 'none'}; run the same rule"
+            )
+    return [dict(arrays) for arrays in given]

@@ -104,19 +104,19 @@ class Architecture(Listed):
 
     def shapes(self) -> list[Shape]:
         """Matrix of each layer, without a row for a bias."""
-        (channels, height, width), found = self.image, []
+        (channels, height, width), shapes = self.image, []
         for k, layer in enumerate(self.layers):
             name = f"layer {k + 1}"
             if layer.kernel is None:
-                found.append(Shape(name, channels * height * width, layer.outputs, 1, back=None if k else 0))
+                shapes.append(Shape(name, channels * height * width, layer.outputs, 1, back=None if k else 0))
                 channels, height, width = layer.outputs, 1, 1
                 continue
             after, pooled = convolved((height, width), layer.kernel, stride=layer.stride, padding=layer.padding, pool=layer.pool)
             if min(*after, *pooled) < 1:
                 raise PathError(f"layers.{k}", f"must leave pixels of {height} x {width}, got kernel {layer.kernel} and pool {layer.pool}")
-            found.append(Shape(name, channels * layer.kernel**2, layer.outputs, after[0] * after[1], back=None if k else 0))
+            shapes.append(Shape(name, channels * layer.kernel**2, layer.outputs, after[0] * after[1], back=None if k else 0))
             channels, (height, width) = layer.outputs, pooled
-        return found
+        return shapes
 
 
 def inference(design: Design, network: Shapes, *, pipelined: bool = True, both_sides: bool = False) -> Price:
@@ -153,8 +153,8 @@ def training(design: Design, network: Shapes, *, activity: Sequence[Mapping[str,
     works = [work_of(design, s) for s in shapes]
     busy = choose(design, works, [s.rows for s in shapes], activity)
     counts = {
-        s.name: {n: _of_all(s, _trained(design, s, n, work.get(n, Work()), own.get(n, _IDLE))) for n in names}
-        for s, work, own in zip(shapes, works, busy, strict=True)
+        s.name: {n: _of_all(s, _trained(design, s, n, work.get(n, Work()), activities.get(n, _IDLE))) for n in names}
+        for s, work, activities in zip(shapes, works, busy, strict=True)
     }
     return _priced(design, network, counts, pipelined, design.rule.on_chip)
 
@@ -166,8 +166,8 @@ def _of_all(s: Shape, counts: Counts) -> Counts:
 
 def work_of(design: Design, s: Shape) -> dict[str, Work]:
     """What one training sample does to each array of a layer beside reading; an update of the first where the rule does not tell."""
-    told = design.rule.work(s.rows, s.columns, s.vectors, design.training.batch)
-    return {_arrays(design)[0]: Work(updates=s.vectors)} if told is None else told
+    work = design.rule.work(s.rows, s.columns, s.vectors, design.training.batch)
+    return {_arrays(design)[0]: Work(updates=s.vectors)} if work is None else work
 
 
 def busyness(design: Design, network: Shapes, activity: Sequence[Mapping[str, Activity]] | None = None) -> list[dict[str, Activity]]:

@@ -249,8 +249,8 @@ class _Matrix:
 
     def energies(self) -> Iterator[Item]:
         """Joules by operation and part."""
-        own = {(part, PARTS[part]): by for part, by in (self._reading() | self._writing() | self._beside()).items()}
-        for (part, component), by in (own | {(part, "wires"): by for part, by in self._charging().items()}).items():
+        energies = {(part, PARTS[part]): by for part, by in (self._reading() | self._writing() | self._beside()).items()}
+        for (part, component), by in (energies | {(part, "wires"): by for part, by in self._charging().items()}).items():
             for operation, joules in by.items():
                 if joules:
                     yield Item(self.layer, operation, component, part, joules)

@@ -89,11 +89,11 @@ class Data:
     @functools.cached_property
     def digest(self) -> str:
         """Sixteen hexadecimal digits that name the content."""
-        found = hashlib.sha256()
+        hasher = hashlib.sha256()
         for tensor in (self.train_x, self.train_y, self.test_x, self.test_y):
-            found.update(repr((tensor.shape, tensor.dtype)).encode())
-            found.update(tensor.contiguous().numpy().tobytes())
-        return found.hexdigest()[:16]
+            hasher.update(repr((tensor.shape, tensor.dtype)).encode())
+            hasher.update(tensor.contiguous().numpy().tobytes())
+        return hasher.hexdigest()[:16]
 
 
 def cropped(data: Data, height: int, width: int) -> Data:

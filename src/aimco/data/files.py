@@ -109,8 +109,8 @@ def _column(path: Path, head: list[str] | None, y: str | None) -> int:
     """Place of the target."""
     names = head or []
     if y is not None and y not in names:
-        there = f"; the columns are {', '.join(names)}" if names else "; the file has no names of columns"
-        raise InputError(f"{path}: has no column {y!r}{did_you_mean(y, names)}{there}")
+        hint = f"; the columns are {', '.join(names)}" if names else "; the file has no names of columns"
+        raise InputError(f"{path}: has no column {y!r}{did_you_mean(y, names)}{hint}")
     named = [y] if y is not None else [n for n in names if n in _Y]
     return names.index(named[0]) if named else -1
 
@@ -125,15 +125,15 @@ def _number(text: str) -> bool:
 
 def _named(arrays: Mapping[str, np.ndarray], path: Path, x: str | None, y: str | None) -> Arrays:
     """Training and test samples among arrays by name."""
-    found = {}
+    picks = {}
     for letter, asked, usual in (("x", x, _X), ("y", y, _Y)):
         for part in ("train", "test"):
-            found[letter, part] = _pick(arrays, asked, usual, part)
-        if found[letter, "train"] is None:
+            picks[letter, part] = _pick(arrays, asked, usual, part)
+        if picks[letter, "train"] is None:
             names, wanted = ", ".join(arrays) or "none", asked or f"{usual[0]} or {usual[0]}_train"
             raise InputError(f"{path}: has no array {wanted}{did_you_mean(str(asked or letter), list(arrays))}; its arrays are {names}")
-    train = found["x", "train"], found["y", "train"]
-    tested = found["x", "test"], found["y", "test"]
+    train = picks["x", "train"], picks["y", "train"]
+    tested = picks["x", "test"], picks["y", "test"]
     if (tested[0] is None) != (tested[1] is None):
         raise InputError(f"{path}: must have both inputs and targets of test samples, or neither, got only one of them")
     return train, None if tested[0] is None else tested

@@ -133,9 +133,9 @@ class Goal(ABC):
         """Refuse outputs (E, B, ..., outputs) of a shape that does not fit targets (E, B, ...)."""
         wanted = self._shape(y)
         if out.shape != wanted:
-            shown = ", ".join(["batch", *map(str, wanted[2:])])
+            expected = ", ".join(["batch", *map(str, wanted[2:])])
             got = ", ".join(["batch", *map(str, out.shape[2:])])
-            raise InputError(f"the network must give outputs of shape ({shown}) for {self.kind}, got ({got})")
+            raise InputError(f"the network must give outputs of shape ({expected}) for {self.kind}, got ({got})")
 
     @abstractmethod
     def _shape(self, y: torch.Tensor) -> tuple[int, ...]:

@@ -63,10 +63,10 @@ def data_of(
     _check_finite(y, name)
     if test is None:
         order = rng.permutation(0, "own split", 0, len(x))
-        kept = max(1, min(len(x) - 1, round(len(x) * (1 - test_fraction))))
+        num_train = max(1, min(len(x) - 1, round(len(x) * (1 - test_fraction))))
         if len(x) < 2:
             raise InputError(f"{name}: x must hold at least 2 samples, one of them to test with, got {len(x)}")
-        parts = [(x[order[:kept]], y[order[:kept]]), (x[order[kept:]], y[order[kept:]])]
+        parts = [(x[order[:num_train]], y[order[:num_train]]), (x[order[num_train:]], y[order[num_train:]])]
     else:
         test_x, test_y = _pair(test, f"{name}: test")
         _check_finite(test_y, f"{name}: test")
@@ -77,8 +77,8 @@ def data_of(
     inputs = [torch.from_numpy(np.ascontiguousarray(a.reshape(len(a), -1))) for a, _ in parts]
     asked, targets = _targets([b for _, b in parts], goal, name, shape)
     n = first(limit, len(inputs[0]), name)
-    found = Data(name, asked, inputs[0][:n], targets[0][:n], inputs[1], targets[1], tuple(shape), tuple(dict.fromkeys(notes)))
-    return checked(found, name)
+    data = Data(name, asked, inputs[0][:n], targets[0][:n], inputs[1], targets[1], tuple(shape), tuple(dict.fromkeys(notes)))
+    return checked(data, name)
 
 
 def checked(data: Data, place: str) -> Data:

@@ -60,13 +60,13 @@ class Datasheet(Listed):
         if not isinstance(data, Mapping) or not cls.moved.keys() & data.keys():
             return data
         data = dict(data)
-        found = {kind: data.pop(kind) for kind in cls.moved if kind in data}
-        warnings.warn(f"{' and '.join(found)} of a device: write noise = [{{ kind = ... }}]", DeprecationWarning, stacklevel=2)
-        found = {kind: table for kind, table in found.items() if table not in (None, "none")}
-        for kind, table in found.items():
+        tables = {kind: data.pop(kind) for kind in cls.moved if kind in data}
+        warnings.warn(f"{' and '.join(tables)} of a device: write noise = [{{ kind = ... }}]", DeprecationWarning, stacklevel=2)
+        tables = {kind: table for kind, table in tables.items() if table not in (None, "none")}
+        for kind, table in tables.items():
             if not isinstance(table, Mapping | NoiseSource):
                 raise field_error(kind, f"must be a table, got {table!r}")
-        sources = [{"kind": kind} | dict(table) if isinstance(table, Mapping) else table for kind, table in found.items()]
+        sources = [{"kind": kind} | dict(table) if isinstance(table, Mapping) else table for kind, table in tables.items()]
         return data | {"noise": [*data.get("noise", ()), *sources]}
 
     @field_validator("spread")

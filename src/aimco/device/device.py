@@ -86,8 +86,8 @@ class Device(Datasheet):
             odd = response_notes(self)
         if share <= _CUT:
             return odd
-        said = f"{share:.0%} of the devices have their lower bound at 0 S: spread.g_min would take it below"
-        return [f"{said}, and its mean and spread are less", *odd]
+        note = f"{share:.0%} of the devices have their lower bound at 0 S: spread.g_min would take it below"
+        return [f"{note}, and its mean and spread are less", *odd]
 
     def sample(self, shape: tuple[int, int], seeds: Sequence[int], *names: str) -> Sampled:
         """Draw the parameters of an array of devices.

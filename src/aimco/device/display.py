@@ -49,8 +49,8 @@ def words(device: Datasheet) -> list[str]:
 
 def html(device: Datasheet, notes: Sequence[str]) -> str:
     """A card: the facts, a cycle of mean pulses, what is noted."""
-    shown = facts(device) | ({"description": device.description} if device.description else {})
-    return html_parts.card(device.name, html_parts.facts(shown), _picture(device), html_parts.listed(notes))
+    rows = facts(device) | ({"description": device.description} if device.description else {})
+    return html_parts.card(device.name, html_parts.facts(rows), _picture(device), html_parts.listed(notes))
 
 
 def _picture(device: Datasheet) -> str:

@@ -45,8 +45,8 @@ class Fluctuations:
     @property
     def tensors(self) -> dict[str, torch.Tensor]:
         """All that a checkpoint needs."""
-        own = {f"{name}.{n}": t for name, tensors in self.state.items() for n, t in tensors.items()}
-        return {"shift": self.shift, "seen": self._seen} | own
+        source_state = {f"{name}.{n}": t for name, tensors in self.state.items() for n, t in tensors.items()}
+        return {"shift": self.shift, "seen": self._seen} | source_state
 
     def find_programmed(self, state: torch.Tensor) -> None:
         """Noise measured from programming starts again in the devices whose state is not what was seen last."""

@@ -10,7 +10,7 @@ from aimco import user_code
 from aimco.device.noises import Draws, NoiseSource, stream_names
 from aimco.errors import InputError
 from aimco.plain_data import PlainData
-from aimco.rng import generators_kept
+from aimco.rng import keep_generators
 
 DEVICES = 64
 _SEEDS = (1, 2)  # of two members of an ensemble, and of the two arrays that each is alone
@@ -86,7 +86,7 @@ def check_noise(source: NoiseSource) -> None:
     """
     key = type(source), repr(dict(source))
     if key not in _passed:
-        with generators_kept():
+        with keep_generators():
             _try(source)
         _passed.add(key)
 

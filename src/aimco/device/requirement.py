@@ -132,8 +132,8 @@ class Verdict(list[Judged]):
     @property
     def passes(self) -> bool | None:
         """Whether all lines pass; None where none fails and some are not known."""
-        found = [line.passes for line in self]
-        return False if False in found else None if None in found else True
+        outcomes = [line.passes for line in self]
+        return False if False in outcomes else None if None in outcomes else True
 
     def __repr__(self) -> str:
         fails, unknown = ([line.line for line in self if line.passes is wanted] for wanted in (False, None))

@@ -126,9 +126,9 @@ def _parameters(device: Datasheet, shape: tuple[int, int], tables: Mapping[str, 
     """What the scalar function of each device reads as p.NAME."""
     sampled = draw_devices(device, shape, (0,), "trial")
     values = {n: sampled._shaped(t).reshape(-1).double().tolist() for n, t in sampled.values.items()}
-    own = {n: t if t.ndim else float(t) for n, t in tables.items()}
-    made = namedtuple("Device", [*values, *own])  # type: ignore[misc]
-    return [made(*(v[k] for v in values.values()), *own.values()) for k in range(shape[0] * shape[1])]
+    constants = {n: t if t.ndim else float(t) for n, t in tables.items()}
+    record = namedtuple("Device", [*values, *constants])  # type: ignore[misc]
+    return [record(*(v[k] for v in values.values()), *constants.values()) for k in range(shape[0] * shape[1])]
 
 
 def _check_names(scalar: _Scalar, p: Parameters) -> None:

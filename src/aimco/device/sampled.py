@@ -35,7 +35,7 @@ class Sampled:
     shape: tuple[int, int, int]
 
     @property
-    def own(self) -> tuple[str, ...]:
+    def per_device(self) -> tuple[str, ...]:
         """Names of the parameters that differ from device to device."""
         return tuple(sorted(n for n, t in self.values.items() if t.ndim == 3 and n not in REST))
 
@@ -56,7 +56,7 @@ class Sampled:
         For an array that lies on its side rows and columns change places.
         """
         members, rows, columns = self.shape
-        a = torch.stack([self.values[n] for n in self.own], 2) if self.own else torch.zeros(members, rows, 1, columns)
+        a = torch.stack([self.values[n] for n in self.per_device], 2) if self.per_device else torch.zeros(members, rows, 1, columns)
         a = a.transpose(1, 3) if on_its_side else a
         m = torch.stack([self.values[n] for n in self.shared], 1) if self.shared else torch.zeros(members, 1)
         return (a.contiguous().numpy(), a.transpose(2, 3).contiguous().numpy()), m.numpy()
@@ -81,7 +81,7 @@ class Sampled:
         return kernel(
             functions.pulse,
             functions.train,
-            self.own,
+            self.per_device,
             self.shared,
             noisy=self.noisy,
             affine=self.device.response.affine,
@@ -138,12 +138,12 @@ class Sampled:
         """Mean change by one up and one down pulse at a state (E, R, C); `parameters`: those of `step_parameters`, where at hand."""
         module, g = self._mean_step()[0], state.double().reshape(-1).numpy()
         a = self.step_parameters() if parameters is None else parameters
-        found = []
+        changes = []
         for up in (True, False):
             out = np.empty(g.size)
             module.steps(g, np.broadcast_to(up, g.shape), a, out)
-            found.append(torch.from_numpy(out).float().reshape(self.shape))
-        return found[0], found[1]
+            changes.append(torch.from_numpy(out).float().reshape(self.shape))
+        return changes[0], changes[1]
 
     def symmetry_point(self) -> torch.Tensor:
         """State at which an up and a down pulse cancel, (E, R, C), for any response.
@@ -194,12 +194,12 @@ def draw_devices(device: Datasheet, shape: tuple[int, int], seeds: Sequence[int]
         if name in ("step_up", "step_down"):
             factor = 1.0 if common is None else np.exp(common) if lognormal else 1 + common
             factor = factor if apart is None else factor + (apart if name == "step_up" else -apart)
-            own = draw(name)
-            factor = factor if own is None else factor * (1 + own)
+            deviation = draw(name)
+            factor = factor if deviation is None else factor * (1 + deviation)
             values[name] = _times(nominal, factor, floor=_FLOOR)
         else:
-            own = draw(name)
-            values[name] = nominal if own is None else _times(nominal, 1 + own, floor=-inf)
+            deviation = draw(name)
+            values[name] = nominal if deviation is None else _times(nominal, 1 + deviation, floor=-inf)
     scale = dict.fromkeys(CYCLE_NOISES, 1.0) | {"cycle_noise_range": 2.0}  # the unit of the state is half the range
     values |= {n: per_member(getattr(device, n), members) * factor for n, factor in scale.items()}
     values |= {n: sigma for n in REST if (sigma := draw(n)) is not None}

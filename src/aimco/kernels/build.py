@@ -158,7 +158,7 @@ Tables = tuple[tuple[str, tuple[int, ...], bytes], ...]
 def kernel(
     pulse: Callable[..., object],
     train: Callable[..., object] | None,
-    own: tuple[str, ...],
+    per_device: tuple[str, ...],
     shared: tuple[str, ...],
     *,
     noisy: bool,
@@ -171,7 +171,7 @@ def kernel(
 
     Args:
         pulse, train: scalar functions of the response, as `aimco.device.response.Kernels` says.
-        own: parameters that differ from device to device, in the order of the rows of `a`.
+        per_device: parameters that differ from device to device, in the order of the rows of `a`.
         shared: parameters equal within an ensemble member, in the order of `m`.
         noisy: whether pulses are noisy. affine: see `Response`. reverses: whether noise may turn a step round.
         referenced: whether the state is stored relative to a reference device.
@@ -181,14 +181,14 @@ def kernel(
     if train is not None:
         source.add(train, "train")
     needed = source.reads | {"g_max", "g_min"}
-    missing = sorted(needed - set(own) - set(shared))
+    missing = sorted(needed - set(per_device) - set(shared))
     if missing:
         raise InputError(
-            f"{pulse.__qualname__} reads p.{missing[0]}, which is not a field; the fields are {', '.join(sorted((*own, *shared)))}"
+            f"{pulse.__qualname__} reads p.{missing[0]}, which is not a field; the fields are {', '.join(sorted((*per_device, *shared)))}"
         )
     names = sorted(needed)
-    whole = [f"a[1][e, i, j, {own.index(n)}]" if n in own else f"m[e, {shared.index(n)}]" for n in names]
-    row = [f"a[{own.index(n)}, j]" if n in own else f"m[{shared.index(n)}]" for n in names]
+    whole = [f"a[1][e, i, j, {per_device.index(n)}]" if n in per_device else f"m[e, {shared.index(n)}]" for n in names]
+    row = [f"a[{per_device.index(n)}, j]" if n in per_device else f"m[{shared.index(n)}]" for n in names]
     flags = {"NOISY": noisy, "REVERSES": reverses, "CHECKED": reverses or not affine, "AFFINE": affine, "REFERENCED": referenced}
     part = _constants(tables) + source.text()
     part += _BY_PULSE if train is None else ""

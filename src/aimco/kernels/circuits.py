@@ -231,10 +231,10 @@ def _power(fixed, u, y, back, a, injected, known, b):
 
 
 @nb.njit(**FLAGS)
-def _solve_sample(n, law, known, back, a, most, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found):
+def _solve_sample(n, law, known, back, a, most, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, results):
     """Phase and sample n of `solve`; most: currents of diodes in the middle between their sources."""
     samples, nodes = fixed.shape
-    s, (first, last), (own, given), (q, follows) = n % samples, start, rounding, contraction
+    s, (first, last), (node_rounding, given), (q, follows) = n % samples, start, rounding, contraction
     exact = 0.1 * tolerance * (1 - q) / (1 + _largest(known[GAIN]))
     work = np.empty((5, nodes))
     u, b, current, slope, p = work[0], work[1], work[2], work[3], work[4]
@@ -248,7 +248,7 @@ def _solve_sample(n, law, known, back, a, most, fixed, injected, start, contract
         _start(fixed[s], known, u)
         _outputs(u, known, back, injected[n], a, p, y)
     error, lost, sweep = np.inf, 0.0, 0
-    found[RESIDUAL, n] = np.inf
+    results[RESIDUAL, n] = np.inf
     while sweep < steps and not error <= tolerance - min(lost, 0.8 * tolerance):
         sweep += 1
         _inflow(fixed[s], y, back, known[SHIFT], b)
@@ -257,28 +257,28 @@ def _solve_sample(n, law, known, back, a, most, fixed, injected, start, contract
         error = max(q, follows) * moved / (1 - q) + (0.1 * tolerance if rest <= exact else np.inf)
         if error <= tolerance - min(lost, 0.8 * tolerance):
             _inflow(fixed[s], y, back, known[SHIFT], b)
-            found[RESIDUAL, n] = _left_over(law, u, b, known, most, current, slope)
+            results[RESIDUAL, n] = _left_over(law, u, b, known, most, current, slope)
             for j in range(nodes):
-                b[j] = own * abs(u[j]) + given * abs(fixed[s, j]) / (known[A, j] + slope[j])
-            lost = max(_largest(b), own * np.max(np.abs(y)))
-    found[ERROR, n], found[SWEEPS, n] = error + lost, sweep
-    found[POWER, n] = _power(fixed[s], u, y, back, a, injected[n], known, b)
+                b[j] = node_rounding * abs(u[j]) + given * abs(fixed[s, j]) / (known[A, j] + slope[j])
+            lost = max(_largest(b), node_rounding * np.max(np.abs(y)))
+    results[ERROR, n], results[SWEEPS, n] = error + lost, sweep
+    results[POWER, n] = _power(fixed[s], u, y, back, a, injected[n], known, b)
     hidden[n] = u
     outputs[n] = y
 
 
 @nb.njit(parallel=True, **FLAGS)
 def _solve_samples(
-    count, known, back, a, most, law, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found
+    count, known, back, a, most, law, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, results
 ):
     for n in nb.prange(count):
         _solve_sample(
-            n, law, known, back, a, most, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found
+            n, law, known, back, a, most, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, results
         )  # fmt: skip
 
 
 @nb.njit(**FLAGS)
-def solve(law, known, back, a, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found):
+def solve(law, known, back, a, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, results):
     """Operating points of one hidden layer by descent, each sample until it has settled.
 
     A sweep shrinks the largest error of the outputs by `contraction` q at least, so that a sweep that moved them by m leaves q m/(1 - q).
@@ -289,16 +289,16 @@ def solve(law, known, back, a, fixed, injected, start, contraction, tolerance, r
         fixed: A, (B, nodes). injected: A, of one phase after the other, (phases x B, outputs). start: voltages of both layers, (B, ...),
             for all phases; empty ones when there is none.
         contraction: q, and the largest move of a hidden node for one of an output. rounding: of a voltage, and of what is fixed.
-        steps: most sweeps. hidden, outputs: voltages found, (phases x B, ...). found: error, V, residual, A, sweeps, and power, W,
+        steps: most sweeps. hidden, outputs: voltages found, (phases x B, ...). results: error, V, residual, A, sweeps, and power, W,
             less that of the sources' own voltages squared, (FOUND, phases x B).
     """
     most, count = known[SATURATION] * np.exp(-0.5 * (known[HIGH] - known[LOW]) / known[THERMAL]), len(injected)
     if count * known.shape[1] * (a.size + (0 if law == IDEAL else _LAW)) > _TOGETHER_ABOVE:
         _solve_samples(
-            count, known, back, a, most, law, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found
+            count, known, back, a, most, law, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, results
         )  # fmt: skip
         return
     for n in range(count):
         _solve_sample(
-            n, law, known, back, a, most, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, found
+            n, law, known, back, a, most, fixed, injected, start, contraction, tolerance, rounding, steps, hidden, outputs, results
         )  # fmt: skip

@@ -48,8 +48,8 @@ def _step_aged(x, total, ages, waited, rate, start):
     keep = exp(-rate * waited)
     for i in range(x.size):
         old = x[i] if ages[i] > waited else _ZERO
-        kept = exp(-rate * min(ages[i], waited))
-        stir = np.sqrt(max(_ONE - kept * kept, _ZERO))
+        correlation = exp(-rate * min(ages[i], waited))
+        stir = np.sqrt(max(_ONE - correlation * correlation, _ZERO))
         new = _on_grid(keep * old + stir * rough_normal(hash_add(start, np.uint32(i))))
         total[i] += new - old
         x[i] = new
@@ -131,18 +131,18 @@ def advance(x, total, ages, waited, together, rates, counts, keys, number):
     age = np.full(min(_BLOCK, devices), np.inf, np.float32)
     for e in range(x.shape[0]):
         count = counts[e]
-        own, time = rates[e, :count], waited[e, :count]
-        if not (own * time >= RESTS).any():
+        member_rates, time = rates[e, :count], waited[e, :count]
+        if not (member_rates * time >= RESTS).any():
             continue
-        group = _together(own, time, together[e])
+        group = _together(member_rates, time, together[e])
         for first in range(0, devices, _BLOCK):
             end = min(first + _BLOCK, devices)
             if ages.shape[1]:
                 age[: end - first] = ages[e, first:end]
             block = x[e, :, first:end], total[e, first:end], age[: end - first]
-            _of_block(*block, time, own, together[e], group, keys[e], number, first)
+            _of_block(*block, time, member_rates, together[e], group, keys[e], number, first)
         for k in range(count):
-            if own[k] * time[k] >= RESTS:
+            if member_rates[k] * time[k] >= RESTS:
                 time[k] = 0
         together[e] = group
 

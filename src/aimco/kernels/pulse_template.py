@@ -44,8 +44,8 @@ def step(g, up, p):
 
 @nb.njit(inline="always")
 def device(a, m, e, i, j):
-    own = a[1]
-    return Device(own[e, i, j, 0], own[e, i, j, 1], own[e, i, j, 2], own[e, i, j, 3])
+    parameters = a[1]
+    return Device(parameters[e, i, j, 0], parameters[e, i, j, 1], parameters[e, i, j, 2], parameters[e, i, j, 3])
 
 
 @nb.njit(inline="always")

@@ -110,15 +110,15 @@ def half_selects(x: np.ndarray, d: np.ndarray, rows: np.ndarray, columns: np.nda
 
     Four parts, one after the other: rows of one sign fire against columns of one sign, slot after slot.
     """
-    found = np.zeros((2, x.size, d.size), int)
+    pulses = np.zeros((2, x.size, d.size), int)
     for row_negative, column_negative in ((False, False), (True, True), (False, True), (True, False)):
         steps_up = row_negative == column_negative
         if polarity and steps_up != (polarity > 0):
             continue
         firing = rows & ((x < 0) == row_negative)[:, None], columns & ((d < 0) == column_negative)[:, None]
         for slot in range(rows.shape[1]):
-            found[0 if steps_up or polarity else 1] += firing[0][:, slot, None] ^ firing[1][None, :, slot]
-    return found[0], found[1]
+            pulses[0 if steps_up or polarity else 1] += firing[0][:, slot, None] ^ firing[1][None, :, slot]
+    return pulses[0], pulses[1]
 
 
 @dataclass

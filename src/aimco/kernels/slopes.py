@@ -72,7 +72,7 @@ def drive(x, difference, common, fixed):
 def _learn_block(block, g, difference, product, x, moves, common, step, twist, low, high, sums, taken):
     n, columns = difference.shape
     sums[block] = 0
-    own, row, lit = np.empty(len(x)), np.empty(columns), np.empty(len(x) + 1, np.int64)
+    inputs, row, lit = np.empty(len(x)), np.empty(columns), np.empty(len(x) + 1, np.int64)
     for i in range(block * n // BLOCKS, (block + 1) * n // BLOCKS):
         if len(product):
             for j in range(columns):
@@ -80,8 +80,8 @@ def _learn_block(block, g, difference, product, x, moves, common, step, twist, l
         else:
             row[:] = 0
             for sample in range(len(x)):
-                own[sample] = x[sample, i]
-            _add_lit(own, lit, moves, row)
+                inputs[sample] = x[sample, i]
+            _add_lit(inputs, lit, moves, row)
         for j in range(columns):
             move = twist * row[j]
             up, down = g[i, j] - (step * common[j] + move), g[n + i, j] - (step * common[j] - move)

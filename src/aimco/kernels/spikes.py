@@ -124,12 +124,12 @@ def _read_column(typing, tiles, at, current, squares, trace, to, rate):
 
 
 @nb.njit(inline="always")
-def _neuron(i, z, own, v, current, trace, waiting, fired, bias, drive, threshold, rate, hold, likely, biased):
+def _neuron(i, z, coefficients, v, current, trace, waiting, fired, bias, drive, threshold, rate, hold, likely, biased):
     """One step of neuron i with the noise z: `fired` is 1 where it fires. A bias unit that fires kicks by the bias, and changes it.
 
     All in float32, as other widths halve the vectors.
     """
-    leak, keep, fade, synaptic, still, rest, noise, reset, kick = own
+    leak, keep, fade, synaptic, still, rest, noise, reset, kick = coefficients
     x = leak * v[i] + synaptic * current[i] + still * drive[i] + rest + noise * z
     free = waiting[i] <= _ZERO
     fires = free & (x > threshold[i])
@@ -148,19 +148,19 @@ def _neuron(i, z, own, v, current, trace, waiting, fired, bias, drive, threshold
 @nb.njit(**_flags)
 def _neurons(v, current, trace, waiting, fired, bias, drive, threshold, law, rate, hold, likely, start, biased):
     """One step of all neurons under normal noise."""
-    own = law[LEAK], law[KEEP], law[TRACE], law[SYNAPTIC], law[CONSTANT], law[REST], law[NOISE], law[RESET], law[KICK]
+    coefficients = law[LEAK], law[KEEP], law[TRACE], law[SYNAPTIC], law[CONSTANT], law[REST], law[NOISE], law[RESET], law[KICK]
     for i in range(v.size):
         z = rough_normal(hash_add(start, np.uint32(i)))
-        _neuron(i, z, own, v, current, trace, waiting, fired, bias, drive, threshold, rate, hold, likely, biased)
+        _neuron(i, z, coefficients, v, current, trace, waiting, fired, bias, drive, threshold, rate, hold, likely, biased)
 
 
 @nb.njit(**_flags)
 def _walkers(v, current, trace, waiting, fired, bias, drive, threshold, law, rate, hold, likely, start, biased, bits, clocks):
     """The same under random walks."""
-    own = law[LEAK], law[KEEP], law[TRACE], law[SYNAPTIC], law[CONSTANT], law[REST], law[NOISE], law[RESET], law[KICK]
+    coefficients = law[LEAK], law[KEEP], law[TRACE], law[SYNAPTIC], law[CONSTANT], law[REST], law[NOISE], law[RESET], law[KICK]
     for i in range(v.size):
         z = _walked(hash_add(start, np.uint32(i)), bits, clocks)
-        _neuron(i, z, own, v, current, trace, waiting, fired, bias, drive, threshold, rate, hold, likely, biased)
+        _neuron(i, z, coefficients, v, current, trace, waiting, fired, bias, drive, threshold, rate, hold, likely, biased)
 
 
 @nb.njit(**_flags)
@@ -252,15 +252,15 @@ def run(
     fired, squares, spikes = np.zeros(neurons, np.float32), np.zeros(neurons, np.float32), np.empty(neurons, np.int64)
     bits = np.uint32((np.uint64(1) << np.uint64(clocks)) - np.uint64(1))
     for e in range(members):
-        own, now, flat = law[e], first, tiles[e].reshape(-1)
-        noise = own[WEIGHT_NOISE]
+        coefficients, now, flat = law[e], first, tiles[e].reshape(-1)
+        noise = coefficients[WEIGHT_NOISE]
         for p in range(phases.shape[0]):
             state = v[e], current[e], trace[e], waiting[e], fired, bias[e], drives[e, phases[p, DRIVE]], threshold[e]
             for t in range(phases[p, STEPS]):
                 loud = t >= phases[p, QUIET]
                 gate = np.float32(phases[p, GATE]) if loud else _ZERO
                 words = base(keys[e, MEMBRANE], now), base(keys[e, BIAS], now)
-                rest = own, gate * own[BIAS_RATE], np.float32(hold), likely, words[0], words[1]
+                rest = coefficients, gate * coefficients[BIAS_RATE], np.float32(hold), likely, words[0], words[1]
                 if clocks:
                     _walkers(*state, *rest, bits, np.int32(clocks))
                 else:
@@ -268,10 +268,10 @@ def run(
                 count = _who(fired, spikes)
                 if count:
                     if noise > _ZERO:
-                        _synapses(flat, across, current[e], squares, trace[e], spikes, count, seen, gate * own[RATE])
+                        _synapses(flat, across, current[e], squares, trace[e], spikes, count, seen, gate * coefficients[RATE])
                         _noises(current[e], squares, noise, base(keys[e, READ], now))
                     else:
-                        _synapses(flat, across, current[e], None, trace[e], spikes, count, seen, gate * own[RATE])
+                        _synapses(flat, across, current[e], None, trace[e], spikes, count, seen, gate * coefficients[RATE])
                     for k in range(count):
                         trace[e, spikes[k]] += _ONE
                         events[e, 0 if spikes[k] < seen else 1] += 1

@@ -93,9 +93,9 @@ def encode(e, at, x, d, lr, dw_min, options, keys, first, trains, tally):
     work = 0.0
     for b in range(x.shape[1]):
         place, number = at + b, first + at + b
-        xs, ds, xw, dw, found = x[e, b], d[e, b], x_words[e, place], d_words[e, place], lengths[e, place]
+        xs, ds, xw, dw, entry = x[e, b], d[e, b], x_words[e, place], d_words[e, place], lengths[e, place]
         top_x, top_d = largest(xs), largest(ds)
-        found[:] = 0
+        entry[:] = 0
         rate = lr[e, b if lr.shape[1] > 1 else 0]
         if top_x == 0 or top_d == 0 or rate == 0:
             continue
@@ -114,9 +114,9 @@ def encode(e, at, x, d, lr, dw_min, options, keys, first, trains, tally):
         tally[e, 0] += 2 * slots
         tally[e, 1] += row_pulses
         tally[e, 2] += column_pulses
-        found[ACTIVE], found[COLUMN_PULSES] = _list_active(xw, rows[e, place]), column_pulses
+        entry[ACTIVE], entry[COLUMN_PULSES] = _list_active(xw, rows[e, place]), column_pulses
         expected = sum_x * sum_d * slots
-        found[AGGREGATED] = options[MAY_AGGREGATE] and expected > AGGREGATE_ABOVE * found[ACTIVE] * d.shape[2]
+        entry[AGGREGATED] = options[MAY_AGGREGATE] and expected > AGGREGATE_ABOVE * entry[ACTIVE] * d.shape[2]
         work += expected
     return work
 

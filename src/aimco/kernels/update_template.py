@@ -26,9 +26,9 @@ def _fetch(numbers, start, end):
 @nb.njit(inline="always")
 def _fetch_row(state, origin, whole_or_own, e, i, part, parts):
     """Ask for one of so many parts of the devices of a row."""
-    w, o, own = state[e, i], origin[e, i if REFERENCED else 0], whole_or_own[e, i]
+    w, o, parameters = state[e, i], origin[e, i if REFERENCED else 0], whole_or_own[e, i]
     _fetch(w, w.size * part // parts, w.size * (part + 1) // parts)
-    _fetch(own.reshape(own.size), own.size * part // parts, own.size * (part + 1) // parts)
+    _fetch(parameters.reshape(parameters.size), parameters.size * part // parts, parameters.size * (part + 1) // parts)
     if REFERENCED:
         _fetch(o, o.size * part // parts, o.size * (part + 1) // parts)
 
@@ -44,7 +44,7 @@ def _most_sent(e, i, samples, x_words, lengths):
 
 
 @nb.njit(**_flags)
-def _steep_alone(e, i, sent, samples, keys, first, state, origin, a, m, trains, polarity, kept):
+def _steep_alone(e, i, sent, samples, keys, first, state, origin, a, m, trains, polarity, copies):
     """The steep devices of a row that may meet more pulses in a sample, `sent`, than they can be trusted with, after all its samples.
 
     Returns how many of those listed, the least trusted first; their states are kept, for `_rows` to put in place.
@@ -64,7 +64,7 @@ def _steep_alone(e, i, sent, samples, keys, first, state, origin, a, m, trains, 
                     w = _one_train(w, at, x, d, up or polarity != 0, p, key, j, trusted[k], a[2][e], a[3][e])
                 else:
                     w = _alone(w, at, p, x, d, up or polarity != 0, key, j)
-        kept[count] = w
+        copies[count] = w
         count += 1
     return count
 
@@ -74,7 +74,7 @@ def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, 
     """All samples on one row after the other, low..high of one member: a row stays in a core's own cache while it is pulsed, and where it
     is pulsed often, the next one comes from memory meanwhile. Devices that are too steep are taken alone, and put in place at the end."""
     (x_words, d_words, _, lengths), (samples, firsts, columns, starts) = trains, pulses
-    (noise, kept), steep = np.empty((2, state.shape[2]), np.float32), a[4]
+    (noise, copies), steep = np.empty((2, state.shape[2]), np.float32), a[4]
     apart = np.zeros((state.shape[2] + 7) // 8 * 8, np.int8)
     for i in range(low, high):
         begin, count = firsts[i], firsts[i + 1] - firsts[i]
@@ -82,10 +82,10 @@ def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, 
             continue
         w, o, alone = state[e, i], origin[e, i if REFERENCED else 0], 0
         if AFFINE and steep[e, i] < steep[e, i + 1]:
-            own = samples[begin : begin + count]
-            sent = _most_sent(e, i, own, x_words, lengths)
+            row_samples = samples[begin : begin + count]
+            sent = _most_sent(e, i, row_samples, x_words, lengths)
             if a[6][steep[e, i]] < sent:
-                alone = _steep_alone(e, i, sent, own, keys, first, state, origin, a, m, trains, polarity, kept)
+                alone = _steep_alone(e, i, sent, row_samples, keys, first, state, origin, a, m, trains, polarity, copies)
         for t in range(count):
             number, b = first + np.int64(samples[begin + t]), np.uint64(samples[begin + t])
             x, aggregated = x_words[e, b, i], lengths[e, b, AGGREGATED] != 0
@@ -97,14 +97,14 @@ def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, 
             elif sends(x):
                 hits[e, i] += _in_one_go(w, o, a, m, e, i, x, d_words[e, b], key, polarity, apart)
         for k in range(alone):
-            w[a[5][steep[e, i] + k]] = kept[k]
+            w[a[5][steep[e, i] + k]] = copies[k]
 
 
 @nb.njit(inline="always")
-def _fetch_column(w, o, own, k):
+def _fetch_column(w, o, parameters, k):
     """Ask for the devices of a column from memory, all at once: they are far apart."""
-    rows, columns, each = own.shape
-    flat_w, flat_o, flat = w.reshape(w.size), o.reshape(o.size), own.reshape(own.size)
+    rows, columns, each = parameters.shape
+    flat_w, flat_o, flat = w.reshape(w.size), o.reshape(o.size), parameters.reshape(parameters.size)
     for i in range(rows):
         place = i * columns + k
         prefetch(flat_w, place)

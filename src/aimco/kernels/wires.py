@@ -194,30 +194,30 @@ def _descend(state, lines, at_rows, tolerance, steps, u, w, rooms, x, nothing, c
     """
     r, p, s, z = rooms
     rows, columns = currents
-    own = np.zeros_like(rows), np.zeros_like(columns)
+    preconditioned = np.zeros_like(rows), np.zeros_like(columns)
     along = np.zeros_like(rows), np.zeros_like(columns)
     p[:], s[:] = 0.0, 0.0
     slowest, alpha, before = 1.0, 1.0, 0.0
     for step in range(steps + 1):
-        gamma, delta = _up(state, lines, z, r, w, x, nothing, own)
+        gamma, delta = _up(state, lines, z, r, w, x, nothing, preconditioned)
         if gamma > 0:
             slowest = min(slowest, delta / gamma)
-        left = _largest(own, at_rows) / slowest
+        left = _largest(preconditioned, at_rows) / slowest
         if gamma <= 0 or left <= tolerance * _largest(currents, at_rows) or step == steps:
             break
         beta = gamma / before if step else 0.0
         alpha = gamma / (delta - (beta * gamma / alpha if step else 0.0))
         before = gamma
         _down(state[3], alpha, beta, z, w, p, s, u, r)
-        _go_on(own[0].ravel(), along[0].ravel(), rows.ravel(), alpha, beta)
-        _go_on(own[1], along[1], columns, alpha, beta)
+        _go_on(preconditioned[0].ravel(), along[0].ravel(), rows.ravel(), alpha, beta)
+        _go_on(preconditioned[1], along[1], columns, alpha, beta)
     return step, slowest, left
 
 
 @nb.njit(**_flags)
-def _go_on(own, along, total, alpha, beta):
-    for j in range(len(own)):
-        along[j] = own[j] + beta * along[j]
+def _go_on(preconditioned, along, total, alpha, beta):
+    for j in range(len(preconditioned)):
+        along[j] = preconditioned[j] + beta * along[j]
         total[j] += alpha * along[j]
 
 

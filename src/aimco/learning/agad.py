@@ -34,8 +34,8 @@ class Agad(ChoppedTikiTakaV2):
         return state | {"p": torch.zeros_like(state["h"]), "p_ref": torch.zeros_like(state["h"])}
 
     def gradient(self, arrays, state, rows, v, signs, flips):
-        kept, p, p_ref = arrays["A"].cache, state["p"], state["p_ref"]
-        if "beta" not in kept:
-            kept["beta"] = per_member(self.memory, len(v)).astype(np.float32)
-        filters.refer_to_mean(v.numpy(), rows, flips, kept["beta"], p.numpy(), p_ref.numpy())
+        cache, p, p_ref = arrays["A"].cache, state["p"], state["p_ref"]
+        if "beta" not in cache:
+            cache["beta"] = per_member(self.memory, len(v)).astype(np.float32)
+        filters.refer_to_mean(v.numpy(), rows, flips, cache["beta"], p.numpy(), p_ref.numpy())
         return super().gradient(arrays, state, rows, v, signs, flips)

@@ -55,13 +55,13 @@ class Rider(ChoppedTikiTakaV2):
         return state | {"q": torch.zeros_like(state["h"])}
 
     def gradient(self, arrays, state, rows, v, signs, flips):
-        a, kept, q, k = arrays["A"], arrays["A"].cache, state["q"], torch.from_numpy(rows)
-        if "eta" not in kept:
-            kept["eta"] = torch.from_numpy(per_member(self.memory, len(v))).float()[:, None, None]
-            kept["unchopped"] = torch.from_numpy(per_member(self.flip, len(v)) == 0)[:, None]
-        q[:, k] = q[:, k].lerp_(v, kept["eta"])
+        a, cache, q, k = arrays["A"], arrays["A"].cache, state["q"], torch.from_numpy(rows)
+        if "eta" not in cache:
+            cache["eta"] = torch.from_numpy(per_member(self.memory, len(v))).float()[:, None, None]
+            cache["unchopped"] = torch.from_numpy(per_member(self.flip, len(v)) == 0)[:, None]
+        q[:, k] = q[:, k].lerp_(v, cache["eta"])
         assert flips is not None
-        written = torch.from_numpy(flips) | kept["unchopped"]
+        written = torch.from_numpy(flips) | cache["unchopped"]
         for t, row in enumerate(rows.tolist()):  # write q_k, which is relative to the reference devices, into these
             if written[:, t].any():
                 a.set_reference(q[:, row], row, written[:, t])

@@ -257,17 +257,17 @@ class TorchModel(Layered):
         """What the function returns, its first weights drawn by the seed."""
         import torch
 
-        from aimco.rng import generators_kept
+        from aimco.rng import keep_generators
 
         given = {"inputs": inputs, "outputs": outputs, "shape": shape}
         arguments = inspect.signature(self.function).parameters
         options = {n: getattr(self, n) if n in type(self).model_fields else given[n] for n in arguments}
-        with generators_kept(), self._located():
+        with keep_generators(), self._located():
             torch.manual_seed(seed)
-            made = type(self).function(**options)
-        if not isinstance(made, torch.nn.Module):
-            raise InputError(f"network.kind {self.kind} must return a torch.nn.Module, got {type(made).__name__}")
-        return made
+            model = type(self).function(**options)
+        if not isinstance(model, torch.nn.Module):
+            raise InputError(f"network.kind {self.kind} must return a torch.nn.Module, got {type(model).__name__}")
+        return model
 
     @contextlib.contextmanager
     def _located(self) -> Iterator[None]:
@@ -277,9 +277,9 @@ class TorchModel(Layered):
         except InputError:
             raise
         except Exception as error:
-            found = user_code.own_fault(error)
-            said = str(error).splitlines()[0] if str(error) else "no message"
-            raise InputError(found or f"network.kind {self.kind}: {type(error).__name__}: {said}") from error
+            fault = user_code.own_fault(error)
+            message = str(error).splitlines()[0] if str(error) else "no message"
+            raise InputError(fault or f"network.kind {self.kind}: {type(error).__name__}: {message}") from error
 
     def build(self, data: Data, design, seeds):
         from torch import nn
@@ -340,9 +340,9 @@ def network_of(function: Callable[..., object], name: str | None = None) -> type
     if not known.isidentifier():  # a lambda has no name
         known = f"lambda_{inspect.getsourcelines(function)[1]}"
     if (function, known) not in _kinds:
-        made = _kinds[function, known] = _made(function, known)
+        kind = _kinds[function, known] = _build_kind(function, known)
         if name is None:
-            _live[made.kind_name()] = made
+            _live[kind.kind_name()] = kind
     return _kinds[function, known]
 
 
@@ -350,7 +350,7 @@ _kinds: dict[tuple[object, str], type[TorchModel]] = {}  # one class for each fu
 _live: dict[str, type[TorchModel]] = {}  # of functions that a program handed over: its file need not be read again
 
 
-def _made(function: Callable[..., object], name: str) -> type[TorchModel]:
+def _build_kind(function: Callable[..., object], name: str) -> type[TorchModel]:
     place = user_code.where(function)
     fields: dict[str, Any] = {}
     for n, p in inspect.signature(function).parameters.items():
@@ -365,10 +365,10 @@ def _made(function: Callable[..., object], name: str) -> type[TorchModel]:
             raise InputError(f"{place}: {name} must have a default for {n!r}; only {given} are given by the task")
         fields[n] = (_type(p), Field(default=p.default))
     doc = {"__doc__": function.__doc__, "__module__": function.__module__}
-    made = create_model(name, __base__=TorchModel, __module__=function.__module__, **fields)
-    made.__doc__ = doc["__doc__"]
-    made.function, made.function_name = staticmethod(function), name  # type: ignore[assignment]
-    return made
+    kind = create_model(name, __base__=TorchModel, __module__=function.__module__, **fields)
+    kind.__doc__ = doc["__doc__"]
+    kind.function, kind.function_name = staticmethod(function), name  # type: ignore[assignment]
+    return kind
 
 
 def _type(parameter: inspect.Parameter) -> object:

@@ -49,19 +49,19 @@ class Lenet(Hidden):
             raise InputError(
                 f"network.kind {self.kind} needs images, and the samples of task {name} are none; take mlp, or a task of images"
             )
-        size, found = list(shape[1:]), []
+        size, sizes = list(shape[1:]), []
         for _ in self.channels:
             after, pooled = convolved(size, self.kernel_size, pool=self.pool)
             if min(*after, *pooled) < 1:
                 asked = f"{len(self.channels)} convolutions of {self.kernel_size} with pooling of {self.pool}"
                 raise InputError(f"network.kernel_size must leave pixels of the images of {name}, {shape[1:]}, got {asked}")
-            found.append((after, pooled))
+            sizes.append((after, pooled))
             size = pooled
-        return found
+        return sizes
 
     def shapes(self, sample):
-        sizes, channels, found = self._sizes_of(sample.shape, "this shape"), sample.shape[0], []
+        sizes, channels, shapes = self._sizes_of(sample.shape, "this shape"), sample.shape[0], []
         for k, (out, (after, _)) in enumerate(zip(self.channels, sizes, strict=True)):
-            found.append(Shape(f"layer {k + 1}", channels * self.kernel_size**2, out, after[0] * after[1], back=None if k else 0))
+            shapes.append(Shape(f"layer {k + 1}", channels * self.kernel_size**2, out, after[0] * after[1], back=None if k else 0))
             channels = out
-        return found + chain((channels, *sizes[-1][1]), [*self.hidden, sample.outputs], first=len(found))
+        return shapes + chain((channels, *sizes[-1][1]), [*self.hidden, sample.outputs], first=len(shapes))

@@ -139,8 +139,8 @@ class MultiheadAttention(nn.Module):
             shaped = attention.view(q.shape[0], self.num_heads, *attention.shape[1:]) if attention.ndim == 3 else attention[None, None]
             total = _added(shaped, q)
         if padding is not None:
-            own = _added(padding[:, None, None], q)
-            total = own if total is None else total + own
+            padding_mask = _added(padding[:, None, None], q)
+            total = padding_mask if total is None else total + padding_mask
         return total if total is None or not more else nn.functional.pad(total, (0, more))
 
     def _attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:

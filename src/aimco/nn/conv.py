@@ -11,7 +11,7 @@ from torch import nn
 
 from aimco.arrays.spec import Blueprint
 from aimco.nn.analog import AnalogLayer
-from aimco.nn.arguments import each, on_cpu, one_of, shown, whole
+from aimco.nn.arguments import each, on_cpu, one_of, quote, whole
 from aimco.nn.layout import Layout, place
 from aimco.record import InputError
 
@@ -73,7 +73,7 @@ class Conv(AnalogLayer):
         self.padding = one_of("padding", padding, ("same", "valid")) if isinstance(padding, str) else each("padding", padding, self.axes, 0)
         self.padding_mode = one_of("padding_mode", padding_mode, tuple(_MODES))
         if self.padding == "same" and any(s != 1 for s in self.stride):
-            raise InputError(f"stride must be 1 with padding 'same', got {shown(stride)}")
+            raise InputError(f"stride must be 1 with padding 'same', got {quote(stride)}")
         self.in_channels, self.out_channels, self.kernel_size, self.groups = channels, outputs, kernel, groups
         super().__init__(layout, bias, design, *place(f"conv{self.axes}d", name, seed, seeds))
 

@@ -21,7 +21,7 @@ from aimco.nn.conv import Conv1d, Conv2d, Conv3d
 from aimco.nn.linear import Linear
 from aimco.nn.recurrent import GRU, LSTM, RNN
 from aimco.record import InputError
-from aimco.rng import generators_kept
+from aimco.rng import keep_generators
 from aimco.shapes import Shape
 
 KINDS = "Linear, Conv1d to Conv3d, RNN, LSTM, GRU, MultiheadAttention"
@@ -33,7 +33,7 @@ _GATES = {nn.RNN: 1, nn.LSTM: 4, nn.GRU: 3}
 Inputs = Sequence[torch.Tensor]  # of a layer
 
 
-class _Made(TypedDict):
+class _Placement(TypedDict):
     """What an analog layer is made of beside torch's arguments."""
 
     design: Blueprint
@@ -41,24 +41,24 @@ class _Made(TypedDict):
     seed: int
 
 
-def _linear(m: nn.Linear, **made: Unpack[_Made]) -> nn.Module:
-    return Linear(m.in_features, m.out_features, m.bias is not None, **made)
+def _linear(m: nn.Linear, **placement: Unpack[_Placement]) -> nn.Module:
+    return Linear(m.in_features, m.out_features, m.bias is not None, **placement)
 
 
-def _conv(m: _ConvNd, **made: Unpack[_Made]) -> nn.Module:
+def _conv(m: _ConvNd, **placement: Unpack[_Placement]) -> nn.Module:
     kind = {nn.Conv1d: Conv1d, nn.Conv2d: Conv2d, nn.Conv3d: Conv3d}[type(m)]
     sizes = (m.in_channels, m.out_channels, m.kernel_size, m.stride, m.padding, m.dilation, m.groups)
-    return kind(*sizes, m.bias is not None, m.padding_mode, **made)
+    return kind(*sizes, m.bias is not None, m.padding_mode, **placement)
 
 
-def _recurrent(m: nn.RNNBase, **made: Unpack[_Made]) -> nn.Module:
+def _recurrent(m: nn.RNNBase, **placement: Unpack[_Placement]) -> nn.Module:
     options = {n: getattr(m, n) for n in ("num_layers", "bias", "batch_first", "dropout", "bidirectional", "proj_size")}
     if isinstance(m, nn.RNN):
-        return RNN(m.input_size, m.hidden_size, nonlinearity=m.nonlinearity, **options, **made)
-    return (LSTM if isinstance(m, nn.LSTM) else GRU)(m.input_size, m.hidden_size, **options, **made)
+        return RNN(m.input_size, m.hidden_size, nonlinearity=m.nonlinearity, **options, **placement)
+    return (LSTM if isinstance(m, nn.LSTM) else GRU)(m.input_size, m.hidden_size, **options, **placement)
 
 
-def _attention(m: nn.MultiheadAttention, **made: Unpack[_Made]) -> nn.Module:
+def _attention(m: nn.MultiheadAttention, **placement: Unpack[_Placement]) -> nn.Module:
     return MultiheadAttention(
         m.embed_dim,
         m.num_heads,
@@ -69,7 +69,7 @@ def _attention(m: nn.MultiheadAttention, **made: Unpack[_Made]) -> nn.Module:
         m.kdim,
         m.vdim,
         m.batch_first,
-        **made,
+        **placement,
     )
 
 
@@ -143,34 +143,34 @@ def convert(
     _check_shared(model, chosen)
     replaced: dict[int, nn.Module] = {}
     for name, layer in chosen.items():
-        own = design
+        layer_design = design
         for pattern, other in (designs or {}).items():
-            own = other if fnmatch.fnmatchcase(name, pattern) else own
-        made = _MAKE[type(layer)](layer, design=own, name=name, seed=seed)
-        made.load_state_dict({n: t.detach().clone() for n, t in layer.state_dict().items()}, strict=False)
-        _freeze(name, layer, made)
-        replaced[id(layer)] = made.train(layer.training)
+            layer_design = other if fnmatch.fnmatchcase(name, pattern) else layer_design
+        analog_layer = _MAKE[type(layer)](layer, design=layer_design, name=name, seed=seed)
+        analog_layer.load_state_dict({n: t.detach().clone() for n, t in layer.state_dict().items()}, strict=False)
+        _freeze(name, layer, analog_layer)
+        replaced[id(layer)] = analog_layer.train(layer.training)
     if id(model) in replaced:
         return replaced[id(model)]
     return copy.deepcopy(model, dict(replaced))
 
 
-def _freeze(name: str, layer: nn.Module, made: nn.Module) -> None:
+def _freeze(name: str, layer: nn.Module, analog_layer: nn.Module) -> None:
     """What does not learn goes on not to: weight and bias by themselves, or a layer of several matrices as a whole.
 
     Raises:
         InputError: Some matrices of a recurrent or attention layer learn and others do not.
     """
     learn = {n: p.requires_grad for n, p in layer.named_parameters()}
-    own = dict(made.named_parameters())
-    if learn.keys() <= own.keys():
+    parameters = dict(analog_layer.named_parameters())
+    if learn.keys() <= parameters.keys():
         for n, learns in learn.items():
-            own[n].requires_grad_(learns)
+            parameters[n].requires_grad_(learns)
     elif len(set(learn.values())) > 1:
         frozen = ", ".join(n for n, learns in learn.items() if not learns)
         raise InputError(f"layer {name} must learn as a whole or be frozen as a whole on arrays, got {frozen} frozen alone")
     else:
-        made.requires_grad_(all(learn.values()))
+        analog_layer.requires_grad_(all(learn.values()))
 
 
 def _check_shared(model: nn.Module, chosen: Mapping[str, nn.Module]) -> None:
@@ -182,8 +182,8 @@ def _check_shared(model: nn.Module, chosen: Mapping[str, nn.Module]) -> None:
             continue
         for p in module.parameters(recurse=False):
             if id(p) in owners:
-                own = owners[id(p)]
-                raise InputError(f"layers {own} and {name or 'model'} share a weight, which no array can; leave {own} out of analog")
+                owner = owners[id(p)]
+                raise InputError(f"layers {owner} and {name or 'model'} share a weight, which no array can; leave {owner} out of analog")
     seen: dict[int, str] = {}
     for name, layer in chosen.items():
         for p in layer.parameters():
@@ -210,18 +210,18 @@ def shapes_of(model: nn.Module, sample: Sequence[int], analog: Sequence[str] = (
 
     handles = [traced(name, m) for name, m in chosen.items()]
     try:
-        with torch.enable_grad(), generators_kept():
+        with torch.enable_grad(), keep_generators():
             model(torch.zeros(_TRACED, *sample))
     finally:
         for handle in handles:
             handle.remove()
-    found: dict[str, Shape] = {}
+    shapes: dict[str, Shape] = {}
     for shape in calls:
-        before = found.get(shape.name)
+        before = shapes.get(shape.name)
         if before is not None:
             shape = replace(shape, vectors=shape.vectors + before.vectors, back=(shape.back or 0) + (before.back or 0))
-        found[shape.name] = shape
-    return list(found.values())
+        shapes[shape.name] = shape
+    return list(shapes.values())
 
 
 def _back(x: Sequence[object], vectors: int) -> int:

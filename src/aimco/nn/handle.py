@@ -72,11 +72,11 @@ class AnalogParameter(InArrays):
     holders: weakref.WeakSet[torch.optim.Optimizer]  # optimizers that teach it
 
     def __new__(cls, layer: Holder | None, role: Role, shape: tuple[int, ...], requires_grad: bool = True) -> AnalogParameter:
-        made = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=torch.float32, requires_grad=requires_grad)  # type: ignore[attr-defined]
-        made.role, made.holders, made._is_param = role, weakref.WeakSet(), True
+        parameter = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=torch.float32, requires_grad=requires_grad)  # type: ignore[attr-defined]
+        parameter.role, parameter.holders, parameter._is_param = role, weakref.WeakSet(), True
         if layer is not None:
-            made.layer = layer
-        return made
+            parameter.layer = layer
+        return parameter
 
     def values(self) -> torch.Tensor:
         return self.layer.read_parameter(self.role)
@@ -89,8 +89,8 @@ class AnalogParameter(InArrays):
         import copy
 
         if id(self) not in memo:
-            memo[id(self)] = made = AnalogParameter(None, self.role, tuple(self.shape), self.requires_grad)
-            made.layer = copy.deepcopy(self.layer, memo)
+            memo[id(self)] = copied = AnalogParameter(None, self.role, tuple(self.shape), self.requires_grad)
+            copied.layer = copy.deepcopy(self.layer, memo)
         return memo[id(self)]
 
     def __reduce_ex__(self, protocol: object) -> tuple:
@@ -116,10 +116,10 @@ class OuterProducts(InArrays):
     def __new__(
         cls, of: weakref.ref[Holder], role: Role, shape: tuple[int, ...], passes: list[tuple[Pass, float]], rest: torch.Tensor | None = None
     ) -> OuterProducts:
-        made = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=torch.float32)  # type: ignore[attr-defined]
-        made.of, made.role, made.rest = of, role, rest
-        made._entries, made._count = passes, len(passes)
-        return made
+        products = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=torch.float32)  # type: ignore[attr-defined]
+        products.of, products.role, products.rest = of, role, rest
+        products._entries, products._count = passes, len(passes)
+        return products
 
     # A sum extends the list of its first term, which sees its own part alone: thousands of time steps add up in linear time.
     _entries: list[tuple[Pass, float]]
@@ -359,9 +359,9 @@ def _written(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 
 def _all(kind: type[T], *nested: object) -> list[T]:
-    found: list[T] = []
-    tree_map_only(kind, found.append, nested)
-    return found
+    matches: list[T] = []
+    tree_map_only(kind, matches.append, nested)
+    return matches
 
 
 _IN_ARRAYS = "train it{where} by aimco.optim.InMemory, with digital=torch.optim.Adam, say, for the rest"

@@ -42,7 +42,7 @@ class Arrays(nn.Module):
 
     def notes(self, member: int = 0) -> list[str]:
         """Approximations in force in it, for one ensemble member."""
-        return [said[member] for said in self.written if said[member]]
+        return [messages[member] for messages in self.written if messages[member]]
 
     def elapse(self, seconds: PerMember) -> None:
         """Let time pass in the arrays."""

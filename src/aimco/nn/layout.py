@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from aimco.nn.arguments import index, shown
+from aimco.nn.arguments import index, quote
 from aimco.record import InputError
 
 _built: collections.Counter[tuple[object, ...]] = collections.Counter()  # layers without a name so far, by kind and seeds
@@ -64,14 +64,14 @@ def _seeds(seeds: Any) -> tuple[int, ...]:
     except TypeError:
         given = ()
     if not given:
-        raise InputError(f"seeds must be whole numbers, one for each ensemble member, got {shown(seeds)}")
+        raise InputError(f"seeds must be whole numbers, one for each ensemble member, got {quote(seeds)}")
     return tuple(map(_seed, given))
 
 
 def _seed(seed: object) -> int:
     number = index(seed)
     if number is None or not -(2**63) <= number < 2**64:
-        raise InputError(f"seeds must be whole numbers of at most 64 bits, got {shown(seed)}")
+        raise InputError(f"seeds must be whole numbers of at most 64 bits, got {quote(seed)}")
     return number
 
 
@@ -84,11 +84,11 @@ def place(kind: str, name: str | None, seed: int | None, seeds: Sequence[int] | 
     if seed is not None and seeds is not None:
         raise InputError("seed and seeds must not be given together: seeds has one for each ensemble member")
     if name is not None and (not isinstance(name, str) or not name):
-        raise InputError(f"name must be a text of at least one letter, got {shown(name)}")
+        raise InputError(f"name must be a text of at least one letter, got {quote(name)}")
     if seed is None and seeds is None:
         return name or kind, (int(torch.randint(2**62, ())),)
-    made = (_seed(seed),) if seeds is None else _seeds(seeds)
+    member_seeds = (_seed(seed),) if seeds is None else _seeds(seeds)
     if name is None:
-        name = f"{kind} {_built[kind, made]}"
-        _built[kind, made] += 1
-    return name, made
+        name = f"{kind} {_built[kind, member_seeds]}"
+        _built[kind, member_seeds] += 1
+    return name, member_seeds

@@ -67,12 +67,12 @@ class WeightsInArrays(Arrays):
         self.rule_state = self.rule.start(self.matrices)
         matrix, first = self.matrices[self.rule.weight_array], start if self.scale is None else start / self._scale_of_arrays()
         matrix.program(first)
-        said = matrix.missed(first)
-        self.written = tuple(said[k :: layout.groups] for k in range(layout.groups))
+        messages = matrix.missed(first)
+        self.written = tuple(messages[k :: layout.groups] for k in range(layout.groups))
         shapes: dict[Role, tuple[int, ...]] = {"weight": layout.weight_shape, "bias": (layout.groups * self.outputs,)}
         self._shapes = {role: (*self._lead, *shape) for role, shape in shapes.items()}
-        made = {role: AnalogParameter(self, role, shape) for role, shape in self._shapes.items()}  # pyright: ignore[reportArgumentType]
-        self.weight, row = made["weight"], made["bias"] if self.bias_row else None  # pyright: ignore[reportAttributeAccessIssue]
+        parameters = {role: AnalogParameter(self, role, shape) for role, shape in self._shapes.items()}  # pyright: ignore[reportArgumentType]
+        self.weight, row = parameters["weight"], parameters["bias"] if self.bias_row else None  # pyright: ignore[reportAttributeAccessIssue]
         self.register_parameter("bias", row if offset is None else nn.Parameter(offset))  # pyright: ignore[reportArgumentType]
 
     def _build(self) -> None:
@@ -109,11 +109,11 @@ class WeightsInArrays(Arrays):
 
     @property
     def counts(self):
-        return {name: Counts(self._of_members(own)) for name, own in super().counts.items()}
+        return {name: Counts(self._of_members(counts)) for name, counts in super().counts.items()}
 
     @property
     def timed(self):
-        return {name: self._of_members(own) for name, own in super().timed.items()}
+        return {name: self._of_members(counts) for name, counts in super().timed.items()}
 
     @property
     def shapes(self):
@@ -230,9 +230,9 @@ class WeightsInArrays(Arrays):
     def fingerprint(self) -> dict[str, str]:
         """What saved arrays must agree with, part by part."""
         parts = (*self._made_of, self.rule)
-        told = {name: part.as_dict() | {"lr": None} for name, part in zip(_PARTS, parts, strict=True)}
+        contents = {name: part.as_dict() | {"lr": None} for name, part in zip(_PARTS, parts, strict=True)}
         return {
-            name: hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()[:16] for name, data in told.items()
+            name: hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()[:16] for name, data in contents.items()
         }
 
     def get_extra_state(self) -> Saved:

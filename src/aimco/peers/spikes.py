@@ -53,18 +53,18 @@ def brian2(
     """
     with tempfile.TemporaryDirectory() as folder:
         np.savez(Path(folder) / "work.npz", **_work(machine, probabilities, lr), exact=exact)
-        said = Path(folder) / "said.txt"
+        log = Path(folder) / "said.txt"
         try:
-            with said.open("w") as errors:
+            with log.open("w") as errors:
                 pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
                 program = subprocess.Popen([python, "-P", str(_PROGRAM), folder], text=True, **pipes)
         except OSError as error:
             raise _missing(python, error.strerror) from None
         with program:
-            yield functools.partial(_again, program, python, said)
+            yield functools.partial(_again, program, python, log)
 
 
-def _again(program: subprocess.Popen, python: str, said: Path) -> Ran:
+def _again(program: subprocess.Popen, python: str, log: Path) -> Ran:
     """Ask for one run, and wait for what it tells."""
     with contextlib.suppress(BrokenPipeError):
         program.stdin.write("\n")  # pyright: ignore[reportOptionalMemberAccess]
@@ -72,7 +72,7 @@ def _again(program: subprocess.Popen, python: str, said: Path) -> Ran:
     for line in program.stdout:  # pyright: ignore[reportOptionalIterable]
         if line.startswith("{"):
             return Ran(**json.loads(line))
-    raise _missing(python, (said.read_text().strip() or "no message").splitlines()[-1])
+    raise _missing(python, (log.read_text().strip() or "no message").splitlines()[-1])
 
 
 def _missing(python: str, why: str | None) -> InputError:
@@ -81,13 +81,13 @@ def _missing(python: str, why: str | None) -> InputError:
 
 def _work(machine: SpikingRbm, probabilities: np.ndarray, lr: float) -> PlainData:
     """All that the program reads, currents in A."""
-    own, beta = machine.record, machine.fitted.beta
-    neuron, over, learned = own.neuron, machine.over, own.phase_s - own.burn_in_s
+    record, beta = machine.record, machine.fitted.beta
+    neuron, over, learned = record.neuron, machine.over, record.phase_s - record.burn_in_s
     law = machine.law(lr, learned)[0]
     drives = np.zeros((2 * len(probabilities), machine.visible))
     drives[::2] = np.log(probabilities / (1 - probabilities)) / beta
-    bins = math.gcd(round(own.phase_s / own.dt_s), round(own.burn_in_s / own.dt_s))
-    quiet, steps = round(own.burn_in_s / own.dt_s) // bins, round(own.phase_s / own.dt_s) // bins
+    bins = math.gcd(round(record.phase_s / record.dt_s), round(record.burn_in_s / record.dt_s))
+    quiet, steps = round(record.burn_in_s / record.dt_s) // bins, round(record.phase_s / record.dt_s) // bins
     gates = np.tile(np.repeat([0.0, 1.0, 0.0, -1.0], [quiet, steps - quiet] * 2), len(probabilities))
     named = ("membrane_F", "leak_S", "threshold_V", "reset_V", "refractory_s", "synapse_s", "stdp_s", "diffusion")
     stepped = {"v_kept": over.leak, "v_synaptic": over.synaptic, "v_constant": over.constant, "v_noise": over.noise_V}
@@ -101,12 +101,12 @@ def _work(machine: SpikingRbm, probabilities: np.ndarray, lr: float) -> PlainDat
         "bias_kick": law[spikes.KICK] / beta,
         "rate": law[spikes.RATE],
         "bias_rate": law[spikes.BIAS_RATE],
-        "bias_Hz": own.bias_Hz,
+        "bias_Hz": record.bias_Hz,
         "weights": machine.weights[0],
         "drives": drives,
         "gates": gates,
-        "gate_s": bins * own.dt_s,
-        "dt": own.dt_s,
-        "phase_s": own.phase_s,
+        "gate_s": bins * record.dt_s,
+        "dt": record.dt_s,
+        "phase_s": record.phase_s,
         "seed": machine.seeds[0],
     }

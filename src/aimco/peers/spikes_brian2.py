@@ -32,11 +32,11 @@ def layer(units, work, drive, exact):
         return EXACT.format(drive=drive)
 
     given = {"threshold": "v > threshold_V", "reset": "v = reset_V\np += 1", "refractory": float(work["refractory_s"]) * b2.second}
-    made = b2.NeuronGroup(units, LAYER.format(drive=drive), method=step if exact else "euler", **given)
+    group = b2.NeuronGroup(units, LAYER.format(drive=drive), method=step if exact else "euler", **given)
     biased = b2.PoissonGroup(units, float(work["bias_Hz"]) * b2.Hz)
-    kicks = b2.Synapses(biased, made, "b : 1", on_pre=BIAS)
+    kicks = b2.Synapses(biased, group, "b : 1", on_pre=BIAS)
     kicks.connect(j="i")
-    return made, b2.SpikeMonitor(made, record=False), [made, biased, kicks]
+    return group, b2.SpikeMonitor(group, record=False), [group, biased, kicks]
 
 
 def machine(work):
@@ -70,8 +70,8 @@ def main():
     for _ in sys.stdin:
         b2.device.run(with_output=False)
         rates = [int(c.num_spikes) / len(c.source) / seconds for c in counters]
-        told = {"version": b2.__version__, "visible_Hz": rates[0], "hidden_Hz": rates[1], "seconds": b2.device._last_run_time}
-        print(json.dumps(told), flush=True)
+        report = {"version": b2.__version__, "visible_Hz": rates[0], "hidden_Hz": rates[1], "seconds": b2.device._last_run_time}
+        print(json.dumps(report), flush=True)
 
 
 if __name__ == "__main__":

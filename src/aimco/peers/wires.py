@@ -75,14 +75,14 @@ def crosssim(g: np.ndarray, ohm: float, volts: np.ndarray, *, left: float = 3e-7
 
 def wired(g: np.ndarray, lines: Wires, volts: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
     """All that are installed, by what they are called; ngspice only for arrays of 64 lines at most, and one vector."""
-    found: dict[str, Callable[[], np.ndarray]] = {"scipy SuperLU, symmetric": functools.partial(superlu, g, lines.word_ohm, volts)}
+    solvers: dict[str, Callable[[], np.ndarray]] = {"scipy SuperLU, symmetric": functools.partial(superlu, g, lines.word_ohm, volts)}
     if _installed("badcrossbar"):
-        found["badcrossbar"] = functools.partial(badcrossbar, g, lines.word_ohm, volts)
+        solvers["badcrossbar"] = functools.partial(badcrossbar, g, lines.word_ohm, volts)
     if _installed("simulator.circuits.array"):
-        found["CrossSim, relaxation tuned"] = functools.partial(crosssim, g, lines.word_ohm, volts)
+        solvers["CrossSim, relaxation tuned"] = functools.partial(crosssim, g, lines.word_ohm, volts)
     if shutil.which("ngspice") and len(g) <= 64:
-        found["ngspice"] = lambda: wired_currents(torch.from_numpy(g), lines, torch.from_numpy(volts[0]))[0].numpy()[None]
-    return found
+        solvers["ngspice"] = lambda: wired_currents(torch.from_numpy(g), lines, torch.from_numpy(volts[0]))[0].numpy()[None]
+    return solvers
 
 
 def _installed(name: str) -> bool:

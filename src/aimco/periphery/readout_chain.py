@@ -155,22 +155,22 @@ class ReadoutChain:
         Returns:
             The numbers of the vectors that were read, (E, B, lines), and those of them that must be read again, (E, B) bool, None if none.
         """
-        made = [self._at_converters(name, each) for each in currents]
-        self._calibrate(name, made)
+        signals = [self._at_converters(name, each) for each in currents]
+        self._calibrate(name, signals)
         if self.serial:
-            return self._weighed(name, made, drive, noise), None
+            return self._weighed(name, signals, drive, noise), None
         numbers, again = torch.empty(currents[0].shape), drive.again.copy()
-        beyond = self._convert(name, made[0], again, drive, (noise.keys[0], noise), numbers)
+        beyond = self._convert(name, signals[0], again, drive, (noise.keys[0], noise), numbers)
         return numbers, again if beyond and drive.attempt + 1 < self._attempts else None
 
     def _weighed(self, name: Direction, currents: Sequence[torch.Tensor], drive: Drive, noise: Noise) -> torch.Tensor:
         """y = sum over bits k of 2^k ADC(G^T s_k) / (2^(bits-1) - 1), s_k in -1, 0, 1."""
         steps = torch.from_numpy(self.edges["dac"])[:, None, None]
         out, part = torch.zeros(currents[0].shape), torch.empty(currents[0].shape)
-        for k, (pulse, own) in enumerate(zip(drive.pulses, currents, strict=True)):
+        for k, (pulse, current) in enumerate(zip(drive.pulses, currents, strict=True)):
             sent = np.repeat(self._pulses[:, None] > k, drive.scale.shape[1], 1)
             bit = drive._replace(scale=np.ones_like(drive.scale), power=pulse.square().sum(2).numpy())
-            self._convert(name, own, sent, bit, (noise.keys[k], noise), part.zero_())
+            self._convert(name, current, sent, bit, (noise.keys[k], noise), part.zero_())
             out.add_(part * (2**k / steps))
         return out.mul_(torch.from_numpy(drive.scale)[:, :, None])
 
@@ -223,5 +223,5 @@ def _gathered(p: Periphery, unit_A: PerMember, members: int) -> tuple[torch.Tens
     with np.errstate(invalid="ignore"):
         share = np.where(np.isinf(leak_s), 1.0, -leak_s / read_s * np.expm1(-read_s / leak_s))
     most = np.asarray(p.integrator.capacitance_F) * np.asarray(p.integrator.swing_V) / read_s / unit_A
-    made = [torch.from_numpy(per_member(v, members).astype(np.float32))[:, None, None] for v in (share, most)]
-    return made[0], made[1]
+    tensors = [torch.from_numpy(per_member(v, members).astype(np.float32))[:, None, None] for v in (share, most)]
+    return tensors[0], tensors[1]

@@ -189,5 +189,5 @@ def run(name: str, settings: Settings) -> PlainData:
 
 def tally(rows: Sequence[Row]) -> dict[str, int]:
     """Rows of each status, and of these the published figures: the share reproduced is "reproduced" over "published"."""
-    found = Counter(row.status for row in rows)
-    return {status: found[status] for status in STATUSES} | {"published": sum(row.published is not None for row in rows)}
+    counts = Counter(row.status for row in rows)
+    return {status: counts[status] for status in STATUSES} | {"published": sum(row.published is not None for row in rows)}

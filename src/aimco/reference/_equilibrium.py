@@ -45,8 +45,8 @@ def errors(settings: Settings, cases: list[tuple[str, Design, float, float]]) ->
     """
     quick, rows = settings.quick, []
     task = replace(settings, limit=settings.limit or _QUICK_LIMIT).load("mnist") if quick else settings.load("mnist")
-    for name, made, published, tolerance in cases:
-        chosen = made.replace("training.epochs", _QUICK_EPOCHS).replace("training.decay", 0.5) if quick else made
+    for name, base, published, tolerance in cases:
+        chosen = base.replace("training.epochs", _QUICK_EPOCHS).replace("training.decay", 0.5) if quick else base
         (accuracy,) = settings.train(name, [chosen], task)
         rows.append(_quick(name, 100 - accuracy) if quick else Row(name, published, 100 - accuracy, tolerance, "%"))
     return rows

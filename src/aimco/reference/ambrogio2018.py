@@ -43,14 +43,14 @@ def design(kind: str, epochs: int = _EPOCHS, *, invert: bool = True) -> Design:
     inversion that adds up: 88.2 %, where `evaluate(design("transfer", invert=False).replace("device.retention_s", 1e9), task)`, in which
     nothing leaks, ends at 95.8 %.
     """
-    made = Design.of(
+    base = Design.of(
         {
             "network": {"hidden": [250, 125], "activation": "tanh"},
             "training": {"epochs": epochs, "batch": 10, "decay_every": max(epochs // 4, 1)},
         }
         | _KINDS[kind]
     )
-    return made.replace("rule", made.rule.as_dict() | {"transfer_every": _EVERY, "invert": invert}) if kind == "transfer" else made
+    return base.replace("rule", base.rule.as_dict() | {"transfer_every": _EVERY, "invert": invert}) if kind == "transfer" else base
 
 
 def run(settings: Settings) -> list[Row]:
@@ -63,8 +63,8 @@ def run(settings: Settings) -> list[Row]:
         "transfer with inversion": design("transfer", epochs),
     }
     task = settings.load("mnist")
-    software, pairs, plain, inverted = found = [settings.train(name, [d], task, last=last)[0] for name, d in designs.items()]
-    rows = [Row(name, None, ours, None, "%") for name, ours in zip(designs, found, strict=True)]
+    software, pairs, plain, inverted = accuracies = [settings.train(name, [d], task, last=last)[0] for name, d in designs.items()]
+    rows = [Row(name, None, ours, None, "%") for name, ours in zip(designs, accuracies, strict=True)]
     equal = "transfer with inversion below software"
     return [
         *rows[:-1],

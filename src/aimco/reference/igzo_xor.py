@@ -152,8 +152,8 @@ class Chip:
         drives[:, 1, OUTPUT], drives[:, 2, OUTPUT] = 1.0, (gain * d.abs())[:, 0]
         nothing, _, driven = self.matrix.mvm_t(drives).unbind(1)
         self.reading_s += drives.shape[1] * READ_S
-        own = torch.sign(d) / gain * (driven - nothing)
-        return (own + d * self.start[:, :, OUTPUT])[:, None]
+        error = torch.sign(d) / gain * (driven - nothing)
+        return (error + d * self.start[:, :, OUTPUT])[:, None]
 
     def write(self, change: torch.Tensor) -> None:
         """Pulses on one cell after the other towards a change of weights (E, 5, 5); then all rows are read for the digital copy."""
@@ -247,15 +247,15 @@ def energy(chip: Chip, since: Counts, portions: int = 1, together: int = 1) -> n
 
     Each vector is read, driven and converted twice; `read_s` is the time of both.
     """
-    done, found = chip.matrix.counts - since, []
+    done, energies = chip.matrix.counts - since, []
     for e in range(len(chip.matrix.seeds)):
         n = done.member(e)
         sent = n["coincidences"] / portions
         ledger = Counts(cell_reads=n["cell_reads"], dac=2 * n["dac"], adc=2 * n["adc"], coincidences=n["coincidences"])
         ledger.add(row_pulses=sent / together, column_pulses=sent)
         joules = price(chip.design, {"array": {"W": ledger}}, shapes={"array": {"W": (SIZE, SIZE)}}).energy_J
-        found.append((sum(joules[part] for part in _READING), joules["update"]))
-    return np.mean(found, 0)
+        energies.append((sum(joules[part] for part in _READING), joules["update"]))
+    return np.mean(energies, 0)
 
 
 @dataclass(frozen=True)
@@ -324,11 +324,11 @@ def run(settings: Settings) -> list[Row]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # products of an array this small are not worth sharing
     try:
-        found = whole(settings)
+        result = whole(settings)
         hundreds = [] if settings.quick else _hundreds(settings)
     finally:
         torch.set_num_threads(threads)
-    distance = worst(found.outputs)
+    distance = worst(result.outputs)
     return [
         Row(
             f"starts learned, of {STARTS} near the program's",
@@ -342,36 +342,36 @@ def run(settings: Settings) -> list[Row]:
         ),
         Row("the same in the first epoch", None, int((distance[0] < LEARNED).sum()), None, ""),
         Row("largest distance of an output from its target, median of starts", None, float(np.median(distance[-1])), None, ""),
-        *(Row(f"still learned of {STARTS} after {n} without pulses", None, int((w < LEARNED).sum()), None, "") for n, w in _rests(found)),
+        *(Row(f"still learned of {STARTS} after {n} without pulses", None, int((w < LEARNED).sum()), None, "") for n, w in _rests(result)),
         *hundreds,
-        *_times(found),
-        *_energies(found),
+        *_times(result),
+        *_energies(result),
     ]
 
 
-def _rests(found: Run) -> list[tuple[str, np.ndarray]]:
-    return list(zip(("1 h", "775 min"), found.rested, strict=True))
+def _rests(result: Run) -> list[tuple[str, np.ndarray]]:
+    return list(zip(("1 h", "775 min"), result.rested, strict=True))
 
 
-def _times(found: Run) -> list[Row]:
-    reading, writing, samples = found.reading_s, found.writing_s, found.outputs.shape[0] * len(X)
+def _times(result: Run) -> list[Row]:
+    reading, writing, samples = result.reading_s, result.writing_s, result.outputs.shape[0] * len(X)
     percent = 100 / (reading + writing)
     return [
-        Row("time of zeroing", None, found.zeroing_s, None, "s"),
+        Row("time of zeroing", None, result.zeroing_s, None, "s"),
         Row("time of learning", None, reading + writing, None, "s"),
         Row("reading, of the time of learning", None, reading * percent, None, "%"),
         Row("reading for the digital copy alone", None, samples * SIZE * READ_S * percent, None, "%"),
         Row("writing, of the time of learning", None, writing * percent, None, "%"),
-        Row("writing, of the time of the first epoch", None, 100 * found.first_writing, None, "%"),
+        Row("writing, of the time of the first epoch", None, 100 * result.first_writing, None, "%"),
         Row("pulses per sample", None, writing / PULSE_S / samples, None, ""),
     ]
 
 
-def _energies(found: Run) -> list[Row]:
-    learning = found.reading_J + found.writing_J
+def _energies(result: Run) -> list[Row]:
+    learning = result.reading_J + result.writing_J
     return [
-        Row("energy of zeroing (assumed technology)", None, 1e6 * found.zeroing_J, None, "uJ"),
+        Row("energy of zeroing (assumed technology)", None, 1e6 * result.zeroing_J, None, "uJ"),
         Row("energy of learning (assumed technology)", None, 1e6 * learning, None, "uJ"),
-        Row("reading, of the energy of learning", None, 100 * found.reading_J / learning, None, "%"),
-        Row("writing, of the energy of learning", None, 100 * found.writing_J / learning, None, "%"),
+        Row("reading, of the energy of learning", None, 100 * result.reading_J / learning, None, "%"),
+        Row("writing, of the energy of learning", None, 100 * result.writing_J / learning, None, "%"),
     ]

@@ -49,18 +49,18 @@ def train(settings: Settings, plan: Plan, task: Data, rows: int | None, seed: in
     """A network of this seed after its epochs; it goes on from `settings.checkpoints` where it was stopped."""
     model = perceptron(task.inputs, plan.hidden, task.outputs, rows, seed=seed)
     descent, label = BinaryDescent(model, plan.epochs, batch=plan.batch, seed=seed), f"{rows or 'not split'}, seed {seed}"
-    kept = Path(settings.checkpoints, f"kim2018-{plan.task}-{plan.epochs}-{rows}-{seed}.pt") if settings.checkpoints else None
-    if kept and kept.is_file():
-        descent.restore(torch.load(kept, weights_only=True))
+    path = Path(settings.checkpoints, f"kim2018-{plan.task}-{plan.epochs}-{rows}-{seed}.pt") if settings.checkpoints else None
+    if path and path.is_file():
+        descent.restore(torch.load(path, weights_only=True))
     while descent.done < plan.epochs:
         loss = descent.epoch(task.train_x, task.train_y)
         if settings.on_step:
             now = 100 * float(task.goal.judge(model, task.test_x, task.test_y)["accuracy"][0])
             settings.on_step(f"{label}: {now:.2f} %, loss {loss:.3f}", descent.done / plan.epochs)
-        if kept:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(descent.checkpoint(), kept.with_suffix(".new"))
-            kept.with_suffix(".new").replace(kept)
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(descent.checkpoint(), path.with_suffix(".new"))
+            path.with_suffix(".new").replace(path)
     return model.eval()
 
 
@@ -94,11 +94,11 @@ def run(settings: Settings) -> list[Row]:
 
     def judged(models: Sequence[nn.Sequential]) -> float:
         nonlocal asked
-        found = 100 * float(np.mean([float(task.goal.judge(model, task.test_x, task.test_y)["accuracy"][0]) for model in models]))
+        accuracy = 100 * float(np.mean([float(task.goal.judge(model, task.test_x, task.test_y)["accuracy"][0]) for model in models]))
         asked += 1
         if settings.on_step:
-            settings.on_step(f"trained networks on arrays: {found:.2f} %", asked / (1 + len(plan.rows) * (3 + len(BITS))))
-        return found
+            settings.on_step(f"trained networks on arrays: {accuracy:.2f} %", asked / (1 + len(plan.rows) * (3 + len(BITS))))
+        return accuracy
 
     trained = {seed: {size: train(settings, plan, task, size, seed) for size in sizes} for seed in seeds}
     whole = [trained[seed][None] for seed in seeds]

@@ -78,9 +78,9 @@ class Arrays:
         members = len(names)
         self.pulses = [torch.tensor([[[getattr(DEVICES[n], way)]] for n in names], dtype=torch.float32) for way in ("up", "down")]
         self.tiles = [
-            Tile(ArraySpec.of(made), rows, columns, seeds=(seed,) * members, names=("neurosim", f"layer {k}"))
+            Tile(ArraySpec.of(design), rows, columns, seeds=(seed,) * members, names=("neurosim", f"layer {k}"))
             for k, (rows, columns) in enumerate(itertools.pairwise(_SIZES))
-            for made in (stack([_design(n, rows) for n in names]),)
+            for design in (stack([_design(n, rows) for n in names]),)
         ]
         missing = torch.tensor([[[d.g_min / d.half_range]] for d in map(Device.named, names)], dtype=torch.float32)
         for tile, start in zip(self.tiles, _initial(seed), strict=True):

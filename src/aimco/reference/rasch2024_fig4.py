@@ -107,7 +107,7 @@ def _errors(settings: Settings, kind: str, states: tuple[int, ...], offsets: tup
     """eps_w in percent of every cell of one rule, the mean over the seeds: one ensemble."""
     cells = [(kind, n, offset) for n in states for offset in offsets]
     cases = [(cell, seed) for cell in cells for seed in SEEDS]
-    found = weight_error(
+    errors = weight_error(
         [design(kind, float(n), offset) for (_, n, offset), _ in cases],
         [seed for _, seed in cases],
         inputs=inputs,
@@ -115,7 +115,7 @@ def _errors(settings: Settings, kind: str, states: tuple[int, ...], offsets: tup
         lr=1.0 if kind == "sgd" else 0.1,
         on_progress=lambda done: settings.on_step(kind, done) if settings.on_step else None,
     )
-    return dict(zip(cells, (100 * found.reshape(len(cells), -1).mean(1)).tolist(), strict=True))
+    return dict(zip(cells, (100 * errors.reshape(len(cells), -1).mean(1)).tolist(), strict=True))
 
 
 def _published(kind: str, states: int, offset: float) -> float:

@@ -56,8 +56,8 @@ def run(settings: Settings) -> list[Row]:
     rows = [Row("software", None, 100 - software, None, "%") if quick else Row("software", SOFTWARE, 100 - software, _SOFTWARE_WITHIN, "%")]
     errors = {}
     for rule, published in PUBLISHED.items():
-        found = settings.train(rule, [design(rule, offset, epochs, decay_every) for offset in OFFSETS], task)
-        for offset, known, within, accuracy in zip(OFFSETS, published, _WITHIN[rule], found, strict=True):
+        accuracies = settings.train(rule, [design(rule, offset, epochs, decay_every) for offset in OFFSETS], task)
+        for offset, known, within, accuracy in zip(OFFSETS, published, _WITHIN[rule], accuracies, strict=True):
             errors[rule, offset], name = 100 - accuracy, f"{rule}, offset {offset:g}"
             rows.append(Row(name, None, 100 - accuracy, None, "%") if quick else Row(name, known, 100 - accuracy, within, "%"))
     apart, least = errors["tiki-taka-v2", OFFSETS[-1]] / errors["agad", OFFSETS[-1]], _QUICK_APART if quick else _APART

@@ -40,17 +40,17 @@ def design(rule: PlainData, slots: int) -> Design:
     return Design.of({"device": "soft-bounds", "rule": rule, "periphery": periphery, "technology": "rpu-2016", "network": {"bias": "none"}})
 
 
-def update_ns(made: Design) -> float:
+def update_ns(case: Design) -> float:
     """Nanoseconds of one sample's update, from the counts of 200: what a chip would do, priced.
 
     Work per sample on N x N weights, n_s samples between reads: SGD 2 N operations (largest |x| and |d|) and a train of slots;
     Tiki-Taka v2 adds a read, one slot and 2 N operations every n_s samples, AGAD 6 N; mixed precision 2 N^2 + N operations and, every
     batch, N slots; residual learning a read and a train for each transfer.
     """
-    layer = Linear(SIZE, SIZE, False, design=made, name="linear", seed=0)
+    layer = Linear(SIZE, SIZE, False, design=case, name="linear", seed=0)
     draws = torch.Generator().manual_seed(0)
     lr = 0.01
-    if made.rule.kind == "mixed-precision":  # every weight is due one pulse when it is written
+    if case.rule.kind == "mixed-precision":  # every weight is due one pulse when it is written
         x = d = torch.ones(1, SAMPLES, SIZE)
         lr = float(layer.matrices["W"].step[0]) / 100
     else:
@@ -59,7 +59,7 @@ def update_ns(made: Design) -> float:
     layer.rule.update(layer.matrices, layer.rule_state, x, d, lr)
     done = {name: (matrix.counts - before[name]).member(0) for name, matrix in layer.matrices.items()}
     shapes = dict.fromkeys(done, (SIZE, SIZE))
-    return 1e9 * price(made, {"layer": done}, shapes={"layer": shapes}).latency_s / SAMPLES
+    return 1e9 * price(case, {"layer": done}, shapes={"layer": shapes}).latency_s / SAMPLES
 
 
 def run(settings: Settings) -> list[Row]:

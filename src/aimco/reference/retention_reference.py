@@ -63,8 +63,8 @@ def run(settings: Settings) -> list[Row]:
     taus, shortest = (TAUS[0], TAUS[-1]) if settings.quick else TAUS, TAUS[-1]
     errors = {name: _errors(settings, name, [(tau, _WEAK) for tau in taus]) for name in RULES}
     rows = []
-    for name, found in errors.items():
-        for tau, ours in zip(taus, found, strict=True):
+    for name, values in errors.items():
+        for tau, ours in zip(taus, values, strict=True):
             rows.append(Row(f"{name}, tau of A {tau:g} samples", None, ours, None, "%"))
     rows.append(_at_least("symmetry point", "resting point", shortest, errors["symmetry point"][-1] / errors["resting point"][-1]))
     unequal = {name: _errors(settings, name, [(shortest, _UNEQUAL)])[0] for name in ("resting point", "resting point, chopped")}
@@ -76,7 +76,7 @@ def run(settings: Settings) -> list[Row]:
 def _errors(settings: Settings, name: str, cases: Sequence[tuple[float, float]]) -> list[float]:
     """eps_w, %, of a rule for each (tau, asymmetry), the mean over the seeds."""
     members = [(tau, asymmetry, seed) for tau, asymmetry in cases for seed in SEEDS]
-    found = weight_error(
+    errors = weight_error(
         [design(RULES[name], tau, asymmetry) for tau, asymmetry, _ in members],
         [seed for *_, seed in members],
         inputs=_INPUTS // 5 if settings.quick else _INPUTS,
@@ -85,7 +85,7 @@ def _errors(settings: Settings, name: str, cases: Sequence[tuple[float, float]])
         sample_s=1.0,
         on_progress=lambda done: settings.on_step(name, done) if settings.on_step else None,
     )
-    return (100 * found.reshape(len(cases), -1).mean(1)).tolist()
+    return (100 * errors.reshape(len(cases), -1).mean(1)).tolist()
 
 
 def _at_least(worse: str, better: str, tau: float, ratio: float) -> Row:

@@ -27,8 +27,8 @@ def design(tau: float, rule: str, epochs: int = 80) -> Design:
     """
     base = wu2024_fcn.design(tau, "sgd", epochs).replace("network.hidden", [128])
     network = base.network.as_dict() | {"kind": "lenet", "activation": "tanh", "channels": [16, 32], "kernel_size": 5, "pool": 2}
-    own = {"lr_fast": 0.01, "transfer_every": 1, "transfer_unit": "batch"} if rule == "tiki-taka" else {}
-    parts = {"network": network, "rule": {"kind": rule, "lr": _RATE[rule]} | own, "training": base.training.as_dict() | {"batch": 8}}
+    transfer = {"lr_fast": 0.01, "transfer_every": 1, "transfer_unit": "batch"} if rule == "tiki-taka" else {}
+    parts = {"network": network, "rule": {"kind": rule, "lr": _RATE[rule]} | transfer, "training": base.training.as_dict() | {"batch": 8}}
     return Design.of(base.as_dict() | parts)
 
 
@@ -40,8 +40,8 @@ def run(settings: Settings) -> list[Row]:
     (digital,) = settings.train("digital", [design(0.7, "digital")], task, last=5)
     rows = [Row("digital", DIGITAL, digital, 0.3, "%")]
     for label, rule, published, tolerance in (("SGD", "sgd", SGD, 5.0), ("Tiki-Taka", "tiki-taka", TIKI_TAKA, 0.5)):
-        found = settings.train(label, [design(tau, rule) for tau in published], task, last=5)
-        pairs = zip(published.items(), found, strict=True)
+        accuracies = settings.train(label, [design(tau, rule) for tau in published], task, last=5)
+        pairs = zip(published.items(), accuracies, strict=True)
         rows += [Row(f"{label}, tau {tau:.1f}", known, ours, tolerance, "%") for (tau, known), ours in pairs]
     return rows
 

@@ -29,15 +29,15 @@ def design(rule: str, offset: float, epochs: int = _EPOCHS) -> Design:
     of 0.02 of A in the weights of E-RIDER. AGAD has no reference devices; here it reads A against the same offset ones, which its p_ref
     takes away.
     """
-    own: PlainData = {"kind": rule, "lr": 0.1, "lr_fast": 0.03, "transfer_every": 2, "granularity": 60.0, "max_pulses": 1}
-    own |= {"gamma": 0.02} if rule == "e-rider" else {}
+    rule_fields: PlainData = {"kind": rule, "lr": 0.1, "lr_fast": 0.03, "transfer_every": 2, "granularity": 60.0, "max_pulses": 1}
+    rule_fields |= {"gamma": 0.02} if rule == "e-rider" else {}
     return Design.of(
         {
             "device": Device.named("rram-array-hfo2").as_dict(),
             "cell": {"kind": "reference", "weight_max": 1.0},
             "periphery": {"pulses": {"length": 5}},
             "network": {"hidden": [256, 128], "activation": "tanh", "output_scale": "fan-in"},
-            "rule": own | {"reference": "symmetry-point", "reference_error": offset},
+            "rule": rule_fields | {"reference": "symmetry-point", "reference_error": offset},
             "training": {"epochs": epochs, "batch": 10, "decay_every": max(2 * epochs // 5, 1), "decay": 0.1},
         }
     )
@@ -48,17 +48,17 @@ def run(settings: Settings) -> list[Row]:
     epochs, last = (_QUICK_EPOCHS, 1) if settings.quick else (_EPOCHS, _LAST)
     if settings.quick:
         settings = replace(settings, limit=settings.limit or _QUICK_IMAGES)
-    task, rows, found = settings.load("mnist"), [], {}
+    task, rows, accuracies = settings.load("mnist"), [], {}
     for rule, published in PUBLISHED.items():
         ours = settings.train(rule, [design(rule, offset, epochs) for offset in OFFSETS], task, last=last)
         for offset, known, accuracy in zip(OFFSETS, published, ours, strict=True):
-            found[rule, offset] = accuracy
+            accuracies[rule, offset] = accuracy
             rows.append(
                 Row(f"{rule}, offset {offset:g}", None if settings.quick else known, accuracy, None if settings.quick else 4.0, "%")
             )
     for k, offset in enumerate(OFFSETS):
         for better, worse in (("e-rider", "agad"), ("agad", "tiki-taka-v2")):
-            name, lead = f"{better} over {worse}, offset {offset:g}", found[better, offset] - found[worse, offset]
+            name, lead = f"{better} over {worse}, offset {offset:g}", accuracies[better, offset] - accuracies[worse, offset]
             rows.append(_lead(name, lead, None if settings.quick else PUBLISHED[better][k] - PUBLISHED[worse][k]))
     return rows
 

@@ -27,8 +27,8 @@ def matrix(states: float, cycle_noise: float, size: int = _SIZE) -> AnalogMatrix
     """size x size devices with soft bounds at mid-range, whose symmetry points differ."""
     step = 2.0 / states
     device = {"g_min": 0.0, "g_max": 2.0, "response": {"kind": "soft-bounds", "step_up": step, "step_down": step}}
-    made = Design.of({"device": device | {"spread": {"asymmetry": 0.1}, "cycle_noise_additive": cycle_noise}})
-    return AnalogMatrix(ArraySpec.of(made, "measured"), size, size)
+    design = Design.of({"device": device | {"spread": {"asymmetry": 0.1}, "cycle_noise_additive": cycle_noise}})
+    return AnalogMatrix(ArraySpec.of(design, "measured"), size, size)
 
 
 def left_over(states: float) -> tuple[float, float]:
@@ -36,32 +36,32 @@ def left_over(states: float) -> tuple[float, float]:
 
     After 6 / d pulses, e^-6 of the way: devices are as they then stand, the reference is the mean of the last two readings.
     """
-    made = matrix(states, _CYCLE_NOISE)
-    point = made.tiles[0][0].crossbar.sampled.symmetry_point()
-    zero_shift(made, 2 * round(3 * states / 2))
-    origin = made.tiles[0][0].crossbar.origin
-    return float((made.weights + origin - point).std()), float((origin - point).mean())
+    array = matrix(states, _CYCLE_NOISE)
+    point = array.tiles[0][0].crossbar.sampled.symmetry_point()
+    zero_shift(array, 2 * round(3 * states / 2))
+    origin = array.tiles[0][0].crossbar.origin
+    return float((array.weights + origin - point).std()), float((origin - point).mean())
 
 
 def last_pulse(states: float) -> float:
     """Mean distance of devices from their symmetry points after a pulse down, half ranges."""
-    made = matrix(states, 0.0)
-    made.pulse_up_down(2 * round(3 * states / 2))
-    return float((made.weights - made.tiles[0][0].crossbar.sampled.symmetry_point()).mean())
+    array = matrix(states, 0.0)
+    array.pulse_up_down(2 * round(3 * states / 2))
+    return float((array.weights - array.tiles[0][0].crossbar.sampled.symmetry_point()).mean())
 
 
 def pulses_to(share: float, states: float) -> int:
     """Pulses until this share of the first distance is left, of the mean of two readings from where it settles."""
-    made = matrix(states, 0.0, size=8)
-    made.pulse_up_down(2 * round(10 * states / 2))
-    settled = made.weights.clone()
-    made.pulse_up_down(1)
-    settled = (settled + made.weights) / 2
-    made.tiles[0][0].crossbar.state.copy_(settled + 0.5)
-    sent, low = 0, made.weights.clone()
+    array = matrix(states, 0.0, size=8)
+    array.pulse_up_down(2 * round(10 * states / 2))
+    settled = array.weights.clone()
+    array.pulse_up_down(1)
+    settled = (settled + array.weights) / 2
+    array.tiles[0][0].crossbar.state.copy_(settled + 0.5)
+    sent, low = 0, array.weights.clone()
     while True:
-        made.pulse_up_down(1, up=sent % 2 == 0)
-        sent, high = sent + 1, made.weights.clone()
+        array.pulse_up_down(1, up=sent % 2 == 0)
+        sent, high = sent + 1, array.weights.clone()
         if float(((low + high) / 2 - settled).abs().mean()) < share * 0.5:
             return sent
         low = high

@@ -54,7 +54,7 @@ class Costs:
         named = {"network": self.network.name, "technology": self.design.technology, "design_hash": self.design.hash()}
         priced = {"inference": self.inference.as_dict() | self.rates(), "training_sample": self.training.as_dict()}
         layers = zip(self.network.shapes(), self.activity, strict=True)
-        busy = {s.name: {name: own.as_dict() for name, own in arrays.items()} for s, arrays in layers}
+        busy = {s.name: {name: activity.as_dict() for name, activity in arrays.items()} for s, arrays in layers}
         return named | priced | {"activity_from": self.activity_from, "activity": busy, "notes": self.notes()}
 
     def __repr__(self) -> str:
@@ -85,37 +85,41 @@ class Costs:
 
     def notes(self) -> list[str]:
         """What the figures take for granted."""
-        p, said = self.design.periphery, []
-        said.append("time: layers one after the other; interval: layers at work on different samples; converters work while arrays read on")
+        p, notes = self.design.periphery, []
+        notes.append(
+            "time: layers one after the other; interval: layers at work on different samples; converters work while arrays read on"
+        )
         if p.adc.shared_by > 1:
             again = "are sampled at once and held" if p.adc.rate_Hz else "are read again one by one"
-            said.append(f"the {p.adc.shared_by} lines that share an ADC {again}")
+            notes.append(f"the {p.adc.shared_by} lines that share an ADC {again}")
         if not self.design.rule.on_chip:
-            return [*said, "nothing is trained on the chip: each array has converters on one side"]
-        said.append("inference has converters on one side of each array, training on both")
+            return [*notes, "nothing is trained on the chip: each array has converters on one side"]
+        notes.append("inference has converters on one side of each array, training on both")
         share = self.pulses_J / self.training.energy_J["total"]
         paid = f"of pulses and half-selected devices, {text(self.pulses_J, 'J')} or {100 * share:.2g} % of a training sample"
-        said.append(f"the energy {paid}, goes with the activity ({self.activity_from}); --activity FILE.json takes that of an aimco run")
+        notes.append(f"the energy {paid}, goes with the activity ({self.activity_from}); --activity FILE.json takes that of an aimco run")
         if self.design.rule.work(1, 1, 1, 1) is None:
-            said.append(f"training prices one parallel update of the first array of {self.design.rule.kind} a sample; aimco run counts all")
+            notes.append(
+                f"training prices one parallel update of the first array of {self.design.rule.kind} a sample; aimco run counts all"
+            )
         if self.design.cell.transfers or len(self.design.cell.signs) > 1:
-            said.append("training leaves out what cells do between updates, refresh and transfer; aimco run counts it")
-        return said
+            notes.append("training leaves out what cells do between updates, refresh and transfer; aimco run counts it")
+        return notes
 
 
 def tables(costs: Costs) -> list[Table]:
     """Energy by component and layer, and the rates."""
     runs = {"inference": costs.inference, "training sample": costs.training}
-    shown = Table(title=f"{costs.network.name} on {costs.design.technology}: energy of one sample", box=None)
+    table = Table(title=f"{costs.network.name} on {costs.design.technology}: energy of one sample", box=None)
     for column in ("", *runs):
-        shown.add_column(column, justify="left" if not column else "right", no_wrap=True)
+        table.add_column(column, justify="left" if not column else "right", no_wrap=True)
     kinds: tuple[tuple[Kind, Sequence[str]], ...] = (("component", COMPONENTS), ("operation", OPERATIONS))
     for kind, names in kinds:
         for name in names:
             values = [price.by(kind).get(name, 0.0) for price in runs.values()]
             if any(values):
-                shown.add_row(name, *(_share(v, price.energy_J["total"]) for v, price in zip(values, runs.values(), strict=True)))
-        shown.add_section()
+                table.add_row(name, *(_share(v, price.energy_J["total"]) for v, price in zip(values, runs.values(), strict=True)))
+        table.add_section()
     rows: dict[str, Sequence[str]] = {
         "total": [text(price.energy_J["total"], "J") for price in runs.values()],
         "time": [text(price.latency_s, "s") for price in runs.values()],
@@ -123,9 +127,9 @@ def tables(costs: Costs) -> list[Table]:
         "area": [text(price.area_m2, "m^2") for price in runs.values()],
     }
     for name, values in rows.items():
-        shown.add_row(name, *values)
+        table.add_row(name, *values)
     busy = [_activity(costs)] if any(costs.activity) else []  # of arrays that learn
-    return [shown, _layers(costs), *busy, _rates(costs.rates())]
+    return [table, _layers(costs), *busy, _rates(costs.rates())]
 
 
 def _share(value: float, total: float) -> str:
@@ -133,33 +137,35 @@ def _share(value: float, total: float) -> str:
 
 
 def _layers(costs: Costs) -> Table:
-    shown = Table(title="By layer, inference", box=None)
+    table = Table(title="By layer, inference", box=None)
     for column in ("layer", "matrix", "vectors", "energy", "time", "area"):
-        shown.add_column(column, justify="left" if column == "layer" else "right", no_wrap=True)
+        table.add_column(column, justify="left" if column == "layer" else "right", no_wrap=True)
     sums = [costs.inference.by("layer", amount) for amount in ("energy_J", "latency_s", "area_m2")]
     for s in costs.network.shapes():
         values = [text(by.get(s.name, 0.0), unit) for by, unit in zip(sums, ("J", "s", "m^2"), strict=True)]
         groups = f"{s.groups} x " if s.groups > 1 else ""
-        shown.add_row(s.name, f"{groups}{s.rows} x {s.columns}", str(s.vectors), *values)
-    return shown
+        table.add_row(s.name, f"{groups}{s.rows} x {s.columns}", str(s.vectors), *values)
+    return table
 
 
 def _activity(costs: Costs) -> Table:
-    shown = Table(title=f"One update in training, mean; {costs.activity_from}", box=None)
+    table = Table(title=f"One update in training, mean; {costs.activity_from}", box=None)
     for column in ("layer", "array", "pulse slots", "pulses on a row", "on a column", "steps of a device"):
-        shown.add_column(column, justify="left" if column in ("layer", "array") else "right", no_wrap=True)
+        table.add_column(column, justify="left" if column in ("layer", "array") else "right", no_wrap=True)
     for s, arrays in zip(costs.network.shapes(), costs.activity, strict=True):
-        for name, own in arrays.items():
-            shown.add_row(s.name, name, *(f"{v:.3g}" for v in (own.slots, own.row_pulses, own.column_pulses, own.coincidences)))
-    return shown
+        for name, activity in arrays.items():
+            table.add_row(
+                s.name, name, *(f"{v:.3g}" for v in (activity.slots, activity.row_pulses, activity.column_pulses, activity.coincidences))
+            )
+    return table
 
 
 def _rates(rates: Mapping[str, float]) -> Table:
-    shown = Table(box=None)
+    table = Table(box=None)
     for name in rates:
-        shown.add_column(name.replace("_per_s", "/s"), justify="right", no_wrap=True)
-    shown.add_row(*(f"{value:.4g}" for value in rates.values()))
-    return shown
+        table.add_column(name.replace("_per_s", "/s"), justify="right", no_wrap=True)
+    table.add_row(*(f"{value:.4g}" for value in rates.values()))
+    return table
 
 
 def figure(costs: Costs) -> Figure:

@@ -152,33 +152,33 @@ def tables_figure(fit: TableFit, verdict: Sequence[Judged]) -> Figure:
     return figure
 
 
-def fit_figures(found: Characterisation) -> dict[str, Figure]:
+def fit_figures(result: Characterisation) -> dict[str, Figure]:
     """Figures of what was fitted, by the end of their file's name."""
-    made = {}
-    if isinstance(found.pulses, Fit):
-        made[".png"] = fit_figure(found.pulses, found.verdict)
-    elif found.pulses is not None:
-        made[".png"] = tables_figure(found.pulses, found.verdict)
-    if found.retention is not None:
-        made[".retention.png"] = retention_figure(found.retention)
-    return made
+    figures = {}
+    if isinstance(result.pulses, Fit):
+        figures[".png"] = fit_figure(result.pulses, result.verdict)
+    elif result.pulses is not None:
+        figures[".png"] = tables_figure(result.pulses, result.verdict)
+    if result.retention is not None:
+        figures[".retention.png"] = retention_figure(result.retention)
+    return figures
 
 
-def estimates_table(found: Characterisation) -> Table:
+def estimates_table(result: Characterisation) -> Table:
     """Every number that was found, with its 95 % interval."""
     title = "fitted"
-    if isinstance(found.pulses, Fit):
-        taken, scores = found.pulses.device.response.kind, found.pulses.families
+    if isinstance(result.pulses, Fit):
+        taken, scores = result.pulses.device.response.kind, result.pulses.families
         apart = (f"{kind} {score - scores[taken]:+.0f}" for kind, score in scores.items() if kind != taken)
         title = f"{taken} (criterion beside it: {', '.join(apart) or 'no other was tried'})"
-    shown = Table(title=title)
+    table = Table(title=title)
     for column in ("number", "value", "95 % interval", "unit"):
-        shown.add_column(column, justify="left" if column in ("number", "unit") else "right")
-    for name, e in found.estimates.items():
+        table.add_column(column, justify="left" if column in ("number", "unit") else "right")
+    for name, e in result.estimates.items():
         if np.isfinite(e.value):
             interval = f"{e.low:.4g} to {e.high:.4g}" if np.isfinite([e.low, e.high]).all() else "-"
-            shown.add_row(name, f"{e.value:.4g}", interval, e.unit)
-    return shown
+            table.add_row(name, f"{e.value:.4g}", interval, e.unit)
+    return table
 
 
 def verdict_table(verdict: Sequence[Judged], requirement: str) -> Table:

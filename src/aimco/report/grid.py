@@ -49,27 +49,27 @@ def row(result: Result) -> Row:
 
 def rows(trials: Sequence[Trial]) -> list[Row]:
     """Of a study of devices and rules: the baseline first, then device by device. Trials that did not run to the end are left out."""
-    made = []
+    entries = []
     for trial in (t for t in trials if t.state == "complete"):
         rule, device = names_of(trial)
-        found = trial.result
-        costs = None if rule == _DIGITAL else (found["energy_J"]["total"], found["latency_s"]["total"], found["area_m2"])
-        made.append(Row(_DIGITAL if rule == _DIGITAL else device, rule, found["metrics"]["accuracy"], costs))
-    devices = [_DIGITAL, *(r.device for r in made)]
-    return sorted(made, key=lambda r: devices.index(r.device))
+        result = trial.result
+        costs = None if rule == _DIGITAL else (result["energy_J"]["total"], result["latency_s"]["total"], result["area_m2"])
+        entries.append(Row(_DIGITAL if rule == _DIGITAL else device, rule, result["metrics"]["accuracy"], costs))
+    devices = [_DIGITAL, *(r.device for r in entries)]
+    return sorted(entries, key=lambda r: devices.index(r.device))
 
 
 def table(rows: Sequence[Row]) -> Table:
     """Devices x rules for a terminal."""
     judged = metric(rows[0].judged if rows else "accuracy")
     name = judged.name.replace("_", " ")
-    shown = Table(title=f"{name.capitalize()}, energy and time of the run, area")
+    grid = Table(title=f"{name.capitalize()}, energy and time of the run, area")
     for column in ("device", "rule", name, "energy", "time", "area"):
-        shown.add_column(column, justify="left" if column in ("device", "rule") else "right")
+        grid.add_column(column, justify="left" if column in ("device", "rule") else "right")
     for one in rows:
         costs = ["-"] * 3 if one.costs is None else [text(v, unit) for v, unit in zip(one.costs, ("J", "s", "m^2"), strict=True)]
-        shown.add_row(one.device, one.rule, judged.text(one.accuracy), *costs)
-    return shown
+        grid.add_row(one.device, one.rule, judged.text(one.accuracy), *costs)
+    return grid
 
 
 def verdicts(rows: Sequence[Row]) -> list[str]:
@@ -93,8 +93,8 @@ def heat_map(rows: Sequence[Row]) -> Figure:
 
     devices = list(dict.fromkeys(r.device for r in rows if r.device != _DIGITAL))
     rules = list(dict.fromkeys(r.rule for r in rows if r.device != _DIGITAL))
-    found = {(r.device, r.rule): 100 * r.accuracy for r in rows}
-    values = np.array([[found.get((d, r), np.nan) for r in rules] for d in devices])
+    accuracies = {(r.device, r.rule): 100 * r.accuracy for r in rows}
+    values = np.array([[accuracies.get((d, r), np.nan) for r in rules] for d in devices])
     figure = Figure(figsize=(1.8 + 1.4 * len(rules), 1.2 + 0.6 * len(devices)), layout="constrained")
     axis = figure.subplots()
     image = axis.imshow(values, vmin=0, vmax=100, cmap="viridis", aspect="auto")
@@ -110,7 +110,7 @@ def heat_map(rows: Sequence[Row]) -> Figure:
 
 def write(trials: Sequence[Trial], folder: str | Path, command: str) -> None:
     """The page report.html of the grid, a study of accuracy and energy, and the files of a study beside it."""
-    told = rows(trials)
+    grid_rows = rows(trials)
     points = [t for t in trials if names_of(t)[0] != _DIGITAL]
     baseline = next((t for t in trials if t not in points), None)
     if baseline is not None:
@@ -120,8 +120,8 @@ def write(trials: Sequence[Trial], folder: str | Path, command: str) -> None:
         title="Devices and rules",
         command=command,
         baseline=baseline,
-        sentences=verdicts(told),
-        pictures={"Accuracy": heat_map(told)},
+        sentences=verdicts(grid_rows),
+        pictures={"Accuracy": heat_map(grid_rows)},
     )
     study.write(points, folder, about)
 
@@ -130,6 +130,6 @@ def as_json(trial: Trial, task: str) -> PlainData:
     """A trial of one seed as `aimco run --json` prints its result, with the names of its device and rule."""
     ((device, rule, *_),) = rows([trial])
     names = ("metrics", "energy_J", "latency_s", "area_m2", "counts", "versions", "notes")
-    found = {"device": device, "rule": rule, **{name: trial.result[name] for name in names}}
-    found |= {"curves": trial.curves, "seed": trial.seeds[0], "task": task, "wall_s": trial.wall_s}
-    return found | {"design_hash": Design.of(tomllib.loads(trial.design)).hash()}
+    result = {"device": device, "rule": rule, **{name: trial.result[name] for name in names}}
+    result |= {"curves": trial.curves, "seed": trial.seeds[0], "task": task, "wall_s": trial.wall_s}
+    return result | {"design_hash": Design.of(tomllib.loads(trial.design)).hash()}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from aimco.phases import PHASES
 from aimco.plain_data import PlainView
-from aimco.report.view import View, shown
+from aimco.report.view import View, format_value
 from aimco.studies.trial import Trial
 from aimco.units import text as quantity
 
@@ -91,7 +91,7 @@ def image(title: str, png: bytes, caption: str = "") -> str:
 def rows_table(rows: Sequence[PlainView]) -> str:
     """A table of any rows: their keys are the columns."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [[(row.get(c), _said(row.get(c))) for c in columns] for row in rows]
+    cells = [[(row.get(c), _format(row.get(c))) for c in columns] for row in rows]
     return _table(columns, cells, [""] * len(rows)) if rows else ""
 
 
@@ -103,7 +103,7 @@ def trials_table(view: View) -> str:
     cells, classes = [], []
     for t in [*view.trials, *([view.about.baseline] if view.about.baseline else [])]:
         row: list[tuple[object, str]] = [(t.number, "")]
-        row += [(t.point.get(f), shown(f, t.point[f]) if f in t.point else "-") for f in view.fields]
+        row += [(t.point.get(f), format_value(f, t.point[f]) if f in t.point else "-") for f in view.fields]
         row += [(t.values.get(m), view.value(m, t.values.get(m))) for m in measures]
         row += [(t.state, _state(t) if t is not view.about.baseline else "baseline")]
         row += [(t.feasible, "met" if t.feasible else "not met")] if feasible else []
@@ -121,18 +121,18 @@ def _table(columns: Sequence[str], cells: Sequence[Sequence[tuple[object, str]]]
     head = "".join(f"<th{' class=n' if side else ''}>{text(c)}</th>" for c, side in zip(columns, right, strict=True))
     lines = []
     for number, (row, kind) in enumerate(zip(cells, classes, strict=True)):
-        made = []
+        parts = []
         for k, (value, words) in enumerate(row):
-            said = links[number] if links and k == 0 else text(words)
-            made.append(f'<td{" class=n" if right[k] else ""} data-v="{text(_key(value, words))}">{said}</td>')
-        lines.append((f'<tr class="{kind}">' if kind else "<tr>") + "".join(made) + "</tr>")
+            content = links[number] if links and k == 0 else text(words)
+            parts.append(f'<td{" class=n" if right[k] else ""} data-v="{text(_key(value, words))}">{content}</td>')
+        lines.append((f'<tr class="{kind}">' if kind else "<tr>") + "".join(parts) + "</tr>")
     body = "\n".join(lines)
     return f'<div class="wide"><table class="sorts"><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
 
 
 def details(view: View, trial: Trial) -> str:
     """All of one point, folded: the command that repeats it, seeds, notes, costs by part, and the design."""
-    said = ", ".join(filter(None, [view.said(trial), _state(trial) if trial.state != "complete" else ""]))
+    summary = ", ".join(filter(None, [view.describe(trial), _state(trial) if trial.state != "complete" else ""]))
     head = "Baseline" if trial is view.about.baseline else f"Trial {trial.number}"
     parts = [f"<pre>{text(command(view, trial))}</pre>"]
     parts += [f"<p>{text(trial.state)}: {text(trial.reason)}</p>"] if trial.reason else []
@@ -142,7 +142,7 @@ def details(view: View, trial: Trial) -> str:
     parts += [_parts(trial)]
     parts += [f'<pre data-file="{text(file_of(view, trial).rpartition("/")[2])}">{text(trial.design)}</pre>'] if trial.design else []
     anchor = "baseline" if trial is view.about.baseline else f"trial-{trial.number}"
-    return f'<details id="{anchor}"><summary>{text(f"{head}: {said}" if said else head)}</summary>{"".join(parts)}</details>'
+    return f'<details id="{anchor}"><summary>{text(f"{head}: {summary}" if summary else head)}</summary>{"".join(parts)}</details>'
 
 
 def _state(trial: Trial) -> str:
@@ -171,7 +171,7 @@ def _parts(trial: Trial) -> str:
     return "".join(f"<p>{kind}: {text(', '.join(parts))}</p>" for kind, parts in kinds.items() if parts)
 
 
-def _said(value: object) -> str:
+def _format(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeGuard
 import numpy as np
 
 from aimco.report.axes import plain, scale, spans_decades
-from aimco.report.view import View, shown
+from aimco.report.view import View, format_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,12 +102,12 @@ def _choice(view: View, path: str) -> Coordinate:
     present = [v for v in values if v is not None]
     if all(_number(v) for v in present) and len(present) > 0:
         log = spans_decades(present)
-        return _numeric(path, values, _ticks(present, log), lambda v: shown(path, v), log)
-    words = [None if v is None else shown(path, v) for v in values]
-    found = list(dict.fromkeys(shown(path, v) for v in sorted(present, key=_order)))
-    place = {w: (k / (len(found) - 1) if len(found) > 1 else 0.5) for k, w in enumerate(found)}
-    every = -(-len(found) // _MARKED)
-    ticks = [(place[w], _short(w)) for w in found[::every]]
+        return _numeric(path, values, _ticks(present, log), lambda v: format_value(path, v), log)
+    words = [None if v is None else format_value(path, v) for v in values]
+    choices = list(dict.fromkeys(format_value(path, v) for v in sorted(present, key=_order)))
+    place = {w: (k / (len(choices) - 1) if len(choices) > 1 else 0.5) for k, w in enumerate(choices)}
+    every = -(-len(choices) // _MARKED)
+    ticks = [(place[w], _short(w)) for w in choices[::every]]
     return Coordinate(path, np.array([_ABSENT if w is None else place[w] for w in words]), ticks, blurred=True)
 
 
@@ -132,13 +132,13 @@ def _numeric(name: str, values: Sequence[float | None], marks: Sequence[float], 
 
 def _ticks(values: Sequence[float], log: bool) -> list[float]:
     """The ends of a numeric axis and what lies between: the values themselves when they are few."""
-    found = sorted({float(v) for v in values})
-    whole = all(v.is_integer() for v in found)
-    if len(found) <= 5:
-        return found
-    if whole and found[-1] - found[0] <= _MARKED:
-        return [float(v) for v in range(int(found[0]), int(found[-1]) + 1)]
-    low, high = found[0], found[-1]
+    points = sorted({float(v) for v in values})
+    whole = all(v.is_integer() for v in points)
+    if len(points) <= 5:
+        return points
+    if whole and points[-1] - points[0] <= _MARKED:
+        return [float(v) for v in range(int(points[0]), int(points[-1]) + 1)]
+    low, high = points[0], points[-1]
     grid = np.geomspace(low, high, 5) if log else np.linspace(low, high, 5)
     return [low, *(float(f"{v:.2g}") for v in grid[1:-1]), high]
 

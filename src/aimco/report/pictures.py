@@ -145,8 +145,8 @@ def learning_curves(view: View) -> dict[str, Figure]:
     numbers = {t.number for t in marked}
     faint = min(0.6, max(0.06, 12 / len(with_curves)))
     main = view.judged_by
-    shown = f"test {main.name.replace('_', ' ')}" + (" (%)" if main.percent else f" ({main.unit})" if main.unit else "")
-    tested = (f"test_{main.name}", 0.01 if main.percent else 1.0, shown)
+    axis_label = f"test {main.name.replace('_', ' ')}" + (" (%)" if main.percent else f" ({main.unit})" if main.unit else "")
+    tested = (f"test_{main.name}", 0.01 if main.percent else 1.0, axis_label)
     for axes, (name, unit, label) in zip(panels, (tested, ("train_loss", 1.0, "training loss")), strict=True):
         for trial in with_curves:
             if trial.number not in numbers:
@@ -189,27 +189,27 @@ def sensitivities(view: View) -> dict[str, Figure]:
     return {f"What {view.label(s.objective)} depends on": _bars(view, s) for s in view.about.sensitivity if s.total}
 
 
-def _bars(view: View, found: Sensitivity) -> Figure:
-    fields = sorted(found.total, key=lambda f: found.total[f])[-_BARS:]
+def _bars(view: View, analysis: Sensitivity) -> Figure:
+    fields = sorted(analysis.total, key=lambda f: analysis.total[f])[-_BARS:]
     figure, axes = _panel((7.0, 1.4 + 0.42 * len(fields)))
     middle = np.arange(len(fields))
     for which, (name, color) in enumerate((("first order", "tab:blue"), ("total", "tab:orange"))):
-        values = np.array([(found.first, found.total)[which].get(f, np.nan) for f in fields])
+        values = np.array([(analysis.first, analysis.total)[which].get(f, np.nan) for f in fields])
         axes.barh(middle + (0.2, -0.2)[which], values, 0.38, color=color, label=f"{name}: {('alone', 'with all it takes part in')[which]}")
     axes.set_yticks(middle, [plain(f) for f in fields])
     axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
     axes.axvline(0, color="black", linewidth=0.6)
-    axes.set_xlabel(f"share of the variance of {plain(view.label(found.objective))}")
-    axes.set_title(f"R^2 of the model {found.r2:.3f}", fontsize="medium")
+    axes.set_xlabel(f"share of the variance of {plain(view.label(analysis.objective))}")
+    axes.set_title(f"R^2 of the model {analysis.r2:.3f}", fontsize="medium")
     _legend(figure)
     return figure
 
 
 def _legend(figure: Figure) -> None:
     """Below the panels, what their labels say; nothing where nothing is labelled."""
-    found = [pair for axes in figure.axes for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
-    if found:
-        handles, labels = zip(*found, strict=True)
+    pairs = [pair for axes in figure.axes for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
+    if pairs:
+        handles, labels = zip(*pairs, strict=True)
         figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize="small")
 
 

@@ -9,17 +9,17 @@ from aimco.plain_data import PlainView
 
 def table(report: PlainView) -> Table:
     """Its rows with their verdicts, and below how many published figures were reproduced and why others were not."""
-    shown = Table(title=f"{report['reference']}: {report['source']}")
+    result = Table(title=f"{report['reference']}: {report['source']}")
     for column in ("row", "published", "expected", "ours", "tolerance", "unit", "verdict"):
-        shown.add_column(column)
+        result.add_column(column)
     for row in report["rows"]:
         numbers = ["-" if row[n] is None else f"{row[n]:.4g}" for n in ("published", "expected", "ours", "tolerance")]
         limit = f" ({row['limit']})" if row["limit"] else ""
-        shown.add_row(row["row"] + limit, *numbers, row["unit"], row["status"])
+        result.add_row(row["row"] + limit, *numbers, row["unit"], row["status"])
     counts, wanting = report["tally"], [row for row in report["rows"] if row["status"] == "not reproduced"]
-    said = f"{counts['reproduced']} of {counts['published']} published figures reproduced, {counts['not reproduced']} not reproduced"
+    summary = f"{counts['reproduced']} of {counts['published']} published figures reproduced, {counts['not reproduced']} not reproduced"
     if checked := counts["met"] + counts["missed"]:
-        said += f"; {counts['met']} of {checked} expected figures met"
+        summary += f"; {counts['met']} of {checked} expected figures met"
     reasons = dict.fromkeys(row["why"] for row in wanting if row["why"])
-    shown.caption = ". ".join([said, *(f"Not reproduced: {why}" for why in reasons)])
-    return shown
+    result.caption = ". ".join([summary, *(f"Not reproduced: {why}" for why in reasons)])
+    return result

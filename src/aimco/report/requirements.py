@@ -24,7 +24,7 @@ _ACROSS = 4  # panels beside each other
 _FEW_DECADES = 300.0
 
 
-def shown(sweep: Sweep, value: float | None, sample_s: float | None = None) -> str:
+def format_value(sweep: Sweep, value: float | None, sample_s: float | None = None) -> str:
     """A value of a line for tables."""
     if value is None or not np.isfinite(value):
         return "-"
@@ -39,11 +39,11 @@ def shown(sweep: Sweep, value: float | None, sample_s: float | None = None) -> s
 
 def tolerance(finding: Finding, sample_s: float | None = None) -> str:
     """A threshold in words: a limit, or what of the values tried is tolerated."""
-    found, word = finding.threshold, "at most" if finding.sweep.rises else "at least"
-    value = shown(finding.sweep, found.value, sample_s)
-    if found.kind == "crossed":
+    threshold, word = finding.threshold, "at most" if finding.sweep.rises else "at least"
+    value = format_value(finding.sweep, threshold.value, sample_s)
+    if threshold.kind == "crossed":
         return f"{word} {value}"
-    return f"any {'up' if finding.sweep.rises else 'down'} to {value}" if found.kind == "any" else f"none, not even {value}"
+    return f"any {'up' if finding.sweep.rises else 'down'} to {value}" if threshold.kind == "any" else f"none, not even {value}"
 
 
 def interval(finding: Finding) -> str:
@@ -66,9 +66,11 @@ def specification(answer: Answer, derived: Derived) -> Table:
     for column in ("quantity", "near-ideal", "tolerated alone", "95 % interval", "published, as recalled", "together"):
         table.add_column(column)
     for finding in derived.findings:
-        base = "no limit" if finding.sweep.base >= 1e6 else shown(finding.sweep, finding.sweep.base)
+        base = "no limit" if finding.sweep.base >= 1e6 else format_value(finding.sweep, finding.sweep.base)
         ours = tolerance(finding, derived.sample_s), interval(finding)
-        table.add_row(finding.sweep.name, base, *ours, shown(finding.sweep, finding.sweep.recalled), shown(finding.sweep, finding.joint))
+        table.add_row(
+            finding.sweep.name, base, *ours, format_value(finding.sweep, finding.sweep.recalled), format_value(finding.sweep, finding.joint)
+        )
     return table
 
 
@@ -101,9 +103,9 @@ def _cell(finding: Finding | None, factor: Mapping[str, float | bool | None] | N
 
 def tables(answer: Answer, verdicts: Mapping[str, Sequence[Judged]], device: Device | None) -> list[Table]:
     """A specification for each rule; the rules beside each other, where there are several; a device that is judged."""
-    made = [specification(answer, derived) for derived in answer.rules]
-    made += [comparison(answer)] if len(answer.rules) > 1 else []
-    return made + ([verdict_table(verdicts, device.name)] if device is not None else [])
+    parts = [specification(answer, derived) for derived in answer.rules]
+    parts += [comparison(answer)] if len(answer.rules) > 1 else []
+    return parts + ([verdict_table(verdicts, device.name)] if device is not None else [])
 
 
 def verdict_table(verdicts: Mapping[str, Sequence[Judged]], device: str) -> Table:
@@ -113,11 +115,11 @@ def verdict_table(verdicts: Mapping[str, Sequence[Judged]], device: str) -> Tabl
         table.add_column(column)
     for rule, lines in verdicts.items():
         fails, unknown = ([j for j in lines if j.passes is wanted] for wanted in (False, None))
-        told = [f"{j.line} ({j.limit}, has {value_text(j.value, j.unit)})" for j in fails]
+        sentences = [f"{j.line} ({j.limit}, has {value_text(j.value, j.unit)})" for j in fails]
         table.add_row(
             rule,
             "refused" if fails else "accepted as far as is known" if unknown else "accepted",
-            "; ".join(told) or "-",
+            "; ".join(sentences) or "-",
             "; ".join(j.line for j in unknown) or "-",
         )
     return table
@@ -130,8 +132,8 @@ def figure(answer: Answer) -> Figure:
     names = {f.sweep.key: f.sweep for d in answer.rules for f in d.findings}
     across = min(_ACROSS, max(len(names), 2))
     down = -(-len(names) // across)
-    made = Figure(figsize=(3.6 * across, 3.0 * down + 0.6), layout="constrained")
-    axes = made.subplots(down, across, squeeze=False, sharey=True).ravel()
+    canvas = Figure(figsize=(3.6 * across, 3.0 * down + 0.6), layout="constrained")
+    axes = canvas.subplots(down, across, squeeze=False, sharey=True).ravel()
     for sweep, axis in zip(names.values(), axes, strict=False):
         for k, derived in enumerate(answer.rules):
             for finding in (f for f in derived.findings if f.sweep.key == sweep.key):
@@ -147,24 +149,24 @@ def figure(answer: Answer) -> Figure:
     for axis in axes[: len(names) : across]:
         axis.set_ylabel("test accuracy (%)")
     lines = {str(line.get_label()): line for axis in axes for line in axis.get_lines() if not str(line.get_label()).startswith("_")}
-    made.legend(lines.values(), list(lines), loc="outside lower center", ncols=across, fontsize="small")
-    made.suptitle(f"{answer.task}, {answer.samples} samples, {answer.seeds} seeds; dotted: published threshold, as recalled")
-    return made
+    canvas.legend(lines.values(), list(lines), loc="outside lower center", ncols=across, fontsize="small")
+    canvas.suptitle(f"{answer.task}, {answer.samples} samples, {answer.seeds} seeds; dotted: published threshold, as recalled")
+    return canvas
 
 
 def files(answer: Answer) -> dict[str, str | bytes]:
     """The picture, and a requirement of each rule by which `devices` and `fit` judge, by the names of their files."""
     asked = {derived.rule: derived.requirement(answer.task, answer.penalty) for derived in answer.rules}
-    tables = {f"{rule}-{answer.task}.toml": made.dumps() for rule, made in asked.items() if made.lines}
+    tables = {f"{rule}-{answer.task}.toml": requirement.dumps() for rule, requirement in asked.items() if requirement.lines}
     return {f"requirements-{answer.task}.png": png(figure(answer)), **tables}
 
 
 def _curve(axis: Axes, answer: Answer, derived: Derived, finding: Finding, color: str) -> None:
-    scale, found = finding.sweep.scale, finding.threshold
+    scale, threshold = finding.sweep.scale, finding.threshold
     level = derived.near_ideal - answer.penalty
     axis.plot(scale * np.array(finding.values), finding.accuracy, "o-", color=color, markersize=3, linewidth=1, label=derived.rule)
     axis.axhline(level, color=color, linestyle="--", linewidth=0.7, label=f"{derived.rule}, allowed")
-    if found.kind == "crossed":
-        axis.plot(scale * found.value, level, "D", color=color, markersize=6)
-        if found.low is not None and found.high is not None:
-            axis.plot([scale * found.low, scale * found.high], [level, level], color=color, linewidth=3, alpha=0.4)
+    if threshold.kind == "crossed":
+        axis.plot(scale * threshold.value, level, "D", color=color, markersize=6)
+        if threshold.low is not None and threshold.high is not None:
+            axis.plot([scale * threshold.low, scale * threshold.high], [level, level], color=color, linewidth=3, alpha=0.4)

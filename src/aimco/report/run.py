@@ -34,12 +34,12 @@ def write(result: Result, folder: str, command: str, pictures: Mapping[str, Figu
         write_atomic(at / name, content)
     head = f"{result.design.device.name}, {result.design.rule.kind} on {result.task}: {result.main.text(result.metrics[result.main.name])}"
     costs = [{"part": part, "energy": text(result.energy_J[part], "J")} for part in (*PARTS, "total") if result.energy_J[part]]
-    said = f"time {text(result.latency_s['total'], 's')}, area {text(result.area_m2, 'm^2')}, seed {result.seed}"
+    totals = f"time {text(result.latency_s['total'], 's')}, area {text(result.area_m2, 'm^2')}, seed {result.seed}"
     each = result.counts_by_phase
     judged = [{"metric": m.name.replace("_", " "), "value": m.text(result.metrics[m.name])} for m in result.judged_by]
     counts = [{"operation": n.replace("_", " "), "amount": v} | {p: c.get(n, 0) for p, c in each.items()} for n, v in result.counts.items()]
     parts = [
-        f"<h1>{markup.text(head)}</h1><p>{markup.text(said)}</p>",
+        f"<h1>{markup.text(head)}</h1><p>{markup.text(totals)}</p>",
         markup.listed(result.notes),
         *(markup.image(title, data) for title, data in images.items()),
         *([markup.section("Metrics", markup.rows_table(judged))] if len(judged) > 1 else []),
@@ -57,9 +57,9 @@ def phases(result: Result) -> list[dict[str, str]]:
     """Energy and time of each phase of a run, and of one sample of training and of inference."""
     samples = {"train": "training_sample", "infer": "inference_sample"}
 
-    def row(phase: str, said: str) -> dict[str, str]:
+    def row(phase: str, label: str) -> dict[str, str]:
         one = samples.get(phase)
-        whole = {"phase": said, "energy": text(result.energy_J[phase], "J"), "time": text(result.latency_s[phase], "s")}
+        whole = {"phase": label, "energy": text(result.energy_J[phase], "J"), "time": text(result.latency_s[phase], "s")}
         each = [text(of[one], unit) if one and of[one] else "-" for of, unit in ((result.energy_J, "J"), (result.latency_s, "s"))]
         return whole | {"energy of a sample": each[0], "time of a sample": each[1]}
 
@@ -68,9 +68,9 @@ def phases(result: Result) -> list[dict[str, str]]:
 
 def phases_table(result: Result) -> Table:
     """The same for a terminal."""
-    shown = Table(title="By phase", box=None)
+    table = Table(title="By phase", box=None)
     for column in ("phase", "energy", "time", "energy of a sample", "time of a sample"):
-        shown.add_column(column, justify="left" if column == "phase" else "right", no_wrap=column != "phase")
+        table.add_column(column, justify="left" if column == "phase" else "right", no_wrap=column != "phase")
     for row in phases(result):
-        shown.add_row(*row.values())
-    return shown
+        table.add_row(*row.values())
+    return table

@@ -62,7 +62,7 @@ def write(trials: Sequence[Trial], folder: str | Path, about: About, *, name: st
     files: dict[str, str | bytes] = {name: _page(view, pictures), "trials.csv": csv_text(view)}
     files |= {"trials.parquet": parquet_bytes(view)} if has_parquet() else {}
     files |= {f"pictures/{file}": data for file, data in pictures.files().items()}
-    for trial in _shown(view):
+    for trial in _list_trials(view):
         files |= _design_files(markup.file_of(view, trial), trial.design, Path(folder))
     for file, content in files.items():
         write_atomic(Path(folder) / file, content)
@@ -101,7 +101,7 @@ def _page(view: View, pictures: Pictures) -> str:
         markup.section("Learning", *(markup.image(t, d, learning) for t, d in pictures.learning.items())),
         markup.section("Devices", *(markup.image(t, d, t) for t, d in pictures.devices.items())),
         markup.section("All trials", markup.trials_table(view)),
-        markup.section("Every point", _how(view), *(markup.details(view, t) for t in _shown(view))),
+        markup.section("Every point", _how(view), *(markup.details(view, t) for t in _list_trials(view))),
     ]
     return markup.whole(about.title, [part for part in parts if part])
 
@@ -110,12 +110,12 @@ def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _shown(view: View) -> list[Trial]:
+def _list_trials(view: View) -> list[Trial]:
     return [*view.trials, *([view.about.baseline] if view.about.baseline else [])]
 
 
 def _how(view: View) -> str:
-    if not _shown(view):
+    if not _list_trials(view):
         return ""
     return (
         "<p>A command repeats a point when it is given in the folder of this page, beside which <code>designs/</code> lies; "
@@ -126,19 +126,19 @@ def _how(view: View) -> str:
 def _caption(view: View) -> str:
     """What a reader of a front must know beside the legend."""
     lost = len(view.trials) - len(view.known)
-    said = ["Numbers name members of the front"] if len(view.about.objectives) > 1 and view.front else []
-    said += [f"{lost} trials that did not run to the end with finite values are not drawn"] if lost else []
-    return "; ".join(said)
+    sentences = ["Numbers name members of the front"] if len(view.about.objectives) > 1 and view.front else []
+    sentences += [f"{lost} trials that did not run to the end with finite values are not drawn"] if lost else []
+    return "; ".join(sentences)
 
 
 def _choices_caption(view: View) -> str:
     fixed = [f for f in view.fields if all(t.point.get(f) == view.known[0].point.get(f) for t in view.known)]
-    said = "A line is a trial; members of the front are thick, those that do not meet the constraints faint; the best lie on top."
-    return said + (f" The same in all: {', '.join(fixed)}." if fixed else "")
+    sentence = "A line is a trial; members of the front are thick, those that do not meet the constraints faint; the best lie on top."
+    return sentence + (f" The same in all: {', '.join(fixed)}." if fixed else "")
 
 
 def _devices(view: View) -> dict[str, Figure]:
     """Pulse responses of distinct devices, those of the front first."""
-    found = devices([*view.front, *view.known, *view.trials])
-    shown = [device if device.name == name else device.replace("name", name) for name, device in found.items()]
-    return {"Pulse responses": device_figure(shown)} if shown else {}
+    by_name = devices([*view.front, *view.known, *view.trials])
+    items = [device if device.name == name else device.replace("name", name) for name, device in by_name.items()]
+    return {"Pulse responses": device_figure(items)} if items else {}

@@ -27,23 +27,23 @@ def columns(view: View) -> dict[str, Column]:
     result by dotted name ("result.energy_J.total") and its notes.
     """
     trials = list(view.trials)
-    made: dict[str, Column] = {name: [getattr(t, name) for t in trials] for name in ("number", "state", "feasible")}
-    made |= {path: [_plain(t.point.get(path)) for t in trials] for path in view.fields}
-    made |= {name: [_float(t.values.get(name)) for t in trials] for name in view.measures}
-    made["seeds"] = [" ".join(map(str, t.seeds)) for t in trials]
-    made |= {name: [getattr(t, name) for t in trials] for name in ("epochs", "wall_s", "reason")}
-    made["design"] = [file_of(view, t) if t.design else None for t in trials]
+    table: dict[str, Column] = {name: [getattr(t, name) for t in trials] for name in ("number", "state", "feasible")}
+    table |= {path: [_plain(t.point.get(path)) for t in trials] for path in view.fields}
+    table |= {name: [_float(t.values.get(name)) for t in trials] for name in view.measures}
+    table["seeds"] = [" ".join(map(str, t.seeds)) for t in trials]
+    table |= {name: [getattr(t, name) for t in trials] for name in ("epochs", "wall_s", "reason")}
+    table["design"] = [file_of(view, t) if t.design else None for t in trials]
     flat = [_flat(t) for t in trials]
-    return made | {name: [row.get(name) for row in flat] for name in dict.fromkeys(n for row in flat for n in row)}
+    return table | {name: [row.get(name) for row in flat] for name in dict.fromkeys(n for row in flat for n in row)}
 
 
 def csv_text(view: View) -> str:
     """The columns as CSV: numbers in full, inf and nan by name, empty where there is nothing."""
-    made = columns(view)
+    table = columns(view)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(made)
-    writer.writerows(zip(*made.values(), strict=True))
+    writer.writerow(table)
+    writer.writerows(zip(*table.values(), strict=True))
     return buffer.getvalue()
 
 
@@ -63,18 +63,18 @@ def parquet_bytes(view: View) -> bytes:
 
 
 def _flat(trial: Trial) -> dict[str, Cell]:
-    found: dict[str, Cell] = {}
+    row: dict[str, Cell] = {}
 
     def add(name: str, value: object) -> None:
         if isinstance(value, Mapping):
             for key, inner in value.items():
                 add(f"{name}.{key}", inner)
         elif isinstance(value, bool | int | float | str):
-            found[name] = float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+            row[name] = float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     for key, value in trial.result.items():
         add(f"result.{key}", "; ".join(map(str, value)) if key == "notes" else value)
-    return found
+    return row
 
 
 def _plain(value: object) -> Cell:

@@ -16,13 +16,13 @@ _WORDS = {True: "passes", False: "FAILS", None: ""}
 
 def devices(trials: Sequence[Trial]) -> dict[str, Device]:
     """Distinct devices by name, the first of the trials; those that share a name are told apart by a trial that has them."""
-    found: dict[str, tuple[Device, Trial]] = {}
+    entries: dict[str, tuple[Device, Trial]] = {}
     for trial in trials:
         device = _device(trial)
-        if device is not None and len(found) < _MOST:
-            found.setdefault(device.hash(), (device, trial))
-    names = [d.name for d, _ in found.values()]
-    return {d.name if names.count(d.name) == 1 else f"{d.name}, trial {t.number}": d for d, t in found.values()}
+        if device is not None and len(entries) < _MOST:
+            entries.setdefault(device.hash(), (device, trial))
+    names = [d.name for d, _ in entries.values()]
+    return {d.name if names.count(d.name) == 1 else f"{d.name}, trial {t.number}": d for d, t in entries.values()}
 
 
 def _device(trial: Trial) -> Device | None:
@@ -36,10 +36,10 @@ def _device(trial: Trial) -> Device | None:
 
 def tolerances(trials: Sequence[Trial], required: Sequence[Requirement]) -> list[dict[str, str]]:
     """Rows of a table: each line of each requirement, and every device of `devices` on it."""
-    found = devices(trials) if required else {}
+    by_name = devices(trials) if required else {}
     rows = []
     for requirement in required:
-        verdicts = {name: requirement.verdict(device) for name, device in found.items()}
+        verdicts = {name: requirement.verdict(device) for name, device in by_name.items()}
         for k, line in enumerate(requirement.lines):
             judged = {name: _judged(verdict[k]) for name, verdict in verdicts.items()}
             rows.append({"requirement": requirement.name, "line": line.name, "asked": line.limit, **judged})

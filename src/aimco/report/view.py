@@ -103,18 +103,18 @@ class View:
         known = metric(name)
         return text(value, known.unit) if known.unit else known.text(value)
 
-    def said(self, trial: Trial) -> str:
+    def describe(self, trial: Trial) -> str:
         """A point and what it gives, in words: "tiki-taka on ecram, 96.1 % at 1.2 uJ (rule.lr 0.05)"."""
-        others = [f"{path} {shown(path, v)}" for path, v in trial.point.items() if path not in _NAMING]
+        others = [f"{path} {format_value(path, v)}" for path, v in trial.point.items() if path not in _NAMING]
         measured = self.measured(trial) if trial.values else ""
         main = ", ".join(filter(None, [" on ".join(names_of(trial)), measured]))
         return " ".join(filter(None, [main, f"({', '.join(others)})" if others else ""]))
 
     def brief(self, trial: Trial) -> str:
         """A point in a few words, for a label in a figure."""
-        said = " on ".join(names_of(trial))
-        short = said if len(said) <= _BRIEF else said[: _BRIEF - 1] + "…"
-        return f"trial {trial.number}: {short}" if said else f"trial {trial.number}"
+        names = " on ".join(names_of(trial))
+        short = names if len(names) <= _BRIEF else names[: _BRIEF - 1] + "…"
+        return f"trial {trial.number}: {short}" if names else f"trial {trial.number}"
 
     def measured(self, trial: Trial) -> str:
         """Objectives of a trial: "96.1 % at 1.2 uJ, 0.3 mm^2 area"."""
@@ -125,9 +125,9 @@ class View:
 
 def names_of(trial: Trial) -> list[str]:
     """Rule and device of a trial: from its point, or from its design where the point leaves them as they are."""
-    made = parsed(trial.design)
-    rule = _named(trial.point.get("rule.kind", trial.point.get("rule")), "kind") or _named(made.get("rule"), "kind")
-    device = _named(trial.point.get("device", trial.point.get("device.name")), "name") or _named(made.get("device"), "name")
+    design = parsed(trial.design)
+    rule = _named(trial.point.get("rule.kind", trial.point.get("rule")), "kind") or _named(design.get("rule"), "kind")
+    device = _named(trial.point.get("device", trial.point.get("device.name")), "name") or _named(design.get("device"), "name")
     return [name for name in (rule, device) if name]
 
 
@@ -143,7 +143,7 @@ def parsed(design: str) -> PlainData:
         return {}
 
 
-def shown(path: str, value: object) -> str:
+def format_value(path: str, value: object) -> str:
     """A chosen value, with the unit of its field."""
     if isinstance(value, float):
         return text(value, unit_of(path), 4) if unit_of(path) else f"{value:.4g}"
@@ -175,24 +175,24 @@ def verdict(view: View) -> list[str]:
     meets = [t for t in view.known if t.feasible]
     superlative = "best" if view.rises(first) else "least"
     but = "" if best.feasible else ", which does not meet the constraints"
-    sentences = [_counted(view), f"the {superlative} {view.label(first)} is {_said(view, best)}{but}"]
+    sentences = [_counted(view), f"the {superlative} {view.label(first)} is {_describe(view, best)}{but}"]
     if not meets:
         return [*sentences, "no trial meets the constraints"]
     if not best.feasible:
-        sentences.append(f"the {superlative} {view.label(first)} that meets them is {_said(view, _best(view, meets, first))}")
+        sentences.append(f"the {superlative} {view.label(first)} that meets them is {_describe(view, _best(view, meets, first))}")
     for name in others[:1] if "energy" not in others else ["energy"]:
         least = _best(view, meets, name)
         meeting = " that meets the constraints" if len(meets) < len(view.known) or view.about.constraints else ""
         word = "cheapest" if name == "energy" else f"best in {view.label(name)}"
-        sentences.append(f"the {word}{meeting} is {_said(view, least)}")
+        sentences.append(f"the {word}{meeting} is {_describe(view, least)}")
     if view.knee is not None and others:
         word = "the knee is" if len(view.front) > 1 else "nothing else is better in any objective than"
-        sentences.append(f"{word} {_said(view, view.knee)}")
+        sentences.append(f"{word} {_describe(view, view.knee)}")
     return sentences
 
 
-def _said(view: View, trial: Trial) -> str:
-    return f"trial {trial.number}: {view.said(trial)}"
+def _describe(view: View, trial: Trial) -> str:
+    return f"trial {trial.number}: {view.describe(trial)}"
 
 
 def _best(view: View, trials: Sequence[Trial], name: str) -> Trial:
@@ -204,10 +204,10 @@ def _best(view: View, trials: Sequence[Trial], name: str) -> Trial:
 
 def _counted(view: View) -> str:
     states = {state: sum(t.state == state for t in view.trials) for state in ("complete", "pruned", "failed")}
-    said = [", ".join(f"{n} {state}" for state, n in states.items() if n) or "none"]
+    parts = [", ".join(f"{n} {state}" for state, n in states.items() if n) or "none"]
     lost, meeting = states["complete"] - len(view.known), sum(t.feasible for t in view.known)
-    said += [f"{lost} without finite values"] if lost else []
+    parts += [f"{lost} without finite values"] if lost else []
     if meeting < len(view.known) or view.about.constraints:
-        said.append(f"{meeting} meet the constraints" + (f" ({', '.join(view.about.constraints)})" if view.about.constraints else ""))
-    said += [f"{len(view.front)} on the front"] if len(view.about.objectives) > 1 and view.front else []
-    return f"{len(view.trials)} trial{'' if len(view.trials) == 1 else 's'}: {'; '.join(said)}"
+        parts.append(f"{meeting} meet the constraints" + (f" ({', '.join(view.about.constraints)})" if view.about.constraints else ""))
+    parts += [f"{len(view.front)} on the front"] if len(view.about.objectives) > 1 and view.front else []
+    return f"{len(view.trials)} trial{'' if len(view.trials) == 1 else 's'}: {'; '.join(parts)}"

@@ -85,8 +85,8 @@ class SpikingBoltzmannMachine(Arrays):
         inputs, labels = weights.split((self.inputs, self.machine.visible - self.inputs))
         label = torch.eye(self.classes).repeat_interleave(self.record.labels, 1)
         into = (v @ inputs + hidden)[:, None] + label @ labels
-        own = (v @ visible[: self.inputs])[:, None] + label @ visible[self.inputs :]
-        return own + torch.nn.functional.softplus(into).sum(2)
+        bias_term = (v @ visible[: self.inputs])[:, None] + label @ visible[self.inputs :]
+        return bias_term + torch.nn.functional.softplus(into).sum(2)
 
     @torch.no_grad()
     def learn_from(self, x: torch.Tensor, labels: torch.Tensor, lr: float) -> torch.Tensor:

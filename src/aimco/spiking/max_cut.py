@@ -78,29 +78,29 @@ class MaxCut:
         Args:
             window_s: length of the overlapping windows; the refractory time when absent.
         """
-        own = self.machine.record
-        width = round((window_s or own.neuron.refractory_s) / own.dt_s)
-        if not 0 < width <= round(seconds / own.dt_s):
-            raise InputError(f"window_s must be above 0 and at most seconds = {seconds:g} s, got {width * own.dt_s:g}")
+        record = self.machine.record
+        width = round((window_s or record.neuron.refractory_s) / record.dt_s)
+        if not 0 < width <= round(seconds / record.dt_s):
+            raise InputError(f"window_s must be above 0 and at most seconds = {seconds:g} s, got {width * record.dt_s:g}")
         states = np.stack([self._fired(heat, seconds, width) for heat in heats], 1)  # (E, heats, windows, 2 N)
         sides, other = states[..., : self.count].astype(np.float64), states[..., self.count :]
         cuts = cut(self.graph, sides)
         flat = cuts.reshape(len(cuts), -1)
         where = flat.argmax(1)
-        found = sides.reshape(len(cuts), -1, self.count)[np.arange(len(cuts)), where]
-        return Annealed(cuts, (sides == other).mean((2, 3)), flat.max(1), found)
+        best_sides = sides.reshape(len(cuts), -1, self.count)[np.arange(len(cuts)), where]
+        return Annealed(cuts, (sides == other).mean((2, 3)), flat.max(1), best_sides)
 
     def _fired(self, heat: float, seconds: float, width: int) -> np.ndarray:
         """Which units fired in each window of `width` steps, (E, windows, 2 N)."""
-        machine, own = self.machine, self.machine.record
-        walk = {"random-walk": "walk_V", "white": "sigma"}.get(own.neuron.noise)
+        machine, record = self.machine, self.machine.record
+        walk = {"random-walk": "walk_V", "white": "sigma"}.get(record.neuron.noise)
         if walk is None:
-            raise InputError(f"neuron.noise must be white or random-walk for annealing, got {own.neuron.noise}")
-        hot = own.neuron.replace(walk, heat * (own.neuron.walk if walk == "walk_V" else own.neuron.sigma))
+            raise InputError(f"neuron.noise must be white or random-walk for annealing, got {record.neuron.noise}")
+        hot = record.neuron.replace(walk, heat * (record.neuron.walk if walk == "walk_V" else record.neuron.sigma))
         machine.over = replace(self._over, noise_V=heat * self._over.noise_V)
-        machine.rest_A = half_A(hot, own.dt_s)
-        steps = round(seconds / own.dt_s)
-        most = int(_MOST_IN_WAIT * (seconds / own.neuron.refractory_s + 1) * 2 * self.count)
+        machine.rest_A = half_A(hot, record.dt_s)
+        steps = round(seconds / record.dt_s)
+        most = int(_MOST_IN_WAIT * (seconds / record.neuron.refractory_s + 1) * 2 * self.count)
         first = machine.steps
         ran = machine.run(self.drives, np.array([[steps, 0, 0, 0]], np.int64), most_spikes=most)
         fired = np.zeros((machine.members, steps + 1, 2 * self.count), np.int32)

@@ -69,16 +69,16 @@ def _raster(axis: Axes, network: SpikingBoltzmannMachine, x: torch.Tensor, label
 def _completed(axis: Axes, network: SpikingBoltzmannMachine, x: torch.Tensor, shape: tuple[int, ...]) -> None:
     known = torch.arange(network.inputs) < network.inputs // 2
     on = network.shown(x)
-    made = network.completed(x, known)
-    errors = [float((v - on).abs()[:, ~known].mean()) for v in (on * known, made)]
-    rows = torch.cat((on, on * known, made)).numpy().reshape(-1, *shape)
+    completion = network.completed(x, known)
+    errors = [float((v - on).abs()[:, ~known].mean()) for v in (on * known, completion)]
+    rows = torch.cat((on, on * known, completion)).numpy().reshape(-1, *shape)
     axis.imshow(_mosaic(rows, len(x)), cmap="gray_r", vmin=0, vmax=1)
     axis.set_title(f"Samples, occluded, completed\nerror of hidden pixels {errors[0]:.3f}, completed {errors[1]:.3f}")
     axis.set_axis_off()
 
 
 def _dreamt(axis: Axes, network: SpikingBoltzmannMachine, shape: tuple[int, ...]) -> None:
-    made = network.dreamt(torch.arange(network.classes)).numpy()
-    axis.imshow(_mosaic(made.reshape(-1, *shape), 5), cmap="gray_r", vmin=0, vmax=1)
+    dreams = network.dreamt(torch.arange(network.classes)).numpy()
+    axis.imshow(_mosaic(dreams.reshape(-1, *shape), 5), cmap="gray_r", vmin=0, vmax=1)
     axis.set_title("Patterns made for each label")
     axis.set_axis_off()

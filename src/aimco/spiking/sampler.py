@@ -108,8 +108,8 @@ class SpikingRbm:
         A pair of spikes changes a weight by lr tau_r^2/(2 tau_STDP T), one of a bias unit a bias by lr tau_r/(nu tau_STDP T), T the time
         that a phase learns: the mean change of a sample is lr (<v h>_data - <v h>_model), with v the share of time within tau_r of a spike.
         """
-        own, o, beta = self.record, self.over, self.fitted.beta
-        neuron, learned = own.neuron, np.asarray(lr) / learned_s
+        record, o, beta = self.record, self.over, self.fitted.beta
+        neuron, learned = record.neuron, np.asarray(lr) / learned_s
         law = np.zeros((self.members, spikes.FIELDS), np.float32)
         values = {
             spikes.LEAK: o.leak,
@@ -120,9 +120,9 @@ class SpikingRbm:
             spikes.REST: o.constant * self.rest_A,
             spikes.NOISE: o.noise_V,
             spikes.RESET: neuron.reset_V,
-            spikes.KICK: 1 / (own.bias_Hz * neuron.synapse_s),
+            spikes.KICK: 1 / (record.bias_Hz * neuron.synapse_s),
             spikes.RATE: learned * neuron.refractory_s**2 / (2 * neuron.stdp_s),
-            spikes.BIAS_RATE: learned * neuron.refractory_s / (own.bias_Hz * neuron.stdp_s),
+            spikes.BIAS_RATE: learned * neuron.refractory_s / (record.bias_Hz * neuron.stdp_s),
             spikes.WEIGHT_NOISE: neuron.weight_noise if neuron.noise == "device" else 0.0,
         }
         for name, value in values.items():
@@ -139,10 +139,10 @@ class SpikingRbm:
         wrong = ~(np.isnan(p) | ((p > 0) & (p < 1)))
         if wrong.any():
             raise InputError(f"probabilities must be above 0 and below 1, or nan where a unit is free, got {p[wrong][0]:g}")
-        made = np.zeros((self.members, p.shape[-2], self.threshold.shape[1]), np.float32)
+        drives = np.zeros((self.members, p.shape[-2], self.threshold.shape[1]), np.float32)
         with np.errstate(invalid="ignore"):
-            made[:, :, : self.visible] = np.nan_to_num(np.log(p / (1 - p)))
-        return made
+            drives[:, :, : self.visible] = np.nan_to_num(np.log(p / (1 - p)))
+        return drives
 
     def _state(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         s = self.state
@@ -153,12 +153,12 @@ class SpikingRbm:
         counts = np.zeros((self.members, len(phases), self.threshold.shape[1]), np.int32)
         raster, marked = np.zeros((self.members, most_spikes, 2), np.int64), np.zeros(self.members, np.int64)
         likely = np.uint32(min(self.record.bias_Hz * self.record.dt_s * 2.0**32, 2.0**32 - 1))
-        made = (self.law(lr, learned_s), self.over.hold, self.over.clocks, likely, self._keys, self.steps)
-        spikes.run(self.tiles, *self._state(), drives, phases, *made, counts, raster, marked, self.events)
+        settings = (self.law(lr, learned_s), self.over.hold, self.over.clocks, likely, self._keys, self.steps)
+        spikes.run(self.tiles, *self._state(), drives, phases, *settings, counts, raster, marked, self.events)
         self.steps += int(phases[:, spikes.STEPS].sum())
-        rows = [own[: min(count, most_spikes)] for own, count in zip(raster, marked, strict=True)]
-        for own in rows:
-            own[:, 1] -= np.where(own[:, 1] >= self.seen, self.seen - self.visible, 0)
+        rows = [member_rows[: min(count, most_spikes)] for member_rows, count in zip(raster, marked, strict=True)]
+        for member_rows in rows:
+            member_rows[:, 1] -= np.where(member_rows[:, 1] >= self.seen, self.seen - self.visible, 0)
         loud = (phases[:, spikes.STEPS] - phases[:, spikes.QUIET]) * self.record.dt_s
         return Ran(counts[:, :, self.units], loud, rows)
 
@@ -199,8 +199,8 @@ def free_energy(weights: torch.Tensor, bias: torch.Tensor, units: torch.Tensor) 
     visible = weights.shape[1]
     lead = [1] * (units.ndim - 2)
     into = torch.matmul(units.flatten(1, -2), weights).reshape(*units.shape[:-1], -1) + bias[:, visible:].reshape(len(bias), *lead, -1)
-    own = (units * bias[:, :visible].reshape(len(bias), *lead, -1)).sum(-1)
-    return -own - torch.nn.functional.softplus(into).sum(-1)
+    bias_term = (units * bias[:, :visible].reshape(len(bias), *lead, -1)).sum(-1)
+    return -bias_term - torch.nn.functional.softplus(into).sum(-1)
 
 
 def boltzmann(weights: np.ndarray, bias: np.ndarray) -> np.ndarray:

@@ -66,9 +66,9 @@ def ordered(study: Searched) -> list[str]:
     try:
         return list(graphlib.TopologicalSorter(graph).static_order())
     except graphlib.CycleError as error:
-        shown = " -> ".join(error.args[1])
+        cycle = " -> ".join(error.args[1])
         raise field_error(
-            f"space.{error.args[1][0]}.when", f"must not lead back to itself, got {shown}; drop one of these conditions"
+            f"space.{error.args[1][0]}.when", f"must not lead back to itself, got {cycle}; drop one of these conditions"
         ) from None
 
 
@@ -84,12 +84,12 @@ def check_space(study: Searched) -> None:
 
 def _check_axis(study: Searched, path: str) -> bool:
     """Refuse an axis that never applies, or of a field that is not there where it does; says whether it holds whole numbers."""
-    axis, shown = study.space[path], f"space.{path}"
+    axis, axis_name = study.space[path], f"space.{path}"
     for key in axis.when:
         holder = study.space.get(key)
         if holder is not None and holder.choices is None:
             raise field_error(
-                f"{shown}.when", f"must look at fields with choices, and {key} has a range; give it choices, or drop the condition"
+                f"{axis_name}.when", f"must look at fields with choices, and {key} has a range; give it choices, or drop the condition"
             )
     applied, refused = [], None
     for data in _choices_above(study, path):
@@ -101,19 +101,19 @@ def _check_axis(study: Searched, path: str) -> bool:
         if held:
             applied.append(data)
     if not applied and refused is not None:
-        raise field_error(f"{shown}.when", f"looks at what is not there: {refused}")
+        raise field_error(f"{axis_name}.when", f"looks at what is not there: {refused}")
     if not applied:
-        raise field_error(f"{shown}.when", f"never holds: {_impossible(study, path)}; correct the condition or remove the axis")
+        raise field_error(f"{axis_name}.when", f"never holds: {_impossible(study, path)}; correct the condition or remove the axis")
     for data in applied:
         try:
-            found = fields.annotation(data, path)
+            field_type = fields.annotation(data, path)
         except InputError as error:
             hint = "" if len(applied) == 1 else "; give it when = {...} if only some choices have it"
             raise field_error("", f"space.{error}{hint}") from None
-    whole = fields.is_whole(found)
+    whole = fields.is_whole(field_type)
     fractions = [v for v in (axis.low, axis.high, axis.step) if whole and v is not None and v != int(v)]
     if fractions:
-        raise field_error(shown, f"must have whole numbers for low, high and step, got {fractions[0]:g}")
+        raise field_error(axis_name, f"must have whole numbers for low, high and step, got {fractions[0]:g}")
     return whole
 
 
@@ -168,11 +168,11 @@ def _check_value(study: Searched, path: str, value: Choice) -> None:
 def _around(study: Searched, path: str, value: Choice) -> Iterator[PlainData]:
     """Choices for the other axes: the combinations of those with choices (some, if there are very many)."""
     names = [p for p in study.order if p != path and study.space[p].choices is not None]
-    kept = {path: value}
+    base = {path: value}
     for name in names:  # each alone first, so that every choice is seen whatever their number
         for choice in study.space[name].choices or ():
-            yield kept | {name: choice}
+            yield base | {name: choice}
     for values in itertools.islice(itertools.product(*(study.space[p].choices or () for p in names)), _COMBINATIONS):
-        yield kept | dict(zip(names, values, strict=True))
+        yield base | dict(zip(names, values, strict=True))
     if not names:
-        yield kept
+        yield base

@@ -20,9 +20,9 @@ def annotation(data: PlainView, path: str) -> object:
     path = current_path(Design, path)
     *parents, last = path.split(".")
     for k, name in enumerate(parents):
-        found = _type(owner, node, name, ".".join(parents[: k + 1]))
+        field_type = _type(owner, node, name, ".".join(parents[: k + 1]))
         node = _below(node, name, path)
-        owner = found if _entries(found) else _record(found) or found
+        owner = field_type if _entries(field_type) else _record(field_type) or field_type
         if isinstance(owner, type) and issubclass(owner, Kinded) and isinstance(node, Mapping) and "kind" in node:
             owner = owner.of_kind(node["kind"])
     return _type(owner, node, last, path)
@@ -36,10 +36,10 @@ def _below(node: object, name: str, path: str) -> object:
     return node.get(name, {}) if isinstance(node, Mapping) else {}
 
 
-def _entries(found: object) -> bool:
+def _entries(field_type: object) -> bool:
     """Whether a field of this type holds several records, of any kinds."""
-    record = _record(found)
-    return getattr(found, "__origin__", None) is tuple and record is not None and issubclass(record, Kinded)
+    record = _record(field_type)
+    return getattr(field_type, "__origin__", None) is tuple and record is not None and issubclass(record, Kinded)
 
 
 def _type(owner: object, node: object, name: str, path: str) -> object:
@@ -66,20 +66,20 @@ def _type(owner: object, node: object, name: str, path: str) -> object:
     raise InputError(f"{path} is not a field; {path.rpartition('.')[0]} holds no fields")
 
 
-def _record(found: object) -> type[BaseModel] | None:
-    options = [found, *get_args(found)]
+def _record(field_type: object) -> type[BaseModel] | None:
+    options = [field_type, *get_args(field_type)]
     return next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
 
 
-def is_whole(found: object) -> bool:
+def is_whole(field_type: object) -> bool:
     """Whether a field of this type holds whole numbers only."""
-    options = [found, *get_args(found)]
+    options = [field_type, *get_args(field_type)]
     return int in options and float not in options
 
 
-def plain(found: object, value: object) -> object:
+def plain(field_type: object, value: object) -> object:
     """A chosen value as the plain data of a design: names become tables, and tables get their defaults."""
-    record = _record(found)
+    record = _record(field_type)
     if record is None:
         return value
     if isinstance(value, str) and issubclass(record, Listed):
@@ -92,14 +92,14 @@ def put(data: PlainData, path: str, value: object) -> None:
     node: object = data
     path = current_path(Design, path)
     *parents, last = path.split(".")
-    found = annotation(data, path)
+    field_type = annotation(data, path)
     for name in parents:
         if isinstance(node, dict) and not isinstance(node.get(name), dict | list):
             node[name] = {}
         node = table(node, name, path, {})
     if isinstance(node, list) and isinstance(value, Mapping) and not last.isdigit():
         value = {"kind": last, **value}
-    put_value(node, last, path, plain(found, value))
+    put_value(node, last, path, plain(field_type, value))
 
 
 _MISSING = object()

@@ -46,15 +46,15 @@ def front(trials: Sequence[Trial], objectives: Mapping[str, str] | None = None) 
     if not able:
         return []
     y = losses(able, objectives)
-    kept = []
+    members = []
     for k, row in enumerate(y):
         no_worse = (y <= row).all(1)
         better = no_worse & (y < row).any(1)
         twin = no_worse & ~better
         if not better.any() and not twin[:k].any():
-            kept.append(k)
-    kept.sort(key=lambda k: (*y[k], k))
-    return [able[k] for k in kept]
+            members.append(k)
+    members.sort(key=lambda k: (*y[k], k))
+    return [able[k] for k in members]
 
 
 def knee(front: Sequence[Trial], objectives: Mapping[str, str] | None = None) -> Trial | None:

@@ -115,18 +115,18 @@ ANY = Bench("", (32,), epochs=10, batch=10, lr=0.1, last=4, penalty=1.0, seeds=3
 
 def bench(task: str) -> Bench:
     """The bench of a task, by its name."""
-    return next((made for made in BENCHES if made.task == task), replace(ANY, task=task))
+    return next((candidate for candidate in BENCHES if candidate.task == task), replace(ANY, task=task))
 
 
 def known_rule(rule: str) -> type[Rule]:
     """The class of a rule that learns in arrays. Raises InputError for another."""
     try:
-        made = Rule.of_kind(rule)
+        rule_class = Rule.of_kind(rule)
     except InputError as error:
         raise InputError(f"rule {error}") from None
-    if made.teaches != "layers" or not made().arrays():
+    if rule_class.teaches != "layers" or not rule_class().arrays():
         raise InputError(f"rule must teach layers in arrays to ask anything of a device, got {rule}; take for example sgd or tiki-taka-v2")
-    return made
+    return rule_class
 
 
 def waits(rule: type[Rule]) -> bool:
@@ -146,7 +146,7 @@ def ideal(rule: type[Rule]) -> dict[str, float]:
     return {line.key: line.base for line in sweeps(rule)}
 
 
-def design(made: Bench, rule: str, point: Point) -> Design:
+def design(setup: Bench, rule: str, point: Point) -> Design:
     """The design at a point: spreads, noises and limits that the point names, everything else without loss.
 
     The response is that of the bench, whatever the rule. The step is kept in weights while the largest weight varies. One sample takes
@@ -154,12 +154,12 @@ def design(made: Bench, rule: str, point: Point) -> Design:
     """
     cls = known_rule(rule)
     one = _HALF_RANGE * _READ_VOLTAGE / point["bound"]  # A: current of a weight of 1 driven by an input of 1
-    learning: PlainData = {"kind": rule, "lr": made.lr}
+    learning: PlainData = {"kind": rule, "lr": setup.lr}
     if issubclass(cls, TikiTakaV2):
-        learning |= FAST_RULE | {"slow_device": _device(made.response, point, point["retention"])}
+        learning |= FAST_RULE | {"slow_device": _device(setup.response, point, point["retention"])}
     return Design.of(
         {
-            "device": _device(made.response, point, point.get("fast_retention", point["retention"])),
+            "device": _device(setup.response, point, point.get("fast_retention", point["retention"])),
             "cell": {"kind": "reference", "weight_max": point["bound"]},
             "periphery": {
                 "read_voltage": _READ_VOLTAGE,
@@ -167,9 +167,9 @@ def design(made: Bench, rule: str, point: Point) -> Design:
                 "output_noise": point["output_noise"] * one,
                 "bound_management": "none",
             },
-            "network": dict(made.network or {"hidden": list(made.hidden), "activation": "sigmoid"}),
+            "network": dict(setup.network or {"hidden": list(setup.hidden), "activation": "sigmoid"}),
             "rule": learning,
-            "training": {"epochs": made.epochs, "batch": made.batch, "sample_s": 1.0},
+            "training": {"epochs": setup.epochs, "batch": setup.batch, "sample_s": 1.0},
         }
     )
 

@@ -35,45 +35,45 @@ class Runs:
     """Accuracies of points under a rule, in ensembles, each kept in a file when done so that a stopped derivation goes on.
 
     Args:
-        made: the bench. task: loaded. seeds: of every point, the same for all, so that differences share their draws.
+        setup: the bench. task: loaded. seeds: of every point, the same for all, so that differences share their draws.
         limit: of training samples. folder: where finished ensembles are kept. tell: told the share of the current ensemble.
     """
 
-    def __init__(self, made: Bench, task: Data, seeds: int, folder: Path | None, tell: Callable[[float], None]) -> None:
-        self.made, self.task, self.seeds, self.folder, self.tell = made, task, seeds, folder, tell
+    def __init__(self, setup: Bench, task: Data, seeds: int, folder: Path | None, tell: Callable[[float], None]) -> None:
+        self.setup, self.task, self.seeds, self.folder, self.tell = setup, task, seeds, folder, tell
 
     def points(self, rule: str, points: Sequence[Point]) -> np.ndarray:
         """Test accuracy, %, (points, seeds): the mean of the last epochs."""
-        return self.designs([design(self.made, rule, point) for point in points])
+        return self.designs([design(self.setup, rule, point) for point in points])
 
     def designs(self, designs: Sequence[Design]) -> np.ndarray:
         """The same for whole designs, which differ in numbers only."""
         members = [(d, seed) for d in designs for seed in range(self.seeds)]
         parts = -(-len(members) // _MOST_MEMBERS)
         size = -(-len(members) // parts)
-        found: list[float] = []
+        scores: list[float] = []
         for k in range(parts):
-            found += self._ensemble(members[k * size : (k + 1) * size], lambda done, k=k: self.tell((k + done) / parts))
-        return np.array(found).reshape(len(designs), self.seeds)
+            scores += self._ensemble(members[k * size : (k + 1) * size], lambda done, k=k: self.tell((k + done) / parts))
+        return np.array(scores).reshape(len(designs), self.seeds)
 
     def _score(self, result: Result) -> float:
         """Per cent of a perfect result, of the mean metrics of the last epochs."""
         goal = self.task.goal
-        last = {m.name: float(np.mean(result.curves[f"test_{m.name}"][-self.made.last :])) for m in goal.metrics}
+        last = {m.name: float(np.mean(result.curves[f"test_{m.name}"][-self.setup.last :])) for m in goal.metrics}
         return goal.score(last, self.task.test_y)
 
     def _ensemble(self, members: Sequence[tuple[Design, int]], tell: Callable[[float], None]) -> list[float]:
-        said = [[d.hash(), seed] for d, seed in members], self.task.name, self.task.digest, self.made.last, aimco.__version__
-        key = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:20]
+        identity = [[d.hash(), seed] for d, seed in members], self.task.name, self.task.digest, self.setup.last, aimco.__version__
+        key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:20]
         path = None if self.folder is None else self.folder / f"{key}.json"
         if path is not None and path.exists():
             return json.loads(path.read_text())
         designs, seeds = zip(*members, strict=True)
         results = evaluate_many(designs, self.task, seeds=seeds, on_progress=tell)
-        found = [self._score(r) for r in results]
+        scores = [self._score(r) for r in results]
         if path is not None:
-            write_atomic(path, json.dumps(found))
-        return found
+            write_atomic(path, json.dumps(scores))
+        return scores
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,11 @@ class Question:
     @property
     def judged_on(self) -> Bench:
         """The bench, with what is asked for in place of its own. Raises InputError for another response."""
-        made = self.bench or bench(task_of(self.task).kind)
+        setup = self.bench or bench(task_of(self.task).kind)
         network = None if self.network is None else {"kind": self.network}
         asked = {"response": self.response, "network": network, "epochs": self.epochs, "lr": self.lr}
-        asked["last"] = None if self.epochs is None else min(made.last, self.epochs)
-        return replace(made, **{name: value for name, value in asked.items() if value is not None})
+        asked["last"] = None if self.epochs is None else min(setup.last, self.epochs)
+        return replace(setup, **{name: value for name, value in asked.items() if value is not None})
 
     def check(self) -> None:
         """Refuse what cannot be asked: raises InputError."""
@@ -147,18 +147,18 @@ def derive(question: Question, on_step: OnStep | None = None) -> Answer:
         question: what is asked. on_step: called with (what is running, fraction of all that is done).
     """
     question.check()
-    made = question.judged_on
+    setup = question.judged_on
     task = tasks.load(question.task, data_dir=question.data_dir, limit=question.limit)
     near = dict(question.near)
     swept = {rule: [line for line in sweeps(known_rule(rule)) if line.key not in near] for rule in question.rules}
     asked = {rule: [line for line in lines if not question.only or line.key in question.only] for rule, lines in swept.items()}
     meter = _Meter(on_step, sum(4 + 2 * len(lines) for lines in asked.values()))
     folder = Path(question.out) / "sweeps" if question.out else None
-    seeds = made.seeds if question.seeds is None else question.seeds
-    runs = Runs(made, task, seeds, folder, meter.share)
-    allowed = made.penalty if question.penalty is None else question.penalty
+    seeds = setup.seeds if question.seeds is None else question.seeds
+    runs = Runs(setup, task, seeds, folder, meter.share)
+    allowed = setup.penalty if question.penalty is None else question.penalty
     derived = [_derive(rule, lines, near, runs, allowed, meter) for rule, lines in asked.items()]
-    return Answer(Path(task.name).stem, allowed, seeds, len(task.train_x), made, derived)
+    return Answer(Path(task.name).stem, allowed, seeds, len(task.train_x), setup, derived)
 
 
 class _Meter:
@@ -179,9 +179,9 @@ class _Meter:
 def _derive(rule: str, lines: Sequence[Sweep], moved: Point, runs: Runs, allowed: float, meter: _Meter) -> Derived:
     cls = known_rule(rule)
     base = {key: moved.get(key, value) for key, value in ideal(cls).items()}
-    near = design(runs.made, rule, base)
+    near = design(runs.setup, rule, base)
     meter.start(f"{rule}: software")
-    software = runs.designs([near.replace("rule", {"kind": "digital", "lr": runs.made.lr})])
+    software = runs.designs([near.replace("rule", {"kind": "digital", "lr": runs.setup.lr})])
     meter.start(f"{rule}: near-ideal device")
     ideal_accuracy = runs.points(rule, [base])
     findings = [_sweep(rule, line, base, runs, ideal_accuracy, allowed, meter) for line in lines]
@@ -203,12 +203,12 @@ def _sweep(rule: str, line: Sweep, base: Point, runs: Runs, near: np.ndarray, al
         more = np.array(line.values) if turn == 0 else closer(values, near - accuracy, allowed, line.rises, _CLOSER)
         if len(more) == 0:
             continue
-        found = runs.points(rule, [{**base, line.key: float(value)} for value in more])
-        values, accuracy = np.concatenate([values, more]), np.concatenate([accuracy, found])
+        extra = runs.points(rule, [{**base, line.key: float(value)} for value in more])
+        values, accuracy = np.concatenate([values, more]), np.concatenate([accuracy, extra])
     order = np.argsort(values if line.rises else -values)
     values, accuracy = values[order], accuracy[order]
-    found = threshold(values, near - accuracy, allowed, line.rises)
-    return Finding(line, found, values.tolist(), accuracy.mean(1).tolist())
+    crossing = threshold(values, near - accuracy, allowed, line.rises)
+    return Finding(line, crossing, values.tolist(), accuracy.mean(1).tolist())
 
 
 def _joint(rule: str, findings: Sequence[Finding], base: Point, runs: Runs, near: np.ndarray, allowed: float, meter: _Meter) -> Joint:
@@ -234,7 +234,7 @@ def _joint(rule: str, findings: Sequence[Finding], base: Point, runs: Runs, near
 
 
 def _notes(rule: type[Rule], base: Point, runs: Runs) -> list[str]:
-    response, goal = runs.made.response, runs.task.goal
+    response, goal = runs.setup.response, runs.task.goal
     notes = [] if goal.scored == "accuracy" else [f"per cent and points are of a perfect result, {goal.scored}"]
     notes += ["outputs that saturate are not read again, so that the largest output is seen; converters have no levels"]
     if issubclass(rule, TikiTakaV2):

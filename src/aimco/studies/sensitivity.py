@@ -70,7 +70,7 @@ def _one(study: Study, objective: str, x: np.ndarray, y: np.ndarray) -> Sensitiv
 
     scale = y.std() or 1.0
     z = (y - y.mean()) / scale
-    r2, name, model = max(((_r2(model, x, z), name, model) for name, model in _surrogates().items()), key=lambda found: found[0])
+    r2, name, model = max(((_r2(model, x, z), name, model) for name, model in _surrogates().items()), key=lambda candidate: candidate[0])
     model.fit(x, z)
 
     def predicted(u: np.ndarray) -> np.ndarray:
@@ -80,10 +80,10 @@ def _one(study: Study, objective: str, x: np.ndarray, y: np.ndarray) -> Sensitiv
     rng = np.random.default_rng(study.seed)
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore")
-        found = sobol_indices(func=predicted, n=_SAMPLES, dists=[uniform()] * max(len(study.order), 2), rng=rng)  # scipy fails on one
+        indices = sobol_indices(func=predicted, n=_SAMPLES, dists=[uniform()] * max(len(study.order), 2), rng=rng)  # scipy fails on one
 
     shuffled = permutation_importance(model, x, z, n_repeats=5, random_state=study.seed)
-    first, total = (np.nan_to_num(index)[: len(study.order)] for index in (found.first_order, found.total_order))
+    first, total = (np.nan_to_num(index)[: len(study.order)] for index in (indices.first_order, indices.total_order))
 
     def by_axis(values: np.ndarray) -> dict[str, float]:
         return {path: float(v) for path, v in zip(study.order, values, strict=True)}

@@ -60,19 +60,19 @@ class Store:
 
     def tell(self, record: FrozenTrial, outcome: PlainView) -> Trial:
         """Keep what came of a point: its content first, then its state, so that a trial that counts is whole."""
-        kept = {"seeds": list(self.study.seeds)} | dict(outcome)
+        content = {"seeds": list(self.study.seeds)} | dict(outcome)
         values = [outcome["values"][o.name] for o in self.study.objectives] if outcome["state"] == "complete" else None
-        self._storage.set_trial_user_attr(record._trial_id, "outcome", kept)
+        self._storage.set_trial_user_attr(record._trial_id, "outcome", content)
         self._storage.set_trial_state_values(record._trial_id, _STATES[outcome["state"]], values)
         return self.trial(self._storage.get_trial(record._trial_id))
 
     def trial(self, record: FrozenTrial) -> Trial:
         """A finished record as public data."""
-        kept = record.user_attrs["outcome"]
+        outcome = record.user_attrs["outcome"]
         state: State = next(name for name, state in _STATES.items() if state == record.state)
         names = ("values", "feasible", "seeds", "design", "curves", "result", "wall_s", "reason")
         directions = {o.name: o.best for o in self.study.objectives}
-        return Trial(record.number, point_of(self.study, record), state, directions=directions, **{n: kept[n] for n in names})
+        return Trial(record.number, point_of(self.study, record), state, directions=directions, **{n: outcome[n] for n in names})
 
 
 def point_of(study: Study, record: FrozenTrial) -> Point:
@@ -106,8 +106,8 @@ def _storage(url: str) -> BaseStorage:
     except ImportError as error:
         raise InputError(f"storage {url} needs a database driver ({error}); install it, or leave --storage out") from None
     except Exception as error:
-        said = str(error).splitlines()[0]
-        raise InputError(f"storage {url} cannot be opened ({said}); give for example sqlite:///FILE.db") from None
+        message = str(error).splitlines()[0]
+        raise InputError(f"storage {url} cannot be opened ({message}); give for example sqlite:///FILE.db") from None
 
 
 def _number(study: Study, storage: BaseStorage, url: str, must_be_there: bool) -> int:
@@ -120,10 +120,10 @@ def _number(study: Study, storage: BaseStorage, url: str, must_be_there: bool) -
     if number is None:
         ways = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
         number = storage.create_new_study([ways[o.best] for o in study.objectives], study.name)
-    kept = storage.get_study_user_attrs(number).get("study")
-    if kept is None and not storage.get_all_trials(number):  # new, or killed before the next line
+    attributes = storage.get_study_user_attrs(number).get("study")
+    if attributes is None and not storage.get_all_trials(number):  # new, or killed before the next line
         storage.set_study_user_attr(number, "study", content)
-    elif kept is None or kept["identity"] != content["identity"]:
+    elif attributes is None or attributes["identity"] != content["identity"]:
         raise InputError(f"storage {url} holds a different study named {study.name!r}; give this one another name, or another --storage")
     return number
 

@@ -22,7 +22,7 @@ _SIDES = {"at_least": "at least", "at_most": "at most"}
 KNEE = "the point farthest from the line between the ends of the front, objectives normalised to it, wide costs as logarithms"
 
 
-def shown(name: str, value: float) -> str:
+def format_metric(name: str, value: float) -> str:
     """A metric's value with its unit."""
     known = metric(name)
     if known.percent:
@@ -30,7 +30,7 @@ def shown(name: str, value: float) -> str:
     return text(value, known.unit) if known.unit else f"{value:.4g}"
 
 
-def told(study: Study, trials: Sequence[Trial], done: int, size: int) -> str:
+def describe_progress(study: Study, trials: Sequence[Trial], done: int, size: int) -> str:
     """How far a study is: counts and the best of each objective so far."""
     best = front(trials)
     counts = Counter(t.state for t in trials)
@@ -41,7 +41,7 @@ def told(study: Study, trials: Sequence[Trial], done: int, size: int) -> str:
         parts.append(f"{len(best)} on the front")
     for objective in study.objectives:
         values = [t.values[objective.name] for t in best]
-        parts.append(f"best {objective.name} {shown(objective.name, (max if objective.best == 'max' else min)(values))}")
+        parts.append(f"best {objective.name} {format_metric(objective.name, (max if objective.best == 'max' else min)(values))}")
     return ", ".join(parts)
 
 
@@ -68,7 +68,7 @@ def commands(study: Study, trial: Trial, out: str, data_dir: str | None) -> list
 def bounds(study: Study) -> list[str]:
     """The constraints in words."""
     sides = ((name, word, getattr(bound, side)) for name, bound in study.constraints.items() for side, word in _SIDES.items())
-    return [f"{name} {word} {shown(name, limit)}" for name, word, limit in sides if limit is not None]
+    return [f"{name} {word} {format_metric(name, limit)}" for name, word, limit in sides if limit is not None]
 
 
 def table(study: Study, trials: Sequence[Trial]) -> Table:
@@ -76,16 +76,16 @@ def table(study: Study, trials: Sequence[Trial]) -> Table:
     best = front(trials)
     bend = knee(best)
     title = "Pareto front" if len(study.objectives) > 1 else "Best trial"
-    made = Table(title=f"{study.name}: {title}", caption=f"knee: {KNEE}" if len(best) > 2 else None)
-    made.add_column("trial", justify="right")
+    front_table = Table(title=f"{study.name}: {title}", caption=f"knee: {KNEE}" if len(best) > 2 else None)
+    front_table.add_column("trial", justify="right")
     for objective in study.objectives:
-        made.add_column(f"{objective.name} ({objective.best})", justify="right", no_wrap=True)
-    made.add_column("point")
+        front_table.add_column(f"{objective.name} ({objective.best})", justify="right", no_wrap=True)
+    front_table.add_column("point")
     for trial in best:
         mark = " knee" if trial is bend and len(best) > 2 else ""
-        values = [shown(name, value) for name, value in trial.values.items()]
-        made.add_row(f"{trial.number}{mark}", *values, "  ".join(f"{path} {_cell(value)}" for path, value in trial.point.items()))
-    return made
+        values = [format_metric(name, value) for name, value in trial.values.items()]
+        front_table.add_row(f"{trial.number}{mark}", *values, "  ".join(f"{path} {_cell(value)}" for path, value in trial.point.items()))
+    return front_table
 
 
 def _cell(value: object) -> str:

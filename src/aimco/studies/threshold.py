@@ -77,9 +77,9 @@ def threshold(values: np.ndarray, lost: np.ndarray, allowed: float, rises: bool)
     if kind != "crossed" or seeds < 2:
         return Threshold(kind, value)
     draws = np.random.default_rng(0).integers(seeds, size=(_RESAMPLES, seeds))
-    found = np.array([crossing(values, lost[:, draw], allowed, rises)[1] for draw in draws])
+    crossings = np.array([crossing(values, lost[:, draw], allowed, rises)[1] for draw in draws])
     wider = t.ppf((1 + _LEVEL) / 2, seeds - 1) / norm.ppf((1 + _LEVEL) / 2) * np.sqrt(seeds / (seeds - 1))
-    ends = np.quantile(np.log(found / value), [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    ends = np.quantile(np.log(crossings / value), [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     low, high = np.clip(value * np.exp(wider * ends), values.min(), values.max())
     return Threshold(kind, value, float(min(low, value)), float(max(high, value)))
 

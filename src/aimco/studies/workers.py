@@ -152,8 +152,8 @@ def _cluster(address: str) -> Iterator[Evaluate]:
     try:
         client = Client(address, timeout=_REACH_S, set_as_default=False)
     except (OSError, ValueError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"--cluster {address} cannot be reached ({said}); give the address that its scheduler printed") from None
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"--cluster {address} cannot be reached ({message}); give the address that its scheduler printed") from None
     with client:
         threads = [worker["nthreads"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
         if any(n != 1 for n in threads):

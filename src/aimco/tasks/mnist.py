@@ -42,11 +42,11 @@ def _files(data_dir: str | os.PathLike[str] | None) -> list[Path]:
         raise InputError(f"task mnist needs the files {', '.join(FILES)}, and no folder was given to look in; {fix}")
     folder = Path(os.path.expanduser(data_dir))
     forms = {name: (folder / name.removesuffix(".gz"), folder / name) for name in FILES}
-    found = {name: path for name, paths in forms.items() for path in paths if os.path.isfile(path)}
-    missing = [name for name in FILES if name not in found]
+    by_name = {name: path for name, paths in forms.items() for path in paths if os.path.isfile(path)}
+    missing = [name for name in FILES if name not in by_name]
     if missing:
         raise InputError(f"task mnist misses {', '.join(missing)} in {folder}, looked for with and without .gz; {fix}")
-    return [found[name] for name in FILES]
+    return [by_name[name] for name in FILES]
 
 
 def _labelled(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:

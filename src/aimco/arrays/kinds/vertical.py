@@ -57,8 +57,8 @@ class Vertical(Array):
         refuse_spikes(self, design)
 
     def notes(self):
-        told = "wires of three-dimensional arrays drop voltage in reads; pulses and write-and-verify reach each device at full voltage"
-        return [f"{told}, and reads settle at once"]
+        note = "wires of three-dimensional arrays drop voltage in reads; pulses and write-and-verify reach each device at full voltage"
+        return [f"{note}, and reads settle at once"]
 
 
 class ThroughPillars(ProgrammedArray):

@@ -86,7 +86,7 @@ def fit(
     with threadpool_limits(1), np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         try:
-            found = _fit(measured, family, name, span_S, extra or {}, tell)
+            result = _fit(measured, family, name, span_S, extra or {}, tell)
         except InputError:
             raise
         except _NUMERICAL as error:
@@ -94,10 +94,10 @@ def fit(
             raise InputError(
                 f"{measured.source}: {what}; look whether the readings follow the pulses, or take --family jump-table"
             ) from error
-    wrong = [n for n in ("step_up", "g_min", "g_max", "states") if not np.isfinite(found.estimates[n].value)]
+    wrong = [n for n in ("step_up", "g_min", "g_max", "states") if not np.isfinite(result.estimates[n].value)]
     if wrong:
-        raise InputError(f"{measured.source}: {wrong[0]} could not be found, got {found.estimates[wrong[0]].value}; measure more pulses")
-    return found
+        raise InputError(f"{measured.source}: {wrong[0]} could not be found, got {result.estimates[wrong[0]].value}; measure more pulses")
+    return result
 
 
 def _try_family(family: type[Response]) -> None:
@@ -117,36 +117,36 @@ def _fit(measured: Measurement, family: str | None, name: str, span_S: tuple[flo
     noise = _noise(solution, data, measured)
     tell("datasheet", 0.95)
     best, population = min(criteria.values()), _population(solution, data)
-    made = datasheet.estimates(population, noise, measured.unit)
+    estimates = datasheet.estimates(population, noise, measured.unit)
     sheet = {"name": name, "source": measured.source, "unit": measured.unit, "span_S": span_S, "extra": extra}
     tell("done", 1.0)
     return Fit(
-        device=datasheet.device(population, made, **sheet),
-        estimates=made,
+        device=datasheet.device(population, estimates, **sheet),
+        estimates=estimates,
         families={kind: value - best for kind, value in sorted(criteria.items(), key=lambda item: item[1])},
         goodness={"changes": _r2(data.change, solution.change, data.count), "ramps": _ramps_r2(solution, data, measured)},
         population=population,
         increments=data,
         measured=measured,
         solution=solution,
-        notes=[*measured.notes, *_remarks(data, made)],
+        notes=[*measured.notes, *_remarks(data, estimates)],
     )
 
 
-def _remarks(data: Increments, made: dict[str, Estimate]) -> list[str]:
+def _remarks(data: Increments, estimates: dict[str, Estimate]) -> list[str]:
     """What the reader of the fit must know."""
-    said = []
+    remarks = []
     for reached, end in zip(data.reached, ("lower", "upper"), strict=True):
         if not reached:
-            said.append(f"changes had not died down at the {end} end: the device may go further than the range seen")
+            remarks.append(f"changes had not died down at the {end} end: the device may go further than the range seen")
     if len(data.devices) == 1:
-        said.append("one device was measured: nothing is known of the spread among devices")
+        remarks.append("one device was measured: nothing is known of the spread among devices")
     if data.one_sided:
-        said.append("there are no gradual steps down: the weight needs a cell of two, as cell.kind = 'pair'")
-    noise = made.get("cycle_noise", made.get("cycle_noise_additive"))
+        remarks.append("there are no gradual steps down: the weight needs a cell of two, as cell.kind = 'pair'")
+    noise = estimates.get("cycle_noise", estimates.get("cycle_noise_additive"))
     if noise is not None and noise.low == 0 and np.isfinite(noise.high):
-        said.append(f"noise of writing is not seen beside that of reading: at most {noise.high:.2g} of a step")
-    return said
+        remarks.append(f"noise of writing is not seen beside that of reading: at most {noise.high:.2g} of a step")
+    return remarks
 
 
 def _population(solution: Solution, data: Increments) -> Population:
@@ -172,7 +172,7 @@ def _candidates(data: Increments, family: str | None, tell: OnProgress) -> dict[
     few = data.of(np.arange(min(len(data.devices), _CHOOSE_BY)))
     variance = variances(few, smooth(few))
     kinds = [family] if family else [kind for kind in Response.kinds() if _rank(kind) is not None]
-    found = {}
+    criteria = {}
     for k, kind in enumerate(kinds):
         tell(f"family {kind}", 0.1 + 0.4 * k / len(kinds))
         response = Response.of_kind(kind)
@@ -180,9 +180,9 @@ def _candidates(data: Increments, family: str | None, tell: OnProgress) -> dict[
             raise InputError(f"family {kind}: must define step(g, up, p) to be fitted, got a whole pulse; write its mean step")
         if not family and response.one_sided != data.one_sided:
             continue
-        found[kind] = criterion(response, few, variance)
-    excess = max(1.0, min(cost for _, cost in found.values()) / len(few.count))
-    return {kind: value / excess for kind, (value, _) in found.items()}
+        criteria[kind] = criterion(response, few, variance)
+    excess = max(1.0, min(cost for _, cost in criteria.values()) / len(few.count))
+    return {kind: value / excess for kind, (value, _) in criteria.items()}
 
 
 def _whole(family: type[Response], data: Increments, tell: OnProgress) -> Solution:
@@ -212,25 +212,25 @@ def _whole(family: type[Response], data: Increments, tell: OnProgress) -> Soluti
     change = np.empty(len(data.change))
     for group, part in zip(groups, parts, strict=True):
         change[np.isin(data.device, group)] = part.change
-    joined, joined_sigma = ({n: np.concatenate(v) for n, v in kept.items()} for kept in (local, local_sigma))
+    joined, joined_sigma = ({n: np.concatenate(v) for n, v in columns.items()} for columns in (local, local_sigma))
     return Solution(family, joined, joined_sigma, shared, sigma, (float(low), float(high)), change, sum(part.cost for part in parts))
 
 
 def _noise(solution: Solution, data: Increments, measured: Measurement) -> Noise:
     middle = float(np.mean([solution.local["step_up"], solution.local["step_down"]])) * solution.half
     number = {name: k for k, name in enumerate(data.devices)}
-    found: list[Readings] = []
+    readings: list[Readings] = []
     for trace in measured.traces:
         d = number[trace.device]
         steps = functools.partial(solution.steps, d)
-        found.append(expected(trace, steps, float(data.low[d]), float(data.high[d]), data.read_noise, data.block, middle))
-        if sum(part.level.size for part in found) > _READINGS:
+        readings.append(expected(trace, steps, float(data.low[d]), float(data.high[d]), data.read_noise, data.block, middle))
+        if sum(part.level.size for part in readings) > _READINGS:
             break
     levels = np.unique(measured.traces[0].level[:5000])
     resolution = float(np.diff(levels).min()) if levels.size > 1 else 0.0
-    noise = find(found, solution.parameters[0].log_likelihood, middle, resolution, data.read_noise > 0)
+    noise = find(readings, solution.parameters[0].log_likelihood, middle, resolution, data.read_noise > 0)
     spent = 1 + len(data.devices) * (4 if solution.family.soft else 2) + len(solution.shared)  # numbers fitted before
-    seen = max(sum(int(part.counts.sum()) for part in found), spent + 1)
+    seen = max(sum(int(part.counts.sum()) for part in readings), spent + 1)
     value, low, high = noise.write
     return replace(noise, write=(value, low, high * (seen / (seen - spent)) ** 0.5))
 

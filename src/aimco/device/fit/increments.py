@@ -56,11 +56,11 @@ class Increments:
         """Only some of the devices, by number, renumbered from 0."""
         number = np.full(len(self.devices), -1)
         number[devices] = np.arange(len(devices))
-        kept = number[self.device] >= 0
-        columns = {n: getattr(self, n)[kept] for n in ("up", "state", "width", "change", "count", "variance")}
+        mask = number[self.device] >= 0
+        columns = {n: getattr(self, n)[mask] for n in ("up", "state", "width", "change", "count", "variance")}
         ends = {"low": self.low[devices], "high": self.high[devices]}
         rest = {"reached": self.reached, "read_noise": self.read_noise, "block": self.block, "one_sided": self.one_sided}
-        return Increments([self.devices[k] for k in devices], number[self.device[kept]], **columns, **ends, **rest)
+        return Increments([self.devices[k] for k in devices], number[self.device[mask]], **columns, **ends, **rest)
 
 
 def increments(measured: Measurement) -> Increments:
@@ -73,21 +73,21 @@ def increments(measured: Measurement) -> Increments:
     for trace in measured.traces:
         by_device.setdefault(trace.device, []).append(trace)
     ramps = {name: [ramp for trace in traces for ramp in _ramps(trace)] for name, traces in by_device.items()}
-    if not any(ramp.up for found in ramps.values() for ramp in found):
+    if not any(ramp.up for device_ramps in ramps.values() for ramp in device_ramps):
         raise InputError(f"{measured.source}: must have ramps of at least 3 pulses up, got none; measure the device with repeated pulses")
     for up, word in ((True, "up"), (False, "down")):
-        pulses = sum(ramp.level.size - 1 for found in ramps.values() for ramp in found if ramp.up == up)
+        pulses = sum(ramp.level.size - 1 for device_ramps in ramps.values() for ramp in device_ramps if ramp.up == up)
         if 0 < pulses < _FEWEST_PULSES:
             raise InputError(f"{measured.source}: must have at least {_FEWEST_PULSES} pulses {word} in ramps, got {pulses}; measure longer")
     read_noise = _read_noise(ramps)
     block = _block(ramps, read_noise)
-    one_sided = not any(not ramp.up for found in ramps.values() for ramp in found)
+    one_sided = not any(not ramp.up for device_ramps in ramps.values() for ramp in device_ramps)
     tables, ends, dying = [], [], []
-    for number, found in enumerate(ramps.values()):
-        low, high = _range(found, by_device, list(ramps)[number], read_noise, block)
+    for number, device_ramps in enumerate(ramps.values()):
+        low, high = _range(device_ramps, by_device, list(ramps)[number], read_noise, block)
         ends.append((low, high))
         for up in (True, False):
-            changes = [_changes(ramp, block) for ramp in found if ramp.up == up]
+            changes = [_changes(ramp, block) for ramp in device_ramps if ramp.up == up]
             if changes:
                 tables.append(_binned(number, up, np.concatenate(changes, 1), low, high, 4 * read_noise / block**0.5))
                 dying.append((up, _at_the_end(changes)))
@@ -119,8 +119,8 @@ def _ramps(trace: Trace) -> Iterator[_Ramp]:
 def _read_noise(ramps: dict[str, list[_Ramp]]) -> float:
     """Standard deviation of one reading; 0 unless twice its own uncertainty is exceeded."""
     products = []
-    for found in ramps.values():
-        for ramp in found:
+    for device_ramps in ramps.values():
+        for ramp in device_ramps:
             change = np.diff(ramp.level)
             if change.size > 4:
                 products.append(change[:-3] * (change[3:] - change[1:-2]))
@@ -133,7 +133,7 @@ def _read_noise(ramps: dict[str, list[_Ramp]]) -> float:
 
 def _block(ramps: dict[str, list[_Ramp]], read_noise: float) -> int:
     """Readings that are averaged, so that the change from block to block stands out of the noise of reading."""
-    every = [ramp for found in ramps.values() for ramp in found]
+    every = [ramp for device_ramps in ramps.values() for ramp in device_ramps]
     change = float(np.median([abs(ramp.level[-1] - ramp.level[0]) / max(len(ramp.level) - 1, 1) for ramp in every]))
     if change == 0 or read_noise < _NOISY * change:
         return 1
@@ -141,17 +141,17 @@ def _block(ramps: dict[str, list[_Ramp]], read_noise: float) -> int:
     return min(max(1, ceil((2 * read_noise**2 / change**2 / _QUIET) ** (1 / 3))), longest)
 
 
-def _range(found: list[_Ramp], by_device: dict[str, list[Trace]], name: str, read_noise: float, block: int) -> tuple[float, float]:
+def _range(ramps: list[_Ramp], by_device: dict[str, list[Trace]], name: str, read_noise: float, block: int) -> tuple[float, float]:
     """Lowest and highest level of a device; where readings are noisy, where its ramps ended on the median."""
     if read_noise == 0:
         levels = [trace.level for trace in by_device[name]]
         return min(float(v.min()) for v in levels), max(float(v.max()) for v in levels)
     ends = []
-    for ramp in found:
+    for ramp in ramps:
         window = min(max(10, 2 * block), max(1, len(ramp.level) // 4))
         smooth = np.convolve(ramp.level, np.ones(window) / window, "valid")
         ends.append((smooth.min(), smooth.max()))
-    (lows, highs), up = np.array(ends).T, np.array([ramp.up for ramp in found])
+    (lows, highs), up = np.array(ends).T, np.array([ramp.up for ramp in ramps])
     lows, highs = (v[up == side] if (up == side).any() else v for v, side in ((lows, False), (highs, True)))
     return float(np.median(lows)), float(np.median(highs))
 
@@ -178,11 +178,11 @@ def _binned(number: int, up: bool, changes: np.ndarray, low: float, high: float,
     near = (left > 0.1) & (left < 0.3)
     margin = noise + (_MARGIN * float(np.sqrt(np.mean((change * pulses)[near] ** 2))) if near.any() else 0.0)
     cut = high - margin if up else low + margin
-    kept = state < cut if up else state > cut
-    if kept.sum() < 2 * _FEWEST:
-        kept = np.ones(state.size, bool)
-    order = np.argsort(state[kept], kind="stable")
-    state, change, pulses = (v[kept][order] for v in (state, change, pulses))
+    mask = state < cut if up else state > cut
+    if mask.sum() < 2 * _FEWEST:
+        mask = np.ones(state.size, bool)
+    order = np.argsort(state[mask], kind="stable")
+    state, change, pulses = (v[mask][order] for v in (state, change, pulses))
     bins = int(np.clip(state.size // _FEWEST, 1, _BINS))
     gaps = np.flatnonzero(np.diff(state) > _GAP * (high - low)) + 1
     edges = np.union1d(np.linspace(0, state.size, bins + 1).astype(int)[:-1], gaps)

@@ -25,9 +25,9 @@ _FIRST_TRIES = 12  # steps from each of several starts
 _FAR = 1e8  # standard deviations: a difference beyond counts as this
 
 
-def parameter_table(family: type[Response], names: Sequence[str], found: Mapping[str, np.ndarray]) -> np.ndarray:
+def parameter_table(family: type[Response], names: Sequence[str], values: Mapping[str, np.ndarray]) -> np.ndarray:
     """Parameters of devices as the kernel of a family takes them, (D, K), from name -> (D,)."""
-    tensors = {n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in found.items()}
+    tensors = {n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in values.items()}
     tensors |= family.derive(tensors)
     return np.stack([tensors[n].numpy() for n in names], 1)
 
@@ -132,13 +132,13 @@ class Problem:
     def columns(self, theta: np.ndarray) -> dict[str, np.ndarray]:
         """Parameters of each device, name -> (D,)."""
         local = theta[: self.count * len(self.local)].reshape(len(self.local), self.count)
-        found = {"g_max": self.high, "g_min": self.low} | dict(zip(self.local, local, strict=True))
+        columns = {"g_max": self.high, "g_min": self.low} | dict(zip(self.local, local, strict=True))
         for name in STEPS:
-            found[name] = np.exp(found[name]) if name in self.local else found.get(name, np.ones(self.count))
-        found |= {n: np.full(self.count, v) for n, v in zip(self.extras, theta[local.size :], strict=False)}
+            columns[name] = np.exp(columns[name]) if name in self.local else columns.get(name, np.ones(self.count))
+        columns |= {n: np.full(self.count, v) for n, v in zip(self.extras, theta[local.size :], strict=False)}
         for name, offset in zip(self.offsets, theta[local.size + len(self.extras) :], strict=True):
-            found[name] = found[name] + offset
-        return found
+            columns[name] = columns[name] + offset
+        return columns
 
     def predicted(self, theta: np.ndarray) -> np.ndarray:
         """Mean change of each bin (B,), in half ranges."""
@@ -207,7 +207,7 @@ class Problem:
         """The least cost from several starts: each gets a few steps, the best of them the rest."""
         if len(starts) == 1:
             return self.solve(self.start(starts[0]))
-        rough = min((self.solve(self.start(values), _FIRST_TRIES, 1e-4) for values in starts), key=lambda found: found[1])
+        rough = min((self.solve(self.start(values), _FIRST_TRIES, 1e-4) for values in starts), key=lambda solution: solution[1])
         return self.solve(rough[0])
 
     def sigma(self, theta: np.ndarray) -> np.ndarray:
@@ -217,8 +217,8 @@ class Problem:
 
 
 def _limits(family: type[Response], name: str) -> tuple[float, float]:
-    found = limits(family.model_fields[name])
-    return found.get("ge", found.get("gt", -np.inf)), found.get("le", found.get("lt", np.inf))
+    bounds = limits(family.model_fields[name])
+    return bounds.get("ge", bounds.get("gt", -np.inf)), bounds.get("le", bounds.get("lt", np.inf))
 
 
 def variances(data: Increments, change: np.ndarray) -> np.ndarray:
@@ -259,20 +259,20 @@ def fit_family(family: type[Response], data: Increments, variance: np.ndarray | 
         given = variances(data, problem.predicted(theta) * problem.half)
         extras = (dict(zip(problem.extras, theta[len(problem.local) * problem.count :], strict=True)),)
         if family.soft:
-            found = problem.columns(theta)
-            low, high = (float(np.mean(found[name])) * problem.half + problem.mid for name in ("g_min", "g_max"))
+            columns = problem.columns(theta)
+            low, high = (float(np.mean(columns[name])) * problem.half + problem.mid for name in ("g_min", "g_max"))
             frame = (low, high)
 
 
 def _solution(problem: Problem, theta: np.ndarray, cost: float, sigma: np.ndarray, final: bool) -> Solution:
-    found, size = problem.columns(theta), len(problem.local) * problem.count
+    columns, size = problem.columns(theta), len(problem.local) * problem.count
     local_sigma = {n: np.zeros(problem.count) for n in (*STEPS, *BOUNDS)}
     for k, name in enumerate(problem.local):
-        own = sigma[k * problem.count : (k + 1) * problem.count]
-        local_sigma[name] = own * found[name] if name in STEPS else own
+        part = sigma[k * problem.count : (k + 1) * problem.count]
+        local_sigma[name] = part * columns[name] if name in STEPS else part
     if "step_down" not in problem.local:
-        found["step_down"] = found["step_up"]
-    local = {n: found[n] for n in (*STEPS, *BOUNDS)}
+        columns["step_down"] = columns["step_up"]
+    local = {n: columns[n] for n in (*STEPS, *BOUNDS)}
     of_all = sigma[size:]
     if final and problem.extras and problem.count >= _LEAVE_OUT_FROM:
         of_all = np.maximum(of_all, _leave_out(problem, theta))
@@ -284,12 +284,12 @@ def _leave_out(problem: Problem, theta: np.ndarray) -> np.ndarray:
     """Standard deviations of the shared parameters by leaving out some devices at a time, the range of the others taken anew."""
     groups = np.array_split(np.arange(problem.count), min(problem.count, _LEFT_OUT))
     local, extras = theta[: len(problem.local) * problem.count].reshape(len(problem.local), -1), theta[len(problem.local) * problem.count :]
-    found, without = problem.columns(theta), []
+    columns, without = problem.columns(theta), []
     for group in groups:
         rest = np.setdiff1d(np.arange(problem.count), group)
-        low, high = (float(np.mean(found[name][rest])) * problem.half + problem.mid for name in ("g_min", "g_max"))
-        kept = np.isin(problem.data.device, rest)
-        smaller = Problem(problem.family, problem.data.of(rest), (low, high), (problem.root[kept] / problem.half) ** 2)
+        low, high = (float(np.mean(columns[name][rest])) * problem.half + problem.mid for name in ("g_min", "g_max"))
+        mask = np.isin(problem.data.device, rest)
+        smaller = Problem(problem.family, problem.data.of(rest), (low, high), (problem.root[mask] / problem.half) ** 2)
         start = [_in_frame(name, v[rest], problem, smaller) for name, v in zip(problem.local, local, strict=True)]
         solved, _ = smaller.solve(np.concatenate([*start, extras]), tries=15)
         without.append(solved[len(problem.local) * rest.size :])
@@ -315,8 +315,8 @@ def criterion(family: type[Response], data: Increments, variance: np.ndarray) ->
         return solution.cost + len(solution.shared) * logarithm, solution.cost
     count, free = len(data.devices), float(len(solution.shared))
     for name in BOUNDS:
-        spread, own = float(np.var(solution.local[name])), float(np.mean(solution.local_sigma[name] ** 2))
-        free += 1 + (count - 1) * max(0.0, spread - own) / max(spread, 1e-300)
+        spread, uncertainty = float(np.var(solution.local[name])), float(np.mean(solution.local_sigma[name] ** 2))
+        free += 1 + (count - 1) * max(0.0, spread - uncertainty) / max(spread, 1e-300)
     tied = Problem(family, data, (float(data.low.mean()), float(data.high.mean())), data.count / variance, tied=True)
     _, cost = tied.best(family.fit_starts or ({},))
     apart = solution.cost + free * logarithm

@@ -114,7 +114,7 @@ def _likeliest(readings: Sequence[Readings], log_likelihood: Kernel, mid: float,
         relative, fixed = (write, 0.0) if kind == "relative" else (0.0, write * mid)
         return sum(log_likelihood(s.level, s.step, s.pulses, s.fresh, s.counts, relative, fixed, max(read, floor)) for s in readings)
 
-    found = {}
+    candidates = {}
     for kind in ("relative", "fixed"):
         alone = optimize.minimize_scalar(lambda v, k=kind: -total(k, np.exp(v), 0.0), bounds=(-9, 5), method="bounded")
         best = [-alone.fun, float(np.exp(alone.x)), 0.0]
@@ -122,9 +122,9 @@ def _likeliest(readings: Sequence[Readings], log_likelihood: Kernel, mid: float,
             both = optimize.minimize(lambda v, k=kind: -total(k, np.exp(v[0]), mid * np.exp(v[1])), start, method="Nelder-Mead")
             if -both.fun > best[0] + _SURE:
                 best = [-both.fun, float(np.exp(both.x[0])), float(mid * np.exp(both.x[1]))]
-        found[kind] = best
-    kind = "fixed" if found["fixed"][0] > found["relative"][0] + _SURE else "relative"
-    top, write, read = found[kind]
+        candidates[kind] = best
+    kind = "fixed" if candidates["fixed"][0] > candidates["relative"][0] + _SURE else "relative"
+    top, write, read = candidates[kind]
     low, high = _ends(lambda v: total(kind, v, read) - top, write)
     read_ends = _ends(lambda v: total(kind, write, v) - top, read) if read > 0 else (0.0, floor)
     return Noise(kind, (write, low, high), (read, *read_ends))
@@ -134,26 +134,26 @@ def _every(r: Readings, count: int) -> Readings:
     """Every so many readings of each run of pulses in one direction; the mean steps between them added up."""
     run = np.cumsum(r.turned)
     place = np.arange(run.size) - np.flatnonzero(r.turned)[run - 1]
-    kept = np.flatnonzero(place % count == 0)
+    indices = np.flatnonzero(place % count == 0)
     moved = ~r.turned  # what leads to a reading is beside it, so each sum runs from behind the kept reading before
     sums = []
     for add, v in ((np.add, r.pulses * moved), (np.add, r.pulses * r.step * moved), (np.minimum, r.counts)):
-        up_to = add.reduceat(np.append(v[1:], v[-1:] * 0), kept)
+        up_to = add.reduceat(np.append(v[1:], v[-1:] * 0), indices)
         sums.append(np.concatenate([up_to[:1] * 0, up_to[:-1]]))
     pulses, change, whole = sums
-    turned = r.turned[kept]
+    turned = r.turned[indices]
     fresh = turned | ~whole.astype(bool)
     step = np.divide(change, pulses, out=np.zeros(change.size), where=pulses > 0)
-    return Readings(r.level[kept], step, pulses, fresh, ~fresh, turned)
+    return Readings(r.level[indices], step, pulses, fresh, ~fresh, turned)
 
 
-def _neighbouring(readings: Sequence[Readings], found: Noise, mid: float, floor: float) -> tuple[float, float, float]:
+def _neighbouring(readings: Sequence[Readings], noise: Noise, mid: float, floor: float) -> tuple[float, float, float]:
     """Noise of reading from the changes between neighbours: E[(D - n s)^2] = 2 R^2 + that of writing."""
     squares = []
     for r in readings:
         off = np.diff(r.level, prepend=r.level[:1]) - r.pulses * r.step
-        size = r.step if found.kind == "relative" else mid
-        squares.append((off * off - r.pulses * (found.write[0] * size) ** 2)[r.counts])
+        size = r.step if noise.kind == "relative" else mid
+        squares.append((off * off - r.pulses * (noise.write[0] * size) ** 2)[r.counts])
     both = np.concatenate(squares)
     wide = 1.96 * both.std() / both.size**0.5
     value, low, high = (float(np.sqrt(max(v, 0.0) / 2)) for v in (both.mean(), both.mean() - wide, both.mean() + wide))

@@ -53,17 +53,19 @@ def fit_retention(measured: Retention) -> RetentionFit:
         InputError: fewer than 4 readings, or a level that does not fall.
     """
     laws = [_laws(name, time, level, measured.source) for name, time, level in measured.devices]
-    scores = {law.name: sum(own.criterion for each in laws for own in each if own.name == law.name) for law in laws[0]}
+    scores = {law.name: sum(candidate.criterion for each in laws for candidate in each if candidate.name == law.name) for law in laws[0]}
     decays = {name: score for name, score in scores.items() if name != "straight line"}
     chosen = min(decays, key=lambda name: decays[name])
-    taken = [next(own for own in each if own.name == chosen) for each in laws]
+    taken = [next(candidate for candidate in each if candidate.name == chosen) for each in laws]
     parameter = "tau" if chosen == "exponential" else "nu"
-    values, sigma = (np.array([own.parameters[parameter][k] for own in taken]) for k in (0, 1))
+    values, sigma = (np.array([candidate.parameters[parameter][k] for candidate in taken]) for k in (0, 1))
     unit = "s" if parameter == "tau" else ""
-    made = {"retention_s" if parameter == "tau" else "drift.nu": mean(values, sigma, unit)}
+    estimates = {"retention_s" if parameter == "tau" else "drift.nu": mean(values, sigma, unit)}
     if values.size > 1:
-        made["spread.retention_s"] = spread(np.log(values), sigma / values)
-    return RetentionFit(laws, chosen, made, measured, _extra(chosen, made, taken, measured), _notes(laws, chosen, values, measured, scores))
+        estimates["spread.retention_s"] = spread(np.log(values), sigma / values)
+    return RetentionFit(
+        laws, chosen, estimates, measured, _extra(chosen, estimates, taken, measured), _notes(laws, chosen, values, measured, scores)
+    )
 
 
 def _laws(name: str, time: np.ndarray, level: np.ndarray, source: str) -> list[Law]:
@@ -74,7 +76,7 @@ def _laws(name: str, time: np.ndarray, level: np.ndarray, source: str) -> list[L
     slope, start = np.polyfit(time, v, 1)
     if slope >= 0:
         raise InputError(f"{source}: device {name} must fall towards zero with time, got a level that does not; nothing is to be fitted")
-    found = [
+    laws = [
         _law("exponential", "v_0 exp(-t/tau)", lambda t, a, b: a * np.exp(-t / b), ("v_0", "tau"), (v[0], -start / slope), time, v, sign),
         _law(
             "straight line", "v_0 (1 - t/t_end)", lambda t, a, b: a * (1 - t / b), ("v_0", "t_end"), (start, -start / slope), time, v, sign
@@ -94,8 +96,8 @@ def _laws(name: str, time: np.ndarray, level: np.ndarray, source: str) -> list[L
             v[later],
             sign,
         )
-        found.append(power)
-    return found
+        laws.append(power)
+    return laws
 
 
 def _law(
@@ -119,30 +121,30 @@ def _law(
     return Law(name, equation, parameters, 1 - off / total, criterion, lambda t: sign * curve(t, *values))
 
 
-def _extra(chosen: str, made: dict[str, Estimate], taken: list[Law], measured: Retention) -> PlainData:
+def _extra(chosen: str, estimates: dict[str, Estimate], taken: list[Law], measured: Retention) -> PlainData:
     """Fields of the datasheet."""
     if chosen == "exponential":
-        e = made["retention_s"]
+        e = estimates["retention_s"]
         words = f"measured ({measured.source}): exponential decay, tau {text(e.value, 's')}, 95 % interval {e.low:.4g} to {e.high:.4g} s"
         rest = "assumed: zero of the level that was read, taken for the middle of the range"
         return {"retention_s": e.value, "sources": {"retention_s": words, "resting_g": rest}}
-    e, first = made["drift.nu"], float(min(t[t > 0].min() for _, t, _ in measured.devices))
+    e, first = estimates["drift.nu"], float(min(t[t > 0].min() for _, t, _ in measured.devices))
     law = {"t_0": first, "nu": e.value, "slope": 0.0, "nu_min": e.value, "nu_max": e.value}
-    apart = made["spread.retention_s"].value * e.value if "spread.retention_s" in made else 0.0
+    apart = estimates["spread.retention_s"].value * e.value if "spread.retention_s" in estimates else 0.0
     law |= {"spread": apart, "spread_slope": 0.0, "spread_min": apart, "spread_max": apart}
     words = f"measured ({measured.source}): power of time, nu {e.value:.4g}, 95 % interval {e.low:.4g} to {e.high:.4g}, whatever the state"
     return {"drift": law, "sources": {"drift": words}}
 
 
 def _notes(laws: list[list[Law]], chosen: str, values: np.ndarray, measured: Retention, scores: dict[str, float]) -> list[str]:
-    said = list(measured.notes)
+    notes = list(measured.notes)
     for each in laws[:1]:
-        said.append("; ".join(f"{law.name}: R^2 {law.r2:.4f}" for law in each))
+        notes.append("; ".join(f"{law.name}: R^2 {law.r2:.4f}" for law in each))
     rivals = [name for name, score in scores.items() if name != chosen and score < scores[chosen] + _CLOSE * len(laws)]
     if rivals:
-        said.append(f"{' and '.join(rivals)} fits as well or nearly so: the record cannot tell it from the {chosen}")
+        notes.append(f"{' and '.join(rivals)} fits as well or nearly so: the record cannot tell it from the {chosen}")
     if chosen == "exponential":
         spans = max(float(t.max() - t.min()) for _, t, _ in measured.devices) / float(values.mean())
         if spans < 3:
-            said.append(f"the record spans only {spans:.2f} tau: whether the level goes to zero or to another resting point is not seen")
-    return said
+            notes.append(f"the record spans only {spans:.2f} tau: whether the level goes to zero or to another resting point is not seen")
+    return notes

@@ -57,8 +57,10 @@ def fit_tables(
     range_S = (low, high) if known else span_S
     about = f"measured distribution of the change by a pulse, from {measured.source}"
     plain = {"name": name, "description": about, "g_min": range_S[0], "g_max": range_S[1], "response": response}
-    made = Device.of(plain | (extra or {}) | {"sources": sources | (extra or {}).get("sources", {})})
-    return TableFit(made, _numbers(made), measured, [*measured.notes, "a table does not tell spread among devices from noise of cycles"])
+    device = Device.of(plain | (extra or {}) | {"sources": sources | (extra or {}).get("sources", {})})
+    return TableFit(
+        device, _numbers(device), measured, [*measured.notes, "a table does not tell spread among devices from noise of cycles"]
+    )
 
 
 def _numbers(device: Device) -> dict[str, Estimate]:

@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from aimco.device.measurement import jump_tables
-from aimco.device.measurement.columns import refuse, shown, table_of, text_of
+from aimco.device.measurement.columns import quote, refuse, table_of, text_of
 from aimco.device.measurement.jump_tables import JumpTables
 from aimco.device.measurement.sheet import Sheet
 from aimco.device.measurement.turning import is_triangular, run_starts
@@ -129,14 +129,14 @@ def _of_ramps(sheet: Sheet, columns: list[int]) -> Measurement:
     devices: dict[str, list[tuple[int, int, np.ndarray]]] = {}
     unit, numbers = "a.u.", sheet.pulse_numbers()
     sheet.alike(columns)
-    for j in sorted(columns, key=lambda j: (int(sheet.found[j].number or 0), sheet.found[j].kind == "down")):
-        found = sheet.found[j]
+    for j in sorted(columns, key=lambda j: (int(sheet.quantities[j].number or 0), sheet.quantities[j].kind == "down")):
+        header = sheet.quantities[j]
         levels, unit = sheet.level(j, ends=True)
         if len(levels) == 0:
             refuse(sheet.path, f"{sheet.table.column(j)} is empty; fill it in or remove it")
-        devices.setdefault(found.prefix or "1", []).append((int(found.number or 0), 1 if found.kind == "up" else -1, levels))
+        devices.setdefault(header.prefix or "1", []).append((int(header.number or 0), 1 if header.kind == "up" else -1, levels))
     whole = [(name, np.concatenate([levels for _, _, levels in parts]), parts) for name, parts in devices.items()]
-    return _measurement(sheet, unit, [_trace_of_ramps(name, level, parts, numbers) for name, level, parts in _kept(sheet, whole)])
+    return _measurement(sheet, unit, [_trace_of_ramps(name, level, parts, numbers) for name, level, parts in _select_usable(sheet, whole)])
 
 
 def _trace_of_ramps(name: str, level: np.ndarray, parts: list[tuple[int, int, np.ndarray]], numbers: np.ndarray | None) -> Trace:
@@ -157,11 +157,11 @@ def _of_rows(sheet: Sheet) -> Measurement | Retention:
     for j in columns:
         levels, unit = sheet.level(j)
         series += [(sheet.name_of(j, device, len(columns), len(groups)), levels[rows], rows) for device, rows in groups]
-    series = _kept(sheet, series)
+    series = _select_usable(sheet, series)
     pulsed = polarity is not None or sheet.of("pulse") or cycle is not None
     if time is not None and not pulsed and not all(is_triangular(level) for _, level, _ in series):
         return _retention(sheet, unit, series, time)
-    signs = _found_signs(sheet, series) if polarity is None else _given_signs(sheet, series, polarity)
+    signs = _find_signs(sheet, series) if polarity is None else _given_signs(sheet, series, polarity)
     traces = []
     for (name, level, rows), sign in zip(series, signs, strict=True):
         if sign is not None:
@@ -169,7 +169,7 @@ def _of_rows(sheet: Sheet) -> Measurement | Retention:
     return _measurement(sheet, unit, traces)
 
 
-def _kept(sheet: Sheet, series: list[tuple[str, np.ndarray, P]]) -> list[tuple[str, np.ndarray, P]]:
+def _select_usable(sheet: Sheet, series: list[tuple[str, np.ndarray, P]]) -> list[tuple[str, np.ndarray, P]]:
     """The devices with three readings and two values at least; InputError when there is none."""
     reasons = {}
     for name, level, _ in series:
@@ -179,7 +179,7 @@ def _kept(sheet: Sheet, series: list[tuple[str, np.ndarray, P]]) -> list[tuple[s
             reasons[name] = "has only equal levels; check what was read"
     if len(reasons) == len(series):
         name, reason = next(iter(reasons.items()))
-        refuse(sheet.path, reason if len(series) == 1 else f"has no usable device: {shown(name)} {reason}")
+        refuse(sheet.path, reason if len(series) == 1 else f"has no usable device: {quote(name)} {reason}")
     sheet.notes += [f"device {name} is left out: it {reason.partition(';')[0]}" for name, reason in reasons.items()]
     return [each for each in series if each[0] not in reasons]
 
@@ -187,18 +187,18 @@ def _kept(sheet: Sheet, series: list[tuple[str, np.ndarray, P]]) -> list[tuple[s
 # polarity
 
 
-def _found_signs(sheet: Sheet, series: list[_Series]) -> list[np.ndarray | None]:
+def _find_signs(sheet: Sheet, series: list[_Series]) -> list[np.ndarray | None]:
     """Signs of pulses by the turning points of the levels, None for a device without any run."""
     signs: list[np.ndarray | None] = []
     for name, level, _ in series:
-        found = run_starts(level)
-        if found is None and len(series) == 1:
+        runs = run_starts(level)
+        if runs is None and len(series) == 1:
             refuse(sheet.path, "has no polarity column, and its levels show no up and down runs; add a column polarity")
-        if found is None:
+        if runs is None:
             sheet.notes.append(f"device {name} is left out: its levels show no up and down runs")
             signs.append(None)
             continue
-        starts, first = found
+        starts, first = runs
         lengths = np.diff(np.append(starts, len(level)))
         signs.append(np.repeat(first * (-1) ** np.arange(len(starts)), lengths).astype(np.int8))
     if all(s is None for s in signs):

@@ -34,7 +34,7 @@ def refuse(path: str | os.PathLike[str], problem: str) -> NoReturn:
     raise InputError(" ".join(f"{path}: {problem}".split()))
 
 
-def shown(cell: str) -> str:
+def quote(cell: str) -> str:
     """A cell as it may stand in a sentence."""
     return repr(cell if len(cell) <= 40 else cell[:40] + "...")
 
@@ -42,16 +42,16 @@ def shown(cell: str) -> str:
 def size_checked(path: Path) -> None:
     """Refuse what is no file, is empty, or is too large, before a byte of it is read."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         refuse(path, "there is no such file; check the path")
     except (OSError, ValueError) as error:
         refuse(path, f"cannot be read ({getattr(error, 'strerror', None) or error}); check the path")
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         refuse(path, "is not a file; name a file with a table")
-    if found.st_size > LARGEST:
-        refuse(path, f"has {found.st_size >> 20} MB, the limit is {LARGEST >> 20} MB; thin it out or split it by device")
-    if found.st_size == 0:
+    if status.st_size > LARGEST:
+        refuse(path, f"has {status.st_size >> 20} MB, the limit is {LARGEST >> 20} MB; thin it out or split it by device")
+    if status.st_size == 0:
         refuse(path, "is empty; name a file with a table")
 
 
@@ -92,8 +92,8 @@ def _decoded(path: Path, data: bytes, encoding: str) -> str:
 def is_number(cell: str, delimiter: str) -> bool:
     """A number, with a unit behind it or not, and with a decimal comma where the comma does not separate cells."""
     cell = cell if delimiter == "," else cell.replace(",", ".")
-    found = _NUMBER.fullmatch(cell)
-    return bool(_NOT_FINITE.fullmatch(cell)) or (found is not None and (not found[2] or any(unit_of(found[2], d) for d in "SAVs")))
+    match = _NUMBER.fullmatch(cell)
+    return bool(_NOT_FINITE.fullmatch(cell)) or (match is not None and (not match[2] or any(unit_of(match[2], d) for d in "SAVs")))
 
 
 def split(line: str, delimiter: str) -> list[str]:
@@ -186,11 +186,11 @@ class Table:
         rank = np.array([words.setdefault(plain(c.decode()), len(words)) for c in seen])
         return np.repeat(rank[codes], np.diff(np.append(heads, len(cells)))), list(words)
 
-    def numbers(self, j: int, found: Quantity, ends: bool = False) -> np.ndarray:
+    def numbers(self, j: int, header: Quantity, ends: bool = False) -> np.ndarray:
         """A column in SI units, (rows,) float64, all finite.
 
         Args:
-            found: what the name of the column says. ends: the column may end before the table does.
+            header: what the name of the column says. ends: the column may end before the table does.
         """
         cells = self.cells(j)
         if ends:
@@ -204,10 +204,10 @@ class Table:
             self.notes.append(f"commas in {self.column(j)} are decimal commas")
         values = self._in_bulk(letters, cells)
         with np.errstate(over="ignore"):
-            values = self._one_by_one(cells, j, found) if values is None else values * found.scale
+            values = self._one_by_one(cells, j, header) if values is None else values * header.scale
         if not np.isfinite(values).all():
             row = int(np.flatnonzero(~np.isfinite(values))[0])
-            self.refuse_cell(row, j, f"{shown(cells[row].decode())} is not a finite number; correct it or remove the line")
+            self.refuse_cell(row, j, f"{quote(cells[row].decode())} is not a finite number; correct it or remove the line")
         return values
 
     def _in_bulk(self, letters: np.ndarray, cells: np.ndarray) -> np.ndarray | None:
@@ -217,18 +217,18 @@ class Table:
         except ValueError:
             return None
 
-    def _one_by_one(self, cells: np.ndarray, j: int, found: Quantity) -> np.ndarray:
+    def _one_by_one(self, cells: np.ndarray, j: int, header: Quantity) -> np.ndarray:
         """Numbers of which some have a unit in their cell."""
         values = np.empty(len(cells))
         for row, cell in enumerate(cells.tolist()):
-            values[row] = bare = _bare(cell) * found.scale
+            values[row] = bare = _bare(cell) * header.scale
             if bare == bare:
                 continue
             text = plain(cell.decode())
-            value = amount(text, found)
+            value = amount(text, header)
             if value is None:
-                what = f"{shown(text)} is not a number" if text else "the cell is empty and not a number"
-                of = f" in {found.dimension}" if found.dimension not in (None, "a.u.") else ""
+                what = f"{quote(text)} is not a number" if text else "the cell is empty and not a number"
+                of = f" in {header.dimension}" if header.dimension not in (None, "a.u.") else ""
                 self.refuse_cell(row, j, f"{what}{of}; correct it or remove the line")
             values[row] = value
         return values
@@ -242,15 +242,15 @@ def _bare(cell: bytes) -> float:
         return float("nan")
 
 
-def amount(text: str, found: Quantity) -> float | None:
+def amount(text: str, header: Quantity) -> float | None:
     """A number in SI units, by the unit behind it or else by that of its column; None when it is none of this dimension."""
     if _NOT_FINITE.fullmatch(text):
         return float("nan")
     parts = _NUMBER.fullmatch(text)
-    scale, dimension = (found.scale, found.dimension)
+    scale, dimension = (header.scale, header.dimension)
     if parts and parts[2]:
-        scale, dimension = unit_of(parts[2], found.dimension) or (0.0, None)
-    if parts is None or (parts[2] and dimension != found.dimension) or (parts[2] and dimension is None):
+        scale, dimension = unit_of(parts[2], header.dimension) or (0.0, None)
+    if parts is None or (parts[2] and dimension != header.dimension) or (parts[2] and dimension is None):
         return None
     return float(parts[1].replace("D", "e").replace("d", "e")) * scale
 

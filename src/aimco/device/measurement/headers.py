@@ -95,9 +95,9 @@ def quantity(name: str) -> Quantity:
     options = [bracket.groups()] if bracket else [(name, "")] + ([tail.groups()] if tail else [])
     for read in (_named, _tagged):
         for base, unit in options:
-            found = read(base)
-            if found.kind and (bracket or not unit or unit_of(unit, DIMENSIONS.get(found.kind))):
-                return _in_unit(found, unit)
+            reading = read(base)
+            if reading.kind and (bracket or not unit or unit_of(unit, DIMENSIONS.get(reading.kind))):
+                return _in_unit(reading, unit)
     return _in_unit(Quantity(None, _base(options[0][0])), options[0][1])
 
 
@@ -126,30 +126,30 @@ def _named(name: str) -> Quantity:
 
 def _tagged(name: str) -> Quantity:
     """A level of one of several devices, such as `g_3` or `dev2_current`, or of a ramp, such as `set_2_g`."""
-    found = _LEVEL.fullmatch(_base(name))
-    if not found:
+    match = _LEVEL.fullmatch(_base(name))
+    if not match:
         return Quantity(None, _base(name))
-    kind, prefix = KINDS[found[2]], found[1] or ""
+    kind, prefix = KINDS[match[2]], match[1] or ""
     ramp = _named(prefix)
     if ramp.kind in ("up", "down"):
         return replace(ramp, dimension=DIMENSIONS[kind])
-    return Quantity(kind, found[2], prefix=prefix, number=found[3])
+    return Quantity(kind, match[2], prefix=prefix, number=match[3])
 
 
-def _in_unit(found: Quantity, unit: str) -> Quantity:
+def _in_unit(header: Quantity, unit: str) -> Quantity:
     if not unit:
-        return found
-    scale, dimension = unit_of(unit, DIMENSIONS.get(found.kind or "")) or (1.0, None)
-    return replace(found, unit=unit, scale=scale, dimension=dimension)
+        return header
+    scale, dimension = unit_of(unit, DIMENSIONS.get(header.kind or "")) or (1.0, None)
+    return replace(header, unit=unit, scale=scale, dimension=dimension)
 
 
-def problem(found: Quantity) -> str:
+def problem(header: Quantity) -> str:
     """Why the unit of a column does not go with its kind, "" when it does."""
-    wanted = DIMENSIONS.get(found.kind or "")
-    if not found.unit or (wanted is None and found.kind not in _FREE):
+    wanted = DIMENSIONS.get(header.kind or "")
+    if not header.unit or (wanted is None and header.kind not in _FREE):
         return ""
-    if not found.dimension:
-        return f"has the unit {found.unit!r}, which is not known; write it as in uS, nA, kOhm, MOhm, V, ms or a.u."
-    free = found.kind in _FREE and found.dimension != "s"
-    fits = free or found.dimension == wanted or (found.dimension == "a.u." and found.kind in ("conductance", "current", "voltage"))
-    return "" if fits else f"is a {found.kind or 'level'} but has the unit {found.unit}; correct one of the two"
+    if not header.dimension:
+        return f"has the unit {header.unit!r}, which is not known; write it as in uS, nA, kOhm, MOhm, V, ms or a.u."
+    free = header.kind in _FREE and header.dimension != "s"
+    fits = free or header.dimension == wanted or (header.dimension == "a.u." and header.kind in ("conductance", "current", "voltage"))
+    return "" if fits else f"is a {header.kind or 'level'} but has the unit {header.unit}; correct one of the two"

@@ -64,8 +64,8 @@ def is_jump_table(data: bytes) -> bool:
         return False
     g, cdf, first = numbers
     rises = len(cdf) >= 3 and bool((np.diff(cdf) >= 0).all()) and 0 <= cdf[0] <= 0.1 and 0.9 <= cdf[-1] <= 1
-    told = len(cdf) != len(g) or len(lines) == len(cdf) + 3
-    return rises and told and len(g) == len(first) >= 2
+    consistent = len(cdf) != len(g) or len(lines) == len(cdf) + 3
+    return rises and consistent and len(g) == len(first) >= 2
 
 
 def _table(path: Path, data: bytes) -> Side:
@@ -116,11 +116,11 @@ def of_archive(path: Path) -> JumpTables:
         if size > LARGEST:
             refuse(path, f"unpacks to {size >> 20} MB, the limit is {LARGEST >> 20} MB; thin it out")
         with np.load(path, allow_pickle=False) as arrays:
-            found = [np.asarray(arrays[name], np.float64) for name in names if name in arrays]
+            columns = [np.asarray(arrays[name], np.float64) for name in names if name in arrays]
     except InputError:
         raise
     except Exception:  # a damaged archive fails in a dozen ways
         refuse(path, "is not a whole .npz of numbers; write it again with numpy.savez")
-    if len(found) != len(names):
+    if len(columns) != len(names):
         refuse(path, f"must hold the arrays {', '.join(names)}; write it again with numpy.savez")
-    return JumpTables(_checked(path, *found[:3]), _checked(path, *found[3:]), "S", path.name, [])
+    return JumpTables(_checked(path, *columns[:3]), _checked(path, *columns[3:]), "S", path.name, [])

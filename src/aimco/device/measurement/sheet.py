@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from aimco.device.measurement.columns import Table, amount, is_number, refuse, shown
+from aimco.device.measurement.columns import Table, amount, is_number, quote, refuse
 from aimco.device.measurement.headers import DIMENSIONS, LEVELS, RANKS, Quantity, plain, problem, quantity
 from aimco.record import InputError
 
@@ -33,12 +33,12 @@ class Sheet:
         self.asked: set[int] = set()
         self._settings: dict[str, float | np.ndarray | None] = {}
         self.read_voltage: float | np.ndarray | None = read_voltage
-        self.found = [quantity(n) for n in table.names] if table.names else self._headerless()
+        self.quantities = [quantity(n) for n in table.names] if table.names else self._headerless()
         seen: dict[tuple[str, ...], int] = {}
-        for j, found in enumerate(self.found):
-            ramp = found.kind in ("up", "down")
-            key = (found.kind or "", found.prefix, found.number, "" if ramp else found.word)
-            if found.kind and key in seen:
+        for j, header in enumerate(self.quantities):
+            ramp = header.kind in ("up", "down")
+            key = (header.kind or "", header.prefix, header.number, "" if ramp else header.word)
+            if header.kind and key in seen:
                 refuse(self.path, f"{table.column(seen[key])} and {table.column(j)} hold the same quantity; keep one of them")
             seen[key] = j
 
@@ -64,7 +64,7 @@ class Sheet:
 
     def of(self, kind: str) -> list[int]:
         """Columns of this kind, the surest name first."""
-        return sorted((j for j, q in enumerate(self.found) if q.kind == kind), key=lambda j: RANKS.get(self.found[j].word, 0))
+        return sorted((j for j, q in enumerate(self.quantities) if q.kind == kind), key=lambda j: RANKS.get(self.quantities[j].word, 0))
 
     def numbers(self, kind: str) -> np.ndarray | None:
         """The column of this kind in SI units, None when there is none."""
@@ -74,10 +74,10 @@ class Sheet:
 
     def _in_unit(self, j: int, dimension: str | None, ends: bool = False) -> np.ndarray:
         self.asked.add(j)
-        wrong = problem(self.found[j])
+        wrong = problem(self.quantities[j])
         if wrong:
             refuse(self.path, f"{self.table.column(j)} {wrong}")
-        return self.table.numbers(j, replace(self.found[j], dimension=self.found[j].dimension or dimension), ends)
+        return self.table.numbers(j, replace(self.quantities[j], dimension=self.quantities[j].dimension or dimension), ends)
 
     def _note(self, note: str) -> None:
         """Note once what is assumed of several columns."""
@@ -96,9 +96,9 @@ class Sheet:
             return float(column[0]) if (column == column[0]).all() else column
         for line in self.table.preamble:
             cells = [c for c in re.split(r"[,;:=\t]", line.lstrip("#%/ ")) if c.strip()]
-            found = quantity(cells[-2]) if len(cells) > 1 else Quantity(None, "")
-            value = amount(plain(cells[-1]), replace(found, dimension=DIMENSIONS[kind])) if found.kind == kind else None
-            if value is not None and not problem(found):
+            header = quantity(cells[-2]) if len(cells) > 1 else Quantity(None, "")
+            value = amount(plain(cells[-1]), replace(header, dimension=DIMENSIONS[kind])) if header.kind == kind else None
+            if value is not None and not problem(header):
                 return value
         return None
 
@@ -107,42 +107,42 @@ class Sheet:
     def levels(self) -> list[int]:
         """The columns that hold levels: one, or one for each device."""
         for kind in LEVELS:
-            tagged = [j for j in self.of(kind) if self.found[j].prefix or self.found[j].number]
+            tagged = [j for j in self.of(kind) if self.quantities[j].prefix or self.quantities[j].number]
             exact = [j for j in self.of(kind) if j not in tagged]
             if exact and (kind != "voltage" or len(tagged) == 0):
                 return self._surest(kind, exact)
             if tagged:
                 return self.alike(tagged)
-        unknown = [j for j, q in enumerate(self.found) if q.kind is None and is_number(self.table.first[j], self.table.delimiter)]
-        united = [j for j in unknown if self.found[j].dimension in ("S", "A", "V", "Ohm", "a.u.")]
+        unknown = [j for j, q in enumerate(self.quantities) if q.kind is None and is_number(self.table.first[j], self.table.delimiter)]
+        united = [j for j in unknown if self.quantities[j].dimension in ("S", "A", "V", "Ohm", "a.u.")]
         if not unknown or (len(unknown) > 1 and not (united or self.of("time") or self.of("pulse"))):
-            names = ", ".join(shown(plain(n)) for n in (self.table.names or [])[:20])
+            names = ", ".join(quote(plain(n)) for n in (self.table.names or [])[:20])
             refuse(self.path, f"has no column that is surely the level; name one conductance, current or value (there are {names})")
         self.notes.append(f"taken as the level: {', '.join(self.table.column(j) for j in (united or unknown)[:10])}")
         return self.alike(united or unknown)
 
     def _surest(self, kind: str, columns: list[int]) -> list[int]:
         if kind in ("conductance", "resistance") and len(columns) > 1:
-            scales = {(self.found[j].scale, self.found[j].dimension) for j in columns}
+            scales = {(self.quantities[j].scale, self.quantities[j].dimension) for j in columns}
             both = f"{self.table.column(columns[0])} and {self.table.column(columns[1])}"
             refuse(self.path, f"{both} are both a {kind}{' in different units' if len(scales) > 1 else ''}; keep one of them")
         return columns[:1]
 
     def alike(self, columns: list[int]) -> list[int]:
         """These columns of levels, refused when their units differ."""
-        units = sorted({self.found[j].unit or "no unit" for j in columns})
-        if len({(self.found[j].scale, self.found[j].dimension) for j in columns}) > 1:
+        units = sorted({self.quantities[j].unit or "no unit" for j in columns})
+        if len({(self.quantities[j].scale, self.quantities[j].dimension) for j in columns}) > 1:
             refuse(self.path, f"mixes the units {' and '.join(units)} in columns of levels; convert them to one")
         names = [plain(self.table.names[j]) for j in columns] if self.table.names else []
         if len(set(names)) < len(names):
-            refuse(self.path, f"has two columns {shown(next(n for n in names if names.count(n) > 1))}; name each by its device")
+            refuse(self.path, f"has two columns {quote(next(n for n in names if names.count(n) > 1))}; name each by its device")
         return columns
 
     def level(self, j: int, ends: bool = False) -> tuple[np.ndarray, str]:
         """(levels, their unit) of a column; resistances and, with a read voltage, currents become conductances."""
-        found = self.found[j]
-        dimension = found.dimension or DIMENSIONS.get(found.kind or "", "a.u.")
-        if dimension != "a.u." and not found.unit and not self.table.first[j][-1:].isalpha():
+        header = self.quantities[j]
+        dimension = header.dimension or DIMENSIONS.get(header.kind or "", "a.u.")
+        if dimension != "a.u." and not header.unit and not self.table.first[j][-1:].isalpha():
             self._note(f"no unit is named: the levels are taken in {dimension}")
         values = self._in_unit(j, dimension, ends)
         if dimension == "Ohm":
@@ -157,7 +157,7 @@ class Sheet:
     def _refuse_where(self, wrong: np.ndarray, j: int, rule: str, fix: str = "correct it or remove the line") -> None:
         if wrong.any():
             row = int(wrong.argmax())
-            self.table.refuse_cell(row, j, f"{rule}, got {shown(self.table.cells(j)[row].decode())}; {fix}")
+            self.table.refuse_cell(row, j, f"{rule}, got {quote(self.table.cells(j)[row].decode())}; {fix}")
 
     def _inverted(self, ohms: np.ndarray, j: int) -> np.ndarray:
         with np.errstate(over="ignore"):
@@ -190,12 +190,12 @@ class Sheet:
         """The device of a level: by its row, by its column where there are several, or by both."""
         if columns == 1:
             return device
-        own = self.found[j].prefix or self.found[j].number or re.sub(r"\s*[(\[].*", "", plain((self.table.names or {})[j]))
-        return own if devices == 1 else f"{device} {own}"
+        label = self.quantities[j].prefix or self.quantities[j].number or re.sub(r"\s*[(\[].*", "", plain((self.table.names or {})[j]))
+        return label if devices == 1 else f"{device} {label}"
 
     def note_unused(self) -> None:
         """Note the columns that nothing asked for."""
-        idle = [self.table.column(j) for j in range(len(self.found)) if j not in self.asked and (self.table.names or [""] * 3)[j]]
+        idle = [self.table.column(j) for j in range(len(self.quantities)) if j not in self.asked and (self.table.names or [""] * 3)[j]]
         idle = [name for name in idle if name.lower() != "column 'dataname'"]
         if idle:
             self.notes.append(f"not used: {', '.join(idle[:10])}")
@@ -242,9 +242,9 @@ class Sheet:
         for code, sign in enumerate(signs):
             if sign is None:
                 row = int((codes == code).argmax())
-                self.table.refuse_cell(row, j, f"{shown(words[code])} is no polarity; write up or down, set or reset, +1 or -1, or none")
+                self.table.refuse_cell(row, j, f"{quote(words[code])} is no polarity; write up or down, set or reset, +1 or -1, or none")
         if not any(signs):
-            self.table.refuse_cell(0, j, f"{shown(words[0])} stands in every row, so that there is no pulse; write up or down")
+            self.table.refuse_cell(0, j, f"{quote(words[0])} stands in every row, so that there is no pulse; write up or down")
         down = [w for w, sign in zip(words, signs, strict=True) if sign == -1]
         if 1 in signs and not down and 2 not in signs:  # 1 and 0 are up and down, -1 and 0 and 1 are not
             signs = [-1 if sign == 0 and is_number(word, ",") else sign for word, sign in zip(words, signs, strict=True)]

@@ -40,11 +40,11 @@ def run_starts(level: np.ndarray) -> tuple[np.ndarray, int] | None:
 def is_triangular(level: np.ndarray) -> bool:
     """Values that turn at least once, in runs of about one length and one height, as pulses make them and time does not."""
     level = level / (np.abs(level).max() or 1.0)
-    found = run_starts(level)
-    if found is None or len(found[0]) < 2:
+    runs = run_starts(level)
+    if runs is None or len(runs[0]) < 2:
         return False
-    ends = np.append(found[0][1:], len(level)) - 1
-    lengths, heights = np.diff(np.append(found[0], len(level))), np.abs(np.diff(np.append(level[0], level[ends])))
+    ends = np.append(runs[0][1:], len(level)) - 1
+    lengths, heights = np.diff(np.append(runs[0], len(level))), np.abs(np.diff(np.append(level[0], level[ends])))
     return bool(lengths.min() >= 3 and lengths.max() <= 2 * lengths.min() and heights.max() <= 2 * heights.min())
 
 
