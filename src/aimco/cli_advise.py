@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -17,6 +18,7 @@ def advise(
     /,
     *,
     task: str = "digits",
+    rule: Annotated[list[str], tyro.conf.UseAppendAction] = [],  # noqa: B006
     network: str | None = None,
     epochs: int = 10,
     minutes: float | None = None,
@@ -32,8 +34,9 @@ def advise(
     Every rule in every cell that the device admits gets rates of its own. The leaders are confirmed on other seeds, with intervals. Then
     each line of the datasheet is improved and worsened, and converters and wires are worsened until a point is lost.
 
-    --minutes: after which the answer is what is known by then; Ctrl-C does the same. --workers: local processes. --network: kind of
-    network, or FILE.py:FUNCTION. --out DIR writes the page advice.html and the designs, and keeps finished runs: the same command resumes.
+    --rule: only this one, again for several. --minutes: after which the answer is what is known by then; Ctrl-C does the same.
+    --workers: local processes. --network: kind of network, or FILE.py:FUNCTION. --out DIR writes the page advice.html and the designs,
+    and keeps finished runs: the same command resumes.
     """
     from rich.console import Console
 
@@ -44,6 +47,7 @@ def advise(
             device,
             task,
             progress=on_step,
+            rules=rule,
             network=network,
             training={"epochs": epochs},
             minutes=minutes,

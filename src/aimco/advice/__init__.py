@@ -17,10 +17,11 @@ from aimco.advice.around import demands, influences
 from aimco.advice.candidates import candidates, digital
 from aimco.advice.confirm import confirm, in_software
 from aimco.advice.jobs import Jobs
-from aimco.advice.tuning import tune
+from aimco.advice.tuning import RUNGS, tune
 from aimco.data.data import Data
 from aimco.design import Design
 from aimco.record import InputError
+from aimco.studies.parameters import known_rule
 from aimco.studies.workers import Evaluate, evaluator
 
 OnStep = Callable[[str, float], None]
@@ -37,7 +38,8 @@ class Question:
     Args:
         device: Plain data or name of a device.
         task: As a design takes it.
-        network: Table of a network; hidden layers of 32 for small tasks when absent.
+        rules: Only these; all that learn in arrays when empty.
+        network: Table of a network; one hidden layer of 32 when absent.
         training: Fields of the schedule in place of 10 epochs in batches of 10.
         minutes: After which the answer is what is known by then; all that is planned when absent.
         workers: Local processes.
@@ -50,6 +52,7 @@ class Question:
 
     device: str | Mapping[str, object]
     task: str = "digits"
+    rules: tuple[str, ...] = ()
     network: Mapping[str, object] | None = None
     training: Mapping[str, object] | None = None
     minutes: float | None = None
@@ -68,6 +71,8 @@ class Question:
             raise InputError(f"workers must be at least 1, got {self.workers}")
         if self.seed < 0:
             raise InputError(f"seed must be at least 0, got {self.seed}")
+        for rule in self.rules:
+            known_rule(rule)
 
     @property
     def base(self) -> dict[str, object]:
@@ -90,7 +95,7 @@ def advise(question: Question, on_step: OnStep | None = None) -> Answer:
     """
     question.check()
     data = tasks.load(question.task, data_dir=question.data_dir, seed=question.seed, limit=question.limit)
-    found, refused = candidates(question.base)
+    found, refused = candidates(question.base, question.rules)
     device = Design.of(question.base).device
     chance = data.goal.score(data.goal.chance(data.test_y)[0], data.test_y)
     answer = Answer(device.name, Path(data.name).stem, data.goal.scored, chance, question.command, refused=refused)
@@ -115,13 +120,16 @@ class _Asked:
         self, question: Question, answer: Answer, data: Data, evaluate: Evaluate, folder: Path | None, on_step: OnStep | None
     ) -> None:
         self.question, self.answer, self.on_step = question, answer, on_step
-        self.jobs = Jobs(evaluate, data, question.task, data_dir=question.data_dir, folder=folder, workers=question.workers)
-        self.started = time.monotonic()
+        self.jobs = Jobs(
+            evaluate, data, question.task, data_dir=question.data_dir, folder=folder, workers=question.workers, limit=question.limit
+        )
+        self.started, self.planned = time.monotonic(), 1
         self.seeds = tuple(range(question.seed + 1, question.seed + 1 + _SEEDS))
 
     def answer_of(self, found: list[Candidate]) -> None:
         """Tune, confirm, look around."""
         answer, jobs = self.answer, self.jobs
+        self.planned = sum(min(len(found), rung.keep) * (rung.again + rung.new) for rung in RUNGS)
         self._until(_TUNED, f"{len(found)} ways to learn", 0.0)
         tune(found, jobs, self.question.seed, self._tried)
         self._until(_CONFIRMED, "confirming the leaders", 0.6)
@@ -146,7 +154,7 @@ class _Asked:
     def _tried(self, trials: Sequence[Trial]) -> None:
         self.answer.trials += trials
         best = max((t.score for t in trials if t.score == t.score), default=float("nan"))
-        self._tell(f"{trials[0].candidate.name}: {best:.1f} %", min(0.6, 0.6 * len(self.answer.trials) / 900))
+        self._tell(f"{trials[0].candidate.name}: {best:.1f} %", 0.6 * min(1.0, len(self.answer.trials) / self.planned))
 
     def _tell(self, label: str, done: float) -> None:
         if self.on_step:

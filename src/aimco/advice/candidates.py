@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, get_args, get_origin
 
 from aimco.advice.answer import Candidate, Refusal
@@ -14,15 +14,16 @@ from aimco.record import InputError
 Plain = Mapping[str, object]
 
 
-def candidates(base: Plain) -> tuple[list[Candidate], list[Refusal]]:
+def candidates(base: Plain, rules: Sequence[str] = ()) -> tuple[list[Candidate], list[Refusal]]:
     """Those that the device and the network of a base design admit, and those refused, with the field that would admit them.
 
     Args:
         base: Plain data of a design; its rule and cell are replaced.
+        rules: Only these; all that learn in arrays when empty.
     """
     admitted: list[Candidate] = []
     refused: dict[tuple[str, str], Refusal] = {}
-    for rule, reference, cell in _all():
+    for rule, reference, cell in _all(rules or Rule.kinds()):
         parts = {"kind": rule} | ({} if reference is None else {"reference": reference})
         try:
             design = Design.of({**base, "rule": parts, "cell": _cell(base, cell)})
@@ -39,9 +40,9 @@ def digital(base: Plain) -> Candidate:
     return Candidate("digital", "software", None, Design.of({**base, "rule": {"kind": "digital"}}))
 
 
-def _all() -> Iterator[tuple[str, str | None, str]]:
+def _all(rules: Sequence[str]) -> Iterator[tuple[str, str | None, str]]:
     """Rules that learn in arrays, their reference policies, and cells."""
-    for rule in Rule.kinds():
+    for rule in rules:
         kind = Rule.of_kind(rule)
         if not kind.on_chip or not kind().arrays():
             continue
@@ -59,7 +60,11 @@ def _cells() -> list[str]:
 def _references(kind: type[Rule]) -> tuple[str | None, ...]:
     """What its arrays may be read against; (None,) where it has no such field."""
     field = kind.model_fields.get("reference")
-    return tuple(get_args(field.annotation)) if field is not None and get_origin(field.annotation) is Literal else (None,)
+    return (
+        tuple(p for p in get_args(field.annotation) if p != "auto")
+        if field is not None and get_origin(field.annotation) is Literal
+        else (None,)
+    )
 
 
 def _cell(base: Plain, kind: str) -> dict[str, object]:

@@ -27,7 +27,7 @@ class Job:
     Args:
         design: With its own schedule.
         seeds: Of its runs.
-        limit: Use only the first training samples; all when absent.
+        limit: Use only the first training samples; as many as the question when absent.
     """
 
     design: Design
@@ -41,6 +41,7 @@ class Jobs:
     Args:
         evaluate: Of `aimco.studies.workers.evaluator`.
         data: The task, loaded.
+        limit: Use only the first training samples, all when absent.
         task: The task as text, for workers.
         data_dir: Folder of the task's files.
         folder: Of outcomes; nothing is kept when absent.
@@ -49,10 +50,19 @@ class Jobs:
     """
 
     def __init__(
-        self, evaluate: Evaluate, data: Data, task: str, *, data_dir: str | None, folder: Path | None, workers: int, most: int = 64
+        self,
+        evaluate: Evaluate,
+        data: Data,
+        task: str,
+        *,
+        data_dir: str | None,
+        folder: Path | None,
+        workers: int,
+        limit: int | None = None,
+        most: int = 64,
     ) -> None:
         self.evaluate, self.data, self.task, self.data_dir = evaluate, data, task, data_dir
-        self.folder, self.workers, self.most = folder, workers, most
+        self.folder, self.workers, self.limit, self.most = folder, workers, limit, most
         self.deadline = float("inf")
 
     def run(self, jobs: Sequence[Job]) -> list[Outcome | None]:
@@ -77,7 +87,7 @@ class Jobs:
         """Jobs that train together, with their numbers, in the order of the first of each."""
         groups: dict[tuple[tuple[int, ...], int | None], dict[int, Design]] = {}
         for number, job in enumerate(jobs):
-            groups.setdefault((job.seeds, job.limit), {})[number] = job.design
+            groups.setdefault((job.seeds, job.limit or self.limit), {})[number] = job.design
         found = []
         for (seeds, limit), designs in groups.items():
             for numbers in packs(designs, max(1, self.most // len(seeds))):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -114,6 +114,7 @@ class AdviceOptions(TypedDict, total=False):
     """What is asked beside the device.
 
     Args:
+        rules: Only these; all that learn in arrays when absent.
         network: Kind of network, "FILE.py:FUNCTION", or a table of its fields.
         training: Fields of the schedule in place of 10 epochs in batches of 10.
         minutes: After which the answer is what is known by then; all that is planned when absent.
@@ -124,6 +125,7 @@ class AdviceOptions(TypedDict, total=False):
         limit: Use only the first training samples.
     """
 
+    rules: Sequence[str]
     network: str | Mapping[str, object] | None
     training: Mapping[str, object] | None
     minutes: float | None
@@ -145,17 +147,17 @@ def advise(device: Device | str, task: str = "digits", *, progress: Progress = N
         task: As of `evaluate`.
         progress: True or False for a bar or none, or a function of (what is running, fraction done). When absent, a bar appears on a
             terminal or in a notebook after 2 s.
-        **options: `AdviceOptions`: network, training, minutes, workers, seed, out, data_dir, limit.
+        **options: `AdviceOptions`: rules, network, training, minutes, workers, seed, out, data_dir, limit.
 
     Raises:
         InputError: What cannot be asked; a device that admits no rule.
     """
     network = options.get("network")
     table = {"kind": network} if isinstance(network, str) else network
-    rest = {name: value for name, value in options.items() if name != "network"}
+    rest = {name: value for name, value in options.items() if name not in ("network", "rules")}
     known = device if isinstance(device, Device) else _device(device)
     command = _command(device if isinstance(device, str) else known.name, task, options)
-    question = advice.Question(known.as_dict(), task, network=table, command=command, **rest)  # type: ignore[arg-type]
+    question = advice.Question(known.as_dict(), task, rules=tuple(options.get("rules", ())), network=table, command=command, **rest)  # type: ignore[arg-type]
     with reported(progress, f"advise {known.name}") as on_step:
         answer = advice.advise(question, on_step)
     made = Advice(**{f.name: getattr(answer, f.name) for f in fields(answer)})
@@ -179,4 +181,7 @@ def _command(device: str, task: str, options: AdviceOptions) -> str:
     """The command that asks this again."""
     words = ["aimco", "advise", device, "--task", task]
     given = {name.replace("_", "-"): value for name, value in options.items() if isinstance(value, str | int | float)}
+    words += [word for rule in options.get("rules", ()) for word in ("--rule", rule)]
+    training = options.get("training") or {}
+    words += ["--epochs", str(training["epochs"])] if training.get("epochs", 10) != 10 else []
     return shlex.join(words + [word for name, value in given.items() for word in (f"--{name}", str(value))])

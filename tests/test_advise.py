@@ -1,0 +1,133 @@
+"""Advice: which algorithm makes a device learn, each with rates of its own."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+import aimco as ai
+from aimco.advice import Question
+from aimco.advice.answer import Candidate, Confirmed, ties
+from aimco.advice.candidates import candidates
+from aimco.cli import main
+from aimco.tunable import Tunable
+
+TINY = {"network": {"kind": "mlp", "hidden": []}, "training": {"epochs": 4, "batch": 10}, "limit": 300}
+BASE = {"device": "soft-bounds", "network": {"hidden": []}}
+
+
+def test_every_rule_of_layers_is_a_candidate_or_is_refused_by_a_field():
+    admitted, refused = candidates(BASE)
+    assert {c.rule for c in admitted} | {r.rule for r in refused} >= {"sgd", "agad", "mixed-precision", "retention-tiki-taka", "e-rider"}
+    assert all(c.design.rule.kind == c.rule and c.design.cell.kind == c.cell for c in admitted)
+    assert all(r.reason.split()[0].count(".") >= 1 for r in refused), [r.reason for r in refused]
+    assert len({repr(c.design) for c in admitted}) == len(admitted)
+
+
+def test_the_space_of_a_rule_holds_what_it_takes_by_itself():
+    for candidate in candidates(BASE)[0]:
+        for tunable in candidate.design.rule.tunables(candidate.design):
+            value = candidate.design.replace(tunable.path, tunable.prior or tunable.low)
+            assert value.rule.kind == candidate.rule
+    with pytest.raises(ValueError, match="must have 0 < low <= prior <= high"):
+        Tunable("rule.lr", 1.0, 2.0, prior=3.0)
+
+
+@pytest.fixture(scope="module")
+def answer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("advice")
+    return ai.advise("soft-bounds", rules=["sgd", "agad"], out=str(folder), progress=False, **TINY), folder
+
+
+def test_the_best_is_confirmed_on_other_seeds_beside_software(answer):
+    found, _ = answer
+    best = found.best
+    assert found.finished and len(best.scores) == 5 and found.digital is not None
+    assert best.score == max(c.score for c in found.confirmed)
+    assert best.score > 75, "a perceptron on 300 digits reaches 85 % in software"
+    again = ai.evaluate(found.design(), "digits", seed=1, limit=300)
+    assert 100 * again.metrics["accuracy"] == pytest.approx(best.scores[0], abs=1e-3)
+    assert {t.candidate.rule for t in found.trials} == {"sgd", "agad"}
+    assert {d.parameter for d in found.demands} == {"periphery.adc.bits", "periphery.dac.bits", "array.wires.word_ohm"}
+    assert any(i.parameter == "device.cycle_noise" for i in found.influences)
+
+
+def test_the_answer_says_it_in_words_and_on_a_page(answer):
+    found, folder = answer
+    words = found.sentences()
+    assert words[0].startswith(f"soft-bounds learns digits best with {found.best.candidate.name}: {found.best.score:.1f}")
+    page = (folder / "advice.html").read_text()
+    for part in (*words, "Every way that was tried", "aimco run", "ai.evaluate"):
+        assert part.replace("'", "&#x27;").replace("<", "&lt;").replace(">", "&gt;") in page
+    designs = sorted((folder / "designs").iterdir())
+    assert ai.Design.load(designs[0]) == found.design()
+    document = json.loads(json.dumps(found.as_json(), default=float))
+    assert document["confirmed"][0]["score"] == pytest.approx(found.best.score)
+
+
+def test_the_same_question_resumes_and_answers_alike(answer):
+    found, folder = answer
+    kept = {path.name: path.stat().st_mtime_ns for path in (folder / "runs").iterdir()}
+    again = ai.advise("soft-bounds", rules=["sgd", "agad"], out=str(folder), progress=False, **TINY)
+    assert [c.scores for c in again.confirmed] == [c.scores for c in found.confirmed]
+    assert again.influences == found.influences
+    assert {path.name: path.stat().st_mtime_ns for path in (folder / "runs").iterdir()} == kept
+
+
+def test_an_answer_is_given_whenever_time_is_up():
+    found = ai.advise("soft-bounds", rules=["sgd"], minutes=1e-6, progress=False, **TINY)
+    assert not found.finished and found.best is None
+    assert "Nothing was tried on soft-bounds in the time given" in found.sentences()[0]
+
+
+def test_a_device_of_noise_alone_is_said_not_to_learn():
+    noise = ai.Device.named("soft-bounds").replace("read_noise", 5e-5)
+    found = ai.advise(noise, rules=["sgd"], progress=False, **TINY)
+    assert "does not learn digits by any rule that was tried" in found.sentences()[0]
+
+
+def test_a_tie_is_what_paired_seeds_do_not_tell_apart():
+    candidate = Candidate("sgd", "reference", None, ai.Design(device="ideal"))
+
+    def confirmed(*scores):
+        return Confirmed(candidate, {}, scores, {}, {})
+
+    assert ties(confirmed(90.0, 91.0, 92.0), confirmed(89.9, 91.2, 91.8))
+    assert not ties(confirmed(90.0, 91.0, 92.0), confirmed(88.0, 89.1, 90.0))
+    one = confirmed(90.0)
+    assert ties(one, one) and math.isinf(one.margin)
+    assert confirmed(*(90 + np.arange(5.0))).margin == pytest.approx(2.776 * math.sqrt(2.5 / 5), rel=1e-3)
+
+
+def test_a_users_own_network_and_data_are_advised(tmp_path):
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, 3, 120)
+    np.savez(tmp_path / "own.npz", X=(np.eye(3)[y] + 0.1 * generator.standard_normal((120, 3))).astype(np.float32), y=y)
+    source = "import torch\n\n\ndef net(inputs, outputs):\n    return torch.nn.Sequential(torch.nn.Linear(inputs, outputs))\n"
+    (tmp_path / "net.py").write_text(source)
+    network = f"{tmp_path / 'net.py'}:net"
+    found = ai.advise("soft-bounds", str(tmp_path / "own.npz"), rules=["agad"], network=network, training={"epochs": 5}, progress=False)
+    assert found.best.score > 90
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["nonsense"], "nonsense"),
+        (["ideal", "--minutes", "0"], "minutes must be above 0"),
+        (["ideal", "--workers", "0"], "workers must be at least 1"),
+        (["ideal", "--rule", "sdg"], "did you mean sgd"),
+        (["ideal", "--task", "digitz"], "digitz"),
+    ],
+)
+def test_bad_questions_are_one_sentence(words, part, capsys):
+    assert main(["advise", *words]) == 2
+    said = capsys.readouterr().err.strip()
+    assert part in said and "\n" not in said
+
+
+def test_a_question_is_plain_data():
+    assert Question("ideal").base["training"] == {"epochs": 10, "batch": 10}
