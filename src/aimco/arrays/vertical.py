@@ -108,8 +108,8 @@ class VerticalArray:
 
     Example:
         >>> import torch
-        >>> made = Vertical(layers=4, rows=2, columns=3)
-        >>> VerticalArray(torch.full((8, 3), 1e-6), made).mvm(torch.ones(1, 8)).shape
+        >>> wires = VerticalWires(layers=4, rows=2, columns=3)
+        >>> VerticalArray(torch.full((8, 3), 1e-6), wires).mvm(torch.ones(1, 8)).shape
         torch.Size([1, 3])
     """
 
