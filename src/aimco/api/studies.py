@@ -189,8 +189,8 @@ def study(
         >>> import aimco as ai
         >>> base = {"device": "ideal", "network": {"hidden": []}, "training": {"epochs": 1, "batch": 50}}
         >>> axis = {"low": 0.01, "high": 1.0, "log": True}
-        >>> found = ai.study({"name": "rates", "base": base, "space": {"rule.lr": axis}, "trials": 2, "limit": 100}, progress=False)
-        >>> len(found), found.design().rule.kind
+        >>> result = ai.study({"name": "rates", "base": base, "space": {"rule.lr": axis}, "trials": 2, "limit": 100}, progress=False)
+        >>> len(result), result.design().rule.kind
         (2, 'sgd')
     """
     file = os.fspath(study) if isinstance(study, str | os.PathLike) else None

@@ -38,8 +38,8 @@ def front(trials: Sequence[Trial], objectives: Mapping[str, str] | None = None) 
     Of trials with equal objectives the first is kept.
 
     Example:
-        >>> made = [Trial(n, {}, values={"accuracy": a, "energy": e}) for n, (a, e) in enumerate([(0.9, 2.0), (0.8, 1.0), (0.8, 3.0)])]
-        >>> [t.number for t in front(made, {"accuracy": "max", "energy": "min"})]
+        >>> trials = [Trial(n, {}, values={"accuracy": a, "energy": e}) for n, (a, e) in enumerate([(0.9, 2.0), (0.8, 1.0), (0.8, 3.0)])]
+        >>> [t.number for t in front(trials, {"accuracy": "max", "energy": "min"})]
         [0, 1]
     """
     able = [t for t in comparable(trials, objectives) if t.feasible]

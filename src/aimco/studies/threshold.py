@@ -68,8 +68,8 @@ def threshold(values: np.ndarray, lost: np.ndarray, allowed: float, rises: bool)
         allowed: penalty, points. rises: whether larger values are worse.
 
     Example:
-        >>> found = threshold(np.array([1.0, 10.0]), np.array([[0.0], [1.0]]), 0.5, rises=True)
-        >>> found.kind, round(found.value, 3)
+        >>> limit = threshold(np.array([1.0, 10.0]), np.array([[0.0], [1.0]]), 0.5, rises=True)
+        >>> limit.kind, round(limit.value, 3)
         ('crossed', 3.162)
     """
     kind, value = crossing(values, lost, allowed, rises)

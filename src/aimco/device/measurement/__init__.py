@@ -95,8 +95,8 @@ def read(
         >>> with TemporaryDirectory() as folder:
         ...     file = Path(folder) / "pulses.csv"
         ...     _ = file.write_text("polarity,G (uS)\\nup,1\\nup,2\\nup,3\\ndown,2\\n")
-        ...     found = read(file)
-        >>> found.unit, found.traces[0].polarity.tolist()
+        ...     measured = read(file)
+        >>> measured.unit, measured.traces[0].polarity.tolist()
         ('S', [0, 1, 1, -1])
     """
     paths = [Path(p) for p in (path, *more_paths)]

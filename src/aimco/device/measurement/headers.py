@@ -85,8 +85,8 @@ def quantity(name: str) -> Quantity:
     """The quantity that a column of this name holds; `kind` is None when the name says nothing.
 
     Example:
-        >>> found = quantity("dev1_set_2 (uS)")
-        >>> found.kind, found.scale, found.dimension, found.prefix, found.number
+        >>> column = quantity("dev1_set_2 (uS)")
+        >>> column.kind, column.scale, column.dimension, column.prefix, column.number
         ('up', 1e-06, 'S', 'dev1', '2')
     """
     name = plain(name)
