@@ -40,7 +40,8 @@ def row(device: str, answer: Any, defaults: dict[str, list[float]]) -> dict[str,
     best = answer.best
     tuned = {rule: max((t.score for t in answer.trials if t.candidate.rule == rule and t.share == 1), default=None) for rule in DEFAULTS}
     confirmed = [
-        {"way": c.candidate.name, "score": c.score, "margin": c.margin, "setting": c.setting, "metrics": c.metrics} for c in answer.confirmed
+        {"way": c.candidate.name, "score": c.score, "margin": c.margin, "setting": c.setting, "metrics": c.metrics}
+        for c in answer.confirmed
     ]
     return {
         "device": device,
@@ -88,7 +89,10 @@ def main(
         answer = ai.advise(one, task, minutes=minutes, workers=workers, data_dir=data_dir, training=training, progress=False)
         table["rows"].append(row(one, answer, by_default(one, task, data_dir, {"epochs": epochs, "batch": 10})))
         keep(out, name, table)
-        print(f"{one}: {table['rows'][-1]['best']}, {answer.best.score:.1f} +- {answer.best.margin:.1f} %, {answer.took_s:.0f} s", file=sys.stderr)
+        print(
+            f"{one}: {table['rows'][-1]['best']}, {answer.best.score:.1f} +- {answer.best.margin:.1f} %, {answer.took_s:.0f} s",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

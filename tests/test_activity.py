@@ -118,7 +118,7 @@ def _updates(spec: ai.Design, busy: list[dict[str, Activity]]) -> list[tuple[Act
 
 def test_a_run_on_mnist_has_about_the_activity_that_is_assumed(mnist_dir):
     """The network that the assumption was measured on, with a tenth of the samples: within a factor of 2.5."""
-    spec = design(network={"hidden": [256]})
+    spec = design(network={"hidden": [256]}, rule={"kind": "sgd", "lr": 0.1})
     measured_activity = ai.evaluate(spec, "mnist", data_dir=str(mnist_dir), limit=1000).activity
     for k, arrays in enumerate(measured_activity.values()):
         taken = assumed(Pulses(), 785, Work(updates=1), last=k == 1)

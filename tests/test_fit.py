@@ -143,7 +143,7 @@ def test_the_catalogue_cell_is_the_measured_one(measured):
 def test_measured_files_become_devices_that_train(measured, files):
     result = characterise([str(measured / f) for f in files.split()])
     assert result.device is not None
-    rule = {"kind": "tiki-taka", "lr": 0.1, "lr_fast": 0.1}
+    rule = {"kind": "tiki-taka", "lr": 0.1, "lr_fast": 0.1, "transfer_lr": 1.0, "reference": "symmetry-point"}
     design = ai.Design(device=result.device, network={"hidden": [16]}, rule=rule, training={"epochs": 6, "batch": 10})
     accuracy = ai.evaluate(design, "digits").accuracy
     if "taox" in files:  # one pulse crosses more than half the range: it cannot learn

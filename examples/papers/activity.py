@@ -41,11 +41,18 @@ CASES = (
 )
 
 
+RATES: dict[str, dict[str, Any]] = {
+    "sgd": {},
+    "tiki-taka": {"lr_fast": 0.01, "transfer_lr": 1.0, "reference": "symmetry-point"},
+    "tiki-taka-v2": {"lr_fast": 0.1, "granularity": 200.0, "max_pulses": 10, "reference": "symmetry-point"},
+}
+
+
 def priced(case: Case, data_dir: str | None) -> dict[str, Any]:
     """Measured and assumed energy (J) and time (s) of one training sample, and the activity of the run."""
     hidden, image = (256, (1, 28, 28)) if case.task == "mnist" else (32, (1, 8, 8))
     plain = {"device": case.device, "network": {"hidden": [hidden]}, "technology": "rpu-2016"}
-    design = ai.Design.of(plain | {"rule": {"kind": case.rule, "lr": 0.1}, "training": {"epochs": 1, "batch": 10}})
+    design = ai.Design.of(plain | {"rule": {"kind": case.rule, "lr": 0.1} | RATES[case.rule], "training": {"epochs": 1, "batch": 10}})
     result = ai.evaluate(design, case.task, data_dir=data_dir, limit=case.samples)
     busy = [{name: Activity.of(fields) for name, fields in arrays.items()} for arrays in result.activity.values()]
     network = of_design(design, Sample(image, 10))

@@ -25,7 +25,15 @@ def design(device: str, rule: str, sample_s: float, epochs: int) -> ai.Design:
     """One point of the figure."""
     leaks = ai.Device.named(device).replace("resting_g", None).replace("spread", SPREAD)
     holds = leaks.replace("retention_s", float("inf")).replace("spread", {k: v for k, v in SPREAD.items() if k != "resting_g"})
-    learning = {"kind": rule, "lr": 0.1, "transfer_every": 2, "lr_fast": 0.3, "slow_device": holds.as_dict()}
+    learning = {
+        "kind": rule,
+        "lr": 0.1,
+        "transfer_every": 2,
+        "lr_fast": 0.3,
+        "granularity": 200.0,
+        "max_pulses": 10,
+        "slow_device": holds.as_dict(),
+    }
     return ai.Design.of(
         {
             "device": leaks.as_dict(),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from aimco.terminal import print_json, steps
+
+if TYPE_CHECKING:
+    from aimco.api.advise import Advice
 
 _LOG_WIDTH = 150  # columns of wide tables in a file
 
@@ -38,32 +41,25 @@ def advise(
     --workers: local processes. --network: kind of network, or FILE.py:FUNCTION. --out DIR writes the page advice.html and the designs,
     and keeps finished runs: the same command resumes.
     """
-    from rich.console import Console
-
     from aimco.api.advise import advise as ask
 
+    options = {"rules": rule, "network": network, "training": {"epochs": epochs}, "minutes": minutes, "workers": workers}
+    options |= {"seed": seed, "data_dir": data_dir, "limit": limit, "out": out}
     with steps(f"advise {Path(device).name}", by_label=False) as on_step:
-        answer = ask(
-            device,
-            task,
-            progress=on_step,
-            rules=rule,
-            network=network,
-            training={"epochs": epochs},
-            minutes=minutes,
-            workers=workers,
-            seed=seed,
-            data_dir=data_dir,
-            limit=limit,
-            out=out,
-        )
+        answer = ask(device, task, progress=on_step, **options)  # type: ignore[arg-type]
     if json:
         print_json(answer.as_json())
         return
-    console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
+    _print(answer, out)
+
+
+def _print(answer: Advice, out: str | None) -> None:
+    """An answer on the terminal."""
+    from rich.console import Console
+
     for sentence in answer.sentences():
         print(sentence)
-    console.print(answer.table())
+    Console(width=None if sys.stdout.isatty() else _LOG_WIDTH).print(answer.table())
     for note in answer.notes:
         print(f"note: {note}")
     if out is not None:

@@ -82,15 +82,15 @@ def _width(value: object) -> int | None:
     """Members that were laid side by side; None where none were."""
     if isinstance(value, Record):
         fields = type(value).model_fields
-        found = [_width(getattr(value, n, None)) for n, f in fields.items() if f.annotation not in _NUMBER]
-        found += [len(v) for n, f in fields.items() if f.annotation in _NUMBER and isinstance(v := getattr(value, n, None), tuple)]
+        widths = [_width(getattr(value, n, None)) for n, f in fields.items() if f.annotation not in _NUMBER]
+        widths += [len(v) for n, f in fields.items() if f.annotation in _NUMBER and isinstance(v := getattr(value, n, None), tuple)]
     elif isinstance(value, dict):
-        found = [len(v) for v in value.values() if isinstance(v, tuple)]
+        widths = [len(v) for v in value.values() if isinstance(v, tuple)]
     elif isinstance(value, tuple):
-        found = [_width(v) for v in value if isinstance(v, Record)]
+        widths = [_width(v) for v in value if isinstance(v, Record)]
     else:
-        found = []
-    return next((count for count in found if count is not None), None)
+        widths = []
+    return next((count for count in widths if count is not None), None)
 
 
 def _of_member(value: Any, e: int, number: bool) -> Any:

@@ -95,18 +95,18 @@ def advise(question: Question, on_step: OnStep | None = None) -> Answer:
     """
     question.check()
     data = tasks.load(question.task, data_dir=question.data_dir, seed=question.seed, limit=question.limit)
-    found, refused = candidates(question.base, question.rules)
+    ways, refused = candidates(question.base, question.rules)
     device = Design.of(question.base).device
     chance = data.goal.score(data.goal.chance(data.test_y)[0], data.test_y)
     answer = Answer(device.name, Path(data.name).stem, data.goal.scored, chance, question.command, refused=refused)
-    if not found:
+    if not ways:
         raise InputError(f"device {device.name} admits no rule that learns in arrays: {refused[0].reason}")
     started = time.monotonic()
     folder = Path(question.out) / "runs" if question.out else None
     try:
         with evaluator(question.workers) as evaluate:
             asked = _Asked(question, answer, data, evaluate, folder, on_step)
-            asked.answer_of(found)
+            asked.answer_of(ways)
     except KeyboardInterrupt:
         answer.notes.append("stopped by Ctrl-C: this is the answer so far; the same command resumes it")
     answer.took_s = time.monotonic() - started
@@ -126,12 +126,12 @@ class _Asked:
         self.started, self.planned = time.monotonic(), 1
         self.seeds = tuple(range(question.seed + 1, question.seed + 1 + _SEEDS))
 
-    def answer_of(self, found: list[Candidate]) -> None:
+    def answer_of(self, ways: list[Candidate]) -> None:
         """Tune, confirm, look around."""
         answer, jobs = self.answer, self.jobs
-        self.planned = sum(min(len(found), rung.keep) * (rung.again + rung.new) for rung in RUNGS)
-        self._until(_TUNED, f"{len(found)} ways to learn", 0.0)
-        tune(found, jobs, self.question.seed, self._tried)
+        self.planned = sum(min(len(ways), rung.keep) * (rung.again + rung.new) for rung in RUNGS)
+        self._until(_TUNED, f"{len(ways)} ways to learn", 0.0)
+        tune(ways, jobs, self.question.seed, self._tried)
         self._until(_CONFIRMED, "confirming the leaders", 0.6)
         leaders = [t for t in answer.best_trials() if t.score == t.score][:_LEADERS]
         answer.digital = in_software(digital(self.question.base), jobs, self.seeds)

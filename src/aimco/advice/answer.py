@@ -218,12 +218,12 @@ class Answer:
 
     def best_trials(self) -> list[Trial]:
         """The best setting of each candidate, of those that ran longest, best first."""
-        found: dict[str, Trial] = {}
+        best: dict[str, Trial] = {}
         for trial in self.trials:
-            known = found.get(trial.candidate.name)
+            known = best.get(trial.candidate.name)
             if known is None or _rank(trial) > _rank(known):
-                found[trial.candidate.name] = trial
-        return sorted(found.values(), key=_rank, reverse=True)
+                best[trial.candidate.name] = trial
+        return sorted(best.values(), key=_rank, reverse=True)
 
 
 def _rank(trial: Trial) -> tuple[float, float]:

@@ -42,12 +42,12 @@ def influences(best: Confirmed, jobs: Jobs, seeds: Sequence[int]) -> list[Influe
     base = _scores([best.design], best, jobs, seeds)[0]
     if base is None:
         return []
-    found = []
+    effects = []
     for change, score in zip(changes, scores, strict=True):
         if score is not None:
             gain, margin = interval(np.subtract(score, base).tolist())
-            found.append(Influence(change.parameter, change.name, change.words, change.value, gain, margin))
-    return sorted(found, key=lambda i: -abs(i.gain))
+            effects.append(Influence(change.parameter, change.name, change.words, change.value, gain, margin))
+    return sorted(effects, key=lambda i: -abs(i.gain))
 
 
 def _possible(change: _Change, best: Confirmed) -> bool:

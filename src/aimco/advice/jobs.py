@@ -75,9 +75,9 @@ class Jobs:
             now, waiting = waiting[: 2 * self.workers], waiting[2 * self.workers :]
             known = {k: self._kept(pack) for k, (_, pack) in enumerate(now)}
             asked = [k for k, outcome in known.items() if outcome is None]
-            for k, found in self.evaluate([now[k][1] for k in asked]):
-                known[asked[k]] = found
-                self._keep(now[asked[k]][1], found)
+            for k, finished in self.evaluate([now[k][1] for k in asked]):
+                known[asked[k]] = finished
+                self._keep(now[asked[k]][1], finished)
             for k, (numbers, _) in enumerate(now):
                 for number, outcome in zip(numbers, known[k] or (), strict=True):
                     outcomes[number] = outcome
@@ -88,12 +88,12 @@ class Jobs:
         groups: dict[tuple[tuple[int, ...], int | None], dict[int, Design]] = {}
         for number, job in enumerate(jobs):
             groups.setdefault((job.seeds, job.limit or self.limit), {})[number] = job.design
-        found = []
+        numbered = []
         for (seeds, limit), designs in groups.items():
             for numbers in packs(designs, max(1, self.most // len(seeds))):
                 pack = Pack([designs[n].as_dict() for n in numbers], list(seeds), self.task, limit, self.data_dir)
-                found.append((numbers, pack))
-        return sorted(found, key=lambda item: item[0][0])
+                numbered.append((numbers, pack))
+        return sorted(numbered, key=lambda item: item[0][0])
 
     def _path(self, pack: Pack) -> Path | None:
         if self.folder is None:

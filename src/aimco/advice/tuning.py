@@ -78,10 +78,10 @@ def tune(candidates: Sequence[Candidate], jobs: Jobs, seed: int, on_trials: OnTr
 
 def _distinct(candidates: Sequence[Candidate], trials: Mapping[str, Sequence[Trial]]) -> list[Candidate]:
     """Candidates without those that did to the last digit what another of the same rule did: cells that differ in circuit alone."""
-    found: dict[tuple[str, tuple[float, ...]], Candidate] = {}
+    distinct: dict[tuple[str, tuple[float, ...]], Candidate] = {}
     for candidate in candidates:
-        found.setdefault((candidate.rule, tuple(t.score for t in trials[candidate.name])), candidate)
-    return list(found.values())
+        distinct.setdefault((candidate.rule, tuple(t.score for t in trials[candidate.name])), candidate)
+    return list(distinct.values())
 
 
 def _best(trials: Sequence[Trial]) -> float:

@@ -31,8 +31,8 @@ class Advice(Answer):
 
     def __repr__(self) -> str:
         best = self.best
-        found = "nothing confirmed" if best is None else f"{best.candidate.name}, {best.score:.1f} %"
-        return f"Advice({self.device} on {self.task}: {found})"
+        words = "nothing confirmed" if best is None else f"{best.candidate.name}, {best.score:.1f} %"
+        return f"Advice({self.device} on {self.task}: {words})"
 
     def _repr_html_(self) -> str:
         """The answer in sentences, and the confirmed designs, for notebooks."""
@@ -160,10 +160,10 @@ def advise(device: Device | str, task: str = "digits", *, progress: Progress = N
     question = advice.Question(known.as_dict(), task, rules=tuple(options.get("rules", ())), network=table, command=command, **rest)  # type: ignore[arg-type]
     with reported(progress, f"advise {known.name}") as on_step:
         answer = advice.advise(question, on_step)
-    made = Advice(**{f.name: getattr(answer, f.name) for f in fields(answer)})
+    result = Advice(**{f.name: getattr(answer, f.name) for f in fields(answer)})
     if (out := options.get("out")) is not None:
-        made.save(out)
-    return made
+        result.save(out)
+    return result
 
 
 def _device(source: str) -> Device:

@@ -115,8 +115,8 @@ class TikiTakaV2(Referenced):
         if self.granularity is not None:
             return per_member(self.granularity, a.shape[0])
         pairs = zip(layers_of(a, 1), self.fast(a), strict=True)
-        found = [rates.granularity(layer, rate, transfer_every=self.transfer_every, chopped=self.chops) for layer, rate in pairs]
-        return np.array(found)
+        each = [rates.granularity(layer, rate, transfer_every=self.transfer_every, chopped=self.chops) for layer, rate in pairs]
+        return np.array(each)
 
     def fast(self, a: AnalogMatrix) -> np.ndarray:
         """lr_fast of each member, (E,)."""

@@ -15,7 +15,7 @@ _RESIDUAL = {"kind": "residual", "lr": 4.0, "gamma": 0.8, "transfer_every": 100,
 _PACE = {"transfer_every": 1, "transfer_unit": "batch"}
 _EVERY_10_VECTORS = {"transfer_every": 10, "transfer_unit": "vector"}
 RULES: dict[str, tuple[float, PlainData]] = {
-    "Tiki-Taka": (78.65, {"kind": "tiki-taka", "lr": 1.0, "lr_fast": 10.0} | _PACE),
+    "Tiki-Taka": (78.65, {"kind": "tiki-taka", "lr": 1.0, "lr_fast": 10.0, "transfer_lr": 1.0} | _PACE),
     "Tiki-Taka v2": (95.43, {"kind": "tiki-taka-v2", "lr": 0.05, "max_pulses": 1, "granularity": 2000.0} | _EVERY_10_VECTORS),
     "mixed precision": (99.13, {"kind": "mixed-precision", "lr": 4.0} | _PACE),
     "residual, 3 arrays": (95.07, _RESIDUAL | {"num_arrays": 3}),

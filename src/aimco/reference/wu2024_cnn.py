@@ -27,7 +27,7 @@ def design(tau: float, rule: str, epochs: int = 80) -> Design:
     """
     base = wu2024_fcn.design(tau, "sgd", epochs).replace("network.hidden", [128])
     network = base.network.as_dict() | {"kind": "lenet", "activation": "tanh", "channels": [16, 32], "kernel_size": 5, "pool": 2}
-    transfer = {"lr_fast": 0.01, "transfer_every": 1, "transfer_unit": "batch"} if rule == "tiki-taka" else {}
+    transfer = {"lr_fast": 0.01, "transfer_every": 1, "transfer_unit": "batch", "transfer_lr": 1.0} if rule == "tiki-taka" else {}
     parts = {"network": network, "rule": {"kind": rule, "lr": _RATE[rule]} | transfer, "training": base.training.as_dict() | {"batch": 8}}
     return Design.of(base.as_dict() | parts)
 

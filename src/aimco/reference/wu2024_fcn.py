@@ -19,7 +19,7 @@ _COLLAPSED = 20.0  # %: below it nothing but the most frequent class was learned
 _HALF_RANGE, _READ_VOLTAGE = 5e-7, 0.2
 _RULES: dict[str, PlainData] = {
     "sgd": {"kind": "sgd", "lr": 0.05},
-    "tiki-taka": {"kind": "tiki-taka", "lr": 0.05, "lr_fast": 0.01, "transfer_every": 10},
+    "tiki-taka": {"kind": "tiki-taka", "lr": 0.05, "lr_fast": 0.01, "transfer_every": 10, "transfer_lr": 1.0},
 }
 
 

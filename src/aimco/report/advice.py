@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SHOWN_TRIALS = 40  # ways to learn in tables
-_NEAR = 10.0  # points above chance below which a device is said not to learn
+_LEARNS = 0.2  # of what software gains over chance, below which a device is said not to learn
 
 
 def sentences(answer: Answer) -> list[str]:
@@ -49,7 +49,7 @@ def _percent(one: Confirmed) -> str:
 
 def _verdict(answer: Answer, best: Confirmed) -> str:
     digital = "" if answer.digital is None else f" ({_percent(answer.digital)} in software)"
-    if answer.digital is not None and best.score < answer.chance + 0.2 * (answer.digital.score - answer.chance):
+    if answer.digital is not None and best.score < answer.chance + _LEARNS * (answer.digital.score - answer.chance):
         tried = f"{answer.device} does not learn {answer.task} by any rule that was tried"
         return f"{tried}: {best.candidate.name} is best with {_percent(best)}{digital}."
     return f"{answer.device} learns {answer.task} best with {best.candidate.name}: {_percent(best)} {answer.metric}{digital}."
@@ -130,13 +130,13 @@ def _setting(setting: Mapping[str, float]) -> str:
 
 def table(answer: Answer) -> Table:
     """The confirmed designs, for a terminal."""
-    shown = Table(title=f"{answer.device} on {answer.task}", box=None)
+    rich_table = Table(title=f"{answer.device} on {answer.task}", box=None)
     rows = confirmed_rows(answer)
     for column in rows[0] if rows else ("way to learn",):
-        shown.add_column(column, justify="left" if column in ("way to learn", "setting") else "right")
+        rich_table.add_column(column, justify="left" if column in ("way to learn", "setting") else "right")
     for row in rows:
-        shown.add_row(*map(str, row.values()))
-    return shown
+        rich_table.add_row(*map(str, row.values()))
+    return rich_table
 
 
 def trial_rows(trials: Sequence[Trial]) -> list[dict[str, object]]:
@@ -173,9 +173,9 @@ def _ways(answer: Answer) -> Figure:
     colors = ["C0" if t.share == 1 else "0.7" for t in trials]
     axes.barh(range(len(trials)), [t.score for t in trials], color=colors)
     axes.set_yticks(range(len(trials)), [t.candidate.name for t in trials], fontsize=8)
-    found = {c.candidate.name: c for c in answer.confirmed}
+    confirmed = {c.candidate.name: c for c in answer.confirmed}
     for k, trial in enumerate(trials):
-        one = found.get(trial.candidate.name)
+        one = confirmed.get(trial.candidate.name)
         if one is not None:
             axes.errorbar(one.score, k, xerr=one.margin, color="k", marker="o", markersize=4, capsize=3)
     if answer.digital is not None:
@@ -189,12 +189,14 @@ def _ways(answer: Answer) -> Figure:
 def _influences(influences: Sequence[Influence]) -> Figure:
     from matplotlib.figure import Figure
 
-    shown = list(influences)[:16][::-1]
-    figure = Figure(figsize=(8.0, 1.2 + 0.3 * len(shown)), layout="constrained")
+    largest = list(influences)[:16][::-1]
+    figure = Figure(figsize=(8.0, 1.2 + 0.3 * len(largest)), layout="constrained")
     axes = figure.subplots()
-    margins = [i.margin if np.isfinite(i.margin) else 0.0 for i in shown]
-    axes.barh(range(len(shown)), [i.gain for i in shown], xerr=margins, color=["C2" if i.gain > 0 else "C3" for i in shown], capsize=2)
-    axes.set_yticks(range(len(shown)), [f"{i.name} {i.change}" for i in shown], fontsize=8)
+    margins = [i.margin if np.isfinite(i.margin) else 0.0 for i in largest]
+    axes.barh(
+        range(len(largest)), [i.gain for i in largest], xerr=margins, color=["C2" if i.gain > 0 else "C3" for i in largest], capsize=2
+    )
+    axes.set_yticks(range(len(largest)), [f"{i.name} {i.change}" for i in largest], fontsize=8)
     axes.axvline(0, color="k", linewidth=0.8)
     axes.set_xlabel("gain, points (bars: 95 % interval over seeds)")
     return figure
