@@ -15,7 +15,7 @@ from aimco import tasks
 from aimco.advice.answer import Answer, Candidate, Trial, ties
 from aimco.advice.around import demands, influences
 from aimco.advice.candidates import candidates, digital
-from aimco.advice.confirm import confirm, in_software
+from aimco.advice.confirm import confirm, in_software, play_off
 from aimco.advice.jobs import Jobs
 from aimco.advice.tuning import RUNGS, tune
 from aimco.data.data import Data
@@ -26,7 +26,7 @@ from aimco.studies.workers import Evaluate, evaluator
 
 OnStep = Callable[[str, float], None]
 _TUNED, _CONFIRMED = 0.65, 0.85  # of the time, after which settings are no longer tuned, and leaders no longer confirmed
-_LEADERS, _SEEDS = 4, 5
+_LEADERS, _SEEDS, _PLAY_OFF = 4, 5, 3
 _SCHEDULE = {"epochs": 10, "batch": 10}
 _NETWORK = {"hidden": [32], "activation": "sigmoid"}
 
@@ -124,7 +124,8 @@ class _Asked:
             evaluate, data, question.task, data_dir=question.data_dir, folder=folder, workers=question.workers, limit=question.limit
         )
         self.started, self.planned = time.monotonic(), 1
-        self.seeds = tuple(range(question.seed + 1, question.seed + 1 + _SEEDS))
+        first = question.seed + 1
+        self.seeds, self.play_off_seeds = tuple(range(first, first + _SEEDS)), tuple(range(first + _SEEDS, first + _SEEDS + _PLAY_OFF))
 
     def answer_of(self, ways: list[Candidate]) -> None:
         """Tune, confirm, look around."""
@@ -134,9 +135,9 @@ class _Asked:
         tune(ways, jobs, self.question.seed, self._tried)
         self._until(_CONFIRMED, "confirming the leaders", 0.6)
         leaders = [t for t in answer.best_trials() if t.score == t.score][:_LEADERS]
+        finalists = play_off([t.candidate for t in leaders], answer.trials, jobs, self.play_off_seeds)
         answer.digital = in_software(digital(self.question.base), jobs, self.seeds)
-        for leader in leaders:
-            answer.confirmed = sorted([*answer.confirmed, *confirm([leader], jobs, self.seeds)], key=lambda c: -c.score)
+        answer.confirmed = confirm(finalists or leaders, jobs, self.seeds)
         self._until(1.0, "what holds the device back", 0.8)
         if answer.best is not None:
             answer.influences = influences(answer.best, jobs, self.seeds)

@@ -167,7 +167,7 @@ def _within(design: Design, parts: dict[str, dict[str, dict[str, object]]]) -> d
 CIRCUIT = (
     _Asked("periphery.adc.bits", "ADC resolution", "bits", (9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0), _adc),
     _Asked("periphery.dac.bits", "DAC resolution", "bits", (8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0), _dac),
-    _Asked("array.wires.word_ohm", "wire resistance for each cell", "Ohm", (0.3, 1.0, 3.0, 10.0, 30.0), _wires, 0.3, 2),
+    _Asked("array.wires.word_ohm", "wire resistance for each cell", "Ohm", (1.0, 3.0, 10.0, 30.0), _wires, 0.2, 1),
 )
 
 

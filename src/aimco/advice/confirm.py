@@ -4,10 +4,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from aimco.advice.answer import Candidate, Confirmed, Trial
 from aimco.advice.jobs import Job, Jobs
 from aimco.studies.pack import Outcome
+
+_FINALISTS = 4  # settings of a candidate that are played off
+
+
+def play_off(leaders: Sequence[Candidate], trials: Sequence[Trial], jobs: Jobs, seeds: Sequence[int]) -> list[Trial]:
+    """Of each leader the setting that is best on several seeds, since the best of many on one seed is in part luck.
+
+    Args:
+        leaders: Candidates.
+        trials: All that were tried.
+        jobs: What runs them.
+        seeds: Neither those of the search nor those of the confirmation.
+    """
+    asked = [trial for leader in leaders for trial in _finalists(leader, trials)]
+    outcomes = jobs.run([Job(trial.design, tuple(seeds)) for trial in asked])
+    best: dict[str, Trial] = {}
+    for trial, outcome in zip(asked, outcomes, strict=True):
+        if outcome is not None and outcome["state"] != "failed":
+            score = confirmed(trial.candidate, trial.setting, outcome, jobs).score
+            known = best.get(trial.candidate.name)
+            if known is None or score > known.score:
+                best[trial.candidate.name] = replace(trial, score=score)
+    return [best[leader.name] for leader in leaders if leader.name in best]
+
+
+def _finalists(leader: Candidate, trials: Sequence[Trial]) -> list[Trial]:
+    """The best settings of a candidate, and the rates that its rule takes by itself."""
+    tried = [t for t in trials if t.candidate.name == leader.name and not math.isnan(t.score)]
+    longest = [t for t in tried if t.share == max(o.share for o in tried)]
+    best = sorted(longest, key=lambda t: -t.score)[:_FINALISTS]
+    plain = Trial(leader, {}, 1.0, math.nan)
+    return best if any(not t.setting for t in best) else [*best, plain]
 
 
 def confirm(trials: Sequence[Trial], jobs: Jobs, seeds: Sequence[int]) -> list[Confirmed]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from aimco.files import sha256, write_atomic
 from aimco.studies.pack import Outcome, Pack, packs
 from aimco.studies.workers import Evaluate
 
+_MEMBERS = 64  # of a pack, at most
+_AHEAD = 3  # packs given to a worker, between looks at the time
 
-class TimeIsUp(Exception):
-    """The minutes given are spent."""
+OnPack = Callable[[Mapping[int, Outcome]], None]
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,6 @@ class Jobs:
         data_dir: Folder of the task's files.
         folder: Of outcomes; nothing is kept when absent.
         workers: Packs at work at a time.
-        most: Members of a pack.
     """
 
     def __init__(
@@ -55,32 +55,39 @@ class Jobs:
         data: Data,
         task: str,
         *,
-        data_dir: str | None,
-        folder: Path | None,
-        workers: int,
+        data_dir: str | None = None,
+        folder: Path | None = None,
+        workers: int = 1,
         limit: int | None = None,
-        most: int = 64,
     ) -> None:
         self.evaluate, self.data, self.task, self.data_dir = evaluate, data, task, data_dir
-        self.folder, self.workers, self.limit, self.most = folder, workers, limit, most
+        self.folder, self.workers, self.limit = folder, workers, limit
         self.deadline = float("inf")
 
-    def run(self, jobs: Sequence[Job]) -> list[Outcome | None]:
-        """Outcomes in the order of the jobs; None for those that the deadline left undone."""
+    def run(self, jobs: Sequence[Job], on_pack: OnPack | None = None) -> list[Outcome | None]:
+        """Outcomes in the order of the jobs; None for those that the deadline left undone.
+
+        Args:
+            jobs: What to run.
+            on_pack: Called with the outcomes of jobs that trained together, by number, as they are there.
+        """
         outcomes: list[Outcome | None] = [None] * len(jobs)
         waiting = self._packed(jobs)
         while waiting:
             if time.monotonic() > self.deadline:
                 break
-            now, waiting = waiting[: 2 * self.workers], waiting[2 * self.workers :]
+            now, waiting = waiting[: _AHEAD * self.workers], waiting[_AHEAD * self.workers :]
             known = {k: self._kept(pack) for k, (_, pack) in enumerate(now)}
             asked = [k for k, outcome in known.items() if outcome is None]
             for k, finished in self.evaluate([now[k][1] for k in asked]):
                 known[asked[k]] = finished
                 self._keep(now[asked[k]][1], finished)
             for k, (numbers, _) in enumerate(now):
-                for number, outcome in zip(numbers, known[k] or (), strict=True):
+                done = dict(zip(numbers, known[k] or (), strict=True))
+                for number, outcome in done.items():
                     outcomes[number] = outcome
+                if on_pack is not None:
+                    on_pack(done)
         return outcomes
 
     def _packed(self, jobs: Sequence[Job]) -> list[tuple[list[int], Pack]]:
@@ -90,7 +97,7 @@ class Jobs:
             groups.setdefault((job.seeds, job.limit or self.limit), {})[number] = job.design
         numbered = []
         for (seeds, limit), designs in groups.items():
-            for numbers in packs(designs, max(1, self.most // len(seeds))):
+            for numbers in packs(designs, max(1, _MEMBERS // len(seeds))):
                 pack = Pack([designs[n].as_dict() for n in numbers], list(seeds), self.task, limit, self.data_dir)
                 numbered.append((numbers, pack))
         return sorted(numbered, key=lambda item: item[0][0])

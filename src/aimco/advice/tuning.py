@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import optuna
@@ -67,20 +67,28 @@ def tune(candidates: Sequence[Candidate], jobs: Jobs, seed: int, on_trials: OnTr
     left = list(candidates)
     for rung in rungs:
         left = sorted(left, key=lambda c: -_best(trials[c.name]))[: rung.keep]
-        for candidate in left:
-            done = _try(candidate, rung, trials[candidate.name], jobs, seed)
-            if not done:
-                return
-            trials[candidate.name] += done
+        asked = [trial for candidate in left for trial in _asked_of(candidate, rung, trials[candidate.name], jobs, seed)]
+
+        def on_pack(outcomes: Mapping[int, Outcome], asked: Sequence[Trial] = asked) -> None:
+            done = [replace(asked[k], score=score_of(o, jobs.data), reason=o["reason"]) for k, o in outcomes.items()]
+            for trial in done:
+                trials[trial.candidate.name].append(trial)
             on_trials(done)
+
+        outcomes = jobs.run([_job(trial, rung, jobs, seed) for trial in asked], on_pack)
+        if any(outcome is None for outcome in outcomes):
+            return
         left = _distinct(left, trials)
 
 
 def _distinct(candidates: Sequence[Candidate], trials: Mapping[str, Sequence[Trial]]) -> list[Candidate]:
-    """Candidates without those that did to the last digit what another of the same rule did: cells that differ in circuit alone."""
-    distinct: dict[tuple[str, tuple[float, ...]], Candidate] = {}
-    for candidate in candidates:
-        distinct.setdefault((candidate.rule, tuple(t.score for t in trials[candidate.name])), candidate)
+    """Candidates without those that did to the last digit what another did: cells that differ in circuit alone, rules in their defaults.
+
+    Of these the one of the plainer rule stays.
+    """
+    distinct: dict[tuple[float, ...], Candidate] = {}
+    for candidate in sorted(candidates, key=lambda c: len(type(c.design.rule).__mro__)):
+        distinct.setdefault(tuple(t.score for t in trials[candidate.name]), candidate)
     return list(distinct.values())
 
 
@@ -90,21 +98,30 @@ def _best(trials: Sequence[Trial]) -> float:
     return max((t.score for t in trials if t.share == longest and not math.isnan(t.score)), default=-math.inf if trials else math.inf)
 
 
-def _try(candidate: Candidate, rung: Rung, before: Sequence[Trial], jobs: Jobs, seed: int) -> list[Trial]:
-    """Trials of a candidate on a rung; empty where the time is up."""
-    settings = _settings(candidate, rung, before, seed)
-    schedule = candidate.design.training
-    epochs = max(1, round(rung.share * schedule.epochs))
-    limit = None if len(jobs.data.train_x) <= _FEW else max(_FEW, round(rung.samples * len(jobs.data.train_x)))
-    share = epochs / schedule.epochs * (1.0 if limit is None else min(1.0, limit / len(jobs.data.train_x)))
-    trials = [Trial(candidate, setting, share, math.nan) for setting in settings]
-    decay = {} if schedule.decay_every is None else {"training.decay_every": max(1, round(rung.share * schedule.decay_every))}
-    designs = [t.design.replace("training.epochs", epochs) for t in trials]
-    for path, value in decay.items():
-        designs = [d.replace(path, value) for d in designs]
-    outcomes = jobs.run([Job(design, (seed,), limit) for design in designs])
-    done = zip(trials, outcomes, strict=True)
-    return [Trial(candidate, t.setting, share, score_of(o, jobs.data), o["reason"]) for t, o in done if o is not None]
+def _asked_of(candidate: Candidate, rung: Rung, before: Sequence[Trial], jobs: Jobs, seed: int) -> list[Trial]:
+    """Settings of a candidate to try on a rung, without a score."""
+    schedule, samples = candidate.design.training, len(jobs.data.train_x)
+    share = _epochs(rung, schedule.epochs) / schedule.epochs * min(1.0, (_limit(rung, jobs) or samples) / samples)
+    return [Trial(candidate, setting, share, math.nan) for setting in _settings(candidate, rung, before, seed)]
+
+
+def _job(trial: Trial, rung: Rung, jobs: Jobs, seed: int) -> Job:
+    """The run of a trial: part of the schedule and of the samples."""
+    schedule = trial.candidate.design.training
+    design = trial.design.replace("training.epochs", _epochs(rung, schedule.epochs))
+    if schedule.decay_every is not None:
+        design = design.replace("training.decay_every", _epochs(rung, schedule.decay_every))
+    return Job(design, (seed,), _limit(rung, jobs))
+
+
+def _epochs(rung: Rung, epochs: int) -> int:
+    return max(1, round(rung.share * epochs))
+
+
+def _limit(rung: Rung, jobs: Jobs) -> int | None:
+    """Training samples of a rung; all of them when None."""
+    samples = len(jobs.data.train_x)
+    return None if samples <= _FEW or rung.samples == 1 else max(_FEW, round(rung.samples * samples))
 
 
 def score_of(outcome: Outcome, data: Data) -> float:
