@@ -152,7 +152,7 @@ def test_the_command_takes_the_activity_of_a_run_and_says_what_it_took(tmp_path,
     assert "assumed: as measured on MNIST" in page and "goes with the activity" in page and "steps of a device" in page
 
 
-@pytest.mark.parametrize(("device", "rule"), [("rpu", "sgd"), ("ecram", "tiki-taka")])
+@pytest.mark.parametrize(("device", "rule"), [("rpu", "sgd"), ("ecram", "agad")])
 def test_the_activity_of_a_run_of_the_demo_predicts_its_price(tmp_path, capsys, device, rule):
     """All digits and epochs of the demo: energy and time of training and inference to 1e-6.
 

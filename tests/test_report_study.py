@@ -260,31 +260,39 @@ def test_the_grid_of_devices_and_rules_is_a_study_beside_its_baseline(tmp_path):
     """Every point of the demo's own study, with made results."""
     asked = demo.study()
     assert [p["rule"]["kind"] for p in asked.grid() if "device" not in p] == ["digital"]
-    accuracies = {("digital", "digital"): 0.97, ("sgd", "ideal"): 0.96, ("tiki-taka", "ideal"): 0.1, ("tiki-taka", "ecram"): 0.975}
+    accuracies = {("digital", "digital"): 0.97, ("sgd", "ideal"): 0.96, ("tiki-taka-v2", "ideal"): 0.1, ("tiki-taka-v2", "ecram"): 0.975}
     trials = [
         finished(asked, n, point, accuracies.get((point["rule"]["kind"], point.get("device", "digital")), 0.93))
         for n, point in enumerate(asked.grid())
     ]
     rows = grid.rows(trials)
-    assert [(r.device, r.rule) for r in rows[:4]] == [("digital", "digital"), ("ideal", "sgd"), ("ideal", "tiki-taka"), ("rpu", "sgd")]
-    assert len(rows) == 1 + 5 * 2
+    assert [(r.device, r.rule) for r in rows[:4]] == [
+        ("digital", "digital"),
+        ("ideal", "sgd"),
+        ("ideal", "tiki-taka-v2"),
+        ("ideal", "agad"),
+    ]
+    assert len(rows) == 1 + 5 * 3
     assert rows[0].costs is None
     assert rows[2].costs == (2e-6, 1e-3, 1e-7)
     grid.write(trials, tmp_path, "aimco demo")
     reader = Reader((tmp_path / "report.html").read_text())
-    assert grid.verdicts(rows)[0] == "ideal learns best with sgd: 96.0 %, 1.0 points below the digital baseline (tiki-taka 10.0 %)"
+    assert (
+        grid.verdicts(rows)[0]
+        == "ideal learns best with sgd: 96.0 %, 1.0 points below the digital baseline (tiki-taka-v2 10.0 %, agad 93.0 %)"
+    )
     for sentence in grid.verdicts(rows):
         assert sentence in reader.words
-    assert "The best accuracy is trial 9: tiki-taka on ecram, 97.5 % at 2 uJ" in reader.words
+    assert "The best accuracy is trial 9: tiki-taka-v2 on ecram, 97.5 % at 2 uJ" in reader.words
     assert (tmp_path / "pictures/accuracy.png").is_file()
     assert all(t.design in reader.words for t in trials)
     assert "aimco run designs/baseline.toml --task digits --seed 0" in reader.words
-    assert "10 trials" in reader.words
+    assert "15 trials" in reader.words
 
 
 def finished(asked: Study, number: int, point: dict, accuracy: float) -> Trial:
     rule = point["rule"]["kind"]
-    energy = {"digital": 0.0, "sgd": 1e-6, "tiki-taka": 2e-6}[rule]
+    energy = {"digital": 0.0, "sgd": 1e-6, "tiki-taka-v2": 2e-6, "agad": 2e-6}[rule]
     return Trial(
         number=number,
         point=point,

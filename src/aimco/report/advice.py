@@ -168,7 +168,7 @@ def _ways(answer: Answer) -> Figure:
     from matplotlib.figure import Figure
 
     trials = [t for t in answer.best_trials() if t.score == t.score][:_SHOWN_TRIALS][::-1]
-    figure = Figure(figsize=(8.0, 1.2 + 0.22 * len(trials)), layout="constrained")
+    figure = Figure(figsize=(8.0, 1.7 + 0.22 * len(trials)), layout="constrained")
     axes = figure.subplots()
     colors = ["C0" if t.share == 1 else "0.7" for t in trials]
     axes.barh(range(len(trials)), [t.score for t in trials], color=colors)
@@ -180,8 +180,11 @@ def _ways(answer: Answer) -> Figure:
             axes.errorbar(one.score, k, xerr=one.margin, color="k", marker="o", markersize=4, capsize=3)
     if answer.digital is not None:
         axes.axvline(answer.digital.score, color="tab:red", linewidth=1, label="software")
-        axes.legend(loc="lower left", fontsize=8)
-    axes.set_xlabel(f"{answer.metric}, % (grey: shorter runs; points: confirmed, with 95 % interval)")
+    axes.set_xlabel(f"{answer.metric}, %")
+    axes.plot([], [], "s", color="C0", label="one seed, whole schedule")
+    axes.plot([], [], "s", color="0.7", label="one seed, part of the schedule")
+    axes.errorbar([], [], xerr=[], color="k", marker="o", markersize=4, capsize=3, label="confirmed, 95 % interval")
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     axes.margins(y=0.01)
     return figure
 
