@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 AIMCO_DATA ?= $(abspath $(DATA))
 export AIMCO_DATA
 
-.PHONY: advise help install demo test oracles slow bench brian2 torch-models references clean
+.PHONY: advise default-rates help install demo test oracles slow bench brian2 torch-models references clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ brian2: install  ## spiking neurons beside Brian2, in an environment of its own 
 
 advise: install  ## which algorithm makes each device of the catalogue learn (60 min); kept in docs/results
 	$(BIN)/python examples/advise_catalogue.py --minutes 1.5 --workers 2 --out docs/results
+
+default-rates: install  ## rules with the rates they take by themselves beside tuned ones, on each device (30 min); kept in docs/results
+	$(BIN)/python examples/default_rates.py --workers 2 --out docs/results
 
 torch-models: install  ## five usual torch models on analog layers beside plain torch (10 min); kept in docs/results
 	$(BIN)/python examples/torch_models.py --seeds 1 --out docs/results

@@ -12,7 +12,10 @@ import aimco as ai
 from aimco.advice import Question
 from aimco.advice.answer import Candidate, Confirmed, ties
 from aimco.advice.candidates import candidates
+from aimco.advice.jobs import Job, Jobs
 from aimco.cli import main
+from aimco.studies.pack import failed
+from aimco.tasks import load
 from aimco.tunable import Tunable
 
 TINY = {"network": {"kind": "mlp", "hidden": []}, "training": {"epochs": 4, "batch": 10}, "limit": 300}
@@ -131,3 +134,20 @@ def test_bad_questions_are_one_sentence(words, part, capsys):
 
 def test_a_question_is_plain_data():
     assert Question("ideal").base["training"] == {"epochs": 10, "batch": 10}
+
+
+def test_kept_runs_are_those_of_the_same_source(tmp_path):
+    """A user's file that was changed names other runs, though the design reads alike."""
+    asked: list[int] = []
+
+    def evaluate(packs):
+        asked.append(len(packs))
+        return ((k, [failed("not run")] * len(pack.designs)) for k, pack in enumerate(packs))
+
+    jobs = Jobs(evaluate, load("digits", limit=20), "digits", folder=tmp_path / "runs")
+    for sign in ("1.0", "1.0", "1.1"):
+        head = "from aimco import Response\n\n\nclass Mine(Response):\n    @staticmethod\n    def step(g, up, p):\n"
+        (tmp_path / "mine.py").write_text(f"{head}        return {sign} * p.step_up if up else -p.step_down\n")
+        device = {"g_min": 0.0, "g_max": 1e-6, "response": {"kind": f"{tmp_path / 'mine.py'}:Mine", "step_up": 1e-9, "step_down": 1e-9}}
+        jobs.run([Job(ai.Design.of({"device": device}), (0,))])
+    assert asked == [1, 0, 1]

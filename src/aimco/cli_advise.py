@@ -29,6 +29,7 @@ def advise(
     seed: int = 0,
     data_dir: str | None = None,
     limit: int | None = None,
+    around: bool = True,
     out: str | None = None,
     json: bool = False,
 ) -> None:
@@ -38,13 +39,13 @@ def advise(
     each line of the datasheet is improved and worsened, and converters and wires are worsened until a point is lost.
 
     --rule: only this one, again for several. --minutes: after which the answer is what is known by then; Ctrl-C does the same.
-    --workers: local processes. --network: kind of network, or FILE.py:FUNCTION. --out DIR writes the page advice.html and the designs,
-    and keeps finished runs: the same command resumes.
+    --workers: local processes. --network: kind of network, or FILE.py:FUNCTION. --no-around leaves out what holds the device back and
+    what the circuit must give. --out DIR writes the page advice.html and the designs, and keeps finished runs: the same command resumes.
     """
     from aimco.api.advise import advise as ask
 
     options = {"rules": rule, "network": network, "training": {"epochs": epochs}, "minutes": minutes, "workers": workers}
-    options |= {"seed": seed, "data_dir": data_dir, "limit": limit, "out": out}
+    options |= {"seed": seed, "data_dir": data_dir, "limit": limit, "around": around, "out": out}
     with steps(f"advise {Path(device).name}", by_label=False) as on_step:
         answer = ask(device, task, progress=on_step, **options)  # type: ignore[arg-type]
     if json:

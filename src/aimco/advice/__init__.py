@@ -47,6 +47,7 @@ class Question:
         out: Folder that keeps finished runs, so that the same question resumes.
         data_dir: Folder of the task's files.
         limit: Use only the first training samples.
+        around: Whether the device and the circuit are changed about the best design.
         command: That asks this again.
     """
 
@@ -61,6 +62,7 @@ class Question:
     out: str | None = None
     data_dir: str | None = None
     limit: int | None = None
+    around: bool = True
     command: str = ""
 
     def check(self) -> None:
@@ -98,7 +100,7 @@ def advise(question: Question, on_step: OnStep | None = None) -> Answer:
     ways, refused = candidates(question.base, question.rules)
     device = Design.of(question.base).device
     chance = data.goal.score(data.goal.chance(data.test_y)[0], data.test_y)
-    answer = Answer(device.name, Path(data.name).stem, data.goal.scored, chance, question.command, refused=refused)
+    answer = Answer(device.name, Path(data.name).stem, question.task, data.goal.scored, chance, question.command, refused=refused)
     if not ways:
         raise InputError(f"device {device.name} admits no rule that learns in arrays: {refused[0].reason}")
     started = time.monotonic()
@@ -139,12 +141,11 @@ class _Asked:
         answer.digital = in_software(digital(self.question.base), jobs, self.seeds)
         answer.confirmed = confirm(finalists or leaders, jobs, self.seeds)
         self._until(1.0, "what holds the device back", 0.8)
-        if answer.best is not None:
+        if answer.best is not None and self.question.around:
             answer.influences = influences(answer.best, jobs, self.seeds)
             self._tell("what the circuit must give", 0.9)
             answer.demands += demands(answer.best, jobs, self.seeds)
-        minutes = self.question.minutes
-        answer.finished = minutes is None or time.monotonic() < self.started + 60 * minutes
+        answer.finished = not jobs.cut
 
     def _until(self, part: float, label: str, done: float) -> None:
         """Set the end of a stage, where time is short, and tell what is running."""

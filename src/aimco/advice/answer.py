@@ -181,7 +181,8 @@ class Answer:
 
     Args:
         device: Its name.
-        task: That was learned.
+        task: That was learned, in a word.
+        task_text: The task as commands take it.
         metric: Name of what scores are per cent of.
         chance: Score of a network that gives the same outputs for every sample, per cent.
         command: That gives this answer again.
@@ -198,6 +199,7 @@ class Answer:
 
     device: str
     task: str
+    task_text: str
     metric: str
     chance: float
     command: str

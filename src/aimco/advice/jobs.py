@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import aimco
@@ -62,7 +62,7 @@ class Jobs:
     ) -> None:
         self.evaluate, self.data, self.task, self.data_dir = evaluate, data, task, data_dir
         self.folder, self.workers, self.limit = folder, workers, limit
-        self.deadline = float("inf")
+        self.deadline, self.cut = float("inf"), False  # whether the deadline left anything undone
 
     def run(self, jobs: Sequence[Job], on_pack: OnPack | None = None) -> list[Outcome | None]:
         """Outcomes in the order of the jobs; None for those that the deadline left undone.
@@ -75,20 +75,29 @@ class Jobs:
         waiting = self._packed(jobs)
         while waiting:
             if time.monotonic() > self.deadline:
+                self.cut = True
                 break
             now, waiting = waiting[: _AHEAD * self.workers], waiting[_AHEAD * self.workers :]
-            known = {k: self._kept(pack) for k, (_, pack) in enumerate(now)}
-            asked = [k for k, outcome in known.items() if outcome is None]
-            for k, finished in self.evaluate([now[k][1] for k in asked]):
-                known[asked[k]] = finished
-                self._keep(now[asked[k]][1], finished)
-            for k, (numbers, _) in enumerate(now):
-                done = dict(zip(numbers, known[k] or (), strict=True))
-                for number, outcome in done.items():
+            for numbers, done in self._finished(now):
+                for number, outcome in zip(numbers, done, strict=True):
                     outcomes[number] = outcome
                 if on_pack is not None:
-                    on_pack(done)
+                    on_pack(dict(zip(numbers, done, strict=True)))
         return outcomes
+
+    def _finished(self, chosen: Sequence[tuple[list[int], Pack]]) -> Iterator[tuple[list[int], list[Outcome]]]:
+        """Numbers of jobs with their outcomes, as each pack is ready; those first that are there from before."""
+        waiting = []
+        for numbers, pack in chosen:
+            before = self._kept(pack)
+            if before is None:
+                waiting.append((numbers, pack))
+            else:
+                yield numbers, before
+        for k, outcomes in self.evaluate([pack for _, pack in waiting]):
+            numbers, pack = waiting[k]
+            self._keep(pack, outcomes)
+            yield numbers, outcomes
 
     def _packed(self, jobs: Sequence[Job]) -> list[tuple[list[int], Pack]]:
         """Jobs that train together, with their numbers, in the order of the first of each."""
@@ -105,8 +114,9 @@ class Jobs:
     def _path(self, pack: Pack) -> Path | None:
         if self.folder is None:
             return None
-        content = {**replace(pack, data_dir=None).__dict__, "data": self.data.digest, "aimco": aimco.__version__}
-        return self.folder / f"{sha256(json.dumps(content, sort_keys=True, default=str).encode())[:20]}.json"
+        designs = [Design.of(data).hash() for data in pack.designs]  # which the source of users' own kinds is part of
+        content = [designs, pack.seeds, pack.limit, self.data.digest, aimco.__version__]
+        return self.folder / f"{sha256(json.dumps(content).encode())[:20]}.json"
 
     def _kept(self, pack: Pack) -> list[Outcome] | None:
         path = self._path(pack)

@@ -123,6 +123,7 @@ class AdviceOptions(TypedDict, total=False):
         out: Folder of the page, in which finished runs are kept, so that the same call resumes.
         data_dir: Folder of the task's files.
         limit: Use only the first training samples.
+        around: Whether the device and the circuit are changed about the best design; True when absent.
     """
 
     rules: Sequence[str]
@@ -134,6 +135,7 @@ class AdviceOptions(TypedDict, total=False):
     out: str | None
     data_dir: str | None
     limit: int | None
+    around: bool
 
 
 def advise(device: Device | str, task: str = "digits", *, progress: Progress = None, **options: Unpack[AdviceOptions]) -> Advice:
@@ -147,7 +149,7 @@ def advise(device: Device | str, task: str = "digits", *, progress: Progress = N
         task: As of `evaluate`.
         progress: True or False for a bar or none, or a function of (what is running, fraction done). When absent, a bar appears on a
             terminal or in a notebook after 2 s.
-        **options: `AdviceOptions`: rules, network, training, minutes, workers, seed, out, data_dir, limit.
+        **options: `AdviceOptions`: rules, network, training, minutes, workers, seed, out, data_dir, limit, around.
 
     Raises:
         InputError: What cannot be asked; a device that admits no rule.
@@ -180,8 +182,9 @@ def _device(source: str) -> Device:
 def _command(device: str, task: str, options: AdviceOptions) -> str:
     """The command that asks this again."""
     words = ["aimco", "advise", device, "--task", task]
-    given = {name.replace("_", "-"): value for name, value in options.items() if isinstance(value, str | int | float)}
+    given = {name.replace("_", "-"): value for name, value in options.items() if isinstance(value, str | int | float) and name != "around"}
     words += [word for rule in options.get("rules", ()) for word in ("--rule", rule)]
     training = options.get("training") or {}
+    words += [] if options.get("around", True) else ["--no-around"]
     words += ["--epochs", str(training["epochs"])] if training.get("epochs", 10) != 10 else []
     return shlex.join(words + [word for name, value in given.items() for word in (f"--{name}", str(value))])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -260,8 +261,9 @@ def _page(answer: Answer, images: Mapping[str, bytes], designs: Mapping[str, Des
 
 def _design(answer: Answer, name: str, design: Design, folder: Path) -> str:
     """A design as TOML, and the command and the Python that run it."""
-    command = f"aimco run {folder / 'designs' / name} --task {answer.task}"
-    python = f'import aimco as ai\nresult = ai.evaluate(ai.Design.load("{folder / "designs" / name}"), "{answer.task}")'
+    file = str(folder / "designs" / name)
+    command = shlex.join(["aimco", "run", file, "--task", answer.task_text])
+    python = f"import aimco as ai\n\nresult = ai.evaluate(ai.Design.load({file!r}), {answer.task_text!r})"
     words = f"<pre>{markup.text(command)}</pre><pre>{markup.text(python)}</pre>"
     words += f'<pre data-file="{markup.text(name)}">{markup.text(design.dumps())}</pre>'
     return f"<details><summary>{markup.text(name)}</summary>{words}</details>"
