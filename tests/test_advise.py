@@ -124,6 +124,7 @@ def test_a_users_own_network_and_data_are_advised(tmp_path):
         (["ideal", "--workers", "0"], "workers must be at least 1"),
         (["ideal", "--rule", "sdg"], "did you mean sgd"),
         (["ideal", "--task", "digitz"], "digitz"),
+        (["ideal", "--network", "resistive"], "network must be one of layers"),
     ],
 )
 def test_bad_questions_are_one_sentence(words, part, capsys):
@@ -142,7 +143,7 @@ def test_kept_runs_are_those_of_the_same_source(tmp_path):
 
     def evaluate(packs):
         asked.append(len(packs))
-        return ((k, [failed("not run")] * len(pack.designs)) for k, pack in enumerate(packs))
+        return ((k, [failed("not run") | {"state": "complete"}] * len(pack.designs)) for k, pack in enumerate(packs))
 
     jobs = Jobs(evaluate, load("digits", limit=20), "digits", folder=tmp_path / "runs")
     for sign in ("1.0", "1.0", "1.1"):
@@ -151,3 +152,18 @@ def test_kept_runs_are_those_of_the_same_source(tmp_path):
         device = {"g_min": 0.0, "g_max": 1e-6, "response": {"kind": f"{tmp_path / 'mine.py'}:Mine", "step_up": 1e-9, "step_down": 1e-9}}
         jobs.run([Job(ai.Design.of({"device": device}), (0,))])
     assert asked == [1, 0, 1]
+
+
+def test_ways_are_tried_one_of_each_rule_first():
+    """So that an answer in little time has seen every rule."""
+    ways = candidates(BASE)[0]
+    rules = {way.rule for way in ways}
+    assert {way.rule for way in ways[: len(rules)]} == rules
+
+
+def test_an_automatic_reference_is_not_the_choice_of_other_members():
+    """The same design alone and beside a device of another kind of balance: refused, not changed."""
+    balanced = ai.Design.of({"device": "soft-bounds", "network": {"hidden": []}, "rule": {"kind": "tiki-taka-v2"}})
+    steep = balanced.replace("device.response.step_down", float(balanced.device.response.step_up) / 100)
+    with pytest.raises(ai.InputError, match=r"rule\.reference must be given"):
+        ai.evaluate_many([balanced, steep], "digits", seeds=[0, 0], limit=20, progress=False)

@@ -384,7 +384,7 @@ def test_each_further_residual_array_makes_the_error_smaller():
 def test_the_reference_of_rider_finds_the_symmetry_points():
     """Under gradients of mean zero A drifts to its symmetry points, and its slow mean with it: from 0.2 away to less than 0.05."""
     device = SOFT | {"spread": {"asymmetry": 0.2}}
-    rule = {"kind": "rider", "gamma": 0.0, "memory": 0.004, "transfer_every": 1, "scale_fast": False, "lr_fast": 0.05}
+    rule = {"kind": "rider", "gamma": 0.0, "memory": 0.004, "transfer_every": 1, "scale_fast": False, "lr_fast": 0.05, "granularity": 200.0}
     layer = Linear(4, 6, False, design=design(rule, device=device))
     crossbar = layer.matrices["A"].tiles[0][0].crossbar
     point = crossbar.sampled.symmetry_point()

@@ -56,7 +56,6 @@ SIGNAL_RATE = 3.2e-3  # b, initial scales by which W moves per sample of full si
 SIGNAL_RATE_FIXED = 4.8e-3  # the same of rules whose zero is fixed
 FILL = 100.0  # N_0, samples in which pulses of one sign would take A over half its range
 DESCENT_RATE = 0.3  # of the mean gradient of a batch, weight units: the middle of what trains the digital network
-RESIDUAL_RATE = 0.1  # the same of what the finest array of several adds to the weights
 LARGEST_MOVE = 0.2  # of the half range, that one transfer may move a weight
 _FAST = (0.01, 0.3)  # of a full train: below, rounding to whole slots is most of the update; beyond, trains are cut
 _RESET_FIXED, _RESET_ANEW = 10.0, 3.0  # traversals of the array after which A is taken to have forgotten
@@ -245,17 +244,3 @@ def descent_weight_max(units: DeviceUnits) -> float:
     """
     balance = np.sqrt(units.pull / units.step / (units.step * np.sqrt(1 + units.noise**2)))
     return float(np.clip(_BALANCE * balance, *_WEIGHT_MAX))
-
-
-def residual_rate(gamma: float, arrays: int) -> float:
-    """Learning rate of the finest of several arrays, which enters the weights by gamma^(arrays - 1) only.
-
-    Args:
-        gamma: Significance of an array over that of the next coarser one.
-        arrays: Their number.
-
-    Example:
-        >>> round(residual_rate(0.3, 3), 2)
-        1.11
-    """
-    return RESIDUAL_RATE / gamma ** (arrays - 1)

@@ -19,7 +19,6 @@ from aimco.advice.confirm import confirm, in_software, play_off
 from aimco.advice.jobs import Jobs
 from aimco.advice.tuning import RUNGS, tune
 from aimco.data.data import Data
-from aimco.design import Design
 from aimco.record import InputError
 from aimco.studies.parameters import known_rule
 from aimco.studies.workers import Evaluate, evaluator
@@ -98,11 +97,14 @@ def advise(question: Question, on_step: OnStep | None = None) -> Answer:
     question.check()
     data = tasks.load(question.task, data_dir=question.data_dir, seed=question.seed, limit=question.limit)
     ways, refused = candidates(question.base, question.rules)
-    device = Design.of(question.base).device
+    if not ways:
+        raise InputError(f"device admits no rule that learns in arrays: {refused[0].reason}")
+    device, network = ways[0].design.device, ways[0].design.network
+    if network.taught != "layers":
+        raise InputError(f"network must be one of layers, as mlp or lenet, got {network.kind}, which other rules teach; use aimco study")
     chance = data.goal.score(data.goal.chance(data.test_y)[0], data.test_y)
     answer = Answer(device.name, Path(data.name).stem, question.task, data.goal.scored, chance, question.command, refused=refused)
-    if not ways:
-        raise InputError(f"device {device.name} admits no rule that learns in arrays: {refused[0].reason}")
+    answer.admitted = {way.rule for way in ways}
     started = time.monotonic()
     folder = Path(question.out) / "runs" if question.out else None
     try:
@@ -110,7 +112,8 @@ def advise(question: Question, on_step: OnStep | None = None) -> Answer:
             asked = _Asked(question, answer, data, evaluate, folder, on_step)
             asked.answer_of(ways)
     except KeyboardInterrupt:
-        answer.notes.append("stopped by Ctrl-C: this is the answer so far; the same command resumes it")
+        resumes = "the same command resumes it" if question.out else "with --out, the same command resumes it"
+        answer.notes.append(f"stopped by Ctrl-C: this is the answer so far; {resumes}")
     answer.took_s = time.monotonic() - started
     return answer
 
@@ -138,8 +141,8 @@ class _Asked:
         self._until(_CONFIRMED, "confirming the leaders", 0.6)
         leaders = [t for t in answer.best_trials() if t.score == t.score][:_LEADERS]
         finalists = play_off([t.candidate for t in leaders], answer.trials, jobs, self.play_off_seeds)
-        answer.digital = in_software(digital(self.question.base), jobs, self.seeds)
         answer.confirmed = confirm(finalists or leaders, jobs, self.seeds)
+        answer.digital = in_software(digital(self.question.base), jobs, self.play_off_seeds, self.seeds)
         self._until(1.0, "what holds the device back", 0.8)
         if answer.best is not None and self.question.around:
             answer.influences = influences(answer.best, jobs, self.seeds)

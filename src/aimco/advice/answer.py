@@ -187,6 +187,7 @@ class Answer:
         chance: Score of a network that gives the same outputs for every sample, per cent.
         command: That gives this answer again.
         trials: Settings that were tried.
+        admitted: Rules of the ways to learn that the device admits.
         refused: What the device does not admit.
         digital: Software on the same network and schedule, confirmed.
         confirmed: Leaders, best first.
@@ -204,6 +205,7 @@ class Answer:
     chance: float
     command: str
     trials: list[Trial] = field(default_factory=list)
+    admitted: set[str] = field(default_factory=set)
     refused: list[Refusal] = field(default_factory=list)
     digital: Confirmed | None = None
     confirmed: list[Confirmed] = field(default_factory=list)

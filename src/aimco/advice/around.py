@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -167,7 +168,7 @@ def _within(design: Design, parts: dict[str, dict[str, dict[str, object]]]) -> d
 CIRCUIT = (
     _Asked("periphery.adc.bits", "ADC resolution", "bits", (9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0), _adc),
     _Asked("periphery.dac.bits", "DAC resolution", "bits", (8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0), _dac),
-    _Asked("array.wires.word_ohm", "wire resistance for each cell", "Ohm", (1.0, 3.0, 10.0, 30.0), _wires, 0.2, 1),
+    _Asked("array.wires.word_ohm", "Wire resistance per cell, on one seed", "Ohm", (1.0, 3.0, 10.0, 30.0), _wires, 0.2, 1),
 )
 
 
@@ -183,7 +184,8 @@ def demands(best: Confirmed, jobs: Jobs, seeds: Sequence[int]) -> Iterator[Deman
         base, *scores = _scores([whole, *designs], best, jobs, seeds[: asked.seeds])
         if base is None:
             continue
-        tried = [(v, float(np.mean(base) - np.mean(s))) for v, s in zip(asked.values, scores, strict=True) if s is not None]
+        known = itertools.takewhile(lambda pair: pair[1] is not None, zip(asked.values, scores, strict=True))
+        tried = [(value, float(np.mean(base) - np.mean(score))) for value, score in known if score is not None]
         if tried:
             within = [v for k, (v, _) in enumerate(tried) if all(lost < POINT for _, lost in tried[: k + 1])]
             values, lost = zip(*tried, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, get_args, get_origin
 
@@ -32,6 +33,9 @@ def candidates(base: Plain, rules: Sequence[str] = ()) -> tuple[list[Candidate],
             continue
         if not any(design == other.design for other in admitted):
             admitted.append(Candidate(rule, cell, reference, design))
+    turn: Counter[str] = Counter()
+    turns = {c.name: turn[c.rule] for c in admitted if turn.update([c.rule]) is None}
+    admitted.sort(key=lambda c: turns[c.name])  # one of each rule, then the next of each
     return admitted, [r for r in refused.values() if not any(a.rule == r.rule and a.cell == r.cell for a in admitted)]
 
 

@@ -59,10 +59,17 @@ def confirmed(candidate: Candidate, setting: dict[str, float], outcome: Outcome,
     return Confirmed(candidate, setting, scores, outcome["metrics"], outcome["result"])
 
 
-def in_software(candidate: Candidate, jobs: Jobs, seeds: Sequence[int]) -> Confirmed | None:
-    """Software with the best of a few learning rates; None where the time is up."""
-    rates = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-    outcomes = jobs.run([Job(candidate.design.replace("rule.lr", lr), tuple(seeds)) for lr in rates])
-    pairs = zip(rates, outcomes, strict=True)
-    done = [confirmed(candidate, {"rule.lr": lr}, o, jobs) for lr, o in pairs if o is not None and o["state"] != "failed"]
-    return max((c for c in done if not math.isnan(c.score)), key=lambda c: c.score, default=None)
+def in_software(candidate: Candidate, jobs: Jobs, choosing: Sequence[int], seeds: Sequence[int]) -> Confirmed | None:
+    """Software with the best of a few learning rates; None where the time is up.
+
+    Args:
+        candidate: The network and schedule in software.
+        jobs: What runs it.
+        choosing: Seeds on which the rate is chosen.
+        seeds: Seeds that are reported.
+    """
+    trials = [Trial(candidate, {"rule.lr": lr}, 1.0, math.nan) for lr in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)]
+    best = next(iter(confirm(trials, jobs, choosing)), None)
+    if best is None:
+        return None
+    return next(iter(confirm([Trial(candidate, best.setting, 1.0, best.score)], jobs, seeds)), None)

@@ -14,6 +14,7 @@ from aimco.design import Design
 from aimco.files import sha256, write_atomic
 from aimco.studies.pack import Outcome, Pack, packs
 from aimco.studies.workers import Evaluate
+from aimco.tasks import task_of
 
 _MEMBERS = 64  # of a pack, at most
 _AHEAD = 3  # packs given to a worker, between looks at the time
@@ -72,12 +73,12 @@ class Jobs:
             on_pack: Called with the outcomes of jobs that trained together, by number, as they are there.
         """
         outcomes: list[Outcome | None] = [None] * len(jobs)
-        waiting = self._packed(jobs)
+        waiting, ahead = self._packed(jobs), self.workers * (_AHEAD if self.workers > 1 else 1)
         while waiting:
             if time.monotonic() > self.deadline:
                 self.cut = True
                 break
-            now, waiting = waiting[: _AHEAD * self.workers], waiting[_AHEAD * self.workers :]
+            now, waiting = waiting[:ahead], waiting[ahead:]
             for numbers, done in self._finished(now):
                 for number, outcome in zip(numbers, done, strict=True):
                     outcomes[number] = outcome
@@ -115,7 +116,8 @@ class Jobs:
         if self.folder is None:
             return None
         designs = [Design.of(data).hash() for data in pack.designs]  # which the source of users' own kinds is part of
-        content = [designs, pack.seeds, pack.limit, self.data.digest, aimco.__version__]
+        task = task_of(self.task).hash()  # loss and metrics are not in the data
+        content = [designs, pack.seeds, pack.limit, task, self.data.digest, aimco.__version__]
         return self.folder / f"{sha256(json.dumps(content).encode())[:20]}.json"
 
     def _kept(self, pack: Pack) -> list[Outcome] | None:
@@ -124,5 +126,5 @@ class Jobs:
 
     def _keep(self, pack: Pack, outcomes: list[Outcome]) -> None:
         path = self._path(pack)
-        if path is not None:
+        if path is not None and all(outcome["state"] != "failed" for outcome in outcomes):
             write_atomic(path, json.dumps(outcomes))

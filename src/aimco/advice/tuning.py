@@ -70,14 +70,13 @@ def tune(candidates: Sequence[Candidate], jobs: Jobs, seed: int, on_trials: OnTr
         asked = [trial for candidate in left for trial in _asked_of(candidate, rung, trials[candidate.name], jobs, seed)]
 
         def on_pack(outcomes: Mapping[int, Outcome], asked: Sequence[Trial] = asked) -> None:
-            done = [replace(asked[k], score=score_of(o, jobs.data), reason=o["reason"]) for k, o in outcomes.items()]
-            for trial in done:
-                trials[trial.candidate.name].append(trial)
-            on_trials(done)
+            on_trials([_judged(asked[k], outcome, jobs.data) for k, outcome in outcomes.items()])
 
         outcomes = jobs.run([_job(trial, rung, jobs, seed) for trial in asked], on_pack)
-        if any(outcome is None for outcome in outcomes):
-            return
+        for trial, outcome in zip(asked, outcomes, strict=True):  # in this order, however workers came to an end
+            if outcome is None:
+                return
+            trials[trial.candidate.name].append(_judged(trial, outcome, jobs.data))
         left = _distinct(left, trials)
 
 
@@ -122,6 +121,10 @@ def _limit(rung: Rung, jobs: Jobs) -> int | None:
     """Training samples of a rung; all of them when None."""
     samples = len(jobs.data.train_x)
     return None if samples <= _FEW or rung.samples == 1 else max(_FEW, round(rung.samples * samples))
+
+
+def _judged(trial: Trial, outcome: Outcome, data: Data) -> Trial:
+    return replace(trial, score=score_of(outcome, data), reason=outcome["reason"])
 
 
 def score_of(outcome: Outcome, data: Data) -> float:

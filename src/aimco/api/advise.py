@@ -171,7 +171,7 @@ def advise(device: Device | str, task: str = "digits", *, progress: Progress = N
 def _device(source: str) -> Device:
     """A device of the catalogue or a datasheet; one that is fitted to measured pulses."""
     path = Path(source)
-    if path.suffix == _SHEET or not (path.suffix or path.exists()):
+    if source in Device.names() or path.suffix == _SHEET or not (path.suffix or path.exists()):
         return Device.named(source)
     fitted = fit(source, progress=False).device
     if fitted is None:

@@ -12,7 +12,7 @@ from aimco.arrays.pulses import Pulses
 from aimco.cell import Cell
 from aimco.device.device import Device
 from aimco.ensemble import PerMember, members_of
-from aimco.record import InputError
+from aimco.record import InputError, PathError
 
 if TYPE_CHECKING:
     from aimco.periphery import Periphery
@@ -101,10 +101,13 @@ class ArraySpec:
         return replace(spec, reference=spec._found()) if spec.reference == "auto" else spec
 
     def _found(self) -> ReferencePolicy:
-        """What "auto" becomes; for an ensemble, the symmetry point only where every member has one."""
+        """What "auto" becomes, the same for all members of an ensemble."""
         if self.cell is not None and len(self.cell.signs) > 1:
             return "mid-range"
-        return "symmetry-point" if all(rates.units_of(one).balances for one in members_of(self.made_of("ArraySpec"))) else "mid-range"
+        balances = {rates.units_of(one).balances for one in members_of(self.made_of("ArraySpec"))}
+        if len(balances) > 1:
+            raise PathError("rule.reference", "must be given where pulses pull only some members of an ensemble to a symmetry point")
+        return "symmetry-point" if True in balances else "mid-range"
 
     def made_of(self, where: str) -> Device:
         """The device. Raises InputError where there is none."""

@@ -63,15 +63,17 @@ class TikiTakaV2(Referenced):
 
     def check(self, design):
         super().check(design)
-        if self.lr_fast is None and not self.scale_fast:
-            raise PathError("rule.lr_fast", "must be given where rule.scale_fast is false: a device suggests it in units of full trains")
+        for name in ("lr_fast", "granularity"):
+            if getattr(self, name) is None and not self.scale_fast:
+                wanted = "must be given where rule.scale_fast is false: a device suggests it for rates in units of full trains"
+                raise PathError(f"rule.{name}", wanted)
 
     def tunables(self, design):
         cell, length = design.cell, design.periphery.pulses.length
         refresh = getattr(cell, "refresh_every", None) if len(cell.signs) > 1 else None
         fast = rates.fast_rate(rates.Layer(rates.units_of(design.device), 1, length, refresh))
         weight = Tunable("cell.weight_max", 0.1, 10.0, spread=1.3)
-        return Tunable("rule.lr", 0.005, 20.0, spread=2.5), Tunable("rule.lr_fast", 1e-3, 1.0, fast, spread=2.0), weight
+        return Tunable("rule.lr", 0.005, 20.0, spread=2.5), Tunable("rule.lr_fast", 1e-4, 1.0, max(fast, 1e-4), spread=2.0), weight
 
     def arrays(self):
         return {"W": ArraySpec(self.slow_device), "A": self.against}

@@ -38,6 +38,8 @@ def sentences(answer: Answer) -> list[str]:
 
 def _unconfirmed(answer: Answer) -> str:
     leaders = answer.best_trials()
+    if leaders and all(t.score != t.score for t in leaders):
+        return f"Every run on {answer.device} failed: {leaders[0].reason}."
     if not leaders:
         return f"Nothing was tried on {answer.device} in the time given; give more minutes."
     return f"{leaders[0].candidate.name} led on {answer.device} with {leaders[0].score:.1f} %, but was not confirmed in the time given."
@@ -75,8 +77,8 @@ def _second(confirmed: Sequence[Confirmed]) -> list[str]:
     first, second = confirmed[:2]
     names = {"energy_sample": "energy of a training sample", "latency": "time of a training sample", "area": "area"}
     ratios = {name: second.metrics[key] / first.metrics[key] for key, name in names.items() if first.metrics[key] > 0}
-    differs = [f"{ratio:.2g} times its {name}" for name, ratio in ratios.items() if not 0.9 < ratio < 1.1]
-    return [f"The second, {second.candidate.name} ({_percent(second)}), takes {', '.join(differs)}."] if differs else []
+    differs = [f"{ratio:.2g} times the {name}" for name, ratio in ratios.items() if not 0.9 < ratio < 1.1]
+    return [f"The second best, {second.candidate.name} ({_percent(second)}), needs {', '.join(differs)}."] if differs else []
 
 
 def _held_back(influences: Sequence[Influence]) -> str:
@@ -97,7 +99,7 @@ def _demand(demand: Demand) -> str:
 
 
 def _refused(answer: Answer) -> list[str]:
-    rules = list(dict.fromkeys(r.rule for r in answer.refused if all(t.candidate.rule != r.rule for t in answer.trials)))
+    rules = list(dict.fromkeys(r.rule for r in answer.refused if r.rule not in answer.admitted))
     return [f"Not admitted: {', '.join(rules)}; the page says which field would admit each."] if rules else []
 
 
