@@ -28,7 +28,7 @@ BATCH, EPOCHS = 10, 15
 # Plain SGD needs steps that are alike up and down: on soft bounds it pulls weights to the symmetry point (Wu 2024). `rpu` is the device
 # that it was specified for (Gokmen & Vlasov 2016). The two other rules were made for soft bounds. All numbers of the rules are defaults.
 RULES = {"sgd": "rpu", "tiki-taka-v2": "soft-bounds", "agad": "soft-bounds"}
-RATES = {"GRU": 0.3}  # of torch as of all rules, where 0.1, the default of the rules, is not enough for torch in so many epochs
+RATES = {"GRU": 0.3}  # of torch and of plain SGD, where 0.1 is not enough in so many epochs; the other rules take the rate of their own
 NAMES = ("Linear", "Conv2d", "GRU", "MultiheadAttention")
 
 
@@ -107,6 +107,11 @@ MODELS = {
 }
 
 
+def rate(name: str, rule: str | None) -> float:
+    """Learning rate of a model, in torch or under a rule."""
+    return RATES.get(name, 0.1) if rule in (None, "sgd") else ai.Rule.of_kind(rule)().lr
+
+
 def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
     """Test accuracy, %."""
     model.eval()
@@ -120,7 +125,7 @@ def train(name: str, rule: str | None, task: Data, epochs: int, seed: int) -> fl
     """Accuracy after the last epoch, %, of a model taught by a rule, or in plain torch."""
     torch.manual_seed(seed)
     design = None if rule is None else ai.Design.of({"device": RULES[rule], "rule": {"kind": rule}})
-    model, lr = MODELS[name](layers(design)), RATES.get(name, 0.1)
+    model, lr = MODELS[name](layers(design)), rate(name, rule)
     optimizer = torch.optim.SGD(model.parameters(), lr=lr) if design is None else ai.optim.InMemory(model.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     x, test_x = (images.reshape(-1, 1, 8, 8) for images in (task.train_x, task.test_x))
@@ -152,7 +157,7 @@ def as_rows(accuracies: Found) -> list[dict[str, Any]]:
     """One row for each model and rule: accuracy of each seed, mean and standard deviation, and points lost to torch."""
     rows = []
     for (name, rule), ours in accuracies.items():
-        row = {"model": name, "rule": rule or "torch", "device": RULES[rule] if rule else None, "lr": RATES.get(name, 0.1)}
+        row = {"model": name, "rule": rule or "torch", "device": RULES[rule] if rule else None, "lr": rate(name, rule)}
         lost = statistics.fmean(accuracies[name, None]) - statistics.fmean(ours)
         rows.append(row | {"accuracy": ours, "mean": statistics.fmean(ours), "std": spread(ours), "lost": lost})
     return rows

@@ -60,7 +60,8 @@ def _print(answer: Advice, out: str | None) -> None:
 
     for sentence in answer.sentences():
         print(sentence)
-    Console(width=None if sys.stdout.isatty() else _LOG_WIDTH).print(answer.table())
+    if answer.confirmed:
+        Console(width=None if sys.stdout.isatty() else _LOG_WIDTH).print(answer.table())
     for note in answer.notes:
         print(f"note: {note}")
     if out is not None:

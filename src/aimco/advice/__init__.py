@@ -142,6 +142,10 @@ class _Asked:
         leaders = [t for t in answer.best_trials() if t.score == t.score][:_LEADERS]
         finalists = play_off([t.candidate for t in leaders], answer.trials, jobs, self.play_off_seeds)
         answer.confirmed = confirm(finalists or leaders, jobs, self.seeds)
+        if leaders and not answer.confirmed:  # whatever the time: an answer without a confirmed design is none
+            jobs.deadline = float("inf")
+            answer.confirmed = confirm(leaders[:1], jobs, self.seeds)
+            self._until(_CONFIRMED, "confirming the leaders", 0.6)
         answer.digital = in_software(digital(self.question.base), jobs, self.play_off_seeds, self.seeds)
         self._until(1.0, "what holds the device back", 0.8)
         if answer.best is not None and self.question.around:

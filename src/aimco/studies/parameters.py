@@ -155,6 +155,8 @@ def design(setup: Bench, rule: str, point: Point) -> Design:
     cls = known_rule(rule)
     one = _HALF_RANGE * _READ_VOLTAGE / point["bound"]  # A: current of a weight of 1 driven by an input of 1
     learning: PlainData = {"kind": rule, "lr": setup.lr}
+    if getattr(cls(), "reference", None) == "auto":
+        learning["reference"] = "symmetry-point"  # at every point, however its steps balance
     if issubclass(cls, TikiTakaV2):
         learning |= FAST_RULE | {"slow_device": _device(setup.response, point, point["retention"])}
     return Design.of(
