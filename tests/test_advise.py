@@ -121,7 +121,7 @@ def test_a_users_own_network_and_data_are_advised(tmp_path):
     [
         (["nonsense"], "nonsense"),
         (["ideal", "--minutes", "0"], "minutes must be above 0"),
-        (["ideal", "--workers", "0"], "workers must be at least 1"),
+        (["ideal", "--workers", "0"], "workers must be a whole number of at least 1"),
         (["ideal", "--rule", "sdg"], "did you mean sgd"),
         (["ideal", "--task", "digitz"], "digitz"),
         (["ideal", "--network", "resistive"], "network must be one of layers"),

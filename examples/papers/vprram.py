@@ -32,12 +32,12 @@ def products(layers: int, pillar: float) -> dict[str, float]:
     g, v = draws.uniform(1e-7, 1e-5, (layers, 16, 16)), torch.from_numpy(draws.uniform(-0.3, 0.3, (8, layers * 16)))
     array = VerticalArray(torch.from_numpy(g), VerticalWires(layers=layers, rows=16, columns=16, pillar_ohm=pillar))
     gain, left = residual(v @ array.matrix, v @ array.ideal)
-    mended = (v.view(8, layers, 16) / array.gains()[:, None]).flatten(1)
+    corrected = (v.view(8, layers, 16) / array.gains()[:, None]).flatten(1)
     settling = array.settling(v[:1])
     return {
         "gain": gain,
         "error": left,
-        "error, gain for each height": residual(mended @ array.matrix, v @ array.ideal)[1],
+        "error, gain for each height": residual(corrected @ array.matrix, v @ array.ideal)[1],
         "slowest time constant, s": settling.slowest_s,
         "1 % time, s": float(settling.settle_s[0]),
         "energy, J": float(settling.energy_J[0]),

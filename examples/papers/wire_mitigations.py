@@ -30,9 +30,9 @@ def planar(ohm: float, size: int) -> dict[str, float]:
     g = MOST_S * torch.rand(size, size, generator=draws, dtype=torch.float64)
     v = torch.rand(16, size, generator=draws, dtype=torch.float64)
     wires = Wires(word_ohm=ohm, bit_ohm=ohm, tolerance=1e-6)
-    mended = compensated(g, wires, g_max=MOST_S)
+    compensation = compensated(g, wires, g_max=MOST_S)
     matrices = {"as programmed": effective(g, wires)} | {f"in arrays of {n} x {n}": in_tiles(g, wires, n, n) for n in TILES}
-    matrices["compensated"] = effective(mended.conductances, wires)
+    matrices["compensated"] = effective(compensation.conductances, wires)
     residuals = {name: residual(v @ matrix, v @ g) for name, matrix in matrices.items()}
     return {name: 100 * error for name, (_, error) in residuals.items()} | {f"gain, {name}": gain for name, (gain, _) in residuals.items()}
 

@@ -33,7 +33,7 @@ A itself wants 1/N_0 of its half range in pulses of each sample, and more where 
 
     lr_fast = (1 + c^2)^(1/4)/(dw l kappa N_0)
 
-kappa = 0.1 was measured on layers of sigmoids, from 0.09 to 0.15 at all times of training (0.02 to 0.06 with ReLU). b and N_0 are
+kappa is about 0.1 in layers of sigmoids at all times of training, and less with ReLU, for which it was not fitted. b and N_0 are
 measured on the 30 devices of the catalogue (digits, 64-32-10, 10 epochs), the power of n on MNIST (784-256-128-10, 2000 images).
 
 **The largest weight under descent.** Pulses pull a weight to the symmetry point by k/dw of |lr x d|/w_max each (Wu 2024, eq. 6), and their

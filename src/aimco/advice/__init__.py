@@ -40,14 +40,14 @@ class Question:
         rules: Only these; all that learn in arrays when empty.
         network: Table of a network; one hidden layer of 32 when absent.
         training: Fields of the schedule in place of 10 epochs in batches of 10.
-        minutes: After which the answer is what is known by then; all that is planned when absent.
+        minutes: Time limit, min; everything planned is run when absent.
         workers: Local processes.
         seed: Of the search; leaders are confirmed on others.
         out: Folder that keeps finished runs, so that the same question resumes.
         data_dir: Folder of the task's files.
         limit: Use only the first training samples.
         around: Whether the device and the circuit are changed about the best design.
-        command: That asks this again.
+        command: Command that repeats the question.
     """
 
     device: str | Mapping[str, object]
@@ -68,10 +68,10 @@ class Question:
         """Refuse what cannot be asked: raises InputError."""
         if self.minutes is not None and not 0 < self.minutes <= 100_000:
             raise InputError(f"minutes must be above 0 and at most 100000, got {self.minutes:g}")
-        if self.workers < 1:
-            raise InputError(f"workers must be at least 1, got {self.workers}")
-        if self.seed < 0:
-            raise InputError(f"seed must be at least 0, got {self.seed}")
+        for name, least in (("workers", 1), ("seed", 0)):
+            number: object = getattr(self, name)
+            if not isinstance(number, int) or number < least:
+                raise InputError(f"{name} must be a whole number of at least {least}, got {number!r}")
         for rule in self.rules:
             known_rule(rule)
 
@@ -109,8 +109,7 @@ def advise(question: Question, on_step: OnStep | None = None) -> Answer:
     folder = Path(question.out) / "runs" if question.out else None
     try:
         with evaluator(question.workers) as evaluate:
-            asked = _Asked(question, answer, data, evaluate, folder, on_step)
-            asked.answer_of(ways)
+            _Search(question, answer, data, evaluate, folder, on_step).run(ways)
     except KeyboardInterrupt:
         resumes = "the same command resumes it" if question.out else "with --out, the same command resumes it"
         answer.notes.append(f"stopped by Ctrl-C: this is the answer so far; {resumes}")
@@ -118,7 +117,7 @@ def advise(question: Question, on_step: OnStep | None = None) -> Answer:
     return answer
 
 
-class _Asked:
+class _Search:
     """The stages of one question, each of which adds to the answer."""
 
     def __init__(
@@ -132,12 +131,12 @@ class _Asked:
         first = question.seed + 1
         self.seeds, self.play_off_seeds = tuple(range(first, first + _SEEDS)), tuple(range(first + _SEEDS, first + _SEEDS + _PLAY_OFF))
 
-    def answer_of(self, ways: list[Candidate]) -> None:
+    def run(self, ways: list[Candidate]) -> None:
         """Tune, confirm, look around."""
         answer, jobs = self.answer, self.jobs
         self.planned = sum(min(len(ways), rung.keep) * (rung.again + rung.new) for rung in RUNGS)
         self._until(_TUNED, f"{len(ways)} ways to learn", 0.0)
-        tune(ways, jobs, self.question.seed, self._tried)
+        tune(ways, jobs, self.question.seed, self._note_trials)
         self._until(_CONFIRMED, "confirming the leaders", 0.6)
         leaders = [t for t in answer.best_trials() if t.score == t.score][:_LEADERS]
         finalists = play_off([t.candidate for t in leaders], answer.trials, jobs, self.play_off_seeds)
@@ -160,7 +159,7 @@ class _Asked:
             self.jobs.deadline = self.started + part * 60 * self.question.minutes
         self._tell(label, done)
 
-    def _tried(self, trials: Sequence[Trial]) -> None:
+    def _note_trials(self, trials: Sequence[Trial]) -> None:
         self.answer.trials += trials
         best = max((t.score for t in trials if t.score == t.score), default=float("nan"))
         self._tell(f"{trials[0].candidate.name}: {best:.1f} %", 0.6 * min(1.0, len(self.answer.trials) / self.planned))

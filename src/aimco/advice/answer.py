@@ -85,6 +85,13 @@ def with_setting(design: Design, setting: dict[str, float]) -> Design:
     return design
 
 
+def interval(scores: Sequence[float]) -> tuple[float, float]:
+    """Mean and half the 95 % interval of numbers; infinite for one."""
+    n, values = len(scores), np.asarray(scores, float)
+    half = float(student.ppf(0.5 + LEVEL / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else float("inf")
+    return float(values.mean()), half
+
+
 @dataclass(frozen=True)
 class Confirmed:
     """A design that was run to the end on seeds that no search saw.
@@ -111,8 +118,7 @@ class Confirmed:
     @property
     def margin(self) -> float:
         """Half the 95 % interval of the mean; infinite for one seed."""
-        n = len(self.scores)
-        return float(student.ppf(0.5 + LEVEL / 2, n - 1) * np.std(self.scores, ddof=1) / np.sqrt(n)) if n > 1 else float("inf")
+        return interval(self.scores)[1]
 
     @property
     def design(self) -> Design:
@@ -122,10 +128,8 @@ class Confirmed:
 
 def ties(first: Confirmed, other: Confirmed) -> bool:
     """Whether the seeds do not tell two designs apart: the interval of their mean difference, seed by seed, holds 0."""
-    lost = np.asarray(first.scores) - np.asarray(other.scores)
-    n = len(lost)
-    half = student.ppf(0.5 + LEVEL / 2, n - 1) * lost.std(ddof=1) / np.sqrt(n) if n > 1 else np.inf
-    return bool(lost.mean() - half <= 0)
+    mean, margin = interval(np.subtract(first.scores, other.scores).tolist())
+    return mean <= margin
 
 
 @dataclass(frozen=True)
@@ -232,10 +236,3 @@ class Answer:
 
 def _rank(trial: Trial) -> tuple[float, float]:
     return trial.share, -np.inf if np.isnan(trial.score) else trial.score
-
-
-def interval(scores: Sequence[float]) -> tuple[float, float]:
-    """Mean and half the 95 % interval of numbers; infinite for one."""
-    n, values = len(scores), np.asarray(scores, float)
-    half = float(student.ppf(0.5 + LEVEL / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else float("inf")
-    return float(values.mean()), half

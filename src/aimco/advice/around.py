@@ -70,7 +70,9 @@ def _changes(design: Design) -> Iterator[_Change]:
     """Neighbours of a design that differ in one line of the datasheet of its device."""
     device = design.device
     for words, factor in (("halved", 0.5), ("doubled", 2.0)):
-        yield from _scaled(design, "states", "number of states", "doubled" if factor < 1 else "halved", factor, _with_steps)
+        if (finer := _with_steps(design, factor, factor)) is not None:
+            states = "doubled" if factor < 1 else "halved"
+            yield _Change("device.response.step_up", "number of states", states, float(finer.device.states), finer)
         for path, name in _NOISES.items():
             if value := getattr(device, path):
                 yield from _replaced(design, f"device.{path}", name, words, factor * value)
@@ -91,14 +93,6 @@ def _replaced(design: Design, path: str, name: str, words: str, value: float | t
     except InputError:
         return
     yield _Change(path, name, words, float(np.atleast_1d(value)[0]), changed)
-
-
-def _scaled(
-    design: Design, parameter: str, name: str, words: str, factor: float, change: Callable[[Design, float, float], Design | None]
-) -> Iterator[_Change]:
-    changed = change(design, factor, factor)
-    if changed is not None:
-        yield _Change(f"device.{parameter}", name, words, float(changed.device.states), changed)
 
 
 def _with_steps(design: Design, up: float, down: float) -> Design | None:
@@ -131,7 +125,7 @@ def _with_asymmetry(design: Design) -> Iterator[_Change]:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Sweep:
     """A number of the circuit, from good to bad; `share` of the schedule and `seeds` are enough where runs are slow."""
 
     parameter: str
@@ -144,7 +138,7 @@ class _Asked:
 
 
 def _adc(design: Design, bits: float) -> Design:
-    return Design.of(_within(design, {"periphery": {"adc": {"bits": bits, "calibration": "percentile"}}}))
+    return design.replace("periphery.adc", design.periphery.adc.as_dict() | {"bits": bits, "calibration": "percentile"})
 
 
 def _dac(design: Design, bits: float) -> Design:
@@ -156,37 +150,28 @@ def _wires(design: Design, ohm: float) -> Design:
     return Design.of(design.as_dict() | {"array": array})
 
 
-def _within(design: Design, parts: dict[str, dict[str, dict[str, object]]]) -> dict[str, object]:
-    """Plain data of a design with tables merged into it two levels deep."""
-    data = design.as_dict()
-    for room, tables in parts.items():
-        for name, table in tables.items():
-            data[room] = data[room] | {name: data[room].get(name, {}) | table}
-    return data
-
-
 CIRCUIT = (
-    _Asked("periphery.adc.bits", "ADC resolution", "bits", (9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0), _adc),
-    _Asked("periphery.dac.bits", "DAC resolution", "bits", (8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0), _dac),
-    _Asked("array.wires.word_ohm", "Wire resistance per cell, on one seed", "Ohm", (1.0, 3.0, 10.0, 30.0), _wires, 0.2, 1),
+    _Sweep("periphery.adc.bits", "ADC resolution", "bits", (9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0), _adc),
+    _Sweep("periphery.dac.bits", "DAC resolution", "bits", (8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0), _dac),
+    _Sweep("array.wires.word_ohm", "Wire resistance per cell, on one seed", "Ohm", (1.0, 3.0, 10.0, 30.0), _wires, 0.2, 1),
 )
 
 
 def demands(best: Confirmed, jobs: Jobs, seeds: Sequence[int]) -> Iterator[Demand]:
     """How bad converters and wires may be until the best design loses a point."""
-    for asked in CIRCUIT:
-        epochs = max(1, round(asked.share * best.design.training.epochs))
+    for sweep in CIRCUIT:
+        epochs = max(1, round(sweep.share * best.design.training.epochs))
         whole = best.design.replace("training.epochs", epochs)
         try:
-            designs = [asked.change(whole, value) for value in asked.values]
+            designs = [sweep.change(whole, value) for value in sweep.values]
         except InputError:
             continue
-        base, *scores = _scores([whole, *designs], best, jobs, seeds[: asked.seeds])
+        base, *scores = _scores([whole, *designs], best, jobs, seeds[: sweep.seeds])
         if base is None:
             continue
-        known = itertools.takewhile(lambda pair: pair[1] is not None, zip(asked.values, scores, strict=True))
+        known = itertools.takewhile(lambda pair: pair[1] is not None, zip(sweep.values, scores, strict=True))
         tried = [(value, float(np.mean(base) - np.mean(score))) for value, score in known if score is not None]
         if tried:
             within = [v for k, (v, _) in enumerate(tried) if all(lost < POINT for _, lost in tried[: k + 1])]
             values, lost = zip(*tried, strict=True)
-            yield Demand(asked.parameter, asked.name, asked.unit, values, lost, within[-1] if within else None)
+            yield Demand(sweep.parameter, sweep.name, sweep.unit, values, lost, within[-1] if within else None)

@@ -10,16 +10,15 @@ from aimco.advice.answer import Candidate, Refusal
 from aimco.cell import Cell
 from aimco.design import Design
 from aimco.learning import Rule
+from aimco.plain_data import PlainView
 from aimco.record import InputError
 
-Plain = Mapping[str, object]
 
-
-def candidates(base: Plain, rules: Sequence[str] = ()) -> tuple[list[Candidate], list[Refusal]]:
+def candidates(base: PlainView, rules: Sequence[str] = ()) -> tuple[list[Candidate], list[Refusal]]:
     """Those that the device and the network of a base design admit, and those refused, with the field that would admit them.
 
     Args:
-        base: Plain data of a design; its rule and cell are replaced.
+        base: PlainView data of a design; its rule and cell are replaced.
         rules: Only these; all that learn in arrays when empty.
     """
     admitted: list[Candidate] = []
@@ -39,7 +38,7 @@ def candidates(base: Plain, rules: Sequence[str] = ()) -> tuple[list[Candidate],
     return admitted, [r for r in refused.values() if not any(a.rule == r.rule and a.cell == r.cell for a in admitted)]
 
 
-def digital(base: Plain) -> Candidate:
+def digital(base: PlainView) -> Candidate:
     """The same network and schedule in software."""
     return Candidate("digital", "software", None, Design.of({**base, "rule": {"kind": "digital"}}))
 
@@ -71,7 +70,7 @@ def _references(kind: type[Rule]) -> tuple[str | None, ...]:
     )
 
 
-def _cell(base: Plain, kind: str) -> dict[str, object]:
+def _cell(base: PlainView, kind: str) -> dict[str, object]:
     """A cell of a kind, with the largest weight of the base design's."""
     cell = base.get("cell")
     top = cell.get("weight_max") if isinstance(cell, Mapping) else None

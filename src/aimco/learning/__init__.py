@@ -20,6 +20,7 @@ from aimco import rates, rng
 from aimco.arrays import doors
 from aimco.arrays.doors import ReferencePolicy
 from aimco.arrays.spec import ArraySpec, Blueprint
+from aimco.cell import Cell
 from aimco.device.device import Device
 from aimco.ensemble import PerMember, Rate, members_of
 from aimco.ledger import Work
@@ -182,6 +183,11 @@ class Referenced(Rule):
         return [f"arrays start exactly at their {point}s{where}; what finding them costs is not counted"]
 
 
+def refreshes(cell: Cell) -> int | None:
+    """Updates between two refreshes of cells whose devices pulses only raise; None of others."""
+    return getattr(cell, "refresh_every", None) if len(cell.signs) > 1 else None
+
+
 def layers_of(matrix: AnalogMatrix, batch: int) -> list[rates.Layer]:
     """What rates of a layer follow from, of each member.
 
@@ -189,7 +195,7 @@ def layers_of(matrix: AnalogMatrix, batch: int) -> list[rates.Layer]:
         matrix: Its fast array.
         batch: Samples of a batch.
     """
-    refresh = getattr(matrix.cell, "refresh_every", None) if len(matrix.cell.signs) > 1 else None
+    refresh = refreshes(matrix.cell)
     every = [rates.Layer(rates.units_of(one), matrix.rows, matrix.pulses.length, refresh, batch) for one in members_of(matrix.device)]
     return every * matrix.shape[0] if len(every) == 1 else every
 

@@ -14,7 +14,7 @@ from aimco.arrays.spec import ArraySpec
 from aimco.device.device import Device
 from aimco.ensemble import Rate, per_member
 from aimco.kernels import filters
-from aimco.learning import Referenced, Unit, layers_of, per_sample, transfer_counter, transfer_schedule
+from aimco.learning import Referenced, Unit, layers_of, per_sample, refreshes, transfer_counter, transfer_schedule
 from aimco.ledger import Work
 from aimco.mapping import AnalogMatrix
 from aimco.record import PathError
@@ -69,9 +69,8 @@ class TikiTakaV2(Referenced):
                 raise PathError(f"rule.{name}", wanted)
 
     def tunables(self, design):
-        cell, length = design.cell, design.periphery.pulses.length
-        refresh = getattr(cell, "refresh_every", None) if len(cell.signs) > 1 else None
-        fast = rates.fast_rate(rates.Layer(rates.units_of(design.device), 1, length, refresh))
+        units, length = rates.units_of(design.device), design.periphery.pulses.length
+        fast = rates.fast_rate(rates.Layer(units, 1, length, refreshes(design.cell)))
         weight = Tunable("cell.weight_max", 0.1, 10.0, spread=1.3)
         return Tunable("rule.lr", 0.005, 20.0, spread=2.5), Tunable("rule.lr_fast", 1e-4, 1.0, max(fast, 1e-4), spread=2.0), weight
 

@@ -156,7 +156,7 @@ def convert(
 
 
 def _freeze(name: str, layer: nn.Module, analog_layer: nn.Module) -> None:
-    """What does not learn goes on not to: weight and bias by themselves, or a layer of several matrices as a whole.
+    """Freeze in the analog layer what is frozen in the layer: weight and bias each, or a layer of several matrices as a whole.
 
     Raises:
         InputError: Some matrices of a recurrent or attention layer learn and others do not.
