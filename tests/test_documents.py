@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from aimco import bench
+from aimco.cli import main
+
 ROOT = Path(__file__).parents[1]
 
 CHAIN, SPARSE = "784-256-128-10/batch10", "soft-bounds/trains5/784-256-128-10/batch10"
@@ -70,3 +73,14 @@ def test_speeds_in_readme_are_those_of_the_benchmarks(key):
         assert len(quoted) == len(cases), cell
         for figure, row in zip(quoted, measured_rows, strict=True):
             assert agrees(figure, row[what]), f"{figure} is quoted, {row[what]:.5g} was measured: {row['case']}"
+
+
+def test_readme_names_the_benchmarks_and_commands_there_are(capsys):
+    """Every benchmark by its name, and every command of the command line."""
+    readme = (ROOT / "README.md").read_text()
+    row = next(line for line in readme.splitlines() if line.startswith("| `aimco bench "))
+    assert set(re.findall(r"`(?:aimco bench )?(\w+)`", row)) == set(bench.NAMES)
+    assert main(["--help"]) == 0
+    commands = set(re.search(r"\{([\w,]+)\}", capsys.readouterr().out).group(1).split(","))
+    assert commands >= {"advise", "run", "study"}
+    assert commands <= set(re.findall(r"`aimco (\w+)", readme))
