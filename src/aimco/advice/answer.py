@@ -168,6 +168,7 @@ class Demand:
         unit: Of the values.
         values: That were tried, from good to bad.
         lost: Points of the mean score lost at each.
+        margins: Half the 95 % interval of each loss, of paired seeds; infinite for one seed.
         needed: The worst value with less than a point lost; None where the first tried already loses one.
     """
 
@@ -176,6 +177,7 @@ class Demand:
     unit: str
     values: tuple[float, ...]
     lost: tuple[float, ...]
+    margins: tuple[float, ...]
     needed: float | None
 
 

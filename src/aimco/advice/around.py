@@ -151,9 +151,9 @@ def _wires(design: Design, ohm: float) -> Design:
 
 
 CIRCUIT = (
-    _Sweep("periphery.adc.bits", "ADC resolution", "bits", (9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0), _adc),
-    _Sweep("periphery.dac.bits", "DAC resolution", "bits", (8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0), _dac),
-    _Sweep("array.wires.word_ohm", "Wire resistance per cell, on one seed", "Ohm", (1.0, 3.0, 10.0, 30.0), _wires, 0.2, 1),
+    _Sweep("periphery.adc.bits", "ADC resolution", "bits", (8.0, 7.0, 6.0, 5.0, 4.0, 3.0), _adc, 0.5, 3),
+    _Sweep("periphery.dac.bits", "DAC resolution", "bits", (7.0, 6.0, 5.0, 4.0, 3.0, 2.0), _dac, 0.5, 3),
+    _Sweep("array.wires.word_ohm", "Wire resistance per cell, on one seed", "Ohm", (0.3, 1.0, 3.0, 10.0), _wires, 0.2, 1),
 )
 
 
@@ -170,8 +170,8 @@ def demands(best: Confirmed, jobs: Jobs, seeds: Sequence[int]) -> Iterator[Deman
         if base is None:
             continue
         known = itertools.takewhile(lambda pair: pair[1] is not None, zip(sweep.values, scores, strict=True))
-        tried = [(value, float(np.mean(base) - np.mean(score))) for value, score in known if score is not None]
+        tried = [(value, *interval(np.subtract(base, score).tolist())) for value, score in known if score is not None]
         if tried:
-            within = [v for k, (v, _) in enumerate(tried) if all(lost < POINT for _, lost in tried[: k + 1])]
-            values, lost = zip(*tried, strict=True)
-            yield Demand(sweep.parameter, sweep.name, sweep.unit, values, lost, within[-1] if within else None)
+            values, lost, margins = zip(*tried, strict=True)
+            within = list(itertools.takewhile(lambda pair: pair[1] < POINT, zip(values, lost, strict=True)))
+            yield Demand(sweep.parameter, sweep.name, sweep.unit, values, lost, margins, within[-1][0] if within else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, get_args, get_origin
@@ -27,6 +28,7 @@ def candidates(base: PlainView, rules: Sequence[str] = ()) -> tuple[list[Candida
         parts = {"kind": rule} | ({} if reference is None else {"reference": reference})
         try:
             design = Design.of({**base, "rule": parts, "cell": _cell(base, cell)})
+            _suits(design)
         except InputError as error:
             refused.setdefault((rule, str(error)), Refusal(rule, cell, reference, str(error)))
             continue
@@ -41,6 +43,12 @@ def candidates(base: PlainView, rules: Sequence[str] = ()) -> tuple[list[Candida
 def digital(base: PlainView) -> Candidate:
     """The same network and schedule in software."""
     return Candidate("digital", "software", None, Design.of({**base, "rule": {"kind": "digital"}}))
+
+
+def _suits(design: Design) -> None:
+    """Refuse a cell of capacitors to devices that keep their state: what it would learn, no such circuit could."""
+    if design.cell.capacitive and math.isinf(design.device.retention_s):
+        raise InputError(f"device.retention_s must be finite in the cell {design.cell.kind}, a capacitor, whose charge leaks, got inf")
 
 
 def _all(rules: Sequence[str]) -> Iterator[tuple[str, str | None, str]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from aimco.studies.workers import Evaluate
 from aimco.tasks import task_of
 
 _MEMBERS = 64  # of a pack, at most
-_AHEAD = 3  # packs given to a worker, between looks at the time
+_PARTS, _FEWEST = 2, 2  # packs that work is split into, so that workers share it evenly; members of a pack of such a part, at least
 
 OnPack = Callable[[Mapping[int, Outcome]], None]
 
@@ -73,20 +74,17 @@ class Jobs:
             on_pack: Called with the outcomes of jobs that trained together, by number, as they are there.
         """
         outcomes: list[Outcome | None] = [None] * len(jobs)
-        waiting, ahead = self._packed(jobs), self.workers * (_AHEAD if self.workers > 1 else 1)
-        while waiting:
-            if time.monotonic() > self.deadline:
-                self.cut = True
-                break
-            now, waiting = waiting[:ahead], waiting[ahead:]
-            for numbers, done in self._finished(now):
+        with closing(self._finished(self._packed(jobs))) as finished:
+            while not (late := time.monotonic() > self.deadline) and (pack := next(finished, None)) is not None:
+                numbers, done = pack
                 for number, outcome in zip(numbers, done, strict=True):
                     outcomes[number] = outcome
                 if on_pack is not None:
                     on_pack(dict(zip(numbers, done, strict=True)))
+        self.cut |= late and None in outcomes
         return outcomes
 
-    def _finished(self, chosen: Sequence[tuple[list[int], Pack]]) -> Iterator[tuple[list[int], list[Outcome]]]:
+    def _finished(self, chosen: Sequence[tuple[list[int], Pack]]) -> Generator[tuple[list[int], list[Outcome]]]:
         """Numbers of jobs with their outcomes, as each pack is ready; those first that are there from before."""
         waiting = []
         for numbers, pack in chosen:
@@ -106,8 +104,9 @@ class Jobs:
         for number, job in enumerate(jobs):
             groups.setdefault((job.seeds, job.limit or self.limit), {})[number] = job.design
         numbered = []
+        most = min(_MEMBERS, max(_FEWEST, -(-sum(len(job.seeds) for job in jobs) // _PARTS)))
         for (seeds, limit), designs in groups.items():
-            for numbers in packs(designs, max(1, _MEMBERS // len(seeds))):
+            for numbers in packs(designs, max(1, most // len(seeds))):
                 pack = Pack([designs[n].as_dict() for n in numbers], list(seeds), self.task, limit, self.data_dir)
                 numbered.append((numbers, pack))
         return sorted(numbered, key=lambda item: item[0][0])

@@ -51,7 +51,7 @@ class Rung:
     keep: int
 
 
-RUNGS = (Rung(0.2, 0.5, 0, 8, 1000), Rung(0.4, 1.0, 3, 9, 16), Rung(1.0, 1.0, 5, 11, 5))
+RUNGS = (Rung(0.2, 0.5, 0, 8, 1000), Rung(0.4, 1.0, 3, 9, 12), Rung(1.0, 1.0, 5, 11, 4))
 
 
 def tune(candidates: Sequence[Candidate], jobs: Jobs, seed: int, on_trials: OnTrials, rungs: Sequence[Rung] = RUNGS) -> None:
@@ -159,10 +159,10 @@ def _prior(candidate: Candidate, tunable: Tunable) -> float:
 
 
 def _around_prior(candidate: Candidate, tunables: Sequence[Tunable], count: int, seed: int) -> list[Setting]:
-    """The design as it is, the prior, then settings at normal distances in the logarithm from the prior, cut to the range."""
+    """The prior, then settings at normal distances in the logarithm from it, cut to the range."""
     draws = qmc.Sobol(len(tunables), scramble=True, rng=np.random.default_rng([seed, 17])).random(max(1, count))
-    settings: list[Setting] = [{}, {t.path: _prior(candidate, t) for t in tunables}]
-    for row in draws[: count - 2]:
+    settings: list[Setting] = [{t.path: _prior(candidate, t) for t in tunables}]
+    for row in draws[: count - 1]:
         setting = {}
         for tunable, place in zip(tunables, row, strict=True):
             value = _prior(candidate, tunable) * tunable.spread ** float(ndtri(min(max(place, 1e-3), 1 - 1e-3)))

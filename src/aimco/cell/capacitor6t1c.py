@@ -21,6 +21,7 @@ class Capacitor6t1c(Cell):
     """
 
     transistors: ClassVar[int] = 6
+    capacitive: ClassVar[bool] = True
 
     zero: Literal["symmetry-point", "resting-point", "mid-range"] = "symmetry-point"
     zero_error: float = Field(default=0.0, ge=0, le=1, description="standard deviation of the digital reference, in half ranges")

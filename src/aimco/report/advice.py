@@ -87,7 +87,7 @@ def _held_back(influences: Sequence[Influence]) -> str:
         return ""
     if not better:
         return "No line of its datasheet, improved by a factor of two, changes the result beyond the spread of the seeds."
-    return "What would help: " + "; ".join(f"{i.name} {i.change} gains {i.gain:.1f} points" for i in better[:3]) + "."
+    return "What would help: " + "; ".join(f"{i.name} {i.change} gains {i.gain:.1f} +- {i.margin:.1f} points" for i in better[:3]) + "."
 
 
 def _demand(demand: Demand) -> str:
@@ -213,7 +213,8 @@ def _demands(demands: Sequence[Demand]) -> Figure:
 
     figure = Figure(figsize=(3.4 * len(demands), 3.2), layout="constrained")
     for axes, demand in zip(np.ravel(figure.subplots(1, len(demands), sharey=True)), demands, strict=True):
-        axes.plot(demand.values, demand.lost, "o-", color="C0")
+        margins = [m if np.isfinite(m) else 0.0 for m in demand.margins]
+        axes.errorbar(demand.values, demand.lost, yerr=margins, fmt="o-", color="C0", capsize=2)
         axes.axhline(1, color="tab:red", linewidth=0.8)
         if demand.unit == "Ohm":
             axes.set_xscale("log")
@@ -221,7 +222,7 @@ def _demands(demands: Sequence[Demand]) -> Figure:
             axes.invert_xaxis()
         axes.set_xlabel(f"{demand.name}, {demand.unit}")
     axes = figure.axes[0]
-    axes.set_ylabel("points lost")
+    axes.set_ylabel("points lost (bars: 95 % interval)")
     return figure
 
 

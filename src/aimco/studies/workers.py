@@ -82,9 +82,13 @@ class _Processes:
             for k, pack in packs.items():
                 with _deaf():
                     futures[self._started().submit(evaluate_pack, pack)] = k
-        for future in as_completed(futures):
-            with contextlib.suppress(BrokenProcessPool):
-                yield futures[future], future.result()
+        try:
+            for future in as_completed(futures):
+                with contextlib.suppress(BrokenProcessPool):
+                    yield futures[future], future.result()
+        finally:  # closed before the end: what has not begun does not
+            for future in futures:
+                future.cancel()
 
     def _started(self) -> ProcessPoolExecutor:
         if self.pool is None:
@@ -166,12 +170,15 @@ def _on(client: Client, packs: Sequence[Pack]) -> Iterator[tuple[int, list[Outco
     from distributed import KilledWorker, as_completed
 
     futures = {client.submit(_alone, pack, pure=False): k for k, pack in enumerate(packs)}
-    for future in as_completed(list(futures), loop=client.loop):
-        k = futures[future]
-        try:
-            yield k, future.result()
-        except KilledWorker:
-            yield k, _given_up(packs[k])
+    try:
+        for future in as_completed(list(futures), loop=client.loop):
+            k = futures[future]
+            try:
+                yield k, future.result()
+            except KilledWorker:
+                yield k, _given_up(packs[k])
+    finally:
+        client.cancel(list(futures))
 
 
 def _alone(pack: Pack) -> list[Outcome]:
