@@ -57,7 +57,7 @@ brian2: install  ## spiking neurons beside Brian2, in an environment of its own 
 	$(BIN)/aimco bench rbm --peer build/brian2/bin/python --out benchmarks
 
 advise: install  ## which algorithm makes each device of the catalogue learn (60 min); kept in docs/results
-	$(BIN)/python examples/advise_catalogue.py --minutes 1.5 --workers 2 --out docs/results
+	$(BIN)/python examples/advise_catalogue.py --minutes 1.4 --workers 2 --out docs/results
 
 default-rates: install  ## rules with the rates they take by themselves beside tuned ones, on each device (30 min); kept in docs/results
 	$(BIN)/python examples/default_rates.py --workers 2 --out docs/results

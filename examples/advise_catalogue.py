@@ -1,6 +1,6 @@
 """Which algorithm makes each device of the catalogue learn: one table, resumed where it was left.
 
-    python examples/advise_catalogue.py --minutes 1.5 --workers 2 --out docs/results
+    python examples/advise_catalogue.py --minutes 1.4 --workers 2 --out docs/results
 
 A row for each device: the best rule, cell and reference with rates of their own, confirmed on five seeds; software beside it; what would
 help; what the circuit must give.
@@ -46,7 +46,7 @@ def row(device: str, answer: Advice) -> dict[str, Any]:
 def main(
     device: list[str] | None = None,
     task: str = "digits",
-    minutes: float = 1.5,
+    minutes: float = 1.4,
     workers: int = 2,
     epochs: int = 10,
     hidden: tuple[int, ...] = (32,),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -141,7 +142,7 @@ def test_kept_runs_are_those_of_the_same_source(tmp_path):
     """A user's file that was changed names other runs, though the design reads alike."""
     asked: list[int] = []
 
-    def evaluate(packs):
+    def evaluate(packs, wanted=None):
         asked.append(len(packs))
         return ((k, [failed("not run") | {"state": "complete"}] * len(pack.designs)) for k, pack in enumerate(packs))
 
@@ -167,3 +168,32 @@ def test_an_automatic_reference_is_not_the_choice_of_other_members():
     steep = balanced.replace("device.response.step_down", float(balanced.device.response.step_up) / 100)
     with pytest.raises(ai.InputError, match=r"rule\.reference must be given"):
         ai.evaluate_many([balanced, steep], "digits", seeds=[0, 0], limit=20, progress=False)
+
+
+def test_circuits_that_cannot_be_or_cannot_learn_are_no_candidates():
+    """A capacitor cell for a device that never leaks; single devices that only rise; capacitors whose charge nobody moves on."""
+    cells = {device: {way.cell for way in candidates({**BASE, "device": device})[0]} for device in ("soft-bounds", "pcm", "capacitor-cmos")}
+    assert cells["soft-bounds"] == {"reference", "pair", "multi-device"}
+    assert cells["pcm"] == {"pair", "multi-device"}
+    assert cells["capacitor-cmos"] >= {"capacitor6t1c", "capacitor-pcm", "reference"}
+    pairs = [way.design.cell for way in candidates({**BASE, "device": "pcm"})[0] if way.cell == "multi-device"]
+    assert all(cell.differential for cell in pairs)
+    moving = {way.rule for way in candidates({**BASE, "device": "capacitor-cmos"})[0] if way.cell == "capacitor-pcm"}
+    assert moving == {"weight-transfer"}
+
+
+def test_what_would_not_be_done_in_time_does_not_begin():
+    """Once it is known how long such runs take."""
+    begun = []
+
+    def evaluate(packs, wanted=None):
+        for k, pack in enumerate(packs):
+            if wanted(k):
+                begun.append(pack)
+                yield k, [{**failed("slow"), "wall_s": 1000.0} for _ in pack.designs]
+
+    jobs = Jobs(evaluate, load("digits"), "digits")
+    jobs.deadline = time.monotonic() + 100
+    design = ai.Design.of(BASE)
+    outcomes = jobs.run([Job(design, (0,)), Job(design.replace("cell", {"kind": "pair"}), (0,))])
+    assert len(begun) == 1 and outcomes[1] is None and jobs.cut

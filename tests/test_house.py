@@ -95,7 +95,7 @@ def test_no_private_name_is_taken_from_another_module(path):
 KINDS = {kind: cls for cls in (Network, Task, Array) for kind in cls.kinds()}
 # Words that mean something else too, and files that are about one kind.
 OTHER_MEANINGS = {"arrays", "program", "binary", "vertical", "planar", "resistive", "digits", "mnist"}
-ABOUT = ("reference/", "bench/", "demo.py", "api/", "peers/")
+ABOUT = ("reference/", "bench/", "demo/", "api/", "peers/")
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - OTHER_MEANINGS))

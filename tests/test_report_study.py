@@ -16,12 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import made_studies
-from aimco import demo
-from aimco.report import grid, tables
+from aimco.report import tables
 from aimco.report.pictures import fronts
 from aimco.report.study import page, write
 from aimco.report.view import About, View, format_value, verdict
-from aimco.studies import Study
 from aimco.studies.front import front, knee
 from aimco.studies.sensitivity import Sensitivity
 from aimco.studies.trial import Trial
@@ -202,7 +200,7 @@ def test_words_from_outside_are_escaped(tmp_path):
         dataclasses.replace(t, point=point | {"n": t.number}, reason=UGLY, design=f'a = "{t.number}<b>"', result={"notes": [UGLY]})
         for t in made_studies.study(4)
     ]
-    ugly = {"title": UGLY, "command": UGLY, "options": UGLY, "constraints": [UGLY], "sentences": [UGLY], "tolerance": [{UGLY: UGLY}]}
+    ugly = {"title": UGLY, "command": UGLY, "options": UGLY, "constraints": [UGLY], "tolerance": [{UGLY: UGLY}]}
     text, reader = build_page(
         trials, About(TWO, sensitivity=[Sensitivity(UGLY, {UGLY: 0.1}, {UGLY: math.nan}, {}, math.nan, UGLY, 4)], **ugly), tmp_path
     )
@@ -254,55 +252,3 @@ def test_hundreds_of_trials_stay_within_some_megabytes(tmp_path):
     text, reader = build_page(trials, About(TWO), tmp_path)
     assert len(text) < 5e6
     assert reader.words.count(long) == 500
-
-
-def test_the_grid_of_devices_and_rules_is_a_study_beside_its_baseline(tmp_path):
-    """Every point of the demo's own study, with made results."""
-    asked = demo.study()
-    assert [p["rule"]["kind"] for p in asked.grid() if "device" not in p] == ["digital"]
-    accuracies = {("digital", "digital"): 0.97, ("sgd", "ideal"): 0.96, ("tiki-taka-v2", "ideal"): 0.1, ("tiki-taka-v2", "ecram"): 0.975}
-    trials = [
-        finished(asked, n, point, accuracies.get((point["rule"]["kind"], point.get("device", "digital")), 0.93))
-        for n, point in enumerate(asked.grid())
-    ]
-    rows = grid.rows(trials)
-    assert [(r.device, r.rule) for r in rows[:4]] == [
-        ("digital", "digital"),
-        ("ideal", "sgd"),
-        ("ideal", "tiki-taka-v2"),
-        ("ideal", "agad"),
-    ]
-    assert len(rows) == 1 + 5 * 3
-    assert rows[0].costs is None
-    assert rows[2].costs == (2e-6, 1e-3, 1e-7)
-    grid.write(trials, tmp_path, "aimco demo")
-    reader = Reader((tmp_path / "report.html").read_text())
-    assert (
-        grid.verdicts(rows)[0]
-        == "ideal learns best with sgd: 96.0 %, 1.0 points below the digital baseline (tiki-taka-v2 10.0 %, agad 93.0 %)"
-    )
-    for sentence in grid.verdicts(rows):
-        assert sentence in reader.words
-    assert "The best accuracy is trial 9: tiki-taka-v2 on ecram, 97.5 % at 2 uJ" in reader.words
-    assert (tmp_path / "pictures/accuracy.png").is_file()
-    assert all(t.design in reader.words for t in trials)
-    assert "aimco run designs/baseline.toml --task digits --seed 0" in reader.words
-    assert "15 trials" in reader.words
-
-
-def finished(asked: Study, number: int, point: dict, accuracy: float) -> Trial:
-    rule = point["rule"]["kind"]
-    energy = {"digital": 0.0, "sgd": 1e-6, "tiki-taka-v2": 2e-6, "agad": 2e-6}[rule]
-    return Trial(
-        number=number,
-        point=point,
-        values={"accuracy": accuracy, "energy": energy},
-        design=asked.design(point).dumps(),
-        curves={"test_accuracy": [0.5, accuracy], "train_loss": [1.0, 0.2]},
-        result={
-            "metrics": {"accuracy": accuracy},
-            "energy_J": {"total": energy, "read": energy},
-            "latency_s": {"total": 1e-3},
-            "area_m2": 1e-7,
-        },
-    )

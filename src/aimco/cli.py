@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from aimco import __version__
-from aimco.cli_advise import advise
-from aimco.cli_studies import demo, requirements, study
+from aimco.cli_advise import advise, demo
+from aimco.cli_studies import requirements, study
 from aimco.plain_data import PlainData
 from aimco.record import InputError, write_atomic
 from aimco.terminal import keep, print_json, steps
@@ -79,10 +79,9 @@ def _print_run(result: Result) -> None:
     """A run on the terminal."""
     from rich.console import Console
 
-    from aimco.report import grid
-    from aimco.report.run import phases_table
+    from aimco.report.run import phases_table, result_table
 
-    Console().print(grid.table([grid.row(result)]))
+    Console().print(result_table(result))
     if result.energy_J["total"]:
         Console().print(phases_table(result))
     for note in result.notes:

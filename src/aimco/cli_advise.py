@@ -1,4 +1,4 @@
-"""The command `advise`: which algorithm makes a device learn."""
+"""The commands `advise` and `demo`: which algorithm makes a device learn."""
 
 from __future__ import annotations
 
@@ -52,6 +52,28 @@ def advise(
         print_json(answer.as_json())
         return
     _print(answer, out)
+
+
+def demo(*, out: str = "aimco-report", workers: int = 2, json: bool = False) -> None:
+    """Which algorithm makes each of five devices learn handwritten digits, in two minutes; one is fitted to measured pulses.
+
+    --workers: local processes. --out: folder of the page report.html, and of the page, the pictures and the designs of each device.
+    """
+    from rich.console import Console
+
+    from aimco import demo
+    from aimco.report import answers as report
+
+    with steps("demo", by_label=False) as on_step:
+        answers = demo.answers(workers=workers, on_step=on_step)
+    page = report.write(answers, out, "aimco demo")
+    if json:
+        print_json([answer.as_json() for answer in answers])
+        return
+    for answer in answers:
+        print(answer.sentences()[0])
+    Console(width=None if sys.stdout.isatty() else _LOG_WIDTH).print(report.table(answers))
+    print(f"The page of the answers is {page}")
 
 
 def _print(answer: Advice, out: str | None) -> None:

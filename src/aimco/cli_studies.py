@@ -1,10 +1,9 @@
-"""Commands that run many designs: `demo` and `study` search a space, `requirements` asks what a device must be."""
+"""Commands that run many designs: `study` searches a space, `requirements` asks what a device must be."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
@@ -19,31 +18,6 @@ if TYPE_CHECKING:
 
 
 _LOG_WIDTH = 150  # columns of wide tables in a file
-
-
-def demo(*, out: str = "aimco-report", json: bool = False) -> None:
-    """Devices x rules on embedded digits, as a study: a table, a verdict per device, and the page report.html in the folder OUT."""
-    from rich.console import Console
-
-    from aimco import demo
-    from aimco.report import grid
-
-    print(f"training {demo.study().size()} designs on digits", file=sys.stderr, flush=True)
-    with steps("demo") as on_step:
-
-        def on_trial(trial: object, done: int, size: int) -> None:
-            on_step(f"{done} of {size} designs", done / size)
-
-        trials = demo.trials(on_trial)
-    grid.write(trials, out, "aimco demo")
-    rows = grid.rows(trials)
-    if json:
-        print_json([grid.as_json(trial, demo.study().task.kind) for trial in trials])
-        return
-    Console().print(grid.table(rows))
-    for sentence in grid.verdicts(rows):
-        print(sentence)
-    print(f"The page of the study is {Path(out) / 'report.html'}")
 
 
 def study(
@@ -117,6 +91,7 @@ def requirements(
     network: str | None = None,
     epochs: int | None = None,
     lr: float | None = None,
+    tune: bool = True,
     judge: str | None = None,
     out: str | None = None,
     json: bool = False,
@@ -126,6 +101,7 @@ def requirements(
     --penalty: points of accuracy below the near-ideal device, 0.3 on mnist and 1 on digits when absent. --rule again: rules side by side.
     --network, --epochs, --lr: in place of those that the task is judged on; a network of a design, as FILE.py:FUNCTION.
     --response: of the near-ideal device of every rule, linear-step when absent, constant-step (the RPU specification) or soft-bounds.
+    Rates of a rule are chosen anew at each point; --no-tune holds those of the near-ideal device, --lr holds the learning rate.
     --parameter: only these. --baseline: a number of the near-ideal device, as fast_retention=300. --judge DEVICE: held against the result.
     --out DIR keeps tables, picture and requirements, and goes on when stopped.
     """
@@ -135,7 +111,7 @@ def requirements(
     device = None if judge is None else Device.named(judge)
     moved = dict(_number("baseline", change) for change in baseline)
     options = {"penalty": penalty, "data_dir": data_dir, "limit": limit, "seeds": seeds, "parameters": parameter, "baseline": moved}
-    options |= {"response": response, "network": network, "epochs": epochs, "lr": lr, "out": out}
+    options |= {"response": response, "network": network, "epochs": epochs, "lr": lr, "tune": tune, "out": out}
     with steps("requirements") as on_step:
         answer = api.requirements(rule, task, progress=on_step, **options)  # type: ignore[arg-type]
     _answered(answer, device, out, json)

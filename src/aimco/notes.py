@@ -39,7 +39,7 @@ def _array_devices(design: Design) -> list[Device]:
     return [spec.device or design.device for spec in design.rule.arrays().values()]
 
 
-def _only_rise(design: Design) -> bool:
+def only_rises(design: Design) -> bool:
     """Whether updates would lower a device that pulses can only raise."""
     lowered = {place for _, _, taking in design.cell.route(0, 1) for place, take in taking if not take}
     return any(devices[place].response.one_sided for devices in map(design.cell.devices, _array_devices(design)) for place in lowered)
@@ -71,7 +71,7 @@ def _approximations(design: Design, layers: Mapping[str, Arrays], member: int) -
     devices = _devices(design) if any(part.matrices for part in parts) else []
     remarks += dict.fromkeys(note for device in devices for note in device.notes())
     remarks += design.network.notes(Technology.named(design.technology))
-    if devices and _only_rise(design):
+    if devices and only_rises(design):
         remarks.append("the device is one-sided: weights can only rise; a cell of two, as cell.kind = 'pair', would let them fall")
     if parts and design.cell.transfers and not design.rule.transfers:
         remarks.append("the pairs of the cells keep the first weights: rule.kind = 'weight-transfer' would move to them what is learned")

@@ -6,6 +6,7 @@ one thing at a time about the best.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from aimco.studies.parameters import known_rule
 from aimco.studies.workers import Evaluate, evaluator
 
 OnStep = Callable[[str, float], None]
-_TUNED, _CONFIRMED = 0.65, 0.85  # of the time, after which settings are no longer tuned, and leaders no longer confirmed
+_TUNED, _PLAYED, _CONFIRMED = 0.6, 0.75, 0.85  # of the time, after which settings are no longer tuned, played off, confirmed
 _LEADERS, _SEEDS, _PLAY_OFF = 4, 5, 3
 _SCHEDULE = {"epochs": 10, "batch": 10}
 _NETWORK = {"hidden": [32], "activation": "sigmoid"}
@@ -82,7 +83,7 @@ class Question:
         return {"device": self.device, "network": dict(self.network or _NETWORK), "training": training}
 
 
-def advise(question: Question, on_step: OnStep | None = None) -> Answer:
+def advise(question: Question, on_step: OnStep | None = None, evaluate: Evaluate | None = None) -> Answer:
     """Answer which algorithm makes a device learn.
 
     Whenever it is stopped, by Ctrl-C or by the minutes given, the answer is what is known by then.
@@ -90,6 +91,7 @@ def advise(question: Question, on_step: OnStep | None = None) -> Answer:
     Args:
         question: What is asked.
         on_step: Called with (what is running, fraction of the plan or of the time that is done).
+        evaluate: Of `aimco.studies.workers.evaluator`; one of its own, with the workers of the question, when absent.
 
     Raises:
         InputError: What cannot be asked; a device that admits no rule.
@@ -108,9 +110,10 @@ def advise(question: Question, on_step: OnStep | None = None) -> Answer:
     started = time.monotonic()
     folder = Path(question.out) / "runs" if question.out else None
     try:
-        with evaluator(question.workers) as evaluate:
-            _Search(question, answer, data, evaluate, folder, on_step).run(ways)
+        with contextlib.nullcontext(evaluate) if evaluate else evaluator(question.workers) as evaluates:
+            _Search(question, answer, data, evaluates, folder, on_step).run(ways)
     except KeyboardInterrupt:
+        answer.stopped = True
         resumes = "the same command resumes it" if question.out else "with --out, the same command resumes it"
         answer.notes.append(f"stopped by Ctrl-C: this is the answer so far; {resumes}")
     answer.took_s = time.monotonic() - started
@@ -137,14 +140,15 @@ class _Search:
         self.planned = sum(min(len(ways), rung.keep) * (rung.again + rung.new) for rung in RUNGS)
         self._until(_TUNED, f"{len(ways)} ways to learn", 0.0)
         tune(ways, jobs, self.question.seed, self._note_trials)
-        self._until(_CONFIRMED, "confirming the leaders", 0.6)
+        self._until(_PLAYED, "confirming the leaders", 0.6)
         leaders = [t for t in answer.best_trials() if t.score == t.score][:_LEADERS]
         finalists = play_off([t.candidate for t in leaders], answer.trials, jobs, self.play_off_seeds)
+        self._until(_CONFIRMED, "confirming the leaders", 0.7)
         answer.confirmed = confirm(finalists or leaders, jobs, self.seeds)
         if leaders and not answer.confirmed:  # whatever the time: an answer without a confirmed design is none
             jobs.deadline = float("inf")
             answer.confirmed = confirm(leaders[:1], jobs, self.seeds)
-            self._until(_CONFIRMED, "confirming the leaders", 0.6)
+            self._until(_CONFIRMED, "confirming the leaders", 0.7)
         answer.digital = in_software(digital(self.question.base), jobs, self.play_off_seeds, self.seeds)
         self._until(1.0, "what holds the device back", 0.8)
         if answer.best is not None and self.question.around:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from aimco.design import Design
+from aimco.studies.settings import with_setting
 
 LEVEL = 0.95  # of intervals
 
@@ -76,13 +77,6 @@ class Trial:
     def design(self) -> Design:
         """The candidate with this setting."""
         return with_setting(self.candidate.design, self.setting)
-
-
-def with_setting(design: Design, setting: dict[str, float]) -> Design:
-    """A design with some of its fields changed."""
-    for path, value in setting.items():
-        design = design.replace(path, value)
-    return design
 
 
 def interval(scores: Sequence[float]) -> tuple[float, float]:
@@ -201,6 +195,7 @@ class Answer:
         demands: What the circuit must give.
         notes: What is not as it seems.
         finished: Whether all that was planned was done.
+        stopped: Whether Ctrl-C ended it.
         took_s: Wall-clock time, s.
     """
 
@@ -219,6 +214,7 @@ class Answer:
     demands: list[Demand] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     finished: bool = False
+    stopped: bool = False
     took_s: float = 0.0
 
     @property

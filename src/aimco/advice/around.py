@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aimco.advice.answer import Confirmed, Demand, Influence, interval, with_setting
+from aimco.advice.answer import Confirmed, Demand, Influence, interval
 from aimco.advice.confirm import confirmed
 from aimco.advice.jobs import Job, Jobs
 from aimco.design import Design
 from aimco.record import InputError
+from aimco.studies.settings import with_setting
 
 POINT = 1.0  # of the score, that a circuit may cost
 _NOISES = {"cycle_noise": "cycle-to-cycle noise", "cycle_noise_additive": "cycle-to-cycle noise, additive"}

@@ -11,6 +11,7 @@ from aimco.advice.answer import Candidate, Refusal
 from aimco.cell import Cell
 from aimco.design import Design
 from aimco.learning import Rule
+from aimco.notes import only_rises
 from aimco.plain_data import PlainView
 from aimco.record import InputError
 
@@ -27,7 +28,7 @@ def candidates(base: PlainView, rules: Sequence[str] = ()) -> tuple[list[Candida
     for rule, reference, cell in _all(rules or Rule.kinds()):
         parts = {"kind": rule} | ({} if reference is None else {"reference": reference})
         try:
-            design = Design.of({**base, "rule": parts, "cell": _cell(base, cell)})
+            design = _both_ways(Design.of({**base, "rule": parts, "cell": _cell(base, cell)}))
             _suits(design)
         except InputError as error:
             refused.setdefault((rule, str(error)), Refusal(rule, cell, reference, str(error)))
@@ -36,7 +37,7 @@ def candidates(base: PlainView, rules: Sequence[str] = ()) -> tuple[list[Candida
             admitted.append(Candidate(rule, cell, reference, design))
     turn: Counter[str] = Counter()
     turns = {c.name: turn[c.rule] for c in admitted if turn.update([c.rule]) is None}
-    admitted.sort(key=lambda c: turns[c.name])  # one of each rule, then the next of each
+    admitted.sort(key=lambda c: turns[c.name])  # one of each rule, then the next
     return admitted, [r for r in refused.values() if not any(a.rule == r.rule and a.cell == r.cell for a in admitted)]
 
 
@@ -45,10 +46,24 @@ def digital(base: PlainView) -> Candidate:
     return Candidate("digital", "software", None, Design.of({**base, "rule": {"kind": "digital"}}))
 
 
+def _both_ways(design: Design) -> Design:
+    """With devices of either sign where pulses only raise a device, and the cell leaves the choice."""
+    if design.device.response.one_sided and "differential" in type(design.cell).model_fields:
+        return design.replace("cell.differential", True)
+    return design
+
+
 def _suits(design: Design) -> None:
-    """Refuse a cell of capacitors to devices that keep their state: what it would learn, no such circuit could."""
-    if design.cell.capacitive and math.isinf(design.device.retention_s):
-        raise InputError(f"device.retention_s must be finite in the cell {design.cell.kind}, a capacitor, whose charge leaks, got inf")
+    """Refuse what runs but is no such circuit: capacitors that never leak, and cells whose capacitors learn what nobody moves on."""
+    cell, rule = design.cell, design.rule
+    if cell.capacitive and math.isinf(design.device.retention_s):
+        raise InputError(f"device.retention_s must be finite in the cell {cell.kind}, where it is a capacitor, whose charge leaks, got inf")
+    if only_rises(design):
+        raise InputError(f"cell.kind must be one of two devices whose weights also fall, as pair, for a one-sided device, got {cell.kind}")
+    if cell.transfers and not rule.transfers:
+        raise InputError(
+            f"rule.kind must be one that moves what capacitors learn, as weight-transfer, for cell {cell.kind}, got {rule.kind}"
+        )
 
 
 def _all(rules: Sequence[str]) -> Iterator[tuple[str, str | None, str]]:

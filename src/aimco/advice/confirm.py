@@ -9,6 +9,7 @@ from dataclasses import replace
 from aimco.advice.answer import Candidate, Confirmed, Trial
 from aimco.advice.jobs import Job, Jobs
 from aimco.studies.pack import Outcome
+from aimco.studies.settings import SOFTWARE_RATES
 
 _FINALISTS = 4  # settings of a candidate that are played off
 
@@ -68,7 +69,7 @@ def in_software(candidate: Candidate, jobs: Jobs, choosing: Sequence[int], seeds
         choosing: Seeds on which the rate is chosen.
         seeds: Seeds that are reported.
     """
-    trials = [Trial(candidate, {"rule.lr": lr}, 1.0, math.nan) for lr in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)]
+    trials = [Trial(candidate, {"rule.lr": lr}, 1.0, math.nan) for lr in SOFTWARE_RATES]
     best = next(iter(confirm(trials, jobs, choosing)), None)
     if best is None:
         return None

@@ -65,6 +65,7 @@ class Jobs:
         self.evaluate, self.data, self.task, self.data_dir = evaluate, data, task, data_dir
         self.folder, self.workers, self.limit = folder, workers, limit
         self.deadline, self.cut = float("inf"), False  # whether the deadline left anything undone
+        self._speeds: dict[tuple[object, ...], float] = {}  # seconds of a sample of a member, by what takes time
 
     def run(self, jobs: Sequence[Job], on_pack: OnPack | None = None) -> list[Outcome | None]:
         """Outcomes in the order of the jobs; None for those that the deadline left undone.
@@ -75,14 +76,28 @@ class Jobs:
         """
         outcomes: list[Outcome | None] = [None] * len(jobs)
         with closing(self._finished(self._packed(jobs))) as finished:
-            while not (late := time.monotonic() > self.deadline) and (pack := next(finished, None)) is not None:
-                numbers, done = pack
+            for numbers, done in finished:
                 for number, outcome in zip(numbers, done, strict=True):
                     outcomes[number] = outcome
                 if on_pack is not None:
                     on_pack(dict(zip(numbers, done, strict=True)))
-        self.cut |= late and None in outcomes
+        self.cut |= None in outcomes
         return outcomes
+
+    def _in_time(self, pack: Pack) -> bool:
+        """Whether a pack that began now would be done by the deadline, by what others like it took."""
+        speed = self._speeds.get(_kind(pack), max(self._speeds.values(), default=0.0))
+        return time.monotonic() + speed * self._size(pack) <= self.deadline
+
+    def _note_speed(self, pack: Pack, outcomes: Sequence[Outcome]) -> None:
+        took = sum(outcome["wall_s"] for outcome in outcomes)
+        if took:
+            self._speeds[_kind(pack)] = took / self._size(pack)
+
+    def _size(self, pack: Pack) -> int:
+        """Samples that its members learn, all together."""
+        epochs = max(int(design["training"]["epochs"]) for design in pack.designs)
+        return len(pack.designs) * len(pack.seeds) * epochs * (pack.limit or len(self.data.train_x))
 
     def _finished(self, chosen: Sequence[tuple[list[int], Pack]]) -> Generator[tuple[list[int], list[Outcome]]]:
         """Numbers of jobs with their outcomes, as each pack is ready; those first that are there from before."""
@@ -93,8 +108,9 @@ class Jobs:
                 waiting.append((numbers, pack))
             else:
                 yield numbers, before
-        for k, outcomes in self.evaluate([pack for _, pack in waiting]):
+        for k, outcomes in self.evaluate([pack for _, pack in waiting], lambda k: self._in_time(waiting[k][1])):
             numbers, pack = waiting[k]
+            self._note_speed(pack, outcomes)
             self._keep(pack, outcomes)
             yield numbers, outcomes
 
@@ -127,3 +143,10 @@ class Jobs:
         path = self._path(pack)
         if path is not None and all(outcome["state"] != "failed" for outcome in outcomes):
             write_atomic(path, json.dumps(outcomes))
+
+
+def _kind(pack: Pack) -> tuple[object, ...]:
+    """What the time of a pack depends on: rule, cell, array, converters."""
+    design = pack.designs[0]
+    kinds = (design.get(part, {}) for part in ("rule", "cell", "array"))
+    return *(part.get("kind") if isinstance(part, dict) else part for part in kinds), "adc" in str(design.get("periphery", ""))

@@ -10,6 +10,7 @@ Source: Jamieson and Talwalkar 2016 (AISTATS), successive halving; Bergstra 2011
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,13 +18,12 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
-from scipy.special import ndtri
-from scipy.stats import qmc
 
 from aimco.advice.answer import Candidate, Trial
 from aimco.advice.jobs import Job, Jobs
 from aimco.data.data import Data
 from aimco.studies.pack import Outcome
+from aimco.studies.settings import settings_around
 from aimco.tunable import Tunable
 
 Setting = dict[str, float]
@@ -42,6 +42,7 @@ class Rung:
         again: Settings that come up from the rung below.
         new: Settings that are tried for the first time.
         keep: Candidates that come up to it, at most.
+        until: Part of the time for tuning after which it ends, and the next begins with what is known; where time is short.
     """
 
     share: float
@@ -49,13 +50,14 @@ class Rung:
     again: int
     new: int
     keep: int
+    until: float = 1.0
 
 
-RUNGS = (Rung(0.2, 0.5, 0, 8, 1000), Rung(0.4, 1.0, 3, 9, 12), Rung(1.0, 1.0, 5, 11, 4))
+RUNGS = (Rung(0.2, 0.5, 0, 8, 1000, 0.5), Rung(0.4, 1.0, 3, 9, 12, 0.75), Rung(1.0, 1.0, 5, 11, 4, 1.0))
 
 
 def tune(candidates: Sequence[Candidate], jobs: Jobs, seed: int, on_trials: OnTrials, rungs: Sequence[Rung] = RUNGS) -> None:
-    """Try settings of candidates, rung by rung, until the deadline of the jobs.
+    """Try settings of candidates, rung by rung, until the deadline of the jobs; a rung has a part of the time until then.
 
     Args:
         candidates: The most promising first: where time is short, the last are not tried.
@@ -64,8 +66,9 @@ def tune(candidates: Sequence[Candidate], jobs: Jobs, seed: int, on_trials: OnTr
         on_trials: Given the trials of each candidate and rung as they are done.
     """
     trials: dict[str, list[Trial]] = {c.name: [] for c in candidates}
-    left = list(candidates)
+    left, began, deadline = list(candidates), time.monotonic(), jobs.deadline
     for rung in rungs:
+        jobs.deadline = began + rung.until * (deadline - began)
         left = sorted(left, key=lambda c: -_best(trials[c.name]))[: rung.keep]
         asked = [trial for candidate in left for trial in _asked_of(candidate, rung, trials[candidate.name], jobs, seed)]
 
@@ -74,10 +77,11 @@ def tune(candidates: Sequence[Candidate], jobs: Jobs, seed: int, on_trials: OnTr
 
         outcomes = jobs.run([_job(trial, rung, jobs, seed) for trial in asked], on_pack)
         for trial, outcome in zip(asked, outcomes, strict=True):  # in this order, however workers came to an end
-            if outcome is None:
-                return
-            trials[trial.candidate.name].append(_judged(trial, outcome, jobs.data))
-        left = _distinct(left, trials)
+            if outcome is not None:
+                trials[trial.candidate.name].append(_judged(trial, outcome, jobs.data))
+        reached = {trial.candidate.name for trial, outcome in zip(asked, outcomes, strict=True) if outcome is not None}
+        left = _distinct([c for c in left if c.name in reached], trials)
+    jobs.deadline = deadline
 
 
 def _distinct(candidates: Sequence[Candidate], trials: Mapping[str, Sequence[Trial]]) -> list[Candidate]:
@@ -142,33 +146,10 @@ def _settings(candidate: Candidate, rung: Rung, before: Sequence[Trial], seed: i
     if not tunables:
         return [{}]
     if not before:
-        return _around_prior(candidate, tunables, rung.new, seed)
+        return settings_around(candidate.design, tunables, rung.new, seed)
     longest = max(t.share for t in before)
     best = sorted((t for t in before if t.share == longest and not math.isnan(t.score)), key=lambda t: -t.score)[: rung.again]
     return [t.setting for t in best] + _asked(tunables, [t for t in before if t.share == longest], rung.new, seed)
-
-
-def _prior(candidate: Candidate, tunable: Tunable) -> float:
-    """Value of a field that is tried first."""
-    value: object = tunable.prior
-    if value is None:
-        value = candidate.design
-        for name in tunable.path.split("."):
-            value = getattr(value, name)
-    return min(max(float(value), tunable.low), tunable.high)  # type: ignore[arg-type]
-
-
-def _around_prior(candidate: Candidate, tunables: Sequence[Tunable], count: int, seed: int) -> list[Setting]:
-    """The prior, then settings at normal distances in the logarithm from it, cut to the range."""
-    draws = qmc.Sobol(len(tunables), scramble=True, rng=np.random.default_rng([seed, 17])).random(max(1, count))
-    settings: list[Setting] = [{t.path: _prior(candidate, t) for t in tunables}]
-    for row in draws[: count - 1]:
-        setting = {}
-        for tunable, place in zip(tunables, row, strict=True):
-            value = _prior(candidate, tunable) * tunable.spread ** float(ndtri(min(max(place, 1e-3), 1 - 1e-3)))
-            setting[tunable.path] = min(max(value, tunable.low), tunable.high)
-        settings.append(setting)
-    return settings
 
 
 def _asked(tunables: Sequence[Tunable], before: Sequence[Trial], count: int, seed: int) -> list[Setting]:

@@ -18,6 +18,7 @@ from aimco.device.device import Device
 from aimco.frames import dataframe
 from aimco.record import InputError
 from aimco.report import advice as report
+from aimco.studies.workers import Evaluate
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -157,18 +158,23 @@ def advise(device: Device | str, task: str = "digits", *, progress: Progress = N
     network = options.get("network")
     table = {"kind": network} if isinstance(network, str) else network
     rest = {name: value for name, value in options.items() if name not in ("network", "rules")}
-    known = device if isinstance(device, Device) else _device(device)
+    known = device if isinstance(device, Device) else device_of(device)
     command = _command(device if isinstance(device, str) else known.name, task, options)
     question = advice.Question(known.as_dict(), task, rules=tuple(options.get("rules", ())), network=table, command=command, **rest)  # type: ignore[arg-type]
     with reported(progress, f"advise {known.name}") as on_step:
-        answer = advice.advise(question, on_step)
-    result = Advice(**{f.name: getattr(answer, f.name) for f in fields(answer)})
+        result = answer_of(question, on_step)
     if (out := options.get("out")) is not None:
         result.save(out)
     return result
 
 
-def _device(source: str) -> Device:
+def answer_of(question: advice.Question, on_step: advice.OnStep | None = None, evaluate: Evaluate | None = None) -> Advice:
+    """The answer to a question, as `advise` gives it; see `aimco.advice.advise`."""
+    answer = advice.advise(question, on_step, evaluate)
+    return Advice(**{f.name: getattr(answer, f.name) for f in fields(answer)})
+
+
+def device_of(source: str) -> Device:
     """A device of the catalogue or a datasheet; one that is fitted to measured pulses."""
     path = Path(source)
     if source in Device.names() or path.suffix == _SHEET or not (path.suffix or path.exists()):

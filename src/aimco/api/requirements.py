@@ -87,7 +87,8 @@ class RequirementsOptions(TypedDict, total=False):
         response: Of the near-ideal device of every rule: "linear-step", "constant-step" or "soft-bounds".
         network: Kind of network, or "FILE.py:FUNCTION".
         epochs: Of every run.
-        lr: Learning rate.
+        lr: Learning rate at every point; chosen like the other rates when absent.
+        tune: Whether the rates of a rule are chosen anew at each point, True when absent; else those of the near-ideal device are held.
         out: Folder that keeps finished sweeps, so that the same call resumes from them.
     """
 
@@ -101,6 +102,7 @@ class RequirementsOptions(TypedDict, total=False):
     network: str | None
     epochs: int | None
     lr: float | None
+    tune: bool
     out: str | None
 
 
@@ -114,7 +116,7 @@ def requirements(
         task: As of `evaluate`.
         progress: True or False for a bar or none, or a function of (what is running, fraction done). When absent, a bar appears on a
             terminal or in a notebook after 2 s.
-        **options: `RequirementsOptions`: penalty, data_dir, limit, seeds, parameters, baseline, response, network, epochs, lr, out.
+        **options: `RequirementsOptions`: penalty, data_dir, limit, seeds, parameters, baseline, response, network, epochs, lr, tune, out.
 
     Raises:
         InputError: What cannot be asked.

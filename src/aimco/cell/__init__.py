@@ -72,7 +72,7 @@ class Cell(Kinded):
 
     kinds_in: ClassVar[str] = "aimco.cell"
     transistors: ClassVar[int] = 0  # of one cell; none where the source names none
-    capacitive: ClassVar[bool] = False  # whether its devices are capacitors, whose charge leaks
+    capacitive: ClassVar[bool] = False  # whether the device of the design is a capacitor in it, whose charge leaks
     transfers: ClassVar[bool] = False  # whether what one device learned can be moved to others, as the rule `weight-transfer` asks
 
     weight_max: float = Field(default=1.0, gt=0, description="weight at the top of the nominal range")

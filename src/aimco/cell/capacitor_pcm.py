@@ -31,6 +31,7 @@ class CapacitorPcm(Cell):
     shared_fields: ClassVar[tuple[str, ...]] = ("significance", "full")
     transistors: ClassVar[int] = 5  # three of the capacitor, one of each device of the pair
     transfers: ClassVar[bool] = True
+    capacitive: ClassVar[bool] = True
 
     pcm: Device = Field(default_factory=lambda: Device.named("pcm"))
     significance: float = Field(default=3.0, gt=0, le=1000, description="share of the pair over that of the capacitor")

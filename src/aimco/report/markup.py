@@ -101,18 +101,17 @@ def trials_table(view: View) -> str:
     feasible = any(not t.feasible for t in view.trials)
     columns = ["trial", *view.fields, *(view.label(m) for m in measures), "state", *(["constraints"] if feasible else []), "seeds", "took"]
     cells, classes = [], []
-    for t in [*view.trials, *([view.about.baseline] if view.about.baseline else [])]:
+    for t in view.trials:
         row: list[tuple[object, str]] = [(t.number, "")]
         row += [(t.point.get(f), format_value(f, t.point[f]) if f in t.point else "-") for f in view.fields]
         row += [(t.values.get(m), view.value(m, t.values.get(m))) for m in measures]
-        row += [(t.state, _state(t) if t is not view.about.baseline else "baseline")]
+        row += [(t.state, _state(t))]
         row += [(t.feasible, "met" if t.feasible else "not met")] if feasible else []
         row += [(len(t.seeds), ", ".join(map(str, t.seeds))), (t.wall_s, f"{t.wall_s:.3g} s")]
         cells.append(row)
         knee = "knee " if t is view.knee and len(view.about.objectives) > 1 else ""
-        classes.append(f"{knee}front" if t.number in members and t is not view.about.baseline else "")
+        classes.append(f"{knee}front" if t.number in members else "")
     links = [f'<a href="#trial-{t.number}">{t.number}</a>' for t in view.trials]
-    links += ['<a href="#baseline">baseline</a>'] if view.about.baseline else []
     return _table(columns, cells, classes, links)
 
 
@@ -133,7 +132,7 @@ def _table(columns: Sequence[str], cells: Sequence[Sequence[tuple[object, str]]]
 def details(view: View, trial: Trial) -> str:
     """All of one point, folded: the command that repeats it, seeds, notes, costs by part, and the design."""
     summary = ", ".join(filter(None, [view.describe(trial), _state(trial) if trial.state != "complete" else ""]))
-    head = "Baseline" if trial is view.about.baseline else f"Trial {trial.number}"
+    head = f"Trial {trial.number}"
     parts = [f"<pre>{text(command(view, trial))}</pre>"]
     parts += [f"<p>{text(trial.state)}: {text(trial.reason)}</p>"] if trial.reason else []
     parts += [f"<p>does not meet the constraints {text(', '.join(view.about.constraints))}</p>"] if not trial.feasible else []
@@ -141,8 +140,9 @@ def details(view: View, trial: Trial) -> str:
     parts += [listed(list(map(str, trial.result.get("notes") or ())))]
     parts += [_parts(trial)]
     parts += [f'<pre data-file="{text(file_of(view, trial).rpartition("/")[2])}">{text(trial.design)}</pre>'] if trial.design else []
-    anchor = "baseline" if trial is view.about.baseline else f"trial-{trial.number}"
-    return f'<details id="{anchor}"><summary>{text(f"{head}: {summary}" if summary else head)}</summary>{"".join(parts)}</details>'
+    return (
+        f'<details id="trial-{trial.number}"><summary>{text(f"{head}: {summary}" if summary else head)}</summary>{"".join(parts)}</details>'
+    )
 
 
 def _state(trial: Trial) -> str:
@@ -151,7 +151,7 @@ def _state(trial: Trial) -> str:
 
 def file_of(view: View, trial: Trial) -> str:
     """Where the design of a trial lies, from the folder of the page."""
-    return "designs/baseline.toml" if trial is view.about.baseline else f"designs/trial-{trial.number}.toml"
+    return f"designs/trial-{trial.number}.toml"
 
 
 def command(view: View, trial: Trial) -> str:

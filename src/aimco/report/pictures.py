@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
@@ -49,8 +49,6 @@ def _pair(view: View, y: str, x: str) -> Figure:
     if best:
         axes.plot(*place(best), "-", drawstyle=style, color=_FRONT, linewidth=1.2, label="front of these two")
     _mark(axes, view, place)
-    if view.about.baseline:
-        _baseline(axes, view.about.baseline, {"x": (x, across.unit), "y": (y, up.unit)})
     axes.margins(0.08)
     across.dress(axes, "x")
     up.dress(axes, "y")
@@ -74,8 +72,6 @@ def _values(view: View, name: str) -> Figure:
         running = np.maximum.accumulate(value) if view.rises(name) else np.minimum.accumulate(value)
         axes.plot(number, running, drawstyle="steps-post", color=_FRONT, linewidth=1.2, label="best so far")
     _mark(axes, view, place, "best")
-    if view.about.baseline:
-        _baseline(axes, view.about.baseline, {"y": (name, up.unit)})
     up.dress(axes, "y")
     axes.set_xlabel("trial")
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -102,14 +98,6 @@ def _mark(axes: Axes, view: View, place: Place, word: str = "knee") -> None:
     if view.knee is not None:
         named = plain(f"{word}, {view.brief(view.knee)}")
         axes.scatter(*place([view.knee]), s=150, marker="*", color=_KNEE, edgecolors="white", linewidths=0.6, zorder=4, label=named)
-
-
-def _baseline(axes: Axes, baseline: Trial, sides: Mapping[str, tuple[str, float]]) -> None:
-    name = plain(baseline.point.get("device", "baseline"))
-    for side, (objective, unit) in sides.items():
-        if objective in baseline.values:
-            line = axes.axhline if side == "y" else axes.axvline
-            line(baseline.values[objective] / unit, color="black", linestyle="--", linewidth=1, label=f"baseline, {name}")
 
 
 def _number(figure: Figure, axes: Axes, view: View, place: Place, towards: tuple[int, int]) -> None:
@@ -153,8 +141,6 @@ def learning_curves(view: View) -> dict[str, Figure]:
                 _curve(axes, trial, name, unit, color=_GREY, alpha=faint, linewidth=0.7)
         for k, trial in enumerate(marked):
             _curve(axes, trial, name, unit, color=_COLORS[k], linewidth=1.6, label=plain(view.brief(trial)) if axes is panels[0] else None)
-        if view.about.baseline:
-            _curve(axes, view.about.baseline, name, unit, color="black", linestyle="--", label="baseline" if axes is panels[0] else None)
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.get_major_locator().set_params(integer=True)
     _legend(figure)

@@ -14,6 +14,7 @@ from aimco.record import write_atomic
 from aimco.report import markup
 from aimco.report.device import png
 from aimco.result import Result
+from aimco.studies.metrics import metric
 from aimco.units import text
 
 if TYPE_CHECKING:
@@ -73,4 +74,17 @@ def phases_table(result: Result) -> Table:
         table.add_column(column, justify="left" if column == "phase" else "right", no_wrap=column != "phase")
     for row in phases(result):
         table.add_row(*row.values())
+    return table
+
+
+def result_table(result: Result) -> Table:
+    """A run in a line, for a terminal: device, rule, main metric, energy and time of the run, area."""
+    judged = metric(result.main.name)
+    name = judged.name.replace("_", " ")
+    table = Table(title=f"{name.capitalize()}, energy and time of the run, area")
+    for column in ("device", "rule", name, "energy", "time", "area"):
+        table.add_column(column, justify="left" if column in ("device", "rule") else "right")
+    costs = (result.energy_J["total"], "J"), (result.latency_s["total"], "s"), (result.area_m2, "m^2")
+    words = [text(value, unit) if result.counts else "-" for value, unit in costs]
+    table.add_row(result.design.device.name, result.design.rule.kind, judged.text(result.metrics[result.main.name]), *words)
     return table

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 class Pictures:
     """The pictures of a study as PNG, by title, in the order of the page."""
 
-    given: dict[str, bytes]
     fronts: dict[str, bytes]
     choices: dict[str, bytes]
     sensitivity: dict[str, bytes]
@@ -38,7 +37,7 @@ class Pictures:
 
     def files(self) -> dict[str, bytes]:
         """All of them, by the name of a file."""
-        every = self.given | self.fronts | self.choices | self.sensitivity | self.learning | self.devices
+        every = self.fronts | self.choices | self.sensitivity | self.learning | self.devices
         return {f"{re.sub(r'[^a-z0-9]+', '-', title.lower()).strip('-')}.png": data for title, data in every.items()}
 
 
@@ -62,7 +61,7 @@ def write(trials: Sequence[Trial], folder: str | Path, about: About, *, name: st
     files: dict[str, str | bytes] = {name: _page(view, pictures), "trials.csv": csv_text(view)}
     files |= {"trials.parquet": parquet_bytes(view)} if has_parquet() else {}
     files |= {f"pictures/{file}": data for file, data in pictures.files().items()}
-    for trial in _list_trials(view):
+    for trial in view.trials:
         files |= _design_files(markup.file_of(view, trial), trial.design, Path(folder))
     for file, content in files.items():
         write_atomic(Path(folder) / file, content)
@@ -83,8 +82,7 @@ def _design_files(file: str, text: str, folder: Path) -> dict[str, str | bytes]:
 def draw(view: View) -> Pictures:
     """Every picture of a study."""
     drawn = (fronts(view), parallel_coordinates(view), sensitivities(view), learning_curves(view), _devices(view))
-    groups = [dict(view.about.pictures), *drawn]
-    return Pictures(*({title: picture(figure) for title, figure in group.items()} for group in groups))
+    return Pictures(*({title: picture(figure) for title, figure in group.items()} for group in drawn))
 
 
 def _page(view: View, pictures: Pictures) -> str:
@@ -92,8 +90,7 @@ def _page(view: View, pictures: Pictures) -> str:
     parts = [
         f"<h1>{markup.text(about.title)}</h1>",
         f"<p>Made by <code>{markup.text(about.command)}</code></p>",
-        markup.listed([*map(_sentence, verdict(view)), *about.sentences]),
-        *(markup.section(title, markup.image(title, data)) for title, data in pictures.given.items()),
+        markup.listed(list(map(_sentence, verdict(view)))),
         markup.section("What can be had for what", *(markup.image(t, d, _caption(view)) for t, d in pictures.fronts.items())),
         markup.section("All choices", *(markup.image(t, d, _choices_caption(view)) for t, d in pictures.choices.items())),
         markup.section("Tolerances", markup.rows_table(about.tolerance)),
@@ -101,7 +98,7 @@ def _page(view: View, pictures: Pictures) -> str:
         markup.section("Learning", *(markup.image(t, d, learning) for t, d in pictures.learning.items())),
         markup.section("Devices", *(markup.image(t, d, t) for t, d in pictures.devices.items())),
         markup.section("All trials", markup.trials_table(view)),
-        markup.section("Every point", _how(view), *(markup.details(view, t) for t in _list_trials(view))),
+        markup.section("Every point", _how(view), *(markup.details(view, t) for t in view.trials)),
     ]
     return markup.whole(about.title, [part for part in parts if part])
 
@@ -110,12 +107,8 @@ def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _list_trials(view: View) -> list[Trial]:
-    return [*view.trials, *([view.about.baseline] if view.about.baseline else [])]
-
-
 def _how(view: View) -> str:
-    if not _list_trials(view):
+    if not view.trials:
         return ""
     return (
         "<p>A command repeats a point when it is given in the folder of this page, beside which <code>designs/</code> lies; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from aimco.studies.trial import Trial
 from aimco.units import text
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 _NAMING = ("rule.kind", "rule", "device", "device.name")  # parts of a point that a sentence begins with
 
@@ -35,7 +35,6 @@ class About:
         objectives: name -> "max" or "min", in order of interest. command: that made the study.
         task, options: of `aimco run` for a single point ("--data-dir D --limit 500"). constraints: in words ("accuracy >= 0.95").
         tolerance: rows of one table. sensitivity: one for each objective that was analysed.
-        baseline: what the others are held against, on no front. sentences: to follow the verdict. pictures: to follow it, by title.
     """
 
     objectives: Mapping[str, str]
@@ -46,9 +45,6 @@ class About:
     constraints: Sequence[str] = ()
     tolerance: Sequence[PlainView] = ()
     sensitivity: Sequence[Sensitivity] = ()
-    baseline: Trial | None = None
-    sentences: Sequence[str] = ()
-    pictures: Mapping[str, Figure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

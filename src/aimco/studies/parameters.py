@@ -16,7 +16,6 @@ STEP, BOUND = 0.001, 0.6  # of a weight: the near-ideal device has 2 BOUND / STE
 _HALF_RANGE, _READ_VOLTAGE = 1e-6, 0.2  # S, V: their size has no effect on accuracy
 _NO_BOUND, _NEVER = 1e6, 1e12
 RESTING = 4000.0  # samples: of the near-ideal leaking device
-FAST_RULE = {"lr": 0.5, "lr_fast": 0.3, "max_pulses": 30, "granularity": 200.0, "transfer_every": 2}  # of every rule with a fast array
 Point = Mapping[str, float]
 
 
@@ -81,7 +80,8 @@ class Bench:
     """Network and schedule that a task is judged on.
 
     Args:
-        hidden: sizes of the hidden layers. epochs, batch: schedule. lr: learning rate. last: epochs at the end whose mean accuracy counts.
+        hidden: sizes of the hidden layers. epochs, batch: schedule. lr: learning rate, the rule's own when absent.
+        last: epochs at the end whose mean accuracy counts.
         penalty: allowed, points, where none is given. seeds: where no number is given.
         response: one of RESPONSES, of the near-ideal device, the same for all rules. The first has steps that fall by a tenth from
             mid-range to either bound, so that steps of different size balance at a state.
@@ -92,7 +92,7 @@ class Bench:
     hidden: tuple[int, ...]
     epochs: int
     batch: int
-    lr: float
+    lr: float | None
     last: int
     penalty: float
     seeds: int
@@ -105,12 +105,12 @@ class Bench:
 
 
 BENCHES = (
-    Bench("digits", (32,), epochs=10, batch=10, lr=0.5, last=4, penalty=1.0, seeds=6),
-    Bench("mnist", (256, 128), epochs=6, batch=10, lr=0.3, last=2, penalty=0.3, seeds=3),
+    Bench("digits", (32,), epochs=10, batch=10, lr=None, last=4, penalty=1.0, seeds=6),
+    Bench("mnist", (256, 128), epochs=6, batch=10, lr=None, last=2, penalty=0.3, seeds=3),
 )
 
 
-ANY = Bench("", (32,), epochs=10, batch=10, lr=0.1, last=4, penalty=1.0, seeds=3)  # of a task without a bench of its own
+ANY = Bench("", (32,), epochs=10, batch=10, lr=None, last=4, penalty=1.0, seeds=3)  # of a task without a bench of its own
 
 
 def bench(task: str) -> Bench:
@@ -154,11 +154,11 @@ def design(setup: Bench, rule: str, point: Point) -> Design:
     """
     cls = known_rule(rule)
     one = _HALF_RANGE * _READ_VOLTAGE / point["bound"]  # A: current of a weight of 1 driven by an input of 1
-    learning: PlainData = {"kind": rule, "lr": setup.lr}
+    learning: PlainData = {"kind": rule} | ({} if setup.lr is None else {"lr": setup.lr})
     if getattr(cls(), "reference", None) == "auto":
         learning["reference"] = "symmetry-point"  # at every point, however its steps balance
     if issubclass(cls, TikiTakaV2):
-        learning |= FAST_RULE | {"slow_device": _device(setup.response, point, point["retention"])}
+        learning["slow_device"] = _device(setup.response, point, point["retention"])
     return Design.of(
         {
             "device": _device(setup.response, point, point.get("fast_retention", point["retention"])),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,43 +18,77 @@ from aimco.design import Design
 from aimco.errors import did_you_mean
 from aimco.evaluation import Result, evaluate_many
 from aimco.learning import Rule
-from aimco.learning.tiki_taka_v2 import TikiTakaV2
 from aimco.record import InputError, write_atomic
-from aimco.studies.parameters import BOUND, FAST_RULE, RESTING, STEP, Bench, Point, Sweep, bench, design, ideal, known_rule, sweeps, waits
+from aimco.studies.parameters import BOUND, RESTING, STEP, Bench, Point, Sweep, bench, design, ideal, known_rule, sweeps, waits
+from aimco.studies.settings import SOFTWARE_RATES, Setting, settings_around, with_setting
 from aimco.studies.specification import Answer, Derived, Finding, Joint
 from aimco.studies.threshold import closer, penalty, threshold
 from aimco.tasks import Data, task_of
+from aimco.tunable import Tunable
 
 OnStep = Callable[[str, float], None]
 _CLOSER = 3  # values of the second sweep
 _FRACTIONS = (0.08, 0.16, 0.25, 0.35, 0.5, 0.7)
 _MOST_MEMBERS = 64  # of one ensemble
+_SETTINGS, _TUNING_SEEDS = 4, (1000, 1001)  # tried at each point for every field that is chosen, and the seeds that they are judged by
+_TUNED = 0.7  # share of the work of points that goes into their settings
 
 
 class Runs:
     """Accuracies of points under a rule, in ensembles, each kept in a file when done so that a stopped derivation goes on.
 
+    At each point the rates of the rule are chosen anew, on other seeds than those that count, until they are held.
+
     Args:
-        setup: the bench. task: loaded. seeds: of every point, the same for all, so that differences share their draws.
-        limit: of training samples. folder: where finished ensembles are kept. tell: told the share of the current ensemble.
+        setup: The bench.
+        task: Loaded.
+        seeds: Of every point, the same for all, so that differences share their draws.
+        folder: Where finished ensembles are kept.
+        tell: Told the share of the current ensemble.
     """
 
     def __init__(self, setup: Bench, task: Data, seeds: int, folder: Path | None, tell: Callable[[float], None]) -> None:
         self.setup, self.task, self.seeds, self.folder, self.tell = setup, task, seeds, folder, tell
+        self.held: Setting | None = None  # rates of every point
 
-    def points(self, rule: str, points: Sequence[Point]) -> np.ndarray:
-        """Test accuracy, %, (points, seeds): the mean of the last epochs."""
-        return self.designs([design(self.setup, rule, point) for point in points])
+    def points(self, rule: str, points: Sequence[Point]) -> tuple[np.ndarray, list[Setting]]:
+        """Test accuracy, %, (points, seeds), the mean of the last epochs, and the setting of each point."""
+        designs = [design(self.setup, rule, point) for point in points]
+        if self.held is None:
+            fields = [self.adapts(d) for d in designs]
+            settings = self.best([settings_around(d, f, _SETTINGS * len(f)) for d, f in zip(designs, fields, strict=True)], designs)
+        else:
+            settings = [self.held for _ in designs]
+        return self.runs([with_setting(d, s) for d, s in zip(designs, settings, strict=True)], range(self.seeds), (_TUNED, 1.0)), settings
 
-    def designs(self, designs: Sequence[Design]) -> np.ndarray:
-        """The same for whole designs, which differ in numbers only."""
-        members = [(d, seed) for d in designs for seed in range(self.seeds)]
+    def adapts(self, point: Design) -> list[Tunable]:
+        """Fields that are chosen at each point: those of the rule but for a learning rate that is asked for."""
+        fields = point.rule.tunables(point)
+        return [t for t in fields if t.path.startswith("rule.") and not (t.path == "rule.lr" and self.setup.lr is not None)]
+
+    def best(self, tried: Sequence[Sequence[Setting]], designs: Sequence[Design]) -> list[Setting]:
+        """The best setting of each design."""
+        if all(len(settings) == 1 for settings in tried):
+            return [settings[0] for settings in tried]
+        every = [with_setting(d, s) for d, settings in zip(designs, tried, strict=True) for s in settings]
+        scores = self.runs(every, _TUNING_SEEDS, (0.0, _TUNED)).mean(1)
+        ends = np.cumsum([len(settings) for settings in tried])[:-1]
+        return [
+            settings[int(np.argmax(np.nan_to_num(mine, nan=-np.inf)))] for settings, mine in zip(tried, np.split(scores, ends), strict=True)
+        ]
+
+    def runs(self, designs: Sequence[Design], seeds: Sequence[int], span: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
+        """Test accuracy, %, (designs, seeds), of designs that differ in numbers only; `span` of the progress is theirs."""
+        members = [(d, seed) for d in designs for seed in seeds]
         parts = -(-len(members) // _MOST_MEMBERS)
         size = -(-len(members) // parts)
         scores: list[float] = []
         for k in range(parts):
-            scores += self._ensemble(members[k * size : (k + 1) * size], lambda done, k=k: self.tell((k + done) / parts))
-        return np.array(scores).reshape(len(designs), self.seeds)
+            first, share = span[0] + k / parts * (span[1] - span[0]), (span[1] - span[0]) / parts
+            scores += self._ensemble(
+                members[k * size : (k + 1) * size], lambda done, first=first, share=share: self.tell(first + share * done)
+            )
+        return np.array(scores).reshape(len(designs), len(seeds))
 
     def _score(self, result: Result) -> float:
         """Per cent of a perfect result, of the mean metrics of the last epochs."""
@@ -86,7 +120,9 @@ class Question:
         seeds: of every point; the bench's when absent. only: keys of the lines, all when absent. near: keys and values, of lines not
             swept, of a near-ideal device that is not ideal there. out: folder that keeps finished sweeps.
         bench: network and schedule; the task's when absent. response: of the near-ideal device of every rule; the bench's when absent.
-        network: kind of network, or FILE.py:FUNCTION, in place of that of the bench; so are epochs and lr.
+        network: kind of network, or FILE.py:FUNCTION, in place of that of the bench; so are epochs.
+        lr: learning rate at every point; chosen like the other rates when absent.
+        tune: whether rates are chosen anew at each point; else those of the near-ideal device hold at all.
     """
 
     rules: tuple[str, ...]
@@ -103,6 +139,7 @@ class Question:
     network: str | None = None
     epochs: int | None = None
     lr: float | None = None
+    tune: bool = True
 
     @property
     def judged_on(self) -> Bench:
@@ -157,8 +194,8 @@ def derive(question: Question, on_step: OnStep | None = None) -> Answer:
     seeds = setup.seeds if question.seeds is None else question.seeds
     runs = Runs(setup, task, seeds, folder, meter.share)
     allowed = setup.penalty if question.penalty is None else question.penalty
-    derived = [_derive(rule, lines, near, runs, allowed, meter) for rule, lines in asked.items()]
-    return Answer(Path(task.name).stem, allowed, seeds, len(task.train_x), setup, derived)
+    derived = [_derive(rule, lines, near, runs, allowed, meter, question.tune) for rule, lines in asked.items()]
+    return Answer(Path(task.name).stem, allowed, seeds, len(task.train_x), setup, derived, question.tune)
 
 
 class _Meter:
@@ -176,39 +213,46 @@ class _Meter:
             self.on_step(self.label, (self.done + done) / self.total)
 
 
-def _derive(rule: str, lines: Sequence[Sweep], moved: Point, runs: Runs, allowed: float, meter: _Meter) -> Derived:
+def _derive(rule: str, lines: Sequence[Sweep], moved: Point, runs: Runs, allowed: float, meter: _Meter, tune: bool) -> Derived:
     cls = known_rule(rule)
     base = {key: moved.get(key, value) for key, value in ideal(cls).items()}
     near = design(runs.setup, rule, base)
     meter.start(f"{rule}: software")
-    software = runs.designs([near.replace("rule", {"kind": "digital", "lr": runs.setup.lr})])
+    rates = SOFTWARE_RATES if runs.setup.lr is None else (runs.setup.lr,)
+    digital = near.replace("rule", {"kind": "digital"})
+    (chosen,) = runs.best([[{"rule.lr": lr} for lr in rates]], [digital])
+    software = runs.runs([with_setting(digital, chosen)], range(runs.seeds))
     meter.start(f"{rule}: near-ideal device")
-    ideal_accuracy = runs.points(rule, [base])
-    findings = [_sweep(rule, line, base, runs, ideal_accuracy, allowed, meter) for line in lines]
+    runs.held = None
+    ideal_accuracy, (setting,) = runs.points(rule, [base])
+    runs.held = None if tune else setting
+    findings = [_sweep(rule, line, base, runs, (ideal_accuracy, setting), allowed, meter) for line in lines]
     joint = _joint(rule, findings, base, runs, ideal_accuracy, allowed, meter)
     if joint.fraction is not None:
         share = joint.fraction
-        findings = [Finding(f.sweep, f.threshold, f.values, f.accuracy, f.sweep.eased(f.threshold.value, share)) for f in findings]
+        findings = [replace(f, joint=f.sweep.eased(f.threshold.value, share)) for f in findings]
     spread = float(ideal_accuracy.std(ddof=1)) if runs.seeds > 1 else math.nan
     seconds = training(near, of_design(near, runs.task.sample)).latency_s
-    return Derived(rule, float(software.mean()), float(ideal_accuracy.mean()), spread, findings, joint, seconds, _notes(cls, base, runs))
+    notes = _notes(cls, base, runs, setting)
+    return Derived(rule, float(software.mean()), float(ideal_accuracy.mean()), spread, findings, joint, seconds, notes, dict(setting))
 
 
-def _sweep(rule: str, line: Sweep, base: Point, runs: Runs, near: np.ndarray, allowed: float, meter: _Meter) -> Finding:
-    values, accuracy = np.empty(0), np.empty((0, runs.seeds))
+def _sweep(rule: str, line: Sweep, base: Point, runs: Runs, at_base: tuple[np.ndarray, Setting], allowed: float, meter: _Meter) -> Finding:
+    near, setting = at_base
+    values, accuracy, settings = np.empty(0), np.empty((0, runs.seeds)), []
     if line.starts_at_base:
-        values, accuracy = np.array([line.base]), near
+        values, accuracy, settings = np.array([line.base]), near, [setting]
     for turn, words in enumerate(("", ", closer")):
         meter.start(f"{rule}: {line.name}{words}")
         more = np.array(line.values) if turn == 0 else closer(values, near - accuracy, allowed, line.rises, _CLOSER)
         if len(more) == 0:
             continue
-        extra = runs.points(rule, [{**base, line.key: float(value)} for value in more])
-        values, accuracy = np.concatenate([values, more]), np.concatenate([accuracy, extra])
+        extra, chosen = runs.points(rule, [{**base, line.key: float(value)} for value in more])
+        values, accuracy, settings = np.concatenate([values, more]), np.concatenate([accuracy, extra]), settings + chosen
     order = np.argsort(values if line.rises else -values)
     values, accuracy = values[order], accuracy[order]
     crossing = threshold(values, near - accuracy, allowed, line.rises)
-    return Finding(line, crossing, values.tolist(), accuracy.mean(1).tolist())
+    return Finding(line, crossing, values.tolist(), accuracy.mean(1).tolist(), [dict(settings[k]) for k in order])
 
 
 def _joint(rule: str, findings: Sequence[Finding], base: Point, runs: Runs, near: np.ndarray, allowed: float, meter: _Meter) -> Joint:
@@ -221,7 +265,7 @@ def _joint(rule: str, findings: Sequence[Finding], base: Point, runs: Runs, near
             continue
         eased = [{**base, **{f.sweep.key: f.sweep.eased(f.threshold.value, float(s)) for f in findings}} for s in more]
         fractions = np.concatenate([fractions, more])
-        accuracy = np.concatenate([accuracy, runs.points(rule, eased)])
+        accuracy = np.concatenate([accuracy, runs.points(rule, eased)[0]])
     order = np.argsort(fractions)
     fractions, accuracy = fractions[order], accuracy[order]
     lost, smooth = (near - accuracy).mean(1), penalty(fractions, near - accuracy, True)
@@ -233,15 +277,25 @@ def _joint(rule: str, findings: Sequence[Finding], base: Point, runs: Runs, near
     return Joint(float(fractions[k]), float(accuracy[k].mean()), float(lost[k]), tried)
 
 
-def _notes(rule: type[Rule], base: Point, runs: Runs) -> list[str]:
+def _notes(rule: type[Rule], base: Point, runs: Runs, setting: Mapping[str, float]) -> list[str]:
     response, goal = runs.setup.response, runs.task.goal
     notes = [] if goal.scored == "accuracy" else [f"per cent and points are of a perfect result, {goal.scored}"]
     notes += ["outputs that saturate are not read again, so that the largest output is seen; converters have no levels"]
-    if issubclass(rule, TikiTakaV2):
-        notes.append("every rule with a filter learns with " + ", ".join(f"{name} {value:g}" for name, value in FAST_RULE.items()))
+    notes.append(_held(runs, setting))
     notes.append(f"the near-ideal device of every rule has the response {response}, with {2 * BOUND / STEP:g} states")
     if waits(rule):
         leak = f"gradients leak to mid-range, in {RESTING:g} samples unless said otherwise"
         notes.append(f"{leak}; weights are in the same device without leak unless swept")
     moved = [f"{key} {value:g}" for key, value in base.items() if value != ideal(rule)[key]]
     return notes + ([f"the near-ideal device has {', '.join(moved)}"] if moved else [])
+
+
+def _held(runs: Runs, setting: Setting) -> str:
+    """What of the rule is chosen at each point, and what is held."""
+    values = " and ".join(f"{path.removeprefix('rule.')} {value:.3g}" for path, value in setting.items())
+    asked = "" if runs.setup.lr is None else f"lr is held at {runs.setup.lr:g}; "
+    if not setting:
+        return f"{asked}rates that are not given follow from the device at each point"
+    if runs.held is None:
+        return f"{asked}chosen at each point, on other seeds: {values} on the near-ideal device; network and schedule are held"
+    return f"{asked}held at every point, as chosen on the near-ideal device: {values}"

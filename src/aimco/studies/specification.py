@@ -16,20 +16,29 @@ class Finding:
     """One line under one rule.
 
     Args:
-        sweep: which. threshold: alone, all else near-ideal. values, accuracy: tried, (V,), and mean accuracy there, %.
-        joint: the value in the joint specification; None where no joint one was found.
+        sweep: Which.
+        threshold: Alone, all else near-ideal.
+        values: Tried, (V,).
+        accuracy: Mean accuracy at each, %.
+        settings: Rates of the rule at each, dotted field -> value.
+        joint: The value in the joint specification; None where no joint one was found.
     """
 
     sweep: Sweep
     threshold: Threshold
     values: list[float]
     accuracy: list[float]
+    settings: list[dict[str, float]]
     joint: float | None = None
 
     def as_json(self) -> PlainData:
         """Plain data."""
         plain = {name: getattr(self.sweep, name) for name in ("key", "name", "unit", "base", "recalled")}
-        return plain | asdict(self.threshold) | {"joint": self.joint, "values": self.values, "accuracy": self.accuracy}
+        return (
+            plain
+            | asdict(self.threshold)
+            | {"joint": self.joint, "values": self.values, "accuracy": self.accuracy, "settings": self.settings}
+        )
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ class Derived:
     Args:
         software, near_ideal: accuracy, %, of the network in floating point and on the near-ideal device, means over seeds.
         deviation: standard deviation of the near-ideal accuracy over seeds, points. sample_s: time of one training sample, s.
+        setting: rates on the near-ideal device, dotted field -> value.
     """
 
     rule: str
@@ -64,6 +74,7 @@ class Derived:
     joint: Joint
     sample_s: float
     notes: list[str] = field(default_factory=list)
+    setting: dict[str, float] = field(default_factory=dict)
 
     def requirement(self, task: str, allowed: float) -> Requirement:
         """The lines that are of a device, as a table to judge by: jointly verified values, or single tolerances where there are none."""
@@ -74,7 +85,7 @@ class Derived:
 
     def as_json(self) -> PlainData:
         """Plain data."""
-        plain = {name: getattr(self, name) for name in ("rule", "software", "near_ideal", "deviation", "sample_s", "notes")}
+        plain = {name: getattr(self, name) for name in ("rule", "software", "near_ideal", "deviation", "sample_s", "notes", "setting")}
         return plain | {"lines": [f.as_json() for f in self.findings], "joint": asdict(self.joint)}
 
 
@@ -93,7 +104,17 @@ def _line(finding: Finding, sample_s: float) -> Line | None:
 
 @dataclass(frozen=True)
 class Answer:
-    """The specifications of all rules that were asked for. penalty: allowed, points. seeds, samples: trained with."""
+    """The specifications of all rules that were asked for.
+
+    Args:
+        task: In a word.
+        penalty: Allowed, points.
+        seeds: Trained with.
+        samples: Trained with.
+        bench: Network and schedule.
+        rules: The specification of each.
+        tuned: Whether rates were chosen anew at each point.
+    """
 
     task: str
     penalty: float
@@ -101,10 +122,11 @@ class Answer:
     samples: int
     bench: Bench
     rules: list[Derived]
+    tuned: bool = True
 
     def as_json(self) -> PlainData:
         """Plain data."""
-        plain = {name: getattr(self, name) for name in ("task", "penalty", "seeds", "samples")}
+        plain = {name: getattr(self, name) for name in ("task", "penalty", "seeds", "samples", "tuned")}
         return plain | {"bench": asdict(self.bench), "rules": [d.as_json() for d in self.rules], "relaxed": self.relaxed()}
 
     def relaxed(self) -> list[PlainData]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -10,9 +11,9 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aimco.record import InputError
 from aimco.studies.pack import Outcome, Pack, evaluate_pack, failed
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-Evaluate = Callable[[Sequence[Pack]], Iterator[tuple[int, list[Outcome]]]]
+Wanted = Callable[[int], bool]
+
+
+class Evaluate(Protocol):
+    """Evaluates packs and yields (index, outcomes) as each is ready."""
+
+    def __call__(self, packs: Sequence[Pack], wanted: Wanted | None = None) -> Iterator[tuple[int, list[Outcome]]]:
+        """`wanted` is asked of each index before its pack begins; one that is not wanted is left out."""
+        ...
+
+
 _LOSSES = 4  # of its worker after which a pack is given up
 _SUSPECT = 2  # after which packs are run one by one, to find the one that ends its worker
 _REACH_S = 30
@@ -48,9 +59,10 @@ def evaluator(workers: int = 1, cluster: str | None = None) -> Iterator[Evaluate
             yield processes.evaluate
 
 
-def _here(packs: Sequence[Pack]) -> Iterator[tuple[int, list[Outcome]]]:
+def _here(packs: Sequence[Pack], wanted: Wanted | None = None) -> Iterator[tuple[int, list[Outcome]]]:
     for k, pack in enumerate(packs):
-        yield k, evaluate_pack(pack)
+        if wanted is None or wanted(k):
+            yield k, evaluate_pack(pack)
 
 
 class _Processes:
@@ -60,14 +72,15 @@ class _Processes:
         self.workers, self.pool = workers, None
         self.others = {child.pid for child in multiprocessing.active_children()}
 
-    def evaluate(self, packs: Sequence[Pack]) -> Iterator[tuple[int, list[Outcome]]]:
+    def evaluate(self, packs: Sequence[Pack], wanted: Wanted | None = None) -> Iterator[tuple[int, list[Outcome]]]:
         left, losses = dict(enumerate(packs)), Counter[int]()
         while left:
             suspects = [k for k in left if losses[k] >= _SUSPECT]
             chosen = suspects[:1] or list(left)
-            for k, outcomes in self._round({k: left[k] for k in chosen}):
+            for k, outcomes in self._round({k: left[k] for k in chosen}, wanted):
                 del left[k]
-                yield k, outcomes
+                if outcomes is not None:
+                    yield k, outcomes
             lost = [k for k in chosen if k in left]
             losses.update(lost)
             if lost:
@@ -75,17 +88,24 @@ class _Processes:
             for k in [k for k in lost if losses[k] >= _LOSSES]:
                 yield k, _given_up(left.pop(k))
 
-    def _round(self, packs: dict[int, Pack]) -> Iterator[tuple[int, list[Outcome]]]:
-        """What comes back of packs until a worker dies."""
+    def _round(self, packs: dict[int, Pack], wanted: Wanted | None) -> Iterator[tuple[int, list[Outcome] | None]]:
+        """What comes back of packs until a worker dies; None for those that are no longer wanted when their turn comes."""
         futures: dict[Future[list[Outcome]], int] = {}
-        with contextlib.suppress(BrokenProcessPool):
-            for k, pack in packs.items():
-                with _deaf():
-                    futures[self._started().submit(evaluate_pack, pack)] = k
+        waiting = list(packs)[::-1]
         try:
-            for future in as_completed(futures):
-                with contextlib.suppress(BrokenProcessPool):
-                    yield futures[future], future.result()
+            with contextlib.suppress(BrokenProcessPool):
+                while waiting or futures:
+                    while waiting and len(futures) <= self.workers:  # one is ready for the worker that is free first
+                        k = waiting.pop()
+                        if wanted is not None and not wanted(k):
+                            yield k, None
+                            continue
+                        with _deaf():
+                            futures[self._started().submit(evaluate_pack, packs[k])] = k
+                    for future in wait(futures, return_when=FIRST_COMPLETED).done:
+                        k = futures.pop(future)
+                        with contextlib.suppress(BrokenProcessPool):
+                            yield k, future.result()
         finally:  # closed before the end: what has not begun does not
             for future in futures:
                 future.cancel()
@@ -162,14 +182,14 @@ def _cluster(address: str) -> Iterator[Evaluate]:
         threads = [worker["nthreads"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
         if any(n != 1 for n in threads):
             raise InputError(f"--cluster {address}: each worker must have 1 thread, got {max(threads)}; start them with --nthreads 1")
-        yield lambda packs: _on(client, packs)
+        yield functools.partial(_on, client)
 
 
-def _on(client: Client, packs: Sequence[Pack]) -> Iterator[tuple[int, list[Outcome]]]:
+def _on(client: Client, packs: Sequence[Pack], wanted: Wanted | None = None) -> Iterator[tuple[int, list[Outcome]]]:
     """The scheduler gives a pack whose worker is lost to another one."""
     from distributed import KilledWorker, as_completed
 
-    futures = {client.submit(_alone, pack, pure=False): k for k, pack in enumerate(packs)}
+    futures = {client.submit(_alone, pack, pure=False): k for k, pack in enumerate(packs) if wanted is None or wanted(k)}
     try:
         for future in as_completed(list(futures), loop=client.loop):
             k = futures[future]

@@ -1,0 +1,54 @@
+"""Settings of a design: the numbers that its rule lets a search change, and where a search begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import qmc
+
+from aimco.design import Design
+from aimco.tunable import Tunable
+
+Setting = Mapping[str, float]  # dotted field of a design -> value
+SOFTWARE_RATES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # learning rates that software is tried with
+
+
+def with_setting(design: Design, setting: Setting) -> Design:
+    """A design with some of its fields changed."""
+    for path, value in setting.items():
+        design = design.replace(path, value)
+    return design
+
+
+def prior(design: Design, tunable: Tunable) -> float:
+    """Value of a field that is tried first."""
+    value: object = tunable.prior
+    if value is None:
+        value = design
+        for name in tunable.path.split("."):
+            value = getattr(value, name)
+    return min(max(float(value), tunable.low), tunable.high)  # type: ignore[arg-type]
+
+
+def settings_around(design: Design, tunables: Sequence[Tunable], count: int, seed: int = 0) -> list[dict[str, float]]:
+    """First settings of a search: the prior, then others at normal distances in the logarithm from it, by a Sobol sequence.
+
+    Args:
+        design: Whose fields they are.
+        tunables: That are changed.
+        count: Of settings; one where nothing can be changed.
+        seed: Of the sequence; equal ones lie at equal ratios to the prior of whatever design.
+    """
+    if not tunables:
+        return [{}]
+    draws = qmc.Sobol(len(tunables), scramble=True, rng=np.random.default_rng([seed, 17])).random(max(1, count))
+    settings = [{t.path: prior(design, t) for t in tunables}]
+    for row in draws[: count - 1]:
+        setting = {}
+        for tunable, place in zip(tunables, row, strict=True):
+            value = prior(design, tunable) * tunable.spread ** float(ndtri(min(max(place, 1e-3), 1 - 1e-3)))
+            setting[tunable.path] = min(max(value, tunable.low), tunable.high)
+        settings.append(setting)
+    return settings
