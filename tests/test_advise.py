@@ -15,7 +15,8 @@ from aimco.advice.answer import Candidate, Confirmed, ties
 from aimco.advice.candidates import candidates
 from aimco.advice.jobs import Job, Jobs
 from aimco.cli import main
-from aimco.studies.pack import failed
+from aimco.studies.pack import Pack, failed
+from aimco.studies.workers import evaluator
 from aimco.tasks import load
 from aimco.tunable import Tunable
 
@@ -142,7 +143,7 @@ def test_kept_runs_are_those_of_the_same_source(tmp_path):
     """A user's file that was changed names other runs, though the design reads alike."""
     asked: list[int] = []
 
-    def evaluate(packs, wanted=None):
+    def evaluate(packs, wanted=None, until=math.inf):
         asked.append(len(packs))
         return ((k, [failed("not run") | {"state": "complete"}] * len(pack.designs)) for k, pack in enumerate(packs))
 
@@ -186,7 +187,7 @@ def test_what_would_not_be_done_in_time_does_not_begin():
     """Once it is known how long such runs take."""
     begun = []
 
-    def evaluate(packs, wanted=None):
+    def evaluate(packs, wanted=None, until=math.inf):
         for k, pack in enumerate(packs):
             if wanted(k):
                 begun.append(pack)
@@ -197,3 +198,13 @@ def test_what_would_not_be_done_in_time_does_not_begin():
     design = ai.Design.of(BASE)
     outcomes = jobs.run([Job(design, (0,)), Job(design.replace("cell", {"kind": "pair"}), (0,))])
     assert len(begun) == 1 and outcomes[1] is None and jobs.cut
+
+
+def test_processes_are_not_waited_for_beyond_their_time():
+    """A pack that would take minutes, and half a second for it; then the same processes are asked again."""
+    design = ai.Design.of({**BASE, "training": {"epochs": 100_000}})
+    long, short = (Pack([d.as_dict()], [0], "digits", 50, None) for d in (design, design.replace("training.epochs", 1)))
+    with evaluator(2) as evaluate:
+        assert list(evaluate([long, long, long, short], until=time.monotonic() + 0.5)) == []
+        ((k, outcomes),) = evaluate([short])
+        assert k == 0 and outcomes[0]["state"] == "complete"

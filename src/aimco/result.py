@@ -13,7 +13,7 @@ import torch
 
 import aimco
 from aimco import html_parts
-from aimco.cost.activity import measured
+from aimco.cost.activity import measured, pulses_on_devices
 from aimco.data.goals import Metric
 from aimco.design import Design
 from aimco.files import sha256
@@ -39,6 +39,7 @@ _IN_JSON = (
     "area_m2",
     "counts",
     "counts_by_phase",
+    "device_pulses",
     "activity",
     "curves",
     "design_hash",
@@ -66,6 +67,7 @@ class Result:
         area_m2: Of arrays and converters.
         counts: Totals by operation.
         counts_by_phase: By phase.
+        device_pulses: Pulses on a device of the busiest array by training, mean over its devices; what wears it.
         activity: Of the arrays in training, layer -> array -> `aimco.cost.Activity` as plain data; what `aimco cost --activity` takes.
         design: That was trained.
         design_hash: That names its content.
@@ -85,6 +87,7 @@ class Result:
     area_m2: float
     counts: PlainData
     counts_by_phase: dict[str, PlainData]
+    device_pulses: float
     activity: dict[str, dict[str, dict[str, float]]]
     design: Design
     design_hash: str
@@ -203,7 +206,8 @@ def result_of(run: Run, e: int, wall_s: float, samples: Mapping[str, int], remar
     energy, latency, area = bill(design, phases, e, samples)
     operations, layers = by_operation(phases, e), analog_layers(phases.model)
     vectors = {name: layer.vectors for name, layer in layers.items() if isinstance(layer, AnalogLayer)}
-    busy = measured(design, phases.member("train", e), phases.shapes, {n: v * samples["train"] for n, v in vectors.items()})
+    training = phases.member("train", e)
+    busy = measured(design, training, phases.shapes, {n: v * samples["train"] for n, v in vectors.items()})
     curves = {name: [float(v) for v in np.stack(curve)[:, e]] for name, curve in run.curves.items()}
     metrics = {metric.name: curves[f"test_{metric.name}"][-1] for metric in goal.metrics}
     return Result(
@@ -215,6 +219,7 @@ def result_of(run: Run, e: int, wall_s: float, samples: Mapping[str, int], remar
         area_m2=area,
         counts=dict(Counts.total(operations.values())),
         counts_by_phase={phase: {n: amount for n, amount in c.items() if amount} for phase, c in operations.items()},
+        device_pulses=pulses_on_devices(design, training, phases.shapes),
         activity={layer: {name: activity.as_dict() for name, activity in arrays.items()} for layer, arrays in busy.items()},
         design=design,
         design_hash=design.hash(),

@@ -146,7 +146,7 @@ class _Search:
         self._until(_CONFIRMED, "confirming the leaders", 0.7)
         answer.confirmed = confirm(finalists or leaders, jobs, self.seeds)
         if leaders and not answer.confirmed:  # whatever the time: an answer without a confirmed design is none
-            jobs.deadline = float("inf")
+            jobs.deadline = jobs.until = float("inf")
             answer.confirmed = confirm(leaders[:1], jobs, self.seeds)
             self._until(_CONFIRMED, "confirming the leaders", 0.7)
         answer.digital = in_software(digital(self.question.base), jobs, self.play_off_seeds, self.seeds)
@@ -161,6 +161,7 @@ class _Search:
         """Set the end of a stage, where time is short, and tell what is running."""
         if self.question.minutes is not None:
             self.jobs.deadline = self.started + part * 60 * self.question.minutes
+            self.jobs.until = self.started + 60 * self.question.minutes
         self._tell(label, done)
 
     def _note_trials(self, trials: Sequence[Trial]) -> None:

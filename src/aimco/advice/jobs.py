@@ -64,7 +64,8 @@ class Jobs:
     ) -> None:
         self.evaluate, self.data, self.task, self.data_dir = evaluate, data, task, data_dir
         self.folder, self.workers, self.limit = folder, workers, limit
-        self.deadline, self.cut = float("inf"), False  # whether the deadline left anything undone
+        self.deadline, self.until = float("inf"), float("inf")  # when nothing begins any more, and when nothing is waited for
+        self.cut = False  # whether these left anything undone
         self._speeds: dict[tuple[object, ...], float] = {}  # seconds of a sample of a member, by what takes time
 
     def run(self, jobs: Sequence[Job], on_pack: OnPack | None = None) -> list[Outcome | None]:
@@ -108,7 +109,7 @@ class Jobs:
                 waiting.append((numbers, pack))
             else:
                 yield numbers, before
-        for k, outcomes in self.evaluate([pack for _, pack in waiting], lambda k: self._in_time(waiting[k][1])):
+        for k, outcomes in self.evaluate([pack for _, pack in waiting], lambda k: self._in_time(waiting[k][1]), self.until):
             numbers, pack = waiting[k]
             self._note_speed(pack, outcomes)
             self._keep(pack, outcomes)

@@ -86,6 +86,23 @@ def measured(design: Design, ledgers: Ledgers, shapes: Shapes, vectors: Mapping[
     }
 
 
+def pulses_on_devices(design: Design, ledgers: Ledgers, shapes: Shapes) -> float:
+    """Pulses that a device of the busiest array took in training, mean over its devices; of updates, and of write-and-verify.
+
+    Args:
+        design: Whose cell says how many devices share the pulses of a weight.
+        ledgers: Layer -> array -> counts of the training of one ensemble member.
+        shapes: Layer -> array -> (rows, columns) of the whole matrix.
+    """
+    busiest = 0.0
+    for layer, arrays in ledgers.items():
+        for name, counts in arrays.items():
+            devices = len(design.cell.signs) * int(np.prod(shapes.get(layer, {}).get(name, (0,))))
+            taken = float(np.sum(counts.get("coincidences", 0))) + float(np.sum(counts.get("program_pulses", 0)))
+            busiest = max(busiest, taken / devices if devices else 0.0)
+    return busiest
+
+
 def _of_one(counts: Mapping[str, PerMember], cut: Cut, vectors: int) -> Activity:
     amounts = {name: amount for name, amount in counts.items() if not isinstance(amount, np.ndarray)}  # of one member all are numbers
 

@@ -51,6 +51,7 @@ class Datasheet(Listed):
     resting_g: float | None = quantity(S, None, ge=0, doc="conductance at rest; mid-range when absent")
     reset_g: float | None = quantity(S, None, ge=0, doc="conductance after a reset; g_min when absent")
     drift: Drift | None = None
+    endurance: float | None = Field(default=None, gt=0, description="pulses that a device survives; not known when absent")
     sources: dict[str, str] = Field(default={}, description="where each number comes from")
 
     @model_validator(mode="before")

@@ -39,6 +39,7 @@ class Device(Datasheet):
         reset_noise: standard deviation of the conductance after a reset, S. retention_s: relaxation time to the resting point, s.
         resting_g: conductance that the device relaxes to, S; mid-range when absent. drift: of phase-change memory, if any.
         reset_g: conductance after a reset, S; g_min when absent.
+        endurance: pulses that a device survives; not known when absent. Nothing fails in a run: what training takes is held against it.
 
     Example:
         >>> device = Device.named("soft-bounds")

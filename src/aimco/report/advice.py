@@ -30,7 +30,7 @@ def sentences(answer: Answer) -> list[str]:
     best = answer.best
     if best is None:
         return [_unconfirmed(answer), *_refused(answer)]
-    words = [_verdict(answer, best), _costs(best)]
+    words = [_verdict(answer, best), _costs(best), _wear(best)]
     words += _equals(answer.confirmed) + _second(answer.confirmed)
     words += [w for w in (_held_back(answer.influences), *map(_demand, answer.demands)) if w]
     return words + _refused(answer) + ([] if answer.finished else ["Not all that was planned was run in the time given."])
@@ -63,6 +63,19 @@ def _costs(best: Confirmed) -> str:
     parts = [f"{text(m['energy_sample'], 'J')} and {text(m['latency'], 's')} for a training sample"]
     parts += [f"{text(m['energy_inference'], 'J')} and {text(m['latency_inference'], 's')} for an inference", text(m["area"], "m^2")]
     return f"It takes {', '.join(parts)}."
+
+
+def _wear(best: Confirmed) -> str:
+    """Pulses of training beside the endurance of the device."""
+    pulses, endurance = best.metrics["device_pulses"], best.design.device.endurance
+    words = f"Training puts {pulses:,.0f} pulses on a device of the busiest array, in the mean"
+    if endurance is None:
+        return f"{words}; device.endurance, if given, would be held against it."
+    return (
+        f"{words}: {pulses / endurance:.1%} of its endurance."
+        if pulses > 1e-3 * endurance
+        else f"{words}, of {endurance:.2g} that it survives."
+    )
 
 
 def _equals(confirmed: Sequence[Confirmed]) -> list[str]:

@@ -19,6 +19,7 @@ COSTS: dict[str, tuple[Metric, Callable[[Result], float]]] = {
         (Metric("latency_inference", "min", "s", about="time of one sample's inference"), lambda r: r.latency_s["inference_sample"]),
         (Metric("training_time", "min", "s", about="time of training on the hardware"), lambda r: r.latency_s["train"]),
         (Metric("area", "min", "m^2", about="area of arrays and converters"), lambda r: r.area_m2),
+        (Metric("device_pulses", "min", about="pulses on a device by training, mean of the busiest array"), lambda r: r.device_pulses),
         (Metric("loss", "min", about="training loss of the last epoch"), lambda r: r.curves["train_loss"][-1]),
     )
 }

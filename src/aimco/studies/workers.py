@@ -9,10 +9,12 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from aimco.record import InputError
@@ -28,8 +30,14 @@ Wanted = Callable[[int], bool]
 class Evaluate(Protocol):
     """Evaluates packs and yields (index, outcomes) as each is ready."""
 
-    def __call__(self, packs: Sequence[Pack], wanted: Wanted | None = None) -> Iterator[tuple[int, list[Outcome]]]:
-        """`wanted` is asked of each index before its pack begins; one that is not wanted is left out."""
+    def __call__(self, packs: Sequence[Pack], wanted: Wanted | None = None, until: float = inf) -> Iterator[tuple[int, list[Outcome]]]:
+        """What is ready of packs.
+
+        Args:
+            packs: To evaluate.
+            wanted: Asked of each index before its pack begins; one that is not wanted is left out.
+            until: `time.monotonic` after which other processes are not waited for, but ended with what they are at.
+        """
         ...
 
 
@@ -59,7 +67,7 @@ def evaluator(workers: int = 1, cluster: str | None = None) -> Iterator[Evaluate
             yield processes.evaluate
 
 
-def _here(packs: Sequence[Pack], wanted: Wanted | None = None) -> Iterator[tuple[int, list[Outcome]]]:
+def _here(packs: Sequence[Pack], wanted: Wanted | None = None, until: float = inf) -> Iterator[tuple[int, list[Outcome]]]:
     for k, pack in enumerate(packs):
         if wanted is None or wanted(k):
             yield k, evaluate_pack(pack)
@@ -72,12 +80,12 @@ class _Processes:
         self.workers, self.pool = workers, None
         self.others = {child.pid for child in multiprocessing.active_children()}
 
-    def evaluate(self, packs: Sequence[Pack], wanted: Wanted | None = None) -> Iterator[tuple[int, list[Outcome]]]:
+    def evaluate(self, packs: Sequence[Pack], wanted: Wanted | None = None, until: float = inf) -> Iterator[tuple[int, list[Outcome]]]:
         left, losses = dict(enumerate(packs)), Counter[int]()
         while left:
             suspects = [k for k in left if losses[k] >= _SUSPECT]
             chosen = suspects[:1] or list(left)
-            for k, outcomes in self._round({k: left[k] for k in chosen}, wanted):
+            for k, outcomes in self._round({k: left[k] for k in chosen}, wanted, until):
                 del left[k]
                 if outcomes is not None:
                     yield k, outcomes
@@ -88,8 +96,8 @@ class _Processes:
             for k in [k for k in lost if losses[k] >= _LOSSES]:
                 yield k, _given_up(left.pop(k))
 
-    def _round(self, packs: dict[int, Pack], wanted: Wanted | None) -> Iterator[tuple[int, list[Outcome] | None]]:
-        """What comes back of packs until a worker dies; None for those that are no longer wanted when their turn comes."""
+    def _round(self, packs: dict[int, Pack], wanted: Wanted | None, until: float) -> Iterator[tuple[int, list[Outcome] | None]]:
+        """What comes back of packs until a worker dies; None for those that are no longer wanted when their turn comes, or too late."""
         futures: dict[Future[list[Outcome]], int] = {}
         waiting = list(packs)[::-1]
         try:
@@ -102,7 +110,12 @@ class _Processes:
                             continue
                         with _deaf():
                             futures[self._started().submit(evaluate_pack, packs[k])] = k
-                    for future in wait(futures, return_when=FIRST_COMPLETED).done:
+                    done = wait(futures, max(0.0, until - time.monotonic()) if until < inf else None, FIRST_COMPLETED).done
+                    if not done and time.monotonic() >= until:
+                        self.close()
+                        yield from ((k, None) for k in (*futures.values(), *waiting))
+                        return
+                    for future in done:
                         k = futures.pop(future)
                         with contextlib.suppress(BrokenProcessPool):
                             yield k, future.result()
@@ -185,7 +198,7 @@ def _cluster(address: str) -> Iterator[Evaluate]:
         yield functools.partial(_on, client)
 
 
-def _on(client: Client, packs: Sequence[Pack], wanted: Wanted | None = None) -> Iterator[tuple[int, list[Outcome]]]:
+def _on(client: Client, packs: Sequence[Pack], wanted: Wanted | None = None, until: float = inf) -> Iterator[tuple[int, list[Outcome]]]:
     """The scheduler gives a pack whose worker is lost to another one."""
     from distributed import KilledWorker, as_completed
 
