@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 AIMCO_DATA ?= $(abspath $(DATA))
 export AIMCO_DATA
 
-.PHONY: advise default-rates help install demo test oracles slow bench brian2 torch-models references clean
+.PHONY: advise advise-checks advise-mnist default-rates help install demo test oracles slow bench brian2 torch-models references clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,13 @@ brian2: install  ## spiking neurons beside Brian2, in an environment of its own 
 
 advise: install  ## which algorithm makes each device of the catalogue learn (60 min); kept in docs/results
 	$(BIN)/python examples/advise_catalogue.py --minutes 1.4 --workers 2 --out docs/results
+
+advise-checks: install  ## an advice beside a random search of ten times its budget (hours), and with three seeds (hours); kept in docs/results
+	$(BIN)/python examples/check_advice.py seeds --workers 2 --out docs/results
+	$(BIN)/python examples/check_advice.py random --workers 2 --out docs/results
+
+advise-mnist: install  ## the same question for six devices on 10,000 images (2 h; DATA=folder of the MNIST files); kept in docs/results
+	$(BIN)/python examples/advise_catalogue.py --task mnist --limit 10000 --hidden 256 128 --epochs 5 --minutes 20 --workers 2 --data-dir $(DATA) --out docs/results --device rram-array-om ecram-metal-oxide fefet-hzo pcm capacitor-cmos soft-bounds-rasch2024
 
 default-rates: install  ## rules with the rates they take by themselves beside tuned ones, on each device (30 min); kept in docs/results
 	$(BIN)/python examples/default_rates.py --workers 2 --out docs/results

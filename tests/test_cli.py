@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from aimco.design import Design
 from aimco.peers.spikes import brian2
 from aimco.record import InputError, write_atomic
 from aimco.spiking.sampler import SpikingRbm
+from aimco.terminal import as_json
 
 
 @pytest.fixture
@@ -148,3 +150,28 @@ def test_the_entry_point_runs():
     done = subprocess.run([sys.executable, "-m", "aimco", "--version"], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert done.stdout.strip() == "0.1.0"
+
+
+def test_a_written_file_keeps_links_and_permissions(tmp_path):
+    """A link is followed; a new file has what the umask leaves, one that is there keeps its own."""
+    real, link, new = tmp_path / "real.json", tmp_path / "link.json", tmp_path / "new.json"
+    real.write_text("old")
+    real.chmod(0o600)
+    link.symlink_to(real)
+    write_atomic(link, "text")
+    assert link.is_symlink() and real.read_text() == "text" and real.stat().st_mode & 0o777 == 0o600
+    before = os.umask(0o027)
+    try:
+        write_atomic(new, "text")
+    finally:
+        os.umask(before)
+    assert new.stat().st_mode & 0o777 == 0o640
+    with pytest.raises(OSError) as caught:
+        write_atomic(real / "below" / "file.json", "text")
+    assert caught.value.filename == str(real / "below" / "file.json")
+
+
+def test_json_is_strict():
+    """What is not a number is null, what is unlimited is text, whatever kind of float it is."""
+    text = as_json({"a": float("nan"), "b": [np.float32("inf"), np.float64("nan")], "c": (1.5, np.float32(2)), "d": np.float32("nan")})
+    assert json.loads(text, parse_constant=pytest.fail) == {"a": None, "b": ["inf", None], "c": [1.5, 2.0], "d": None}

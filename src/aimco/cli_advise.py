@@ -17,7 +17,7 @@ _LOG_WIDTH = 150  # columns of wide tables in a file
 
 
 def advise(
-    device: tyro.conf.Positional[str],
+    device: tyro.conf.Positional[list[str]],
     /,
     *,
     task: str = "digits",
@@ -33,7 +33,7 @@ def advise(
     out: str | None = None,
     json: bool = False,
 ) -> None:
-    """Which algorithm makes a DEVICE learn: a name of the catalogue, FILE.toml, or a file of measured pulses, which is fitted.
+    """Which algorithm makes a DEVICE learn: a name of the catalogue, FILE.toml, or files of measured pulses, which are fitted.
 
     Every rule in every cell that the device admits gets rates of its own. The leaders are confirmed on other seeds, with intervals. Then
     each line of the datasheet is improved and worsened, and converters and wires are worsened until a point is lost.
@@ -46,7 +46,7 @@ def advise(
 
     options = {"rules": rule, "network": network, "training": {"epochs": epochs}, "minutes": minutes, "workers": workers}
     options |= {"seed": seed, "data_dir": data_dir, "limit": limit, "around": around, "out": out}
-    with steps(f"advise {Path(device).name}", by_label=False) as on_step:
+    with steps(f"advise {Path(device[0]).name if device else ''}", by_label=False) as on_step:
         answer = ask(device, task, progress=on_step, **options)  # type: ignore[arg-type]
     if json:
         print_json(answer.as_json())

@@ -6,8 +6,8 @@ import contextlib
 import hashlib
 import importlib.util
 import os
+import secrets
 import sys
-import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -43,20 +43,27 @@ def read_toml(path: str | os.PathLike[str]) -> PlainData:
 
 
 def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Write a file whole or not at all: into a temporary file beside it, then renamed over it."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file whole or not at all: into a temporary file beside it, then renamed over it.
+
+    A symbolic link is followed. A file that is there keeps its permissions; a new one has those that the umask leaves.
+    """
+    target = Path(os.path.realpath(path))
     data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    name = target.parent / f".{target.name}.{secrets.token_hex(4)}"
     try:
-        with os.fdopen(handle, "wb") as file:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
+        if target.exists():
+            os.chmod(name, target.stat().st_mode & 0o7777)
         os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            name.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # names the file that was asked for, not the one beside it
+            raise type(error)(error.errno, error.strerror, str(path)) from None
         raise
 
 

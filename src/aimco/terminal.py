@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import numpy as np
 
 from aimco.record import write_atomic
 
@@ -51,14 +54,15 @@ def keep(folder: str, name: str, data: object) -> None:
 
 
 def as_json(data: object, indent: int | None = None) -> str:
-    """A document as text."""
-    return json.dumps(_without_infinities(data), default=float, indent=indent)
+    """A document as text that every JSON parser reads: what is not a number is null, what is unlimited is the text "inf"."""
+    return json.dumps(_strict(data), default=float, indent=indent, allow_nan=False)
 
 
-def _without_infinities(data: object) -> object:
-    """JSON has no infinity: unlimited numbers become the text "inf"."""
+def _strict(data: object) -> object:
     if isinstance(data, dict):
-        return {k: _without_infinities(v) for k, v in data.items()}
-    if isinstance(data, list):
-        return [_without_infinities(v) for v in data]
-    return str(data) if isinstance(data, float) and data in (float("inf"), float("-inf")) else data
+        return {k: _strict(v) for k, v in data.items()}
+    if isinstance(data, list | tuple):
+        return [_strict(v) for v in data]
+    if not isinstance(data, float | np.floating) or math.isfinite(data):
+        return data
+    return None if math.isnan(data) else str(float(data))

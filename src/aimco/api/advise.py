@@ -139,14 +139,17 @@ class AdviceOptions(TypedDict, total=False):
     around: bool
 
 
-def advise(device: Device | str, task: str = "digits", *, progress: Progress = None, **options: Unpack[AdviceOptions]) -> Advice:
+def advise(
+    device: Device | str | Sequence[str], task: str = "digits", *, progress: Progress = None, **options: Unpack[AdviceOptions]
+) -> Advice:
     """Which algorithm makes a device learn: `aimco advise`.
 
     Every rule in every cell that the device admits gets rates of its own, by successive halving. The leaders are confirmed on other
     seeds. Around the best design, each line of the datasheet is improved and worsened, and the circuit is worsened until a point is lost.
 
     Args:
-        device: A `Device`, a name of the catalogue, a FILE.toml, or a file of measured pulses, which is fitted.
+        device: A `Device`, a name of the catalogue, a FILE.toml, or a file of measured pulses, which is fitted; with other files, as of
+            retention, in a list.
         task: As of `evaluate`.
         progress: True or False for a bar or none, or a function of (what is running, fraction done). When absent, a bar appears on a
             terminal or in a notebook after 2 s.
@@ -158,8 +161,9 @@ def advise(device: Device | str, task: str = "digits", *, progress: Progress = N
     network = options.get("network")
     table = {"kind": network} if isinstance(network, str) else network
     rest = {name: value for name, value in options.items() if name not in ("network", "rules")}
-    known = device if isinstance(device, Device) else device_of(device)
-    command = _command(device if isinstance(device, str) else known.name, task, options)
+    sources = [] if isinstance(device, Device) else [device] if isinstance(device, str) else list(device)
+    known = device if isinstance(device, Device) else device_of(*sources)
+    command = _command(sources or [known.name], task, options)
     question = advice.Question(known.as_dict(), task, rules=tuple(options.get("rules", ())), network=table, command=command, **rest)  # type: ignore[arg-type]
     with reported(progress, f"advise {known.name}") as on_step:
         result = answer_of(question, on_step)
@@ -174,20 +178,22 @@ def answer_of(question: advice.Question, on_step: advice.OnStep | None = None, e
     return Advice(**{f.name: getattr(answer, f.name) for f in fields(answer)})
 
 
-def device_of(source: str) -> Device:
-    """A device of the catalogue or a datasheet; one that is fitted to measured pulses."""
-    path = Path(source)
-    if source in Device.names() or path.suffix == _SHEET or not (path.suffix or path.exists()):
-        return Device.named(source)
-    fitted = fit(source, progress=False).device
+def device_of(*sources: str) -> Device:
+    """A device of the catalogue or a datasheet; one that is fitted to measured pulses, and to what else was measured."""
+    if not sources:
+        raise InputError("device must be a name of the catalogue, a FILE.toml or files of measured pulses, got none")
+    path = Path(sources[0])
+    if len(sources) == 1 and (sources[0] in Device.names() or path.suffix == _SHEET or not (path.suffix or path.exists())):
+        return Device.named(sources[0])
+    fitted = fit(*sources, progress=False).device
     if fitted is None:
-        raise InputError(f"{source}: holds no pulses that a device could be fitted to; give a file of pulses")
+        raise InputError(f"{', '.join(sources)}: holds no pulses that a device could be fitted to; give a file of pulses")
     return fitted
 
 
-def _command(device: str, task: str, options: AdviceOptions) -> str:
+def _command(sources: Sequence[str], task: str, options: AdviceOptions) -> str:
     """The command that asks this again."""
-    words = ["aimco", "advise", device, "--task", task]
+    words = ["aimco", "advise", *sources, "--task", task]
     given = {name.replace("_", "-"): value for name, value in options.items() if isinstance(value, str | int | float) and name != "around"}
     words += [word for rule in options.get("rules", ()) for word in ("--rule", rule)]
     training = options.get("training") or {}
