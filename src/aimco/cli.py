@@ -19,6 +19,7 @@ import tyro
 from aimco import __version__
 from aimco.cli_advise import advise, demo
 from aimco.cli_studies import requirements, study
+from aimco.files import parse_toml
 from aimco.plain_data import PlainData
 from aimco.record import InputError, write_atomic
 from aimco.terminal import keep, print_json, steps
@@ -308,7 +309,7 @@ def _assignment(change: str) -> tuple[str, object]:
     if not equals or not path.strip():
         raise InputError(f"--set {change} must be PATH=VALUE, for example --set rule.lr=0.05")
     try:
-        return path.strip(), tomllib.loads(f"value = {value}")["value"]
+        return path.strip(), parse_toml(f"value = {value}", f"--set {path.strip()}")["value"]
     except tomllib.TOMLDecodeError:
         return path.strip(), value.strip()
 

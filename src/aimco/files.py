@@ -18,6 +18,7 @@ from aimco.errors import InputError
 from aimco.plain_data import PlainData, PlainView
 
 OWN = ".py:"  # in a kind, between a user's file and the class in it
+_DEEPEST = 32  # tables and lists in each other, of records a few
 SHA256 = "kind_sha256"  # beside such a kind in saved TOML: the content that the file had
 _folder: ContextVar[Path | None] = ContextVar(
     "folder", default=None
@@ -27,7 +28,9 @@ _folder: ContextVar[Path | None] = ContextVar(
 def read_toml(path: str | os.PathLike[str]) -> PlainData:
     """Plain data of a TOML file; InputError when it is missing, not text or not TOML."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_toml(Path(path).read_text(encoding="utf-8"), str(path))
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file; check the path") from None
     except IsADirectoryError:
@@ -40,6 +43,33 @@ def read_toml(path: str | os.PathLike[str]) -> PlainData:
         raise InputError(f"{path}: is not valid TOML: {error}; correct that line") from None
     except ValueError as error:
         raise InputError(f"{str(path)!r}: cannot be read ({error}); check the path") from None
+
+
+def parse_toml(text: str, name: str) -> PlainData:
+    """Plain data of TOML text.
+
+    Args:
+        text: TOML.
+        name: What errors call it.
+
+    Raises:
+        tomllib.TOMLDecodeError: It is not TOML.
+        InputError: It is, and no record can be meant: tables in tables without end, a number of thousands of digits.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except (RecursionError, ValueError) as error:
+        fault = "a number of thousands of digits" if isinstance(error, ValueError) else "tables nested thousands deep"
+        raise InputError(f"{name}: must be tables of a record, got {fault}; remove that") from None
+    level: list[object] = [data]
+    for _ in range(_DEEPEST):
+        parts = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list))
+        level = [value for part in parts for value in part]
+    if level:
+        raise InputError(f"{name}: must be nested at most {_DEEPEST} deep, got more; remove that")
+    return data
 
 
 def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:

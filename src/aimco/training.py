@@ -84,7 +84,7 @@ class Run:
     def __init__(self, model: nn.Module, phases: Phases, designs: Sequence[Design], data: Data, seeds: Sequence[int], watch: Watch) -> None:
         self.model, self.phases, self.designs, self.data, self.seeds, self.watch = model, phases, list(designs), data, list(seeds), watch
         run = [] if watch.checkpoint is None else Checkpoint.of_run(designs, seeds, data)
-        self.checkpoint = Checkpoint(watch.checkpoint, model, phases, run)
+        self.checkpoint = Checkpoint(watch.checkpoint, model, phases, run, designs)
         names = [f"test_{metric.name}" for metric in data.goal.metrics]
         self.main, self.curves = names[0], {name: [] for name in (*names, "train_loss")}
         self._last_report = 0.0

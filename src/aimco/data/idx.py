@@ -11,6 +11,8 @@ import numpy as np
 
 from aimco.record import InputError
 
+_LARGEST = 2_000_000_000  # values that are read, a byte each
+
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
     """Bytes of an IDX file, gzipped if its name ends in .gz.
@@ -29,7 +31,8 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
 
     Source: LeCun, Cortes and Burges, "The MNIST database", section on file formats.
     """
-    data, header, again = _file_bytes(path), 4 + 4 * dimensions, "fetch the file again"
+    header, again = 4 + 4 * dimensions, "fetch the file again"
+    data = _file_bytes(path, header)
     if len(data) < header:
         raise InputError(f"{path}: must have a header of {header} bytes, got {len(data)} bytes; {again}")
     magic, *sizes = np.frombuffer(data[:header], ">u4").tolist()
@@ -38,19 +41,22 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
         rule = f"must begin with {0x0800 + dimensions}, the magic number of {what}"
         raise InputError(f"{path}: {rule}, got {magic}; check that the files have not changed names, or {again}")
     shape = " x ".join(map(str, sizes))
-    if math.prod(sizes) != len(data) - header:
-        raise InputError(f"{path}: must hold {shape} values as its header says, got {len(data) - header}; {again}")
+    values = len(data) - header
+    if math.prod(sizes) != values:
+        got = "more" if values > min(math.prod(sizes), _LARGEST) else str(values)
+        raise InputError(f"{path}: must hold {shape} values as its header says, got {got}; {again}")
     if 0 in sizes:
         raise InputError(f"{path}: must hold at least one value, got {shape}; {again}")
     return np.frombuffer(data, np.uint8, offset=header).reshape(sizes)
 
 
-def _file_bytes(path: Path) -> bytes:
+def _file_bytes(path: Path, header: int) -> bytes:
+    """The bytes of a file, one more than its header promises at most, so that little that unpacks to much is not unpacked."""
     try:
-        if path.suffix != ".gz":
-            return path.read_bytes()
-        with gzip.open(path) as file:
-            return file.read()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            head = file.read(header)
+            promised = math.prod(np.frombuffer(head[4:], ">u4").tolist()) if len(head) == header else 0
+            return head + file.read(min(promised, _LARGEST) + 1)
     except EOFError:
         raise InputError(f"{path}: must be a whole gzip file, got one that is cut short; fetch the file again") from None
     except (gzip.BadGzipFile, zlib.error) as error:

@@ -16,6 +16,7 @@ from aimco.studies.trial import Trial
 
 NO_PARQUET = "trials.parquet was not written: it needs pyarrow, which pip install 'aimco[parquet]' brings"
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # that spreadsheets take a cell to begin with
 Cell = bool | int | float | str | None
 Column = Sequence[Cell]
 
@@ -38,13 +39,18 @@ def columns(view: View) -> dict[str, Column]:
 
 
 def csv_text(view: View) -> str:
-    """The columns as CSV: numbers in full, inf and nan by name, empty where there is nothing."""
+    """The columns as CSV: numbers in full, inf and nan by name, empty where there is nothing; no text that a spreadsheet would run."""
     table = columns(view)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(table)
-    writer.writerows(zip(*table.values(), strict=True))
+    writer.writerow(map(_harmless, table))
+    writer.writerows(map(_harmless, row) for row in zip(*table.values(), strict=True))
     return buffer.getvalue()
+
+
+def _harmless(cell: object) -> object:
+    """Text that begins as a formula does, after an apostrophe."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
 def has_parquet() -> bool:

@@ -1,0 +1,87 @@
+"""Files that are damaged or made to harm: one sentence, no memory, nothing that runs."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import struct
+import tracemalloc
+
+import pytest
+import torch
+
+import aimco as ai
+import made_studies
+from aimco.cli import main
+from aimco.data.idx import read_idx
+from aimco.report.tables import csv_text
+from aimco.report.view import About, View
+from aimco.studies.trial import Trial
+
+HOSTILE = {
+    "a number of thousands of digits": "epochs = " + "9" * 5000,
+    "tables nested thousands deep": "x = " + "[" * 5000 + "]" * 5000,
+    "nested at most": "x = " + "[" * 60 + "]" * 60,
+}
+
+
+@pytest.mark.parametrize("part", HOSTILE)
+def test_toml_without_end_is_refused_in_a_file_and_on_the_command_line(part, tmp_path, capsys):
+    (tmp_path / "design.toml").write_text(HOSTILE[part])
+    ai.Design(device="ideal").save(tmp_path / "good.toml")
+    for words in ([str(tmp_path / "design.toml")], [str(tmp_path / "good.toml"), "--set", f"rule={HOSTILE[part].split(' = ')[1]}"]):
+        assert main(["run", *words]) == 2
+        message = capsys.readouterr().err.strip()
+        assert part in message and "\n" not in message and len(message) < 300
+
+
+def test_little_that_unpacks_to_much_is_not_unpacked(tmp_path):
+    """A header that promises 100 values before 300 MB of zeros; one that promises billions."""
+    with gzip.open(tmp_path / "more.gz", "wb") as file:
+        file.write(struct.pack(">4I", 0x0803, 1, 10, 10))
+        for _ in range(300):
+            file.write(bytes(1_000_000))
+    tracemalloc.start()
+    with pytest.raises(ai.InputError, match="must hold 1 x 10 x 10 values as its header says, got more"):
+        read_idx(tmp_path / "more.gz", 3)
+    assert tracemalloc.get_traced_memory()[1] < 5e6
+    tracemalloc.stop()
+    (tmp_path / "vast").write_bytes(struct.pack(">4I", 0x0803, 2**31, 1000, 1000))
+    with pytest.raises(ai.InputError, match="must hold 2147483648 x 1000 x 1000 values as its header says, got 0"):
+        read_idx(tmp_path / "vast", 3)
+
+
+def test_no_cell_of_a_table_is_a_formula():
+    trials = [Trial(0, {"=1+1": "@SUM(A1)"}, values={"accuracy": -0.5}, reason="-2+3"), *made_studies.study(2)]
+    rows = list(csv.reader(io.StringIO(csv_text(View(trials, About({"accuracy": "max"}))))))
+    text = [cell for row in rows for cell in row if cell and not cell.lstrip("-").replace(".", "").isdigit()]
+    assert not [cell for cell in text if cell[0] in "=+@" or (cell[0] == "-" and cell[1:2] == "2")]
+    assert "-0.5" in [cell for row in rows for cell in row]
+
+
+def checkpointed(tmp_path, lr: float = 0.1, epochs: int = 1):
+    """A run of a few digits that keeps its state."""
+    design = ai.Design.of({"device": "ideal", "network": {"hidden": []}, "rule": {"kind": "sgd", "lr": lr}, "training": {"epochs": epochs}})
+    return ai.evaluate(design, "digits", limit=20, checkpoint=str(tmp_path / "run.pt"), progress=False)
+
+
+def test_a_checkpoint_of_another_design_names_the_field(tmp_path):
+    checkpointed(tmp_path)
+    with pytest.raises(ai.InputError, match=r"must be of a design with rule\.lr = 0\.2, got 0\.1; remove it or name another"):
+        checkpointed(tmp_path, lr=0.2)
+
+
+@pytest.mark.parametrize("lost", ["model", "phases", "curves", "run", "0.weight", "0.bias", "0._extra_state", "text"])
+def test_a_damaged_checkpoint_is_one_sentence(tmp_path, lost):
+    checkpointed(tmp_path)
+    saved = torch.load(tmp_path / "run.pt", weights_only=True)
+    if lost in saved["model"]:
+        del saved["model"][lost]
+    elif lost != "text":
+        del saved[lost]
+    torch.save(saved, tmp_path / "run.pt")
+    if lost == "text":
+        (tmp_path / "run.pt").write_text("no checkpoint")
+    with pytest.raises(ai.InputError, match="must be a file that aimco wrote"):
+        checkpointed(tmp_path)
