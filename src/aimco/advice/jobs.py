@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -86,14 +87,13 @@ class Jobs:
         return outcomes
 
     def _in_time(self, pack: Pack) -> bool:
-        """Whether a pack that began now would be done by the deadline, by what others like it took."""
-        speed = self._speeds.get(_kind(pack), max(self._speeds.values(), default=0.0))
-        return time.monotonic() + speed * self._size(pack) <= self.deadline
+        """Whether a pack that began now would be done by the deadline, by what the fastest like it took; the first of its like begins."""
+        return time.monotonic() + self._speeds.get(_kind(pack), 0.0) * self._size(pack) <= self.deadline
 
     def _note_speed(self, pack: Pack, outcomes: Sequence[Outcome]) -> None:
         took = sum(outcome["wall_s"] for outcome in outcomes)
-        if took:
-            self._speeds[_kind(pack)] = took / self._size(pack)
+        if took:  # the first runs of a process load what they need
+            self._speeds[_kind(pack)] = min(took / self._size(pack), self._speeds.get(_kind(pack), math.inf))
 
     def _size(self, pack: Pack) -> int:
         """Samples that its members learn, all together."""
