@@ -85,3 +85,33 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path, lost):
         (tmp_path / "run.pt").write_text("no checkpoint")
     with pytest.raises(ai.InputError, match="must be a file that aimco wrote"):
         checkpointed(tmp_path)
+
+
+MINE = """from aimco import Response
+
+open({mark!r}, "w").close()
+
+
+class Mine(Response):
+    @staticmethod
+    def step(g, up, p):
+        return p.step_up if up else -p.step_down
+"""
+
+
+def test_python_of_what_is_not_trusted_does_not_run(tmp_path, capsys, monkeypatch):
+    """A design and a device from elsewhere, read by a function and by commands; `mark` appears when the file runs."""
+    mark, sheet, design = tmp_path / "mark", tmp_path / "device.toml", tmp_path / "design.toml"
+    (tmp_path / "mine.py").write_text(MINE.format(mark=str(mark)))
+    sheet.write_text('g_min = 0.0\ng_max = 1e-6\n[response]\nkind = "mine.py:Mine"\nstep_up = 1e-9\nstep_down = 1e-9\n')
+    design.write_text('device = "device.toml"\n')
+    with pytest.raises(ai.InputError, match=r"mine\.py: must be one that comes with aimco in what is not trusted"):
+        ai.Design.load(design, trust=False)
+    monkeypatch.setenv("AIMCO_UNTRUSTED", "")
+    for words in (["run", str(design)], ["cost", str(design)], ["devices", str(sheet)], ["advise", str(sheet)]):
+        assert main(["--untrusted", *words]) == 2
+        assert "not trusted" in capsys.readouterr().err
+    assert not mark.exists()
+    monkeypatch.setenv("AIMCO_UNTRUSTED", "")
+    assert ai.Design.load(design).device.response.one_sided is False
+    assert mark.exists()

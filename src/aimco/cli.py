@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import signal
 import sys
 import threading
@@ -19,7 +20,7 @@ import tyro
 from aimco import __version__
 from aimco.cli_advise import advise, demo
 from aimco.cli_studies import requirements, study
-from aimco.files import parse_toml
+from aimco.files import UNTRUSTED, parse_toml
 from aimco.plain_data import PlainData
 from aimco.record import InputError, write_atomic
 from aimco.terminal import keep, print_json, steps
@@ -334,6 +335,8 @@ def _heard_interrupts() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+_UNTRUSTED = "--untrusted"
+_ABOUT = "From a device to the algorithm that makes it learn. With --untrusted, no command runs Python of files that its input names."
 _RENAMED = {"--near": "--baseline", "--line": "--parameter", "--verdict": "--judge"}
 
 
@@ -349,6 +352,9 @@ def _current(word: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit status: 0 done, 2 the input is wrong (one sentence), 1 anything else."""
     words = [_current(word) for word in (sys.argv[1:] if argv is None else argv)]
+    if _UNTRUSTED in words:
+        words.remove(_UNTRUSTED)
+        os.environ[UNTRUSTED] = "1"
     if words == ["--version"]:
         print(__version__)
         return 0
@@ -356,9 +362,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands |= {"requirements": requirements, "cost": cost, "advise": advise}
     try:
         with _heard_interrupts():
-            tyro.extras.subcommand_cli_from_dict(
-                commands, prog="aimco", args=words, description="From a device to the algorithm that makes it learn."
-            )
+            tyro.extras.subcommand_cli_from_dict(commands, prog="aimco", args=words, description=_ABOUT)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

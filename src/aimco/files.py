@@ -20,6 +20,8 @@ from aimco.plain_data import PlainData, PlainView
 OWN = ".py:"  # in a kind, between a user's file and the class in it
 _DEEPEST = 32  # tables and lists in each other, of records a few
 SHA256 = "kind_sha256"  # beside such a kind in saved TOML: the content that the file had
+UNTRUSTED = "AIMCO_UNTRUSTED"  # environment variable that goes on to worker processes
+_trust: ContextVar[bool] = ContextVar("trust", default=True)
 _folder: ContextVar[Path | None] = ContextVar(
     "folder", default=None
 )  # of the TOML file being read: what pydantic hands on ends at a record
@@ -120,6 +122,21 @@ def paths_from(folder: str | os.PathLike[str]) -> Iterator[None]:
         yield
     finally:
         _folder.reset(token)
+
+
+@contextlib.contextmanager
+def trusting(trust: bool) -> Iterator[None]:
+    """Whether Python in users' files may run that records read here name; what is not trusted already stays so."""
+    token = _trust.set(trust and _trust.get())
+    try:
+        yield
+    finally:
+        _trust.reset(token)
+
+
+def trusted() -> bool:
+    """Whether Python in users' files may run here: not within `trusting(False)`, nor where AIMCO_UNTRUSTED is set."""
+    return _trust.get() and not os.environ.get(UNTRUSTED)
 
 
 def resolved(path: str) -> Path:

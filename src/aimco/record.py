@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, Va
 
 from aimco import html_parts, user_code
 from aimco.errors import InputError, PathError, did_you_mean, field_error, first_problem
-from aimco.files import OWN, SHA256, carried, paths_from, read_toml, resolved, signed, write_atomic
+from aimco.files import OWN, SHA256, carried, paths_from, read_toml, resolved, signed, trusting, write_atomic
 from aimco.plain_data import NONE, PlainData, PlainView, entry, put_value, table
 from aimco.units import Unit
 
@@ -139,15 +139,19 @@ class Record(BaseModel):
             raise PathError(*first_problem(error, cls)) from None
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str], *, trust: bool = True) -> Self:
         """Read the record from a TOML file, in which paths count from its own folder.
 
+        Args:
+            path: Of the file.
+            trust: Whether Python files that it names, as kind = "mine.py:Mine", may run; False for a file that comes from elsewhere.
+
         Raises:
-            InputError: a missing, unreadable or wrong file.
+            InputError: A missing, unreadable or wrong file; one that names Python, where it is not trusted.
         """
         data = read_toml(path)
         try:
-            with paths_from(Path(path).parent):
+            with paths_from(Path(path).parent), trusting(trust):
                 return cls.of(data)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None

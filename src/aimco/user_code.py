@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from aimco.errors import InputError
-from aimco.files import SHA256, counted_from, resolved, sha256
+from aimco.files import SHA256, counted_from, resolved, sha256, trusted
 
 _CONTENT = "__content__"  # of a loaded module: the bytes that it was made from, whatever becomes of its file
 _ALIKE = 0.8  # similarity of two names from which one is taken for a misspelling of the other
@@ -34,8 +34,12 @@ def load(path: str, saved: object = None) -> ModuleType:
         saved: The sha256 that its content must have; any when absent.
 
     Raises:
-        InputError: there is no such file, it has other content, or it cannot be executed.
+        InputError: there is no such file, it has other content, it cannot be executed, or what names it is not trusted.
     """
+    if not trusted():
+        raise InputError(
+            f"kind {path}: must be one that comes with aimco in what is not trusted, got Python of a file; read that file first"
+        )
     file = resolved(path)
     try:
         content = file.read_bytes()
