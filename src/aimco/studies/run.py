@@ -14,9 +14,9 @@ from aimco.studies.metrics import COSTS
 from aimco.studies.pack import Outcome, Pack, failed, packs
 from aimco.studies.search import ask
 from aimco.studies.space import Study
-from aimco.studies.store import Store, alone, opened, point_of
+from aimco.studies.store import Store, alone, check_storage, opened, point_of
 from aimco.studies.trial import Trial
-from aimco.studies.workers import Evaluate, evaluator
+from aimco.studies.workers import Evaluate, check_workers, evaluator
 
 OnTrial = Callable[[Trial, int, int], None]
 
@@ -47,6 +47,8 @@ def run(
     Raises:
         InputError: the storage holds a different study of this name or is in use; the task cannot be loaded.
     """
+    check_workers(workers, cluster)
+    check_storage(storage)
     _check_metrics(study, tasks.load(study.task, data_dir=data_dir, seed=study.seeds[0], limit=study.limit))
     size = study.size()
     with alone(storage), opened(study, storage, must_be_there=resume) as store, evaluator(workers, cluster) as evaluate:

@@ -11,10 +11,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -37,8 +40,8 @@ def default_storage(study_file: str | os.PathLike[str]) -> str:
 
 def trials(study: Study, storage: str) -> list[Trial]:
     """The finished trials of a study, by number. Raises InputError where the storage has no such study."""
-    path = storage.removeprefix(_LOCAL)
-    if storage.startswith(_LOCAL) and not Path(path).is_file():
+    path = _file(storage)
+    if path is not None and not path.is_file():
         raise InputError(f"storage {storage}: there is no such file; run the study first, or name its storage")
     with opened(study, storage, must_be_there=True) as store:
         return [store.trial(record) for record in store.records() if record.state.is_finished()]
@@ -47,24 +50,52 @@ def trials(study: Study, storage: str) -> list[Trial]:
 class Store:
     """One study in its storage."""
 
-    def __init__(self, study: Study, storage: BaseStorage, number: int) -> None:
-        self.study, self._storage, self._number = study, storage, number
+    def __init__(self, study: Study, storage: BaseStorage, number: int, url: str) -> None:
+        self.study, self._storage, self._number, self._url = study, storage, number, url
+        for record in self.records():
+            self._check(record)
 
     def records(self) -> list[FrozenTrial]:
         """All trials, by number."""
         return sorted(self._storage.get_all_trials(self._number), key=lambda record: record.number)
 
+    def _check(self, record: FrozenTrial) -> None:
+        """Refuse a record that is not whole, before anything is run beside it."""
+        try:
+            for path, value in point_of(self.study, record).items():
+                axis = self.study.space[path]
+                if axis.choices is None and not axis.low <= float(value) <= axis.high:  # type: ignore[operator,arg-type]
+                    raise ValueError(f"{path} {value} is not in {axis.low}..{axis.high}")
+            if record.state.is_finished():
+                self.trial(record)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, StopIteration) as error:
+            fault = f"{type(error).__name__} ({error})" if str(error) else type(error).__name__
+            fix = "name another --storage, or restore the database"
+            raise InputError(f"storage {shown(self._url)} has a damaged trial {record.number}, {fault}; {fix}") from None
+
     def add(self, record: FrozenTrial) -> None:
         """Keep a point that is to be run, whole or not at all."""
-        self._storage.create_new_trial(self._number, record)
+        with self._writing():
+            self._storage.create_new_trial(self._number, record)
 
     def tell(self, record: FrozenTrial, outcome: PlainView) -> Trial:
         """Keep what came of a point: its content first, then its state, so that a trial that counts is whole."""
         content = {"seeds": list(self.study.seeds)} | dict(outcome)
         values = [outcome["values"][o.name] for o in self.study.objectives] if outcome["state"] == "complete" else None
-        self._storage.set_trial_user_attr(record._trial_id, "outcome", content)
-        self._storage.set_trial_state_values(record._trial_id, _STATES[outcome["state"]], values)
+        with self._writing():
+            self._storage.set_trial_user_attr(record._trial_id, "outcome", content)
+            self._storage.set_trial_state_values(record._trial_id, _STATES[outcome["state"]], values)
         return self.trial(self._storage.get_trial(record._trial_id))
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A failure to write in one sentence: trials that were finished are kept."""
+        try:
+            yield
+        except StorageInternalError as error:
+            cause = str(getattr(error.__cause__, "orig", None) or error.__cause__ or error).splitlines()[0]
+            kept = "what was finished is kept, and the same command resumes once it can be"
+            raise InputError(f"storage {shown(self._url)} cannot be written ({cause}); {kept}") from None
 
     def trial(self, record: FrozenTrial) -> Trial:
         """A finished record as public data."""
@@ -91,23 +122,51 @@ def opened(study: Study, url: str, *, must_be_there: bool = False) -> Iterator[S
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = _storage(url)
     try:
-        yield Store(study, storage, _number(study, storage, url, must_be_there))
+        yield Store(study, storage, _number(study, storage, url, must_be_there), url)
     finally:
         if isinstance(storage, RDBStorage):
             storage.remove_session()
             storage.engine.dispose()
 
 
+def shown(url: str) -> str:
+    """A URL for messages, without its password."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+
+
+def _file(url: str) -> Path | None:
+    """The local file of a URL, links followed; None where it is of a server."""
+    return Path(os.path.realpath(url.removeprefix(_LOCAL))) if url.startswith(_LOCAL) else None
+
+
+def check_storage(url: str) -> None:
+    """Refuse what would keep nothing, and a local file of something else: raises InputError."""
+    if url.startswith("sqlite:") and (not url.startswith(_LOCAL) or url.removeprefix(_LOCAL) in ("", ":memory:")):
+        raise InputError(f"storage {url} keeps nothing beyond this run; give for example sqlite:///FILE.db")
+    path = _file(url)
+    if path is None or not path.is_file() or not path.stat().st_size:
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+            tables = {name for (name,) in database.execute("select name from sqlite_master where type = 'table'")}
+    except sqlite3.DatabaseError as error:
+        raise InputError(f"storage {url} cannot be opened ({error}); give for example sqlite:///FILE.db") from None
+    if tables and not tables >= {"studies", "trials", "version_info"}:
+        raise InputError(f"storage {url} is a database of something else, with {', '.join(sorted(tables)[:3])}; name another file")
+
+
 def _storage(url: str) -> BaseStorage:
-    if url.startswith(_LOCAL):
-        Path(url.removeprefix(_LOCAL)).parent.mkdir(parents=True, exist_ok=True)
+    check_storage(url)
+    path = _file(url)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
     try:
         return RDBStorage(url)
     except ImportError as error:
-        raise InputError(f"storage {url} needs a database driver ({error}); install it, or leave --storage out") from None
+        raise InputError(f"storage {shown(url)} needs a database driver ({error}); install it, or leave --storage out") from None
     except Exception as error:
-        message = str(error).splitlines()[0]
-        raise InputError(f"storage {url} cannot be opened ({message}); give for example sqlite:///FILE.db") from None
+        message = shown(str(error).splitlines()[0])
+        raise InputError(f"storage {shown(url)} cannot be opened ({message}); give for example sqlite:///FILE.db") from None
 
 
 def _number(study: Study, storage: BaseStorage, url: str, must_be_there: bool) -> int:
@@ -116,7 +175,7 @@ def _number(study: Study, storage: BaseStorage, url: str, must_be_there: bool) -
     content = {"identity": study.identity(), "toml": study.dumps(), "aimco": aimco.__version__}
     number = known.get(study.name)
     if number is None and must_be_there:
-        raise InputError(f"storage {url} has no study {study.name!r} to go on with; leave --resume out to start it")
+        raise InputError(f"storage {shown(url)} has no study {study.name!r} to go on with; leave --resume out to start it")
     if number is None:
         ways = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
         number = storage.create_new_study([ways[o.best] for o in study.objectives], study.name)
@@ -124,24 +183,30 @@ def _number(study: Study, storage: BaseStorage, url: str, must_be_there: bool) -
     if attributes is None and not storage.get_all_trials(number):  # new, or killed before the next line
         storage.set_study_user_attr(number, "study", content)
     elif attributes is None or attributes["identity"] != content["identity"]:
-        raise InputError(f"storage {url} holds a different study named {study.name!r}; give this one another name, or another --storage")
+        raise InputError(
+            f"storage {shown(url)} holds a different study named {study.name!r}; give this one another name, or another --storage"
+        )
     return number
 
 
 @contextlib.contextmanager
 def alone(url: str) -> Iterator[None]:
     """Refuse a second coordinator on the same local file; the system drops the hold with the process, however it ends."""
-    if not url.startswith(_LOCAL):
+    path = _file(url)
+    if path is None:
         yield
         return
-    path = Path(url.removeprefix(_LOCAL) + ".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
+    lock = path.with_name(f"{path.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = os.path.samestat(os.fstat(file.fileno()), os.stat(lock))
         except OSError:
-            raise InputError(f"storage {url} is in use by another run of a study; wait for it, or name another --storage") from None
+            held = False
+        if not held:  # by another, or removed by one that ended just now
+            raise InputError(f"storage {url} is in use by another run of a study; wait for it, or name another --storage")
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)

@@ -53,10 +53,7 @@ def evaluator(workers: int = 1, cluster: str | None = None) -> Iterator[Evaluate
     Args:
         workers: local processes; 1 is this process. cluster: address of a Dask scheduler, instead.
     """
-    if workers < 1:
-        raise InputError(f"workers must be at least 1, got {workers}")
-    if cluster is not None and workers > 1:
-        raise InputError("--workers and --cluster exclude each other; the cluster brings its own workers")
+    check_workers(workers, cluster)
     if cluster is not None:
         with _cluster(cluster) as evaluate:
             yield evaluate
@@ -65,6 +62,14 @@ def evaluator(workers: int = 1, cluster: str | None = None) -> Iterator[Evaluate
     else:
         with contextlib.closing(_Processes(workers)) as processes:
             yield processes.evaluate
+
+
+def check_workers(workers: int, cluster: str | None) -> None:
+    """Refuse what no evaluator is of: raises InputError."""
+    if workers < 1:
+        raise InputError(f"workers must be at least 1, got {workers}")
+    if cluster is not None and workers > 1:
+        raise InputError("--workers and --cluster exclude each other; the cluster brings its own workers")
 
 
 def _here(packs: Sequence[Pack], wanted: Wanted | None = None, until: float = inf) -> Iterator[tuple[int, list[Outcome]]]:
