@@ -115,3 +115,28 @@ def test_python_of_what_is_not_trusted_does_not_run(tmp_path, capsys, monkeypatc
     monkeypatch.setenv("AIMCO_UNTRUSTED", "")
     assert ai.Design.load(design).device.response.one_sided is False
     assert mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("device = 'ideal'\n[cell]\nkind = 'reference'\nweight_max = 1e-320", "weight_max"),
+        ("device = 'ideal'\n[periphery]\nread_s = 1e-300", "read_s"),
+        ("[device]\ng_min = 0.0\ng_max = 1e200\nresponse = { kind = 'constant-step', step_up = 1e-9, step_down = 1e-9 }", "g_max"),
+        ("device = 'ideal'\ntechnology = 'tech.toml'", "adc_J"),
+    ],
+)
+def test_numbers_that_nothing_has_are_refused(text, field, tmp_path, capsys):
+    (tmp_path / "tech.toml").write_text(
+        ai.Technology.named("rpu-2016").replace("adc_J", 1e-12).dumps().replace("adc_J = 1e-12", "adc_J = 1e308")
+    )
+    (tmp_path / "design.toml").write_text(text)
+    assert main(["cost", str(tmp_path / "design.toml")]) == 2
+    message = capsys.readouterr().err
+    assert field in message and len(message.strip().splitlines()) == 1
+
+
+def test_a_message_does_not_echo_what_is_long(tmp_path, capsys):
+    ai.Design(device="ideal").save(tmp_path / "d.toml")
+    assert main(["run", str(tmp_path / "d.toml"), "--set", f"device={'x' * 5000}"]) == 2
+    assert len(capsys.readouterr().err) < 700

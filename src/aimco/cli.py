@@ -336,6 +336,7 @@ def _heard_interrupts() -> Iterator[None]:
 
 
 _UNTRUSTED = "--untrusted"
+_LONGEST = 600  # letters of a message
 _ABOUT = "From a device to the algorithm that makes it learn. With --untrusted, no command runs Python of files that its input names."
 _RENAMED = {"--near": "--baseline", "--line": "--parameter", "--verdict": "--judge"}
 
@@ -347,6 +348,11 @@ def _current(word: str) -> str:
         return word
     print(f"{option} is now {_RENAMED[option]}", file=sys.stderr)
     return _RENAMED[option] + equals + value
+
+
+def _brief(message: str) -> str:
+    """A message without the middle, where it echoes what is long."""
+    return message if len(message) <= _LONGEST else f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -364,7 +370,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _heard_interrupts():
             tyro.extras.subcommand_cli_from_dict(commands, prog="aimco", args=words, description=_ABOUT)
     except InputError as error:
-        print(error, file=sys.stderr)
+        print(_brief(str(error)), file=sys.stderr)
         return 2
     except OSError as error:
         print(f"{error.filename}: cannot be written or read ({error.strerror}); check the path and its permissions", file=sys.stderr)

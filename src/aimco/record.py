@@ -21,12 +21,13 @@ from typing import Any, ClassVar, Self, TypedDict, TypeVar, Unpack, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from aimco import html_parts, user_code
 from aimco.errors import InputError, PathError, did_you_mean, field_error, first_problem
 from aimco.files import OWN, SHA256, carried, paths_from, read_toml, resolved, signed, trusting, write_atomic
 from aimco.plain_data import NONE, PlainData, PlainView, entry, put_value, table
-from aimco.units import Unit
+from aimco.units import SIZES, Unit
 
 
 class Range(TypedDict, total=False):
@@ -58,6 +59,15 @@ def quantity(unit: Unit, default: object = ..., *, doc: str = "", absolute: bool
 _OF_FLOATS = (dict[str, float], tuple[float, ...], tuple[tuple[float, ...], ...])  # annotations of fields of several numbers
 
 
+def _check_size(name: str, number: float, field: FieldInfo) -> None:
+    """Refuse numbers that no device or circuit has, with which sums and products would leave the range of floats."""
+    unit = field.json_schema_extra.get("unit", "") if isinstance(field.json_schema_extra, dict) else ""
+    low, high = SIZES.get(str(unit), _ANY_SIZE)
+    if number and not low <= abs(number) <= high:
+        raise field_error(name, f"must be 0 or of a size in {low:g}..{high:g} {unit}".rstrip() + f", got {number:g}")
+
+
+_ANY_SIZE = (1e-100, 1e100)
 Nested = tuple["float | Nested", ...]
 
 
@@ -107,11 +117,14 @@ class Record(BaseModel):
 
     @model_validator(mode="after")
     def _finite(self) -> Self:
-        """Numbers are finite; inf is for fields whose default it is, where it means that there is no limit."""
+        """Numbers are finite and of a size that exists; inf is for fields whose default it is, where it means that there is no limit."""
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             for number in _floats(value) if field.annotation in _OF_FLOATS else (value,):
-                if not isinstance(number, float) or math.isfinite(number):
+                if not isinstance(number, float):
+                    continue
+                if math.isfinite(number):
+                    _check_size(name, number, field)
                     continue
                 if math.isnan(number):
                     raise field_error(name, "must be a number, got nan")

@@ -35,6 +35,19 @@ m2, mm2, um2 = Unit(1.0, "m^2"), Unit(1e-6, "mm^2"), Unit(1e-12, "um^2")
 F, fF = Unit(1.0, "F"), Unit(1e-15, "fF")
 Hz = Unit(1.0, "Hz")
 
+SIZES = {  # smallest and largest that a field may have, wide of what exists
+    "S": (1e-30, 1e6),
+    "Ohm": (1e-15, 1e18),
+    "V": (1e-15, 1e6),
+    "A": (1e-30, 1e6),
+    "s": (1e-24, 1e15),
+    "J": (1e-30, 1e3),
+    "W": (1e-24, 1e9),
+    "m": (1e-12, 1e3),
+    "m^2": (1e-24, 1e3),
+    "F": (1e-24, 1e3),
+    "Hz": (1e-9, 1e18),
+}
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"), (1e-18, "a"))
 
 

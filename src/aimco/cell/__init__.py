@@ -67,7 +67,7 @@ class Cell(Kinded):
     """A weight made of devices (abstract), w = weight times the sum of signs x states.
 
     Args:
-        weight_max: Largest weight, > 0: that of a cell whose devices are at the ends of their nominal ranges.
+        weight_max: Largest weight, 1e-6..1e6: that of a cell whose devices are at the ends of their nominal ranges.
     """
 
     kinds_in: ClassVar[str] = "aimco.cell"
@@ -75,7 +75,7 @@ class Cell(Kinded):
     capacitive: ClassVar[bool] = False  # whether the device of the design is a capacitor in it, whose charge leaks
     transfers: ClassVar[bool] = False  # whether what one device learned can be moved to others, as the rule `weight-transfer` asks
 
-    weight_max: float = Field(default=1.0, gt=0, description="weight at the top of the nominal range")
+    weight_max: float = Field(default=1.0, ge=1e-6, le=1e6, description="weight at the top of the nominal range")
 
     @property
     def signs(self) -> tuple[float, ...]:
