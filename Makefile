@@ -14,17 +14,17 @@ export AIMCO_DATA
 .PHONY: advise advise-checks advise-mnist default-rates help install demo test oracles slow bench brian2 torch-models references clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s%s\n", $$1, $$2 }' Makefile
 
 install: $(STAMP)  ## make .venv with aimco and its tools (PYTHON=python3 chooses the interpreter)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("aimco needs Python 3.11 or newer; name one with make install PYTHON=...")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)  # also where a first try made no pip
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: install  ## devices x rules on embedded digits: a table and aimco-report/
+demo: install  ## which algorithm makes each of five devices learn digits: a table and aimco-report/ (2 min)
 	$(BIN)/aimco demo
 
 test: install oracles  ## lint, types, layers, the fast tests (WORKERS=2 processes) and the examples in docstrings

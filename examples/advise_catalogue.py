@@ -17,7 +17,9 @@ import tyro
 
 import aimco as ai
 from aimco.api.advise import Advice
+from aimco.files import write_atomic
 from aimco.terminal import keep
+from aimco.units import text
 
 
 def row(device: str, answer: Advice) -> dict[str, Any]:
@@ -41,6 +43,30 @@ def row(device: str, answer: Advice) -> dict[str, Any]:
         "finished": answer.finished,
         "took_s": answer.took_s,
     }
+
+
+COLUMNS = ("device", "learns best with", "accuracy, %", "in software, %", "training sample", "not told apart from", "what would help")
+
+
+def markdown(table: dict[str, Any]) -> str:
+    """The table for people: a line for each device, by name."""
+    head = f"What makes each device learn {table['task']}, by `aimco advise` within {table['minutes']:g} minutes each on 2 workers"
+    lines = [f"{head}, confirmed on five seeds with 95 % intervals.", "", f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+    return "\n".join(lines + [line(r) for r in sorted(table["rows"], key=lambda r: r["device"])]) + "\n"
+
+
+def line(row: dict[str, Any]) -> str:
+    """One device."""
+    best, says = row["confirmed"][0], row["says"]
+    m, software = best["metrics"], row["software"]
+    equals = next((s.removeprefix(EQUALS).rstrip(".").split("; ") for s in says if s.startswith(EQUALS)), [])
+    helps = next((s.removeprefix(HELPS).rstrip(".") for s in says if s.startswith(HELPS)), "")
+    cells = [row["device"], row["best"], f"{row['score']:.1f} +- {row['margin']:.1f}", "-" if software is None else f"{software:.1f}"]
+    cells += [f"{text(m['energy_sample'], 'J')}, {text(m['latency'], 's')}", "; ".join(equals) or "-", helps or "-"]
+    return f"| {' | '.join(cells)} |"
+
+
+EQUALS, HELPS = "The seeds do not tell it from ", "What would help: "
 
 
 def main(
@@ -69,7 +95,7 @@ def main(
         rule: Only these; all that learn in arrays when none is named.
         limit: Use only the first training samples.
         data_dir: Folder of the task's files.
-        out: Folder of the table, advise-TASK.json, which is resumed.
+        out: Folder of the table, advise-TASK.json, which is resumed, and advise-TASK.md, for people.
     """
     name = f"advise-{Path(task).stem}"
     path = Path(out) / f"{name}.json"
@@ -92,6 +118,7 @@ def main(
         )
         table["rows"].append(row(one, answer))
         keep(out, name, table)
+        write_atomic(Path(out) / f"{name}.md", markdown(table))
         last = table["rows"][-1]
         print(f"{one}: {last['best']}, {last['score']:.1f} +- {last['margin']:.1f} %, {last['took_s']:.0f} s", file=sys.stderr, flush=True)
 

@@ -156,8 +156,8 @@ def test_the_activity_of_a_run_of_all_digits_predicts_its_price(tmp_path, capsys
 
     Pulses are 0.04 % of that energy, so theirs is compared alone. With the assumed activity it is more than 20 % off.
     """
-    network, schedule = {"hidden": [32], "activation": "sigmoid"}, {"epochs": 20, "batch": 10}
-    spec = ai.Design.of({"device": device, "rule": {"kind": rule}, "cell": {"kind": "reference"}, "network": network, "training": schedule})
+    layers, schedule = {"hidden": [32], "activation": "sigmoid"}, {"epochs": 20, "batch": 10}
+    spec = ai.Design.of({"device": device, "rule": {"kind": rule}, "cell": {"kind": "reference"}, "network": layers, "training": schedule})
     result, predicted = priced_and_predicted(spec, tmp_path, capsys)
     sample, energy, seconds = predicted["training_sample"], result["energy_J"], result["latency_s"]
     assert sample["energy_J"]["total"] == pytest.approx(energy["training_sample"], rel=1e-6)

@@ -64,7 +64,7 @@ def test_replace_changes_one_field_and_the_hash(step, length):
         ("technology", "", "technology must name"),
         ("device.response.step_up", float("inf"), "device.response.step_up must be finite, got inf"),
         ("device.response.step_down", 2e-6, "device.response.step_down must be at most g_max - g_min = 1e-06 S, got 2e-06"),
-        ("device.read_noise", 1e18, "device.read_noise must be at most 1000 (g_max - g_min) = 0.001 S, got 1e+18"),
+        ("device.read_noise", 1e5, "device.read_noise must be at most 1000 (g_max - g_min) = 0.001 S, got 100000"),
         ("device.reset_noise", 1.0, "device.reset_noise must be at most 1000 (g_max - g_min) = 0.001 S, got 1"),
         ("device.sources", {"g_min": 1.0}, "device.sources.g_min must be a text"),
         ("training.sample_s", float("inf"), "training.sample_s must be finite, got inf"),

@@ -96,8 +96,8 @@ def test_a_full_disk_keeps_what_was_finished(tmp_path, finished, monkeypatch):
 
 
 def test_passwords_are_not_told(tmp_path):
-    assert kept.shown("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
-    assert kept.shown("sqlite:////a/b.db") == "sqlite:////a/b.db"
+    assert kept.redacted("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
+    assert kept.redacted("sqlite:////a/b.db") == "sqlite:////a/b.db"
     with pytest.raises(InputError) as caught:
         run(small(), storage="nodatabase://me:secret@host/db")
     assert "secret" not in str(caught.value) and "***" in str(caught.value)

@@ -65,6 +65,11 @@ def first_problem(error: ValidationError, cls: type[BaseModel]) -> tuple[str, st
     return dotted, f"{rule}, got {got if isinstance(got, str | int | float | bool) else type(got).__name__!s}"
 
 
+def unit_of(field: FieldInfo) -> str:
+    """Symbol of the unit of a field; "" where it has none."""
+    return str(field.json_schema_extra.get("unit", "")) if isinstance(field.json_schema_extra, dict) else ""
+
+
 def limits(field: FieldInfo) -> dict[str, float]:
     """The limits of a field by their kind: gt, ge, lt, le."""
     return {k: getattr(m, k) for m in field.metadata for k in ("gt", "ge", "lt", "le") if getattr(m, k, None) is not None}
@@ -72,7 +77,7 @@ def limits(field: FieldInfo) -> dict[str, float]:
 
 def _range(field: FieldInfo) -> str:
     limit = limits(field)
-    unit = (field.json_schema_extra or {}).get("unit", "") if isinstance(field.json_schema_extra, dict) else ""
+    unit = unit_of(field)
     low, high = limit.get("ge", limit.get("gt")), limit.get("le", limit.get("lt"))
     if low is not None and high is not None:
         if "ge" in limit and "le" in limit:

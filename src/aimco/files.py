@@ -239,3 +239,14 @@ def _renamed(data: object, names: Mapping[str, str]) -> object:
         return data
     path, colon, name = data.rpartition(":")
     return names[path] + colon + name if path in names else names.get(data, data)
+
+
+def placeless(data: object) -> object:
+    """The data with each user's file named without its folder and a class without its file, so that a hash depends on neither."""
+    if isinstance(data, dict):
+        kind = data.get("kind")
+        named = {"kind": kind.rpartition(":")[2]} if isinstance(kind, str) and OWN in kind else {}
+        return {k: placeless(v) for k, v in data.items()} | named
+    if isinstance(data, str) and data.endswith(".toml"):
+        return data.rpartition("/")[2]
+    return [placeless(v) for v in data] if isinstance(data, list) else data

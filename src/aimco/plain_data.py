@@ -53,3 +53,12 @@ def put_value(node: Any, name: str, path: str, value: object) -> None:
         node += new
     else:
         node[place : place + 1] = new
+
+
+Nested = tuple["float | Nested", ...]
+
+
+def floats(value: Nested | Mapping[str, float]) -> list[float]:
+    """The numbers in nested tuples, or in a table."""
+    parts = value.values() if isinstance(value, Mapping) else value
+    return [number for part in parts for number in (floats(part) if isinstance(part, tuple) else (part,))]

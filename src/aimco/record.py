@@ -21,13 +21,12 @@ from typing import Any, ClassVar, Self, TypedDict, TypeVar, Unpack, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
-from pydantic.fields import FieldInfo
 
 from aimco import html_parts, user_code
-from aimco.errors import InputError, PathError, did_you_mean, field_error, first_problem
-from aimco.files import OWN, SHA256, carried, paths_from, read_toml, resolved, signed, trusting, write_atomic
-from aimco.plain_data import NONE, PlainData, PlainView, entry, put_value, table
-from aimco.units import SIZES, Unit
+from aimco.errors import InputError, PathError, did_you_mean, field_error, first_problem, unit_of
+from aimco.files import OWN, SHA256, carried, paths_from, placeless, read_toml, resolved, signed, trusting, write_atomic
+from aimco.plain_data import NONE, PlainData, PlainView, entry, floats, put_value, table
+from aimco.units import Unit, size_fault
 
 
 class Range(TypedDict, total=False):
@@ -57,18 +56,6 @@ def quantity(unit: Unit, default: object = ..., *, doc: str = "", absolute: bool
 
 
 _OF_FLOATS = (dict[str, float], tuple[float, ...], tuple[tuple[float, ...], ...])  # annotations of fields of several numbers
-
-
-def _check_size(name: str, number: float, field: FieldInfo) -> None:
-    """Refuse numbers that no device or circuit has, with which sums and products would leave the range of floats."""
-    unit = field.json_schema_extra.get("unit", "") if isinstance(field.json_schema_extra, dict) else ""
-    low, high = SIZES.get(str(unit), _ANY_SIZE)
-    if number and not low <= abs(number) <= high:
-        raise field_error(name, f"must be 0 or of a size in {low:g}..{high:g} {unit}".rstrip() + f", got {number:g}")
-
-
-_ANY_SIZE = (1e-100, 1e100)
-Nested = tuple["float | Nested", ...]
 
 
 class Record(BaseModel):
@@ -120,11 +107,12 @@ class Record(BaseModel):
         """Numbers are finite and of a size that exists; inf is for fields whose default it is, where it means that there is no limit."""
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            for number in _floats(value) if field.annotation in _OF_FLOATS else (value,):
+            for number in floats(value) if field.annotation in _OF_FLOATS else (value,):
                 if not isinstance(number, float):
                     continue
                 if math.isfinite(number):
-                    _check_size(name, number, field)
+                    if fault := size_fault(number, unit_of(field)):
+                        raise field_error(name, fault)
                     continue
                 if math.isnan(number):
                     raise field_error(name, "must be a number, got nan")
@@ -196,7 +184,7 @@ class Record(BaseModel):
 
     def hash(self) -> str:
         """Sixteen hexadecimal digits that name this content; the source of a user's own response counts as content."""
-        text = json.dumps({"data": _placeless(self.as_dict()), "code": self.code()}, sort_keys=True)
+        text = json.dumps({"data": placeless(self.as_dict()), "code": self.code()}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def code(self) -> str:
@@ -385,12 +373,6 @@ def _same(value: object, default: object) -> bool:
         return False
 
 
-def _floats(value: Nested | Mapping[str, float]) -> list[float]:
-    """The numbers in nested tuples, or in a table."""
-    parts = value.values() if isinstance(value, Mapping) else value
-    return [number for part in parts for number in (_floats(part) if isinstance(part, tuple) else (part,))]
-
-
 def _unknown(path: str, name: str, record: object) -> str:
     fields = sorted(type(record).model_fields) if isinstance(record, Record) else []
     return f"{path} is not a field{did_you_mean(name, fields)}; the fields there are {', '.join(fields) or 'none'}"
@@ -404,14 +386,3 @@ def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items()}
     return float(value) if isinstance(value, Unit) else value
-
-
-def _placeless(data: object) -> object:
-    """The data with each user's file named without its folder and a class without its file, so that a hash depends on neither."""
-    if isinstance(data, dict):
-        kind = data.get("kind")
-        named = {"kind": kind.rpartition(":")[2]} if isinstance(kind, str) and OWN in kind else {}
-        return {k: _placeless(v) for k, v in data.items()} | named
-    if isinstance(data, str) and data.endswith(".toml"):
-        return data.rpartition("/")[2]
-    return [_placeless(v) for v in data] if isinstance(data, list) else data

@@ -107,10 +107,26 @@ class Tile(WeightOperations):
             return v[:, :, row : row + 1] * self._line(row, again)[:, None]
         if only is not None:
             return self.crossbars[only].currents(name, v, again)
+        if len(self.signs) > 1 and (cells := self._cell_states()) is not None:
+            for crossbar in self.crossbars:
+                crossbar.count_read(name, v.shape[1], again)
+            return torch.bmm(v, cells.transpose(1, 2) if name == "mvm_t" else cells)
         total = self.crossbar.currents(name, v, again)
         total = total if self.signs[0] == 1 else total.mul_(self.signs[0])
         for sign, crossbar in zip(self.signs[1:], self.crossbars[1:], strict=True):
             total = total.add_(crossbar.currents(name, v, again), alpha=sign)
+        return total
+
+    def _cell_states(self) -> torch.Tensor | None:
+        """Sum of the states of the devices of each cell by their signs, (E, R, C); None where a read is not their product."""
+        first = self.crossbar.plain_state()
+        if first is None:
+            return None
+        total = first * self.signs[0]
+        for sign, crossbar in zip(self.signs[1:], self.crossbars[1:], strict=True):
+            state = crossbar.plain_state()
+            assert state is not None  # as all are of one array
+            total.add_(state, alpha=sign)
         return total
 
     def _line(self, k: int, again: np.ndarray | None) -> torch.Tensor:

@@ -46,8 +46,9 @@ SIZES = {  # smallest and largest that a field may have, wide of what exists
     "m": (1e-12, 1e3),
     "m^2": (1e-24, 1e3),
     "F": (1e-24, 1e3),
-    "Hz": (1e-9, 1e18),
+    "Hz": (1e-15, 1e18),
 }
+_ANY_SIZE = (1e-100, 1e100)
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"), (1e-18, "a"))
 
 
@@ -69,3 +70,11 @@ def suited(value: float, symbol: str) -> Unit:
     smallest = 0.9995 if power == 1 else 0.9995e-3  # areas from a thousandth on, as their prefixes lie a million apart
     scale, name = next(((sc, n) for sc, n in prefixes if abs(value) >= sc * smallest), prefixes[-1])
     return Unit(scale, f"{name}{symbol}")
+
+
+def size_fault(number: float, symbol: str = "") -> str | None:
+    """What is wrong with the size of a finite number of a unit, with which sums and products would leave the range of floats."""
+    low, high = SIZES.get(symbol, _ANY_SIZE)
+    if not number or low <= abs(number) <= high:
+        return None
+    return f"must be 0 or of a size in {low:g}..{high:g} {symbol}".rstrip() + f", got {number:g}"

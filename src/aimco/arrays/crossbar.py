@@ -70,6 +70,10 @@ class Crossbar(Devices):
         driven[:, :, k] = 1
         return self._product(driven, transposed=False)[:, 0]
 
+    def plain_state(self) -> torch.Tensor | None:
+        """States whose product with voltages a read is, (E, R, C), with the noise of now; None where wires or cells are in the way."""
+        return self._noisy_state() if self._reader is None else None
+
     def _product(self, voltages: torch.Tensor, transposed: bool) -> torch.Tensor:
         seen = self._noisy_state()
         if self._reader is not None:

@@ -71,7 +71,7 @@ class Store:
         except (KeyError, IndexError, TypeError, ValueError, AttributeError, StopIteration) as error:
             fault = f"{type(error).__name__} ({error})" if str(error) else type(error).__name__
             fix = "name another --storage, or restore the database"
-            raise InputError(f"storage {shown(self._url)} has a damaged trial {record.number}, {fault}; {fix}") from None
+            raise InputError(f"storage {redacted(self._url)} has a damaged trial {record.number}, {fault}; {fix}") from None
 
     def add(self, record: FrozenTrial) -> None:
         """Keep a point that is to be run, whole or not at all."""
@@ -94,8 +94,8 @@ class Store:
             yield
         except StorageInternalError as error:
             cause = str(getattr(error.__cause__, "orig", None) or error.__cause__ or error).splitlines()[0]
-            kept = "what was finished is kept, and the same command resumes once it can be"
-            raise InputError(f"storage {shown(self._url)} cannot be written ({cause}); {kept}") from None
+            comfort = "what was finished is kept, and the same command resumes once it can be"
+            raise InputError(f"storage {redacted(self._url)} cannot be written ({cause}); {comfort}") from None
 
     def trial(self, record: FrozenTrial) -> Trial:
         """A finished record as public data."""
@@ -129,7 +129,7 @@ def opened(study: Study, url: str, *, must_be_there: bool = False) -> Iterator[S
             storage.engine.dispose()
 
 
-def shown(url: str) -> str:
+def redacted(url: str) -> str:
     """A URL for messages, without its password."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
 
@@ -163,10 +163,10 @@ def _storage(url: str) -> BaseStorage:
     try:
         return RDBStorage(url)
     except ImportError as error:
-        raise InputError(f"storage {shown(url)} needs a database driver ({error}); install it, or leave --storage out") from None
+        raise InputError(f"storage {redacted(url)} needs a database driver ({error}); install it, or leave --storage out") from None
     except Exception as error:
-        message = shown(str(error).splitlines()[0])
-        raise InputError(f"storage {shown(url)} cannot be opened ({message}); give for example sqlite:///FILE.db") from None
+        message = redacted(str(error).splitlines()[0])
+        raise InputError(f"storage {redacted(url)} cannot be opened ({message}); give for example sqlite:///FILE.db") from None
 
 
 def _number(study: Study, storage: BaseStorage, url: str, must_be_there: bool) -> int:
@@ -175,7 +175,7 @@ def _number(study: Study, storage: BaseStorage, url: str, must_be_there: bool) -
     content = {"identity": study.identity(), "toml": study.dumps(), "aimco": aimco.__version__}
     number = known.get(study.name)
     if number is None and must_be_there:
-        raise InputError(f"storage {shown(url)} has no study {study.name!r} to go on with; leave --resume out to start it")
+        raise InputError(f"storage {redacted(url)} has no study {study.name!r} to go on with; leave --resume out to start it")
     if number is None:
         ways = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
         number = storage.create_new_study([ways[o.best] for o in study.objectives], study.name)
@@ -184,7 +184,7 @@ def _number(study: Study, storage: BaseStorage, url: str, must_be_there: bool) -
         storage.set_study_user_attr(number, "study", content)
     elif attributes is None or attributes["identity"] != content["identity"]:
         raise InputError(
-            f"storage {shown(url)} holds a different study named {study.name!r}; give this one another name, or another --storage"
+            f"storage {redacted(url)} holds a different study named {study.name!r}; give this one another name, or another --storage"
         )
     return number
 
@@ -201,10 +201,10 @@ def alone(url: str) -> Iterator[None]:
     with open(lock, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = os.path.samestat(os.fstat(file.fileno()), os.stat(lock))
+            ours = os.path.samestat(os.fstat(file.fileno()), os.stat(lock))
         except OSError:
-            held = False
-        if not held:  # by another, or removed by one that ended just now
+            ours = False
+        if not ours:  # by another, or removed by one that ended just now
             raise InputError(f"storage {url} is in use by another run of a study; wait for it, or name another --storage")
         try:
             yield
