@@ -69,7 +69,7 @@ def best_at_random(device: str, workers: int, folder: Path) -> tuple[Confirmed, 
         scored = [Trial(t.candidate, t.setting, 1.0, score_of(o, data)) for t, o in zip(trials, outcomes, strict=True) if o is not None]
         ranked = sorted((t for t in scored if not math.isnan(t.score)), key=lambda t: -t.score)
         leaders = list({t.candidate.name: t.candidate for t in ranked}.values())[:LEADERS]
-        return confirm(play_off(leaders, ranked, jobs, PLAYING), jobs, CONFIRMING)[0], count
+        return confirm(play_off(leaders, ranked, jobs, PLAYING, 4), jobs, CONFIRMING)[0], count
 
 
 def against_random(device: str, workers: int, out: str) -> dict[str, Any]:

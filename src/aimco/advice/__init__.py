@@ -18,7 +18,7 @@ from aimco.advice.around import demands, influences
 from aimco.advice.candidates import candidates, digital
 from aimco.advice.confirm import confirm, in_software, play_off
 from aimco.advice.jobs import Jobs
-from aimco.advice.tuning import RUNGS, tune
+from aimco.advice.tuning import QUICK, RUNGS, Rung, tune
 from aimco.data.data import Data
 from aimco.record import InputError
 from aimco.studies.parameters import known_rule
@@ -26,7 +26,20 @@ from aimco.studies.workers import Evaluate, evaluator
 
 OnStep = Callable[[str, float], None]
 _TUNED, _PLAYED, _CONFIRMED = 0.6, 0.75, 0.85  # of the time, after which settings are no longer tuned, played off, confirmed
-_LEADERS, _SEEDS, _PLAY_OFF = 4, 5, 3
+_SEEDS, _MARGIN = 5, 0.93  # of the confirmation; part of the time by which it is over even where runs are slow
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How much is tried: rungs of tuning; how many candidates are confirmed, after a play-off of how many settings on how many seeds."""
+
+    rungs: tuple[Rung, ...]
+    leaders: int
+    finalists: int
+    play_off: int
+
+
+_WHOLE, _QUICK = _Plan(RUNGS, 4, 4, 3), _Plan(QUICK, 2, 1, 0)
 _SCHEDULE = {"epochs": 10, "batch": 10}
 _NETWORK = {"hidden": [32], "activation": "sigmoid"}
 
@@ -48,6 +61,7 @@ class Question:
         data_dir: Folder of the task's files.
         limit: Use only the first training samples.
         around: Whether the device and the circuit are changed about the best design.
+        quick: Whether a tenth of the work is enough, for a first answer.
         command: Command that repeats the question.
     """
 
@@ -63,6 +77,7 @@ class Question:
     data_dir: str | None = None
     limit: int | None = None
     around: bool = True
+    quick: bool = False
     command: str = ""
 
     def check(self) -> None:
@@ -131,31 +146,42 @@ class _Search:
             evaluate, data, question.task, data_dir=question.data_dir, folder=folder, workers=question.workers, limit=question.limit
         )
         self.started, self.planned = time.monotonic(), 1
-        first = question.seed + 1
-        self.seeds, self.play_off_seeds = tuple(range(first, first + _SEEDS)), tuple(range(first + _SEEDS, first + _SEEDS + _PLAY_OFF))
+        self.plan = _QUICK if question.quick else _WHOLE
+        first, then = question.seed + 1, question.seed + 1 + _SEEDS
+        self.seeds, self.play_off_seeds = tuple(range(first, then)), tuple(range(then, then + self.plan.play_off))
 
     def run(self, ways: list[Candidate]) -> None:
         """Tune, confirm, look around."""
-        answer, jobs = self.answer, self.jobs
-        self.planned = sum(min(len(ways), rung.keep) * (rung.again + rung.new) for rung in RUNGS)
+        answer, jobs, plan = self.answer, self.jobs, self.plan
+        self.planned = sum(min(len(ways), rung.keep) * (rung.again + rung.new) for rung in plan.rungs)
         self._until(_TUNED, f"{len(ways)} ways to learn", 0.0)
-        tune(ways, jobs, self.question.seed, self._note_trials)
+        tune(ways, jobs, self.question.seed, self._note_trials, plan.rungs, self._tuned_by)
         self._until(_PLAYED, "confirming the leaders", 0.6)
-        leaders = [t for t in answer.best_trials() if t.score == t.score][:_LEADERS]
-        finalists = play_off([t.candidate for t in leaders], answer.trials, jobs, self.play_off_seeds)
+        leaders = [t for t in answer.best_trials() if t.score == t.score][: plan.leaders]
+        finalists = (
+            play_off([t.candidate for t in leaders], answer.trials, jobs, self.play_off_seeds, plan.finalists) if plan.play_off else []
+        )
         self._until(_CONFIRMED, "confirming the leaders", 0.7)
         answer.confirmed = confirm(finalists or leaders, jobs, self.seeds)
         if leaders and not answer.confirmed:  # whatever the time: an answer without a confirmed design is none
             jobs.deadline = jobs.until = float("inf")
             answer.confirmed = confirm(leaders[:1], jobs, self.seeds)
             self._until(_CONFIRMED, "confirming the leaders", 0.7)
-        answer.digital = in_software(digital(self.question.base), jobs, self.play_off_seeds, self.seeds)
+        answer.digital = in_software(digital(self.question.base), jobs, self.play_off_seeds or self.seeds[:1], self.seeds)
         self._until(1.0, "what holds the device back", 0.8)
         if answer.best is not None and self.question.around:
             answer.influences = influences(answer.best, jobs, self.seeds)
             self._tell("what the circuit must give", 0.9)
             answer.demands += demands(answer.best, jobs, self.seeds)
         answer.finished = not jobs.cut
+
+    def _tuned_by(self, leader: Candidate | None) -> float:
+        """When tuning ends: earlier where the leader takes long to confirm."""
+        if self.question.minutes is None:
+            return float("inf")
+        whole = 60 * self.question.minutes
+        needed = 0.0 if leader is None else self.jobs.seconds(leader.design, self.seeds)
+        return self.started + min(_TUNED * whole, _MARGIN * whole - needed)
 
     def _until(self, part: float, label: str, done: float) -> None:
         """Set the end of a stage, where time is short, and tell what is running."""

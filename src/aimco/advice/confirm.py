@@ -11,10 +11,8 @@ from aimco.advice.jobs import Job, Jobs
 from aimco.studies.pack import Outcome
 from aimco.studies.settings import SOFTWARE_RATES
 
-_FINALISTS = 4  # settings of a candidate that are played off
 
-
-def play_off(leaders: Sequence[Candidate], trials: Sequence[Trial], jobs: Jobs, seeds: Sequence[int]) -> list[Trial]:
+def play_off(leaders: Sequence[Candidate], trials: Sequence[Trial], jobs: Jobs, seeds: Sequence[int], count: int) -> list[Trial]:
     """Of each leader the setting that is best on several seeds, since the best of many on one seed is in part luck.
 
     Args:
@@ -22,8 +20,9 @@ def play_off(leaders: Sequence[Candidate], trials: Sequence[Trial], jobs: Jobs, 
         trials: All that were tried.
         jobs: What runs them.
         seeds: Neither those of the search nor those of the confirmation.
+        count: Settings of each.
     """
-    asked = [trial for leader in leaders for trial in _finalists(leader, trials)]
+    asked = [trial for leader in leaders for trial in _finalists(leader, trials, count)]
     outcomes = jobs.run([Job(trial.design, tuple(seeds)) for trial in asked])
     best: dict[str, Trial] = {}
     for trial, outcome in zip(asked, outcomes, strict=True):
@@ -35,11 +34,11 @@ def play_off(leaders: Sequence[Candidate], trials: Sequence[Trial], jobs: Jobs, 
     return [best[leader.name] for leader in leaders if leader.name in best]
 
 
-def _finalists(leader: Candidate, trials: Sequence[Trial]) -> list[Trial]:
+def _finalists(leader: Candidate, trials: Sequence[Trial], count: int) -> list[Trial]:
     """The best settings of a candidate, and the rates that its rule takes by itself."""
     tried = [t for t in trials if t.candidate.name == leader.name and not math.isnan(t.score)]
     longest = [t for t in tried if t.share == max(o.share for o in tried)]
-    best = sorted(longest, key=lambda t: -t.score)[:_FINALISTS]
+    best = sorted(longest, key=lambda t: -t.score)[:count]
     plain = Trial(leader, {}, 1.0, math.nan)
     return best if any(not t.setting for t in best) else [*best, plain]
 

@@ -90,6 +90,11 @@ class Jobs:
         """Whether a pack that began now would be done by the deadline, by what the fastest like it took; the first of its like begins."""
         return time.monotonic() + self._speeds.get(_kind(pack), 0.0) * self._size(pack) <= self.deadline
 
+    def seconds(self, design: Design, seeds: Sequence[int]) -> float:
+        """What a run of a design would take, by what others like it took; 0 where there was none."""
+        pack = Pack([design.as_dict()], list(seeds), self.task, self.limit, self.data_dir)
+        return self._speeds.get(_kind(pack), 0.0) * self._size(pack)
+
     def _note_speed(self, pack: Pack, outcomes: Sequence[Outcome]) -> None:
         took = sum(outcome["wall_s"] for outcome in outcomes)
         if took:  # the first runs of a process load what they need

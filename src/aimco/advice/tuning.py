@@ -54,9 +54,11 @@ class Rung:
 
 
 RUNGS = (Rung(0.2, 0.5, 0, 8, 1000, 0.5), Rung(0.4, 1.0, 3, 9, 12, 0.75), Rung(1.0, 1.0, 5, 11, 4, 1.0))
+QUICK = (Rung(0.2, 0.5, 0, 3, 24, 0.5), Rung(1.0, 1.0, 2, 2, 3, 1.0))
+Ends = Callable[[Candidate | None], float]
 
 
-def tune(candidates: Sequence[Candidate], jobs: Jobs, seed: int, on_trials: OnTrials, rungs: Sequence[Rung] = RUNGS) -> None:
+def tune(candidates: Sequence[Candidate], jobs: Jobs, seed: int, on_trials: OnTrials, rungs: Sequence[Rung], ends: Ends) -> None:
     """Try settings of candidates, rung by rung, until the deadline of the jobs; a rung has a part of the time until then.
 
     Args:
@@ -64,11 +66,13 @@ def tune(candidates: Sequence[Candidate], jobs: Jobs, seed: int, on_trials: OnTr
         jobs: What runs them.
         seed: Of devices, noise and order, the same for all settings.
         on_trials: Given the trials of each candidate and rung as they are done.
+        rungs: What is tried on each.
+        ends: Given the leader, if any, when tuning must end so that it can be confirmed in time.
     """
     trials: dict[str, list[Trial]] = {c.name: [] for c in candidates}
-    left, began, deadline = list(candidates), time.monotonic(), jobs.deadline
+    left, began = list(candidates), time.monotonic()
     for rung in rungs:
-        jobs.deadline = began + rung.until * (deadline - began)
+        jobs.deadline = began + rung.until * (ends(left[0] if trials[left[0].name] else None) - began) if left else began
         left = sorted(left, key=lambda c: -_best(trials[c.name]))[: rung.keep]
         asked = [trial for candidate in left for trial in _asked_of(candidate, rung, trials[candidate.name], jobs, seed)]
 
@@ -80,8 +84,7 @@ def tune(candidates: Sequence[Candidate], jobs: Jobs, seed: int, on_trials: OnTr
             if outcome is not None:
                 trials[trial.candidate.name].append(_judged(trial, outcome, jobs.data))
         reached = {trial.candidate.name for trial, outcome in zip(asked, outcomes, strict=True) if outcome is not None}
-        left = _distinct([c for c in left if c.name in reached], trials)
-    jobs.deadline = deadline
+        left = sorted(_distinct([c for c in left if c.name in reached], trials), key=lambda c: -_best(trials[c.name]))
 
 
 def _distinct(candidates: Sequence[Candidate], trials: Mapping[str, Sequence[Trial]]) -> list[Candidate]:

@@ -125,6 +125,7 @@ class AdviceOptions(TypedDict, total=False):
         data_dir: Folder of the task's files.
         limit: Use only the first training samples.
         around: Whether the device and the circuit are changed about the best design; True when absent.
+        quick: Whether a tenth of the work is enough, for a first answer; False when absent.
     """
 
     rules: Sequence[str]
@@ -137,6 +138,7 @@ class AdviceOptions(TypedDict, total=False):
     data_dir: str | None
     limit: int | None
     around: bool
+    quick: bool
 
 
 def advise(
@@ -153,7 +155,7 @@ def advise(
         task: As of `evaluate`.
         progress: True or False for a bar or none, or a function of (what is running, fraction done). When absent, a bar appears on a
             terminal or in a notebook after 2 s.
-        **options: `AdviceOptions`: rules, network, training, minutes, workers, seed, out, data_dir, limit, around.
+        **options: `AdviceOptions`: rules, network, training, minutes, workers, seed, out, data_dir, limit, around, quick.
 
     Raises:
         InputError: What cannot be asked; a device that admits no rule.
@@ -194,9 +196,14 @@ def device_of(*sources: str) -> Device:
 def _command(sources: Sequence[str], task: str, options: AdviceOptions) -> str:
     """The command that asks this again."""
     words = ["aimco", "advise", *sources, "--task", task]
-    given = {name.replace("_", "-"): value for name, value in options.items() if isinstance(value, str | int | float) and name != "around"}
+    given = {
+        name.replace("_", "-"): value
+        for name, value in options.items()
+        if isinstance(value, str | int | float) and name not in ("around", "quick")
+    }
     words += [word for rule in options.get("rules", ()) for word in ("--rule", rule)]
     training = options.get("training") or {}
     words += [] if options.get("around", True) else ["--no-around"]
+    words += ["--quick"] if options.get("quick", False) else []
     words += ["--epochs", str(training["epochs"])] if training.get("epochs", 10) != 10 else []
     return shlex.join(words + [word for name, value in given.items() for word in (f"--{name}", str(value))])

@@ -32,10 +32,11 @@ def row(answer: Answer) -> dict[str, str]:
 
 
 def rows(answers: Sequence[Answer]) -> list[dict[str, str]]:
-    """A row for each answer; columns that one has not are dashes."""
+    """A row for each answer; what one has not is a dash, and what none has is left out."""
     lines = [row(answer) for answer in answers]
     columns = dict.fromkeys(column for one in lines for column in one)
-    return [{column: one.get(column, "-") for column in columns} for one in lines]
+    known = [column for column in columns if any(one.get(column, "-") != "-" for one in lines)]
+    return [{column: one.get(column, "-") for column in known} for one in lines]
 
 
 def table(answers: Sequence[Answer]) -> Table:
