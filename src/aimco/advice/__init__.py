@@ -158,6 +158,8 @@ class _Search:
         tune(ways, jobs, self.question.seed, self._note_trials, plan.rungs, self._tuned_by)
         self._until(_PLAYED, "confirming the leaders", 0.6)
         leaders = [t for t in answer.best_trials() if t.score == t.score][: plan.leaders]
+        if leaders:
+            jobs.deadline = min(jobs.deadline, self._end(_MARGIN) - jobs.seconds(leaders[0].design, self.seeds))
         finalists = (
             play_off([t.candidate for t in leaders], answer.trials, jobs, self.play_off_seeds, plan.finalists) if plan.play_off else []
         )
@@ -177,17 +179,15 @@ class _Search:
 
     def _tuned_by(self, leader: Candidate | None) -> float:
         """When tuning ends: earlier where the leader takes long to confirm."""
-        if self.question.minutes is None:
-            return float("inf")
-        whole = 60 * self.question.minutes
-        needed = 0.0 if leader is None else self.jobs.seconds(leader.design, self.seeds)
-        return self.started + min(_TUNED * whole, _MARGIN * whole - needed)
+        return min(self._end(_TUNED), float("inf") if leader is None else self._end(_MARGIN) - self.jobs.seconds(leader.design, self.seeds))
+
+    def _end(self, part: float) -> float:
+        """When a part of the time is over."""
+        return float("inf") if self.question.minutes is None else self.started + part * 60 * self.question.minutes
 
     def _until(self, part: float, label: str, done: float) -> None:
         """Set the end of a stage, where time is short, and tell what is running."""
-        if self.question.minutes is not None:
-            self.jobs.deadline = self.started + part * 60 * self.question.minutes
-            self.jobs.until = self.started + 60 * self.question.minutes
+        self.jobs.deadline, self.jobs.until = self._end(part), self._end(1.0)
         self._tell(label, done)
 
     def _note_trials(self, trials: Sequence[Trial]) -> None:
