@@ -32,9 +32,9 @@ def by_default(device: str, rule: str) -> float:
     return 100 * float(np.mean([r.metrics["accuracy"] for r in results]))
 
 
-def compared(device: str, rule: str, workers: int) -> dict[str, object]:
+def compared(device: str, rule: str, workers: int, minutes: float) -> dict[str, object]:
     """A row of the table."""
-    answer = ai.advise(device, rules=[rule], workers=workers, around=False, progress=False)
+    answer = ai.advise(device, rules=[rule], minutes=minutes, workers=workers, around=False, progress=False)
     best = answer.best
     assert best is not None
     default = by_default(device, rule)
@@ -42,11 +42,12 @@ def compared(device: str, rule: str, workers: int) -> dict[str, object]:
     return row | {"setting": best.setting, "gap": best.score - default, "took_s": answer.took_s}
 
 
-def main(device: list[str] | None = None, workers: int = 2, out: str = "docs/results") -> None:
+def main(device: list[str] | None = None, minutes: float = 0.4, workers: int = 2, out: str = "docs/results") -> None:
     """A table of devices, all of the catalogue when none is named; it is resumed where it was left.
 
     Args:
         device: Names.
+        minutes: For the search of each rule on each device.
         workers: Local processes.
         out: Folder of the table, default-rates.json.
     """
@@ -57,7 +58,7 @@ def main(device: list[str] | None = None, workers: int = 2, out: str = "docs/res
         for rule in RULES:
             if (name, rule) in done:
                 continue
-            row = compared(name, rule, workers)
+            row = compared(name, rule, workers, minutes)
             table["rows"].append(row)
             keep(out, NAME, table)
             print(f"{name}, {rule}: default {row['default']:.1f} %, tuned {row['tuned']:.1f} % ({row['way']})", file=sys.stderr, flush=True)

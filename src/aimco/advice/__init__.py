@@ -157,6 +157,7 @@ class _Search:
         self._until(_TUNED, f"{len(ways)} ways to learn", 0.0)
         tune(ways, jobs, self.question.seed, self._note_trials, plan.rungs, self._tuned_by)
         self._until(_PLAYED, "confirming the leaders", 0.6)
+        answer.digital = in_software(digital(self.question.base), jobs, self.play_off_seeds or self.seeds[:1], self.seeds)
         leaders = [t for t in answer.best_trials() if t.score == t.score][: plan.leaders]
         if leaders:
             jobs.deadline = min(jobs.deadline, self._end(_MARGIN) - jobs.seconds(leaders[0].design, self.seeds))
@@ -169,7 +170,6 @@ class _Search:
             jobs.deadline = jobs.until = float("inf")
             answer.confirmed = confirm(leaders[:1], jobs, self.seeds)
             self._until(_CONFIRMED, "confirming the leaders", 0.7)
-        answer.digital = in_software(digital(self.question.base), jobs, self.play_off_seeds or self.seeds[:1], self.seeds)
         self._until(1.0, "what holds the device back", 0.8)
         if answer.best is not None and self.question.around:
             answer.influences = influences(answer.best, jobs, self.seeds)
