@@ -40,5 +40,6 @@ def answers(*, workers: int = 2, on_step: Callable[[str, float], None] | None = 
             answer = answer_of(question, tell, evaluate)
             if answer.stopped:
                 raise KeyboardInterrupt
+            answer.notes.append(f"a first answer for five rules: {command} tries all of them, and says what would help")
             results.append(answer)
     return results

@@ -43,7 +43,7 @@ def settings_around(design: Design, tunables: Sequence[Tunable], count: int, see
     """
     if not tunables:
         return [{}]
-    draws = qmc.Sobol(len(tunables), scramble=True, rng=np.random.default_rng([seed, 17])).random(max(1, count))
+    draws = qmc.Sobol(len(tunables), scramble=True, rng=np.random.default_rng([seed, 17])).random_base2(max(count, 1).bit_length())
     settings = [{t.path: prior(design, t) for t in tunables}]
     for row in draws[: count - 1]:
         setting = {}
