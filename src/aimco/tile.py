@@ -107,7 +107,7 @@ class Tile(WeightOperations):
             return v[:, :, row : row + 1] * self._line(row, again)[:, None]
         if only is not None:
             return self.crossbars[only].currents(name, v, again)
-        if len(self.signs) > 1 and (cells := self._cell_states()) is not None:
+        if len(self.crossbars) > 1 and (cells := self._cell_states()) is not None:
             for crossbar in self.crossbars:
                 crossbar.count_read(name, v.shape[1], again)
             return torch.bmm(v, cells.transpose(1, 2) if name == "mvm_t" else cells)
