@@ -148,7 +148,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(tmp_path, rule):
     resumed = ai.evaluate(design(**parts), limit=100, checkpoint=file)
     assert resumed.curves == whole.curves
     assert resumed.counts == whole.counts
-    with pytest.raises(ai.InputError, match="same design"):
+    with pytest.raises(ai.InputError, match="the same seed"):
         ai.evaluate(design(**parts), limit=100, checkpoint=file, seed=5)
     (tmp_path / "run.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(ai.InputError, match="must be a file that aimco wrote"):
@@ -247,17 +247,17 @@ def assert_sound(result: ai.Result) -> None:
 
 def test_training_that_diverges_is_refused_with_the_epoch_and_the_likely_fields():
     with pytest.raises(ai.InputError) as refused:
-        ai.evaluate(small(periphery__output_noise=1e20), limit=20)
+        ai.evaluate(small(periphery__read_voltage=1e-15, periphery__output_noise=1e6), limit=20)
     message = str(refused.value)
     assert message.startswith(
-        "training diverged in epoch 1: the loss must be finite, got nan; lower periphery.output_noise = 1e+20 or rule.lr"
+        "training diverged in epoch 1: the loss must be finite, got nan; lower periphery.output_noise = 1e+06 or rule.lr"
     )
     assert "\n" not in message
 
 
 def test_a_member_that_diverges_leaves_the_others_their_results_and_is_told_of():
     """Noise beyond what 32 bits hold: chance from that epoch on; the other member's row is that of its own run."""
-    designs = [small(), small(periphery__output_noise=1e20)]
+    designs = [small(), small(periphery__read_voltage=1e-15, periphery__output_noise=1e6)]
     sound, diverged = ai.evaluate_many(designs, seeds=[0, 0], limit=60)
     assert sound.accuracy == ai.evaluate(designs[0], limit=60).accuracy
     assert not any("diverged" in note for note in sound.notes)

@@ -106,7 +106,7 @@ def test_a_checkpoint_of_other_data_is_refused(folder):
     design = ai.Design.load("design.toml").replace("training.epochs", 1)
     x, y = torch.rand(40, 1, 8, 8), torch.arange(40) % 10
     ai.evaluate(design, data_of((x, y)), checkpoint="state.pt")
-    with pytest.raises(InputError, match="must be of the same design, task"):
+    with pytest.raises(InputError, match="must be of the same data"):
         ai.evaluate(design, data_of((1 - x, y)), checkpoint="state.pt")
 
 
