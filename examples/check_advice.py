@@ -64,7 +64,7 @@ def best_at_random(device: str, workers: int, folder: Path) -> tuple[Confirmed, 
     count, data = TIMES * budget(len(ways)), load("digits")
     trials = drawn(ways, count, np.random.default_rng(2024))
     with evaluator(workers) as evaluate:
-        jobs = Jobs(evaluate, data, "digits", folder=folder / device, workers=workers)
+        jobs = Jobs(evaluate, data, "digits", folder=folder / device)
         outcomes = jobs.run([Job(with_setting(t.candidate.design, t.setting), (question.seed,)) for t in trials])
         scored = [Trial(t.candidate, t.setting, 1.0, score_of(o, data)) for t, o in zip(trials, outcomes, strict=True) if o is not None]
         ranked = sorted((t for t in scored if not math.isnan(t.score)), key=lambda t: -t.score)

@@ -199,3 +199,18 @@ def test_a_rule_that_does_not_tell_its_work_is_priced_by_one_update_and_said_to_
     assert "one parallel update of the first array of weight-transfer" in " ".join(capsys.readouterr().out.split())
     with pytest.raises(InputError, match="must be of the 2 layers"):
         training(spec, network(spec), activity=[])
+
+
+@pytest.mark.parametrize(("device", "cell", "devices"), [("ideal", "reference", 1), ("ideal", "pair", 2), ("ideal", "multi-device", 4)])
+def test_pulses_on_a_device_are_the_steps_of_its_array_shared_out(device, cell, devices):
+    """One layer of 65 x 10, with its bias: all steps of training over the devices of its cells; nothing is written but the first weights."""
+    parts = {
+        "device": device,
+        "cell": {"kind": cell},
+        "network": {"hidden": []},
+        "rule": {"kind": "sgd"},
+        "training": {"epochs": 2, "batch": 10},
+    }
+    result = ai.evaluate(ai.Design.of(parts), "digits", limit=200, progress=False)
+    steps = result.counts_by_phase["train"]["coincidences"]
+    assert result.device_pulses == pytest.approx(steps / (65 * 10 * devices)) and steps > 1000

@@ -7,6 +7,7 @@ import gzip
 import io
 import struct
 import tracemalloc
+import zipfile
 
 import pytest
 import torch
@@ -50,6 +51,26 @@ def test_little_that_unpacks_to_much_is_not_unpacked(tmp_path):
     (tmp_path / "vast").write_bytes(struct.pack(">4I", 0x0803, 2**31, 1000, 1000))
     with pytest.raises(ai.InputError, match="must hold 2147483648 x 1000 x 1000 values as its header says, got 0"):
         read_idx(tmp_path / "vast", 3)
+
+
+@pytest.mark.parametrize("suffix", ["npz", "pt"])
+def test_an_archive_of_zeros_is_not_unpacked(suffix, tmp_path):
+    """600 MB in less than one."""
+    with zipfile.ZipFile(tmp_path / f"zeros.{suffix}", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("X.npy", "w") as file:
+        for _ in range(600):
+            file.write(bytes(1_000_000))
+    with pytest.raises(ai.InputError, match="must not unpack to 200 times its size, got 572 MB"):
+        ai.tasks.load(str(tmp_path / f"zeros.{suffix}"))
+
+
+def test_an_activity_and_a_task_nested_without_end_are_refused(tmp_path, capsys):
+    design = str(tmp_path / "d.toml")
+    ai.Design(device="ideal").save(design)
+    (tmp_path / "run.json").write_text('{"activity": ' + "[" * 100_000)
+    assert main(["cost", design, "--activity", str(tmp_path / "run.json")]) == 2
+    assert "must be the JSON that aimco run" in capsys.readouterr().err
+    assert main(["run", design, "--task", "{ kind = " + "[" * 5000]) == 2
+    assert "tables nested thousands deep" in capsys.readouterr().err
 
 
 def test_no_cell_of_a_table_is_a_formula():
@@ -99,7 +120,7 @@ class Mine(Response):
 """
 
 
-def test_python_of_what_is_not_trusted_does_not_run(tmp_path, capsys, monkeypatch):
+def test_python_of_what_is_not_trusted_does_not_run(tmp_path, capsys):
     """A design and a device from elsewhere, read by a function and by commands; `mark` appears when the file runs."""
     mark, sheet, design = tmp_path / "mark", tmp_path / "device.toml", tmp_path / "design.toml"
     (tmp_path / "mine.py").write_text(MINE.format(mark=str(mark)))
@@ -107,12 +128,10 @@ def test_python_of_what_is_not_trusted_does_not_run(tmp_path, capsys, monkeypatc
     design.write_text('device = "device.toml"\n')
     with pytest.raises(ai.InputError, match=r"mine\.py: must be one that comes with aimco in what is not trusted"):
         ai.Design.load(design, trust=False)
-    monkeypatch.setenv("AIMCO_UNTRUSTED", "")
     for words in (["run", str(design)], ["cost", str(design)], ["devices", str(sheet)], ["advise", str(sheet)]):
         assert main(["--untrusted", *words]) == 2
         assert "not trusted" in capsys.readouterr().err
     assert not mark.exists()
-    monkeypatch.setenv("AIMCO_UNTRUSTED", "")
     assert ai.Design.load(design).device.response.one_sided is False
     assert mark.exists()
 

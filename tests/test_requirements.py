@@ -201,3 +201,32 @@ def test_unknown_tasks_are_refused_in_python_too():
 def test_options_by_their_old_names_work_and_say_the_new_ones(capsys):
     assert main(["requirements", "--rule", "sgd", "--near", "asymmetry=0"]) == 2
     assert "--near is now --baseline" in capsys.readouterr().err
+
+
+def test_rates_are_chosen_at_each_point_unless_they_are_held(monkeypatch):
+    """Chosen anew, the coarse device takes another rate than the fine one; held or given, it takes the same."""
+    tried: list[float] = []
+
+    def trained(designs, task, *, seeds, on_progress=None):
+        """Accuracy is best where the learning rate is 30 steps of a weight, whatever the device."""
+        tried.extend(float(d.rule.lr) for d in designs)
+        return [Row(d, -abs(np.log(float(d.rule.lr) / (30 * step_of(d))))) for d in designs]
+
+    class Row:
+        def __init__(self, design, score):
+            self.design, self.curves = design, {"test_accuracy": [0.9 + 0.01 * score] * design.training.epochs}
+
+    def step_of(design):
+        return (
+            1e-9 if design.rule.kind == "digital" else float(design.device.step / design.device.half_range) * float(design.cell.weight_max)
+        )
+
+    monkeypatch.setattr(study, "evaluate_many", trained)
+    free, held, given = (
+        derive(Question(("sgd",), penalty=5.0, limit=50, only=("step",), **words)).rules[0] for words in ({}, {"tune": False}, {"lr": 0.07})
+    )
+    rates = [[setting.get("rule.lr") for setting in derived.findings[0].settings] for derived in (free, held, given)]
+    assert len(set(rates[0])) > 1 and set(rates[1]) == {held.setting["rule.lr"]} and set(rates[2]) == {None}
+    assert free.findings[0].accuracy[-1] > held.findings[0].accuracy[-1], "what is chosen is what is better"
+    assert "chosen at each point" in " ".join(free.notes) and "held at every point" in " ".join(held.notes)
+    assert "lr is held at 0.07" in " ".join(given.notes)

@@ -77,7 +77,7 @@ def test_a_damaged_trial_is_one_sentence(finished, change, tmp_path):
 
 
 def test_a_full_disk_keeps_what_was_finished(tmp_path, finished, monkeypatch):
-    """The second write fails as SQLite's does; afterwards the same command goes on."""
+    """The second write fails the way a full disk makes SQLite fail. Run again, the study picks up where it stopped."""
     url, told = default_storage(tmp_path / "s.toml"), []
     tell = kept.Store.tell
 

@@ -350,6 +350,21 @@ def _current(word: str) -> str:
     return _RENAMED[option] + equals + value
 
 
+@contextlib.contextmanager
+def _without_trust(words: list[str]) -> Iterator[None]:
+    """Take --untrusted out of the words of a command, and run it so, with the worker processes that it starts."""
+    if _UNTRUSTED not in words:
+        yield
+        return
+    words.remove(_UNTRUSTED)
+    before = os.environ.get(UNTRUSTED, "")
+    os.environ[UNTRUSTED] = "1"
+    try:
+        yield
+    finally:
+        os.environ[UNTRUSTED] = before
+
+
 def _brief(message: str) -> str:
     """A message without the middle, where it echoes what is long."""
     return message if len(message) <= _LONGEST else f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
@@ -358,16 +373,13 @@ def _brief(message: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit status: 0 done, 2 the input is wrong (one sentence), 1 anything else."""
     words = [_current(word) for word in (sys.argv[1:] if argv is None else argv)]
-    if _UNTRUSTED in words:
-        words.remove(_UNTRUSTED)
-        os.environ[UNTRUSTED] = "1"
     if words == ["--version"]:
         print(__version__)
         return 0
     commands = {"demo": demo, "run": run, "devices": devices, "fit": fit, "bench": bench, "reference": reference, "study": study}
     commands |= {"requirements": requirements, "cost": cost, "advise": advise}
     try:
-        with _heard_interrupts():
+        with _heard_interrupts(), _without_trust(words):
             tyro.extras.subcommand_cli_from_dict(commands, prog="aimco", args=words, description=_ABOUT)
     except InputError as error:
         print(_brief(str(error)), file=sys.stderr)

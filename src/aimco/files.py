@@ -20,7 +20,7 @@ from aimco.plain_data import PlainData, PlainView
 OWN = ".py:"  # in a kind, between a user's file and the class in it
 _DEEPEST = 32  # tables and lists in each other, of records a few
 SHA256 = "kind_sha256"  # beside such a kind in saved TOML: the content that the file had
-UNTRUSTED = "AIMCO_UNTRUSTED"  # environment variable that goes on to worker processes
+UNTRUSTED = "AIMCO_UNTRUSTED"  # an environment variable, which worker processes inherit
 _trust: ContextVar[bool] = ContextVar("trust", default=True)
 _folder: ContextVar[Path | None] = ContextVar(
     "folder", default=None

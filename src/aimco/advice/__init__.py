@@ -142,9 +142,7 @@ class _Search:
         self, question: Question, answer: Answer, data: Data, evaluate: Evaluate, folder: Path | None, on_step: OnStep | None
     ) -> None:
         self.question, self.answer, self.on_step = question, answer, on_step
-        self.jobs = Jobs(
-            evaluate, data, question.task, data_dir=question.data_dir, folder=folder, workers=question.workers, limit=question.limit
-        )
+        self.jobs = Jobs(evaluate, data, question.task, data_dir=question.data_dir, folder=folder, limit=question.limit)
         self.started, self.planned = time.monotonic(), 1
         self.plan = _QUICK if question.quick else _WHOLE
         first, then = question.seed + 1, question.seed + 1 + _SEEDS

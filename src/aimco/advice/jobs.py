@@ -49,7 +49,6 @@ class Jobs:
         task: The task as text, for workers.
         data_dir: Folder of the task's files.
         folder: Of outcomes; nothing is kept when absent.
-        workers: Packs at work at a time.
     """
 
     def __init__(
@@ -60,11 +59,10 @@ class Jobs:
         *,
         data_dir: str | None = None,
         folder: Path | None = None,
-        workers: int = 1,
         limit: int | None = None,
     ) -> None:
         self.evaluate, self.data, self.task, self.data_dir = evaluate, data, task, data_dir
-        self.folder, self.workers, self.limit = folder, workers, limit
+        self.folder, self.limit = folder, limit
         self.deadline, self.until = float("inf"), float("inf")  # when nothing begins any more, and when nothing is waited for
         self.cut = False  # whether these left anything undone
         self._speeds: dict[tuple[object, ...], float] = {}  # seconds of a sample of a member, by what takes time

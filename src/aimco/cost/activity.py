@@ -134,7 +134,7 @@ def load(path: str) -> list[dict[str, Activity]]:
         raise InputError(f"activity {path}: cannot be read, {error.strerror}; give the JSON of aimco run") from None
     except InputError as error:
         raise InputError(f"activity {path}: {error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise InputError(f"activity {path}: must be the JSON that aimco run --json prints or --out keeps as result.json") from None
 
 

@@ -18,6 +18,7 @@ _Y = ("y", "Y", "labels", "targets", "target", "label")
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 Pair = tuple[np.ndarray, np.ndarray]
 Arrays = tuple[Pair, Pair | None]  # training and test (x, y)
+_MUCH, _TIMES = 500_000_000, 200  # bytes that an archive may unpack to, or so many times its size
 
 
 def read(path: Path, x: str | None = None, y: str | None = None) -> Arrays:
@@ -42,10 +43,21 @@ def read(path: Path, x: str | None = None, y: str | None = None) -> Arrays:
     return reader(path, x, y)
 
 
+def _check_unpacked(path: Path) -> None:
+    """Refuse an archive of little that unpacks to much, before it does."""
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > _MUCH and size > _TIMES * path.stat().st_size:
+        raise InputError(f"{path}: must not unpack to {_TIMES} times its size, got {size >> 20} MB; save the arrays without compression")
+
+
 def _npz(path: Path, x: str | None, y: str | None) -> Arrays:
     try:
+        _check_unpacked(path)
         with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             arrays = {n: file[n] for n in file.files}
+    except InputError:
+        raise
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
         raise InputError(f"{path}: must be an .npz file of plain arrays, got {_line(error)}") from None
     return _named(arrays, path, x, y)
@@ -66,7 +78,11 @@ def _npy(path: Path, x: str | None, y: str | None) -> Arrays:
 
 def _pt(path: Path, x: str | None, y: str | None) -> Arrays:
     try:
+        if zipfile.is_zipfile(path):
+            _check_unpacked(path)
         loaded = torch.load(path, weights_only=True, map_location="cpu")
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"{path}: must be a file of tensors that torch saved, got {_line(error)}") from None
     if isinstance(loaded, dict):

@@ -36,7 +36,8 @@ class Evaluate(Protocol):
         Args:
             packs: To evaluate.
             wanted: Asked of each index before its pack begins; one that is not wanted is left out.
-            until: `time.monotonic` after which other processes are not waited for, but ended with what they are at.
+            until: `time.monotonic` after which nothing is waited for: local processes are ended, the jobs of a cluster cancelled. What
+                runs in this process is never cut short.
         """
         ...
 
@@ -209,12 +210,13 @@ def _on(client: Client, packs: Sequence[Pack], wanted: Wanted | None = None, unt
 
     futures = {client.submit(_alone, pack, pure=False): k for k, pack in enumerate(packs) if wanted is None or wanted(k)}
     try:
-        for future in as_completed(list(futures), loop=client.loop):
-            k = futures[future]
-            try:
-                yield k, future.result()
-            except KilledWorker:
-                yield k, _given_up(packs[k])
+        with contextlib.suppress(TimeoutError):
+            for future in as_completed(list(futures), loop=client.loop, timeout=None if until == inf else until - time.monotonic()):
+                k = futures[future]
+                try:
+                    yield k, future.result()
+                except KilledWorker:
+                    yield k, _given_up(packs[k])
     finally:
         client.cancel(list(futures))
 

@@ -21,7 +21,7 @@ from aimco.data.files import SUFFIXES
 from aimco.data.goals import Classification, Goal, Metric, Regression
 from aimco.data.own import checked, data_of
 from aimco.errors import did_you_mean
-from aimco.files import OWN, resolved
+from aimco.files import OWN, parse_toml, resolved
 from aimco.plain_data import PlainData
 from aimco.record import InputError, Kinded
 
@@ -135,7 +135,7 @@ def task_of(task: object) -> Task:
 def _inline(text: str) -> PlainData:
     """The table of a text like "{ kind = 'arrays', path = 'x.npz' }"."""
     try:
-        return tomllib.loads(f"task = {text}")["task"]
+        return parse_toml(f"task = {text}", "task")["task"]
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"task {text} is not a TOML table: {error}") from None
 
