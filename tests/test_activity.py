@@ -203,7 +203,7 @@ def test_a_rule_that_does_not_tell_its_work_is_priced_by_one_update_and_said_to_
 
 @pytest.mark.parametrize(("device", "cell", "devices"), [("ideal", "reference", 1), ("ideal", "pair", 2), ("ideal", "multi-device", 4)])
 def test_pulses_on_a_device_are_the_steps_of_its_array_shared_out(device, cell, devices):
-    """One layer of 65 x 10, with its bias: all steps of training over the devices of its cells; nothing is written but the first weights."""
+    """One layer of 65 x 10, with its bias: all steps of training over the devices of its cells."""
     parts = {
         "device": device,
         "cell": {"kind": cell},

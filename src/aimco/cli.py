@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import signal
 import sys
 import threading
@@ -20,7 +19,7 @@ import tyro
 from aimco import __version__
 from aimco.cli_advise import advise, demo
 from aimco.cli_studies import requirements, study
-from aimco.files import UNTRUSTED, parse_toml
+from aimco.files import parse_toml, untrusted_everywhere
 from aimco.plain_data import PlainData
 from aimco.record import InputError, write_atomic
 from aimco.terminal import keep, print_json, steps
@@ -350,21 +349,6 @@ def _current(word: str) -> str:
     return _RENAMED[option] + equals + value
 
 
-@contextlib.contextmanager
-def _without_trust(words: list[str]) -> Iterator[None]:
-    """Take --untrusted out of the words of a command, and run it so, with the worker processes that it starts."""
-    if _UNTRUSTED not in words:
-        yield
-        return
-    words.remove(_UNTRUSTED)
-    before = os.environ.get(UNTRUSTED, "")
-    os.environ[UNTRUSTED] = "1"
-    try:
-        yield
-    finally:
-        os.environ[UNTRUSTED] = before
-
-
 def _brief(message: str) -> str:
     """A message without the middle, where it echoes what is long."""
     return message if len(message) <= _LONGEST else f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
@@ -379,8 +363,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = {"demo": demo, "run": run, "devices": devices, "fit": fit, "bench": bench, "reference": reference, "study": study}
     commands |= {"requirements": requirements, "cost": cost, "advise": advise}
     try:
-        with _heard_interrupts(), _without_trust(words):
-            tyro.extras.subcommand_cli_from_dict(commands, prog="aimco", args=words, description=_ABOUT)
+        with _heard_interrupts(), untrusted_everywhere(_UNTRUSTED in words):
+            tyro.extras.subcommand_cli_from_dict(
+                commands, prog="aimco", args=[word for word in words if word != _UNTRUSTED], description=_ABOUT
+            )
     except InputError as error:
         print(_brief(str(error)), file=sys.stderr)
         return 2

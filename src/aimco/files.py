@@ -20,7 +20,7 @@ from aimco.plain_data import PlainData, PlainView
 OWN = ".py:"  # in a kind, between a user's file and the class in it
 _DEEPEST = 32  # tables and lists in each other, of records a few
 SHA256 = "kind_sha256"  # beside such a kind in saved TOML: the content that the file had
-UNTRUSTED = "AIMCO_UNTRUSTED"  # an environment variable, which worker processes inherit
+_UNTRUSTED = "AIMCO_UNTRUSTED"  # an environment variable, which worker processes inherit
 _trust: ContextVar[bool] = ContextVar("trust", default=True)
 _folder: ContextVar[Path | None] = ContextVar(
     "folder", default=None
@@ -134,9 +134,20 @@ def trusting(trust: bool) -> Iterator[None]:
         _trust.reset(token)
 
 
+@contextlib.contextmanager
+def untrusted_everywhere(wanted: bool) -> Iterator[None]:
+    """As `trusting(False)` where it is wanted, for the worker processes that are started meanwhile too."""
+    before = os.environ.get(_UNTRUSTED, "")
+    os.environ[_UNTRUSTED] = "1" if wanted else before
+    try:
+        yield
+    finally:
+        os.environ[_UNTRUSTED] = before
+
+
 def trusted() -> bool:
     """Whether Python in users' files may run here: not within `trusting(False)`, nor where AIMCO_UNTRUSTED is set."""
-    return _trust.get() and not os.environ.get(UNTRUSTED)
+    return _trust.get() and not os.environ.get(_UNTRUSTED)
 
 
 def resolved(path: str) -> Path:
