@@ -41,20 +41,20 @@ slow: install oracles  ## the slow tests (DATA=folder of the MNIST files)
 	$(BIN)/pytest -q -m slow
 
 bench: install  ## speed beside peers in the same run; kept in benchmarks/
-	$(BIN)/aimco bench pulse --out benchmarks
-	$(BIN)/aimco bench train --out benchmarks
-	$(BIN)/aimco bench hold --out benchmarks
-	$(BIN)/aimco bench fit --out benchmarks
-	$(BIN)/aimco bench circuit --out benchmarks
-	$(BIN)/aimco bench wires --out benchmarks
-	$(BIN)/aimco bench variants --out benchmarks
-	$(BIN)/aimco bench rbm --out benchmarks
-	$(BIN)/aimco bench cost --out benchmarks
+	$(BIN)/aimco bench pulse --force --out benchmarks
+	$(BIN)/aimco bench train --force --out benchmarks
+	$(BIN)/aimco bench hold --force --out benchmarks
+	$(BIN)/aimco bench fit --force --out benchmarks
+	$(BIN)/aimco bench circuit --force --out benchmarks
+	$(BIN)/aimco bench wires --force --out benchmarks
+	$(BIN)/aimco bench variants --force --out benchmarks
+	$(BIN)/aimco bench rbm --force --out benchmarks
+	$(BIN)/aimco bench cost --force --out benchmarks
 
 brian2: install  ## spiking neurons beside Brian2, in an environment of its own (build/brian2); kept in docs/results and benchmarks/
 	@sh tools/brian2.sh build/brian2 $(PYTHON)
 	$(BIN)/python examples/papers/neftci2014_brian2.py --peer build/brian2/bin/python --out docs/results
-	$(BIN)/aimco bench rbm --peer build/brian2/bin/python --out benchmarks
+	$(BIN)/aimco bench rbm --peer build/brian2/bin/python --force --out benchmarks
 
 advise: install  ## which algorithm makes each device of the catalogue learn (60 min); kept in docs/results
 	$(BIN)/python examples/advise_catalogue.py --minutes 1.4 --workers 2 --out docs/results
@@ -73,15 +73,15 @@ torch-models: install  ## five usual torch models on analog layers beside plain 
 	$(BIN)/python examples/torch_models.py --seeds 1 --out docs/results
 
 references: install  ## reproduce published figures on MNIST (some hours; DATA=folder of the files); kept in docs/results
-	$(BIN)/aimco reference run rpu-baseline-mnist wu2024-fcn burr2014 neurosim-mlp ambrogio2018 kohda2020 xiao2026-fcn li2025-lenet kendall2020 osana2026 scellier2024 --data-dir $(DATA) --out docs/results
-	$(BIN)/aimco reference run rasch2024-fig4 rasch2024-update-time retention-reference zero-shift-cost igzo-xor adc-regression rpu-tile neurram neurosim-fc --out docs/results
-	$(BIN)/aimco reference run rasch2024-mnist --data-dir $(DATA) --out docs/results
-	$(BIN)/aimco reference run kim2018-splitting --data-dir $(DATA) --checkpoints build/kim2018 --out docs/results
-	$(BIN)/aimco requirements --rule sgd --rule tiki-taka-v2 --rule retention-tiki-taka --rule chopped-retention-tiki-taka --task digits --out docs/results
-	$(BIN)/aimco requirements --rule tiki-taka-v2 --rule retention-tiki-taka --rule chopped-retention-tiki-taka --task digits --response soft-bounds --parameter asymmetry --parameter imbalance --baseline fast_retention=300 --out build/leak
+	$(BIN)/aimco reference run rpu-baseline-mnist wu2024-fcn burr2014 neurosim-mlp ambrogio2018 kohda2020 xiao2026-fcn li2025-lenet kendall2020 osana2026 scellier2024 --data-dir $(DATA) --force --out docs/results
+	$(BIN)/aimco reference run rasch2024-fig4 rasch2024-update-time retention-reference zero-shift-cost igzo-xor adc-regression rpu-tile neurram neurosim-fc --force --out docs/results
+	$(BIN)/aimco reference run rasch2024-mnist --data-dir $(DATA) --force --out docs/results
+	$(BIN)/aimco reference run kim2018-splitting --data-dir $(DATA) --checkpoints build/kim2018 --force --out docs/results
+	$(BIN)/aimco requirements --rule sgd --rule tiki-taka-v2 --rule retention-tiki-taka --rule chopped-retention-tiki-taka --task digits --force --out docs/results
+	$(BIN)/aimco requirements --rule tiki-taka-v2 --rule retention-tiki-taka --rule chopped-retention-tiki-taka --task digits --response soft-bounds --parameter asymmetry --parameter imbalance --baseline fast_retention=300 --force --out build/leak
 	cp build/leak/requirements-digits.json docs/results/requirements-leak-digits.json
 	cp build/leak/requirements-digits.png docs/results/requirements-leak-digits.png
-	$(BIN)/aimco requirements --rule sgd --task mnist --data-dir $(DATA) --limit 10000 --out docs/results
+	$(BIN)/aimco requirements --rule sgd --task mnist --data-dir $(DATA) --limit 10000 --force --out docs/results
 	$(BIN)/python examples/papers/response_and_rule.py --out docs/results
 	$(BIN)/python examples/papers/activity.py --data-dir $(DATA) --out docs/results
 	$(BIN)/python examples/papers/refresh_of_pairs.py --out docs/results

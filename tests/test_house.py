@@ -23,7 +23,7 @@ COMPILED = ("kernels/", "device/response.py")  # text that is compiled as one fu
 NO_NOUNS = {"made", "told", "said", "shown", "found", "own", "kept", "there"}
 # Constructors that have torch's own signature, and commands, of which each option is an argument.
 AS_TORCH_HAS_IT = {"nn/attention.py", "nn/conv.py", "nn/linear.py", "nn/recurrent.py"}
-COMMANDS = {"cli.py", "cli_advise.py", "cli_studies.py"}
+COMMANDS = {"cli.py", "cli_advise.py", "cli_figures.py", "cli_studies.py"}
 
 
 def name(path: Path) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import signal
 import sys
 import threading
 import tomllib
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,15 +18,16 @@ import tyro
 
 from aimco import __version__
 from aimco.cli_advise import advise, demo
+from aimco.cli_figures import bench, reference
 from aimco.cli_studies import requirements, study
 from aimco.files import parse_toml, untrusted_everywhere
-from aimco.plain_data import PlainData
-from aimco.record import InputError, write_atomic
-from aimco.terminal import keep, print_json, steps
+from aimco.outputs import Unsaved, finish, saving, settled, write_outputs, writing
+from aimco.record import InputError
+from aimco.terminal import as_json, keep, print_json
 from aimco.user_code import own_fault
 
 if TYPE_CHECKING:
-    from aimco.reference import Settings
+    from aimco.device.fit.files import Characterisation
     from aimco.report.cost import Costs
     from aimco.result import Result
 
@@ -42,38 +43,41 @@ def run(
     limit: int | None = None,
     checkpoint: str | None = None,
     out: str | None = None,
+    force: bool = False,
     json: bool = False,
 ) -> None:
     """Train and price one design. --set changes fields of it; LIMIT uses only the first training samples.
 
-    --out DIR writes report.html, the result, the design and its pictures there.
+    --out DIR writes report.html, the result, the design and its pictures there; --force replaces files of that name that are not aimco's.
 
     --checkpoint FILE keeps the state after each epoch; the same command goes on from there when it was stopped.
     """
     from rich.console import Console
     from rich.progress import Progress
 
-    from aimco.api.runs import evaluate
+    from aimco.api.runs import FILES, evaluate
     from aimco.design import Design
 
     chosen = Design.load(design)
     for change in itertools.chain.from_iterable(set):
         chosen = chosen.replace(*_assignment(change))
     name = f"{chosen.device.name}, {chosen.rule.kind}"
-    with Progress(console=Console(stderr=True)) as progress:
+    reads = [design, *chosen.files()]
+    with writing(out, FILES, reads=reads, state=[checkpoint], force=force), Progress(console=Console(stderr=True)) as progress:
         bar = progress.add_task(name, total=1.0)
 
         def on_step(label: str, done: float) -> None:
             progress.update(bar, completed=done, description=": ".join(filter(None, [name, label])))
 
         options = {"seed": seed, "data_dir": data_dir, "limit": limit, "checkpoint": checkpoint, "out": out}
-        result = evaluate(chosen, task, progress=on_step, **options)  # type: ignore[arg-type]
-    if out is not None:
+        result, unsaved = settled(lambda: evaluate(chosen, task, progress=on_step, **options))  # type: ignore[arg-type]
+    if out is not None and unsaved is None:
         print(f"written: {Path(out) / 'report.html'}", file=sys.stderr)
     if json:
         print_json(result.as_json())
-        return
-    _print_run(result)
+    else:
+        _print_run(result)
+    finish(unsaved)
 
 
 def _print_run(result: Result) -> None:
@@ -96,11 +100,13 @@ def devices(
     sort: Literal["name", "states", "asymmetry", "retention"] = "name",
     requirement: str = "rpu",
     out: str | None = None,
+    force: bool = False,
     json: bool = False,
 ) -> None:
     """The catalogue, sorted; or one device of it (or a FILE.toml): numbers, sources, its verdict against a requirement.
 
-    --out FILE.png draws the pulse response over several cycles and devices, and the margins of the verdict.
+    --out FILE.png draws the pulse response over several cycles and devices, and the margins of the verdict; --force replaces a file
+    of that name that is not aimco's.
     """
     from rich.console import Console
 
@@ -113,7 +119,9 @@ def devices(
         device = Device.named(name)
         verdict = Requirement.named(requirement).verdict(device)
         if out is not None:
-            write_atomic(out, report.png(report.verdict_figure(device, verdict)))
+            at, reads = Path(out), [name, requirement]
+            with writing(at.parent, [at.name], reads=[r for r in reads if r.endswith(".toml")], force=force):
+                write_outputs(at.parent, {at.name: report.png(report.verdict_figure(device, verdict))})
         if json:
             print_json(device.as_dict() | {"verdict": [line.as_json() for line in verdict]})
             return
@@ -139,39 +147,52 @@ def fit(
     g_min: float | None = None,
     g_max: float | None = None,
     requirement: str = "rpu",
+    force: bool = False,
     json: bool = False,
 ) -> None:
     """Measured pulses (and retention traces, or a pair of jump tables) to a device: datasheet OUT, pictures beside it, verdict.
 
     --family takes that response instead of choosing one: one of the catalogue's, jump-table, or FILE.py:CLASS. --read-voltage: of files
     of currents, V. --g-min, --g-max: conductances that a file in other units is laid on, S. --requirement: a name or a FILE.toml.
+    --force replaces files at OUT that are not aimco's.
     """
     from rich.console import Console
     from rich.progress import Progress
 
-    from aimco.api.devices import fit
-    from aimco.report.device import estimates_table, verdict_table
+    from aimco.api.devices import FitResult, fit, outputs_of
 
-    with Progress(console=Console(stderr=True)) as progress:
+    options = {"family": family, "read_voltage": read_voltage, "requirement": requirement, "name": Path(out).stem}
+    options |= {"span_S": (1e-7 if g_min is None else g_min, 1e-5 if g_max is None else g_max)}
+    written: list[str] = []
+    with writing(Path(out).parent, outputs_of(out), reads=files, force=force), Progress(console=Console(stderr=True)) as progress:
         bar = progress.add_task("reading", total=1.0)
 
         def on_progress(what: str, done: float) -> None:
             progress.update(bar, completed=done, description=what)
 
-        span = (1e-7 if g_min is None else g_min, 1e-5 if g_max is None else g_max)
-        options = {"family": family, "read_voltage": read_voltage, "span_S": span, "requirement": requirement, "name": Path(out).stem}
-        result = fit(*files, progress=on_progress, **options)  # type: ignore[arg-type]
-        written = result.save(out)
-        progress.update(bar, completed=1.0, description="done")
-    if json:
-        print_json(result.as_json())
-        return
+        def work() -> FitResult:
+            result = fit(*files, progress=on_progress, **options)  # type: ignore[arg-type]
+            with saving("fit", result, lambda: as_json(result.as_json(), indent=1)):
+                written.extend(result.save(out))
+            return result
+
+        result, unsaved = settled(work)
+    print_json(result.as_json()) if json else _print_fit(result, requirement, written)
+    finish(unsaved)
+
+
+def _print_fit(result: Characterisation, requirement: str, written: Sequence[str]) -> None:
+    """A fitted device on the terminal."""
+    from rich.console import Console
+
+    from aimco.report.device import estimates_table, verdict_table
+
     Console().print(estimates_table(result))
     if result.verdict:
         Console().print(verdict_table(result.verdict, requirement))
     for note in result.notes:
         print(f"note: {note}")
-    print(f"written: {', '.join(written)}")
+    print(f"written: {', '.join(written) or 'nothing'}")
 
 
 def cost(
@@ -184,6 +205,7 @@ def cost(
     activity: str | None = None,
     set: Annotated[list[tuple[str, ...]], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH=VALUE ...")] = [],  # noqa: B006
     out: str | None = None,
+    force: bool = False,
     json: bool = False,
 ) -> None:
     """Energy, time and area of one sample's inference and of one training sample, from the shapes of layers, without a run.
@@ -191,7 +213,7 @@ def cost(
     --network: vgg8, a FILE.toml of layers, or a network as of a design, as FILE.py:FUNCTION; the design's own when absent. --task: whose
     samples it is given, as of aimco run. --activity: pulses of an update as
     FILE.json of aimco run measured them; assumed when absent. --set changes fields of the design.
-    --out DIR keeps cost.json and a picture of it there.
+    --out DIR keeps cost.json and a picture of it there; --force replaces files of that name that are not aimco's.
     """
     from rich.console import Console
 
@@ -206,9 +228,11 @@ def cost(
     chosen = Design.load(design)
     for change in itertools.chain.from_iterable(set):
         chosen = chosen.replace(*_assignment(change))
-    costs = estimate(chosen, network=network, task=task, data_dir=data_dir, activity=activity)
-    if out is not None:
-        _keep_costs(out, costs)
+    reads = [design, activity, *chosen.files(), *([network] if network is not None and network.endswith(".toml") else [])]
+    with writing(out, ["cost.json", "cost.png"], reads=reads, force=force):
+        costs = estimate(chosen, network=network, task=task, data_dir=data_dir, activity=activity)
+        if out is not None:
+            _keep_costs(out, costs)
     if json:
         print_json(costs.as_json())
         return
@@ -222,86 +246,9 @@ def _keep_costs(out: str, costs: Costs) -> None:
     from aimco.report.cost import figure
     from aimco.report.device import png
 
-    write_atomic(Path(out) / "cost.png", png(figure(costs)))
+    write_outputs(out, {"cost.png": png(figure(costs))})
     keep(out, "cost", costs.as_json())
     print(f"written to {out}: cost.json, cost.png", file=sys.stderr)
-
-
-def bench(name: tyro.conf.Positional[str], /, *, peer: str | None = None, out: str | None = None, json: bool = False) -> None:
-    """Time a part beside a peer in the same run: medians and ratios.
-
-    NAME is pulse, train, hold, fit, circuit, wires, variants, rbm or cost. --out DIR keeps them as NAME.json. --peer PYTHON, for rbm: the
-    interpreter of an environment with brian2 (`make brian2` makes one), which then does the same work in the same run.
-    """
-    from rich.console import Console
-    from rich.table import Table
-
-    from aimco import bench as benches
-
-    console = Console(stderr=True)
-    measured = benches.run(name, on_case=lambda case: console.print(f"timing {case}"), peer=peer)
-    if out is not None:
-        keep(out, name, measured)
-    if json:
-        print_json(measured)
-        return
-    unit, peers = measured["rows"][0]["unit"], dict.fromkeys(row["peer"] for row in measured["rows"])
-    table = Table(title=f"{measured['bench']}: {unit}, {measured['threads']} threads", caption=f"peer: {'; '.join(peers)}", box=None)
-    for column in ("case", "ours", "peer", "ratio"):
-        is_case = column == "case"
-        table.add_column(column, no_wrap=not is_case, overflow="fold", justify="left" if is_case else "right")
-    for row in measured["rows"]:
-        table.add_row(row["case"], *(f"{v:,.0f}" if v >= 1000 else f"{v:.3g}" for v in (row["value"], row["peer_value"], row["ratio"])))
-    Console().print(table)
-
-
-def reference(
-    action: tyro.conf.Positional[Literal["list", "run"]],
-    names: tyro.conf.Positional[list[str]] = [],  # noqa: B006
-    /,
-    *,
-    quick: bool = False,
-    data_dir: str | None = None,
-    seed: int = 0,
-    limit: int | None = None,
-    out: str | None = None,
-    checkpoints: str | None = None,
-    json: bool = False,
-) -> None:
-    """Published figures, ours beside theirs: `list` them, or `run` some by NAME. --out DIR writes each report as NAME.json.
-
-    --checkpoints DIR keeps the state of each run after every epoch; the same command resumes from it after an interruption.
-    """
-    from rich.console import Console
-
-    from aimco import reference as references
-    from aimco.report.reference import table
-
-    modules = {name: references.module(name) for name in (names if action == "run" else references.names())}
-    if not modules:
-        raise InputError(f"reference run needs a NAME; the references are {', '.join(references.names())}")
-    if action == "list":
-        listed = [{"reference": name, "source": module.SOURCE, "needs": module.NEEDS} for name, module in modules.items()]
-        print_json(listed) if json else print("\n".join(f"{r['reference']}: {r['source']}" for r in listed))
-        return
-    reports = []
-    for name in modules:
-        settings = references.Settings(quick=quick, data_dir=data_dir, seed=seed, limit=limit, checkpoints=checkpoints)
-        reports.append(_run_reference(name, settings))
-        if out is not None:
-            keep(out, f"{name}-quick" if quick else name, reports[-1])
-        if not json:
-            Console().print(table(reports[-1]))
-    if json:
-        print_json(reports[0] if len(reports) == 1 else reports)
-
-
-def _run_reference(name: str, settings: Settings) -> PlainData:
-    """A reference with its progress."""
-    from aimco import reference as references
-
-    with steps(name) as on_step:
-        return references.run(name, replace(settings, on_step=on_step))
 
 
 def _assignment(change: str) -> tuple[str, object]:
@@ -369,6 +316,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
     except InputError as error:
         print(_brief(str(error)), file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # nobody reads on, as after `| head`
+        with contextlib.suppress(OSError):
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return 1
+    except Unsaved as error:
+        print(error, file=sys.stderr)
         return 2
     except OSError as error:
         print(f"{error.filename}: cannot be written or read ({error.strerror}); check the path and its permissions", file=sys.stderr)

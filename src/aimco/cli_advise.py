@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from aimco.terminal import print_json, steps
+from aimco.outputs import finish, saving, settled, writing
+from aimco.terminal import as_json, print_json, steps
 
 if TYPE_CHECKING:
     from aimco.api.advise import Advice
@@ -32,6 +33,7 @@ def advise(
     around: bool = True,
     quick: bool = False,
     out: str | None = None,
+    force: bool = False,
     json: bool = False,
 ) -> None:
     """Which algorithm makes a DEVICE learn: a name of the catalogue, FILE.toml, or files of measured pulses, which are fitted.
@@ -42,40 +44,50 @@ def advise(
     --rule: only this one, again for several. --minutes: after which the answer is what is known by then; Ctrl-C does the same.
     --workers: local processes. --network: kind of network, or FILE.py:FUNCTION. --no-around leaves out what holds the device back and
     what the circuit must give; --quick takes a tenth of the work for a first answer. --out DIR writes the page advice.html and the
-    designs, and keeps finished runs: the same command resumes.
+    designs, and keeps finished runs: the same command resumes. --force replaces files of that name that are not aimco's.
     """
     from aimco.api.advise import advise as ask
 
     options = {"rules": rule, "network": network, "training": {"epochs": epochs}, "minutes": minutes, "workers": workers}
     options |= {"seed": seed, "data_dir": data_dir, "limit": limit, "around": around, "quick": quick, "out": out}
-    with steps(f"advise {Path(device[0]).name if device else ''}", by_label=False) as on_step:
-        answer = ask(device, task, progress=on_step, **options)  # type: ignore[arg-type]
+    reads, name = [name for name in device if Path(name).suffix], Path(device[0]).name if device else ""
+    with writing(out, ["advice.html"], reads=reads, force=force), steps(f"advise {name}", by_label=False) as on_step:
+        answer, unsaved = settled(lambda: ask(device, task, progress=on_step, **options))  # type: ignore[arg-type]
     if json:
         print_json(answer.as_json())
-        return
-    _print(answer, out)
+    else:
+        _print(answer, out if unsaved is None else None)
+    finish(unsaved)
 
 
-def demo(*, out: str = "aimco-report", workers: int = 2, json: bool = False) -> None:
+def demo(*, out: str = "aimco-report", workers: int = 2, force: bool = False, json: bool = False) -> None:
     """Which algorithm makes each of five devices learn handwritten digits, in two minutes; one is fitted to measured pulses.
 
-    --workers: local processes. --out: folder of the page report.html, and of the page, the pictures and the designs of each device.
+    --workers: local processes. --out: folder of the page report.html, and of the page, the pictures and the designs of each device;
+    --force replaces files of that name that are not aimco's.
     """
     from rich.console import Console
 
     from aimco import demo
     from aimco.report import answers as report
 
-    with steps("demo", by_label=False) as on_step:
+    def work() -> list[Advice]:
         answers = demo.answers(workers=workers, on_step=on_step)
-    page = report.write(answers, out, "aimco demo")
+        with saving("demo", answers, lambda: as_json([answer.as_json() for answer in answers], indent=1)):
+            report.write(answers, out, "aimco demo")
+        return answers
+
+    with writing(out, ["report.html"], force=force), steps("demo", by_label=False) as on_step:
+        answers, unsaved = settled(work)
     if json:
         print_json([answer.as_json() for answer in answers])
-        return
-    for answer in answers:
-        print(answer.sentences()[0])
-    Console(width=None if sys.stdout.isatty() else _LOG_WIDTH).print(report.table(answers))
-    print(f"The page of the answers is {page}")
+    else:
+        for answer in answers:
+            print(answer.sentences()[0])
+        Console(width=None if sys.stdout.isatty() else _LOG_WIDTH).print(report.table(answers))
+    finish(unsaved)
+    if not json:
+        print(f"The page of the answers is {Path(out) / 'report.html'}")
 
 
 def _print(answer: Advice, out: str | None) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from aimco.outputs import finish, saving, settled, writing
 from aimco.record import InputError
-from aimco.terminal import print_json, steps
+from aimco.terminal import as_json, print_json, steps
 
 if TYPE_CHECKING:
     from aimco.api.requirements import Specification
@@ -31,6 +33,7 @@ def study(
     data_dir: str | None = None,
     requirement: Annotated[list[str], tyro.conf.UseAppendAction] = [],  # noqa: B006
     out: str | None = None,
+    force: bool = False,
     json: bool = False,
 ) -> None:
     """Search a space of designs: the front, its knee, and the command that runs each point of it again.
@@ -38,27 +41,32 @@ def study(
     The same command goes on with a study that was stopped. --workers: local processes. --cluster: address of a Dask scheduler.
     --storage: URL of a database; FILE.db beside FILE.toml when absent. --resume: refuse to begin anew. --requirement: NAME or
     FILE.toml of what the page holds the devices against, again for several. --out: folder of trials.csv and the points' designs,
-    NAME-study when absent.
+    NAME-study when absent; --force replaces files of that name that are not aimco's.
     """
+    from aimco.api.studies import FILES
     from aimco.api.studies import study as search
     from aimco.device.requirement import Requirement
     from aimco.studies.space import Study
 
     for name in requirement:
         Requirement.named(name)
-    with steps(Study.load(file).name, by_label=False) as on_step:
-        options = {"data_dir": data_dir, "workers": workers, "cluster": cluster, "storage": storage, "resume": resume}
-        result = search(file, progress=on_step, **options)
-    folder = out or f"{result.study.name}-study"
-    page = result.report(folder, requirements=requirement)
-    if json:
-        print_json(result.as_json(folder))
-        return
-    _print_study(result, folder, data_dir)
-    print(f"The page of the study is {page}")
+    asked = Study.load(file)
+    folder, reads = out or f"{asked.name}-study", [file, *asked.files(), *(r for r in requirement if r.endswith(".toml"))]
+    options = {"data_dir": data_dir, "workers": workers, "cluster": cluster, "storage": storage, "resume": resume}
+
+    def work() -> StudyResult:
+        result = search(file, progress=on_step, **options)  # type: ignore[arg-type]
+        with saving("study", result, lambda: as_json(result.as_json(folder), indent=1)):
+            result.report(folder, requirements=requirement)
+        return result
+
+    with writing(folder, FILES, reads=reads, force=force), steps(asked.name, by_label=False) as on_step:
+        result, unsaved = settled(work)
+    print_json(result.as_json(folder)) if json else _print_study(result, folder, data_dir, written=unsaved is None)
+    finish(unsaved)
 
 
-def _print_study(result: StudyResult, folder: str, data_dir: str | None) -> None:
+def _print_study(result: StudyResult, folder: str, data_dir: str | None, *, written: bool) -> None:
     """A study on the terminal."""
     from rich.console import Console
 
@@ -75,6 +83,8 @@ def _print_study(result: StudyResult, folder: str, data_dir: str | None) -> None
         print(f"failed, {count} of {len(result.trials)}: {reason}")
     if not has_parquet():
         print(NO_PARQUET)
+    if written:
+        print(f"The page of the study is {Path(folder) / 'report.html'}")
 
 
 def requirements(
@@ -94,6 +104,7 @@ def requirements(
     tune: bool = True,
     judge: str | None = None,
     out: str | None = None,
+    force: bool = False,
     json: bool = False,
 ) -> None:
     """What a device must be: how much of each imperfection a --rule tolerates on a task, alone and all together, by runs.
@@ -103,7 +114,7 @@ def requirements(
     --response: of the near-ideal device of every rule, linear-step when absent, constant-step (the RPU specification) or soft-bounds.
     Rates of a rule are chosen anew at each point; --no-tune holds those of the near-ideal device, --lr holds the learning rate.
     --parameter: only these. --baseline: a number of the near-ideal device, as fast_retention=300. --judge DEVICE: held against the result.
-    --out DIR keeps tables, picture and requirements, and goes on when stopped.
+    --out DIR keeps tables, picture and requirements, and goes on when stopped; --force replaces files of that name that are not aimco's.
     """
     from aimco.api import requirements as api
     from aimco.device.device import Device
@@ -112,29 +123,40 @@ def requirements(
     moved = dict(_number("baseline", change) for change in baseline)
     options = {"penalty": penalty, "data_dir": data_dir, "limit": limit, "seeds": seeds, "parameters": parameter, "baseline": moved}
     options |= {"response": response, "network": network, "epochs": epochs, "lr": lr, "tune": tune, "out": out}
-    with steps("requirements") as on_step:
+
+    def work() -> Specification:
         answer = api.requirements(rule, task, progress=on_step, **options)  # type: ignore[arg-type]
-    _answered(answer, device, out, json)
+        return _keep_requirements(answer, out, device)
+
+    with (
+        writing(out, api.outputs_of(rule, task), reads=[judge] if judge and judge.endswith(".toml") else [], force=force),
+        steps("requirements") as on_step,
+    ):
+        answer, unsaved = settled(work)
+    print_json(answer.document(device)) if json else _print_requirements(answer, device)
+    finish(unsaved)
 
 
-def _answered(answer: Specification, device: Device | None, out: str | None, json: bool) -> None:
-    """Keep and tell what requirements were derived, and what they say of a device."""
+def _keep_requirements(answer: Specification, out: str | None, device: Device | None) -> Specification:
+    if out is not None:
+        with saving("requirements", answer, lambda: as_json(answer.document(device), indent=1)):
+            written = answer.save(out, device)
+        print(f"written to {out}: {', '.join(written)}", file=sys.stderr)
+    return answer
+
+
+def _print_requirements(answer: Specification, device: Device | None) -> None:
+    """What requirements were derived, and what they say of a device, on the terminal."""
     from rich.console import Console
 
     from aimco.report import requirements as report
 
-    written = [] if out is None else answer.save(out, device)
-    if json:
-        print_json(answer.document(device))
-        return
     verdicts = {} if device is None else answer.verdict(device)
     console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
     for table in report.tables(answer, verdicts, device):
         console.print(table)
     for note in dict.fromkeys(note for derived in answer.rules for note in derived.notes):
         print(f"note: {note}")
-    if written:
-        print(f"written to {out}: {', '.join(written)}")
 
 
 def _number(option: str, change: str) -> tuple[str, float]:

@@ -81,6 +81,9 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
     """
     target = Path(os.path.realpath(path))
     data = content.encode() if isinstance(content, str) else content
+    if target.exists() and not (target.is_file() or target.is_dir()):  # a device or a pipe, which keeps its place
+        target.write_bytes(data)
+        return
     name = target.parent / f".{target.name}.{secrets.token_hex(4)}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

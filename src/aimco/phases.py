@@ -60,6 +60,16 @@ class Phases:
         self._seen = counts(self.model)
 
 
+def check_price(design: Design, phases: Phases) -> None:
+    """Price what a model has done so far, so that a design that cannot be priced is refused before it is trained.
+
+    Raises:
+        InputError: As of `price`.
+    """
+    done = {layer: {name: c.member(0) for name, c in ledgers.items()} for layer, ledgers in counts(phases.model).items()}
+    price(design, done, shapes=phases.shapes, both_sides=design.rule.on_chip)
+
+
 def bill(design: Design, phases: Phases, e: int, samples: Mapping[str, int]) -> tuple[dict[str, float], dict[str, float], float]:
     """Energy (J) by part and phase, time (s) by phase, and area (m^2) of one ensemble member.
 

@@ -8,11 +8,10 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 
-from aimco.record import write_atomic
+from aimco.outputs import write_outputs
 
 _TELL_SHARE = 0.05  # of something long, from one line of a log to the next
 
@@ -50,7 +49,7 @@ def print_json(data: object) -> None:
 def keep(folder: str, name: str, data: object) -> None:
     """A document in a folder, whole or not at all; a list of numbers is a line."""
     text = re.sub(r"\[[^][{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), as_json(data, indent=1))
-    write_atomic(Path(folder) / f"{name}.json", text + "\n")
+    write_outputs(folder, {f"{name}.json": text + "\n"})
 
 
 def as_json(data: object, indent: int | None = None) -> str:

@@ -24,7 +24,7 @@ from aimco.nn.analog import AnalogLayer
 from aimco.nn.layers import analog_layers
 from aimco.notes import leaks
 from aimco.periphery import broadcast_members
-from aimco.phases import Phases
+from aimco.phases import Phases, check_price
 from aimco.rng import keep_generators
 
 _SHARED_ABOVE = 4_000_000  # multiplications of the largest product of a batch from which torch's threads pay
@@ -88,6 +88,7 @@ class Run:
         names = [f"test_{metric.name}" for metric in data.goal.metrics]
         self.main, self.curves = names[0], {name: [] for name in (*names, "train_loss")}
         self._last_report = 0.0
+        check_price(self.designs[0], phases)
 
     def train(self) -> None:
         """Train to the end, from where the checkpoint has it.
@@ -140,6 +141,8 @@ class Run:
                 total += trainer.step(data.train_x[picked], data.train_y[picked], lr) * index.shape[1]
                 if clock is not None:
                     self._pass_time(clock, index.shape[1])
+            if not epoch and not k:
+                check_price(self.designs[0], self.phases)
         return total
 
     def _pass_time(self, clock: Clock, samples: int) -> None:

@@ -16,9 +16,11 @@ from aimco.api.progress import Progress, reported
 from aimco.design import Design
 from aimco.device.device import Device
 from aimco.frames import dataframe
+from aimco.outputs import saving
 from aimco.record import InputError
 from aimco.report import advice as report
 from aimco.studies.workers import Evaluate
+from aimco.terminal import as_json
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -170,7 +172,8 @@ def advise(
     with reported(progress, f"advise {known.name}") as on_step:
         result = answer_of(question, on_step)
     if (out := options.get("out")) is not None:
-        result.save(out)
+        with saving("advise", result, lambda: as_json(result.as_json(), indent=1)):
+            result.save(out)
     return result
 
 

@@ -16,7 +16,8 @@ from aimco.device import display
 from aimco.device.device import Device
 from aimco.device.fit.files import Characterisation, characterise
 from aimco.frames import dataframe
-from aimco.record import InputError, write_atomic
+from aimco.outputs import write_outputs
+from aimco.record import InputError
 from aimco.report.device import estimates_table, fit_figures, png
 
 if TYPE_CHECKING:
@@ -108,6 +109,18 @@ def devices(sort: Order = "name") -> Catalogue:
     return Catalogue(tuple(sorted((Device.named(name) for name in Device.names()), key=_KEYS[sort])))
 
 
+def outputs_of(path: str | os.PathLike[str]) -> list[str]:
+    """The names of the files that a fit may write.
+
+    Raises:
+        InputError: The datasheet has another ending than .toml, which may be that of a picture beside it.
+    """
+    target = Path(path)
+    if target.suffix != ".toml":
+        raise InputError(f"out must end in .toml, got {os.fspath(path)!r}; pictures lie beside the datasheet, as FILE.png")
+    return [target.name, *(target.with_suffix(end).name for end in (".png", ".retention.png"))]
+
+
 class FitResult(Characterisation):
     """A device that was fitted, and what it was made of."""
 
@@ -140,11 +153,9 @@ class FitResult(Characterisation):
         files: dict[str, str | bytes] = {}
         if self.device is not None:
             sheet, copies = self.device.packed(target)
-            files = {str(target): sheet} | {str(target.parent / name): content for name, content in copies.items()}
-        files |= {str(target.with_suffix(end)): png(figure) for end, figure in fit_figures(self).items()}
-        for file, content in files.items():
-            write_atomic(file, content)
-        return list(files)
+            files = {target.name: sheet} | copies
+        files |= {target.with_suffix(end).name: png(figure) for end, figure in fit_figures(self).items()}
+        return list(map(str, write_outputs(target.parent, files)))
 
 
 class FitOptions(TypedDict, total=False):

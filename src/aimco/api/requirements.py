@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from aimco import html_parts
 from aimco.api.progress import Progress, reported
 from aimco.device.device import Device
 from aimco.device.requirement import Verdict
+from aimco.outputs import write_outputs
 from aimco.plain_data import PlainData
-from aimco.record import write_atomic
 from aimco.report import requirements as report
 from aimco.studies.requirements import Question, derive
 from aimco.studies.specification import Answer
@@ -21,6 +20,12 @@ from aimco.terminal import as_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+def outputs_of(rules: Sequence[str], task: str) -> list[str]:
+    """The files that requirements of these rules on a task of aimco write; names of those on a user's task follow from its data."""
+    files = ("requirements-{}.json", "requirements-{}.png", *(f"{rule}-{{}}.toml" for rule in rules))
+    return [file.format(task) for file in files] if task.isidentifier() else []
 
 
 class Specification(Answer):
@@ -69,9 +74,7 @@ class Specification(Answer):
         """
         document = as_json(self.document(device), indent=1) + "\n"
         files = {f"requirements-{self.task}.json": document} | report.files(self)
-        for name, content in files.items():
-            write_atomic(Path(folder) / name, content)
-        return list(files)
+        return [path.name for path in write_outputs(folder, files)]
 
 
 class RequirementsOptions(TypedDict, total=False):

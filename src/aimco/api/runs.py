@@ -14,10 +14,13 @@ from aimco import evaluation, tasks
 from aimco.api.progress import OnStep, Progress, reported
 from aimco.data.data import Data
 from aimco.design import Design
+from aimco.outputs import saving
 from aimco.result import Result
 from aimco.tasks import Task, task_of
-from aimco.terminal import keep
+from aimco.terminal import as_json, keep
 from aimco.training import GoOn, Watching
+
+FILES = ("report.html", "result.json", "design.toml", "learning-curve.png")  # that every kept run has
 
 
 def evaluate(
@@ -48,6 +51,7 @@ def evaluate(
 
     Raises:
         InputError: Unknown task, missing or broken data, impossible limit; training that diverges, with the epoch.
+        OSError: The result cannot be written; the error has it as `result`, and names the file in which it was saved elsewhere.
 
     Example:
         >>> import aimco as ai
@@ -67,9 +71,10 @@ def evaluate(
     if out is not None:
         from aimco.report import run as report  # brings optuna
 
-        keep(os.fspath(out), "result", result.as_json())
         again = _command(os.fspath(out), task, {"--seed": seed, "--data-dir": data_dir, "--limit": limit})
-        report.write(result, os.fspath(out), again, design.network.pictures(trained[0], loaded))
+        with saving("run", result, lambda: as_json(result.as_json(), indent=1)):
+            keep(os.fspath(out), "result", result.as_json())
+            report.write(result, os.fspath(out), again, design.network.pictures(trained[0], loaded))
     return result
 
 

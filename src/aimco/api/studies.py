@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+FILES = ("report.html", "trials.csv", "trials.parquet")  # of every study, beside those named by its points
+
+
 @dataclass(frozen=True, repr=False)
 class StudyResult:
     """What a search found.

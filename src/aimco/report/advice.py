@@ -13,7 +13,7 @@ from rich.table import Table
 
 from aimco.advice.answer import Answer, Confirmed, Demand, Influence, Trial, ties
 from aimco.design import Design
-from aimco.files import write_atomic
+from aimco.outputs import write_outputs
 from aimco.report import markup
 from aimco.report.device import device_figure, png
 from aimco.units import text
@@ -247,11 +247,8 @@ def write(answer: Answer, folder: str | Path) -> Path:
     for name, design in designs.items():
         sheet, copies = design.packed(at / "designs" / name)
         files |= {f"designs/{name}": sheet} | {f"designs/{copy}": content for copy, content in copies.items()}
-    for name, content in files.items():
-        write_atomic(at / name, content)
-    page = at / "advice.html"
-    write_atomic(page, _page(answer, images, designs, at))
-    return page
+    write_outputs(at, files | {"advice.html": _page(answer, images, designs, at)})
+    return at / "advice.html"
 
 
 def _file(k: int, one: Confirmed) -> str:

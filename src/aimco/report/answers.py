@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from aimco.advice.answer import Answer
-from aimco.files import write_atomic
+from aimco.outputs import write_outputs
 from aimco.report import advice, markup
 from aimco.units import text
 
@@ -59,6 +59,5 @@ def write(answers: Sequence[Answer], folder: str | Path, command: str) -> Path:
         advice.write(answer, at / answer.device)
         link = f'<p><a href="{markup.text(answer.device)}/advice.html">the whole answer</a></p>'
         parts.append(markup.section(answer.device, markup.listed([*advice.sentences(answer), *answer.notes]), link))
-    page = at / "report.html"
-    write_atomic(page, markup.whole(title, parts))
-    return page
+    write_outputs(at, {"report.html": markup.whole(title, parts)})
+    return at / "report.html"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from aimco.cost.price import PARTS
+from aimco.outputs import write_outputs
 from aimco.phases import PHASES
-from aimco.record import write_atomic
 from aimco.report import markup
 from aimco.report.device import png
 from aimco.result import Result
@@ -31,8 +31,6 @@ def write(result: Result, folder: str, command: str, pictures: Mapping[str, Figu
     design, copies = result.design.packed(at / "design.toml")
     images = {"learning curve": png(result.figure())} | {title: png(figure) for title, figure in pictures.items()}
     files = {f"{title.replace(' ', '-')}.png": data for title, data in images.items()} | copies | {"design.toml": design}
-    for name, content in files.items():
-        write_atomic(at / name, content)
     head = f"{result.design.device.name}, {result.design.rule.kind} on {result.task}: {result.main.text(result.metrics[result.main.name])}"
     costs = [{"part": part, "energy": text(result.energy_J[part], "J")} for part in (*PARTS, "total") if result.energy_J[part]]
     totals = f"time {text(result.latency_s['total'], 's')}, area {text(result.area_m2, 'm^2')}, seed {result.seed}"
@@ -49,9 +47,8 @@ def write(result: Result, folder: str, command: str, pictures: Mapping[str, Figu
         markup.section("Counts", markup.rows_table(counts)),
         markup.section("Again", f"<pre>{markup.text(command)}</pre>", f'<pre data-file="design.toml">{markup.text(design)}</pre>'),
     ]
-    page = at / "report.html"
-    write_atomic(page, markup.whole(head, parts))
-    return page
+    write_outputs(at, files | {"report.html": markup.whole(head, parts)})
+    return at / "report.html"
 
 
 def phases(result: Result) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from aimco.design import Design
 from aimco.errors import InputError
 from aimco.files import names_files, write_atomic
+from aimco.outputs import write_outputs
 from aimco.report import markup
 from aimco.report.device import device_figure
 from aimco.report.parallel import parallel_coordinates
@@ -63,8 +64,7 @@ def write(trials: Sequence[Trial], folder: str | Path, about: About, *, name: st
     files |= {f"pictures/{file}": data for file, data in pictures.files().items()}
     for trial in view.trials:
         files |= _design_files(markup.file_of(view, trial), trial.design, Path(folder))
-    for file, content in files.items():
-        write_atomic(Path(folder) / file, content)
+    write_outputs(folder, files)
     return [] if has_parquet() else [NO_PARQUET]
 
 
