@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 AIMCO_DATA ?= $(abspath $(DATA))
 export AIMCO_DATA
 
-.PHONY: advise advise-checks advise-mnist default-rates help install demo test oracles slow bench brian2 torch-models references clean
+.PHONY: advise advise-checks advise-mnist default-rates fuzz help install demo test oracles slow bench brian2 torch-models references clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s%s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,10 @@ test: install oracles  ## lint, types, layers, the fast tests (WORKERS=2 process
 
 oracles:  ## programs that results are checked against: ngspice
 	@sh tools/oracles.sh
+
+fuzz: install  ## 10,000 damaged inputs through the command line, then kill -9 at random moments (40 min); kept in docs/results
+	cd tests && ../$(BIN)/python -m fuzz --count 10000 --workers 2 --out ../docs/results
+	cd tests && ../$(BIN)/python -m fuzz.kills --times 20 --out ../docs/results
 
 slow: install oracles  ## the slow tests (DATA=folder of the MNIST files)
 	$(BIN)/pytest -q -m slow

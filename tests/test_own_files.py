@@ -586,3 +586,36 @@ def test_the_page_says_what_is_said(page, fault):
     head = "import numpy as np\n" if "np." in new else ""
     (page / file).write_text(text.replace("from math", f"{head}from math", 1).replace(old, new, 1))
     assert_refused(lambda: ai.Design.load(page / "design.toml"), *sentence.split("..."))
+
+
+TWINS = (Path(__file__).parent / "toys" / "my_cell.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            "    @property\n    def leads",
+            "    def leads",
+            r"my_cell.py:\d+: Twins.leads is a value, not a method; write @property above it",
+        ),
+        (
+            "    def write(self, tile",
+            "    @property\n    def write(self, tile",
+            "Twins.write is a method, not a value; remove @property above it",
+        ),
+        ("return (0, 1)", "return iter([0, 1])", r"Twins.leads must be a tuple of places of devices, 0..1, got <"),
+        ("return (0, 1)", "return (0, 2)", r"Twins.leads must be a tuple of places of devices, 0..1, got \(0, 2\)"),
+        ("return (1, 1)", "return (1, 0)", "Twins.signs must be a tuple of numbers other than 0"),
+        ("return (1, 1)", "return 1 / 0", r"my_cell.py:\d+: ZeroDivisionError"),
+        ("super().weight / 2", "-super().weight", "Twins.weight must be a number above 0"),
+        ("yield k, k + 1", "yield k, k + 2", r"Twins.route must yield \(first, last, taking\) from update to update, 2 next, got"),
+        ("(before + k) % 2, 0", "(before + k) % 3, 0", "Twins.route must give each update to places 0..1"),
+        ("range(count)", "range(count - 1)", "Twins.route must give devices to all of 5 updates, got 4"),
+    ],
+)
+def test_a_cell_that_makes_no_weight_is_refused_when_it_is_read(tmp_path, old, new, words):
+    assert old in TWINS
+    (tmp_path / "my_cell.py").write_text(TWINS.replace(old, new))
+    with pytest.raises(ai.InputError, match=words):
+        ai.Design.of({"device": "ideal", "cell": {"kind": str(tmp_path / "my_cell.py:Twins")}})

@@ -84,7 +84,7 @@ def test_a_full_disk_keeps_what_was_finished(tmp_path, finished, monkeypatch):
     def fails(self, record, outcome):
         told.append(record)
         if len(told) == 2:
-            with self._writing():
+            with kept._writing(url):
                 raise StorageInternalError("failed") from OperationalError("insert", {}, Exception("database or disk is full"))
         return tell(self, record, outcome)
 

@@ -112,15 +112,25 @@ class Design(Record):
         return str(resolved(technology)) if technology.endswith(".toml") else technology
 
     @model_validator(mode="after")
-    def _own_methods(self) -> Self:
-        """Methods of users' own cells and networks are there, spelt and called as their base has them."""
-        for name, base, required in (("cell", Cell, {}), ("network", Network, {"build": "build(self, data, design, seeds)"})):
-            kind = type(getattr(self, name))
-            if user_code.is_own(kind) and not issubclass(kind, TorchModel):
-                try:
-                    user_code.check_methods(kind, base, required, {})
-                except InputError as error:
-                    raise field_error(name, str(error)) from None
+    def _own_cell_works(self) -> Self:
+        if user_code.is_own(type(self.cell)):
+            from aimco.cell_trial import check_cell
+
+            try:
+                check_cell(self.cell)
+            except InputError as error:
+                raise field_error("cell", str(error)) from None
+        return self
+
+    @model_validator(mode="after")
+    def _own_network_fits(self) -> Self:
+        """Methods of a user's own network are there, spelt and called as their base has them."""
+        kind = type(self.network)
+        if user_code.is_own(kind) and not issubclass(kind, TorchModel):
+            try:
+                user_code.check_methods(kind, Network, {"build": "build(self, data, design, seeds)"}, {})
+            except InputError as error:
+                raise field_error("network", str(error)) from None
         return self
 
     @model_validator(mode="after")

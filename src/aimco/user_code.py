@@ -91,7 +91,7 @@ def code(cls: type) -> str:
 def where(thing: type | Callable[..., object]) -> str:
     """`mine.py:12`: where a class or a function is defined."""
     try:
-        function = getattr(thing, "__func__", thing)
+        function = getattr(thing, "__func__", getattr(thing, "fget", None) or thing)
         lines, first = inspect.getsourcelines(function)
         past = next((k for k, line in enumerate(lines) if re.match(r"\s*(async def|def|class)\b", line)), 0)
         return f"{inspect.getsourcefile(function)}:{first + past}"
@@ -160,6 +160,7 @@ def check_methods(cls: type, base: type, required: Mapping[str, str], extra: Map
         close = [m for n in given for m in difflib.get_close_matches(n, required, 1, 0.6)]
         meant = next((f"; is {n} meant to be {close[0]}?" for n in given if close and difflib.get_close_matches(n, close, 1, 0.6)), "")
         raise InputError(f"{where(cls)}: {cls.__name__} has no method {' or '.join(required.values())}{meant}")
+    _check_properties(cls, base)
     for name, function in given.items():
         if name in getattr(base, "renamed", {}):
             raise InputError(f"{where(cls)}: {cls.__name__}.{name} is now called {base.renamed[name]}; rename it")
@@ -181,6 +182,20 @@ def _contract(cls: type, base: type) -> dict[str, tuple[str, ...]]:
             methods = {n: getattr(v, "__func__", v) for n, v in vars(c).items() if _is_function(v) and not n.startswith("_")}
             contract = {n: tuple(inspect.signature(f).parameters) for n, f in methods.items()} | contract
     return contract
+
+
+def _check_properties(cls: type, base: type) -> None:
+    """Refuse a method in place of a property of aimco's classes above a user's, and a property in place of a method."""
+    ours = {
+        n: v for c in reversed(cls.__mro__) if issubclass(c, base) and not is_own(c) for n, v in vars(c).items() if not n.startswith("_")
+    }
+    for owner in (c for c in cls.__mro__ if is_own(c) and issubclass(c, base)):
+        for name, value in vars(owner).items():
+            was = ours.get(name)
+            if _is_function(value) and isinstance(was, property | functools.cached_property):
+                raise InputError(f"{where(value)}: {cls.__name__}.{name} is a value, not a method; write @property above it")
+            if isinstance(value, property) and _is_function(was):
+                raise InputError(f"{where(value.fget or cls)}: {cls.__name__}.{name} is a method, not a value; remove @property above it")
 
 
 def _check_arguments(cls: type, name: str, function: Callable[..., object], wanted: tuple[str, ...]) -> None:

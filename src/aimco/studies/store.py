@@ -57,7 +57,8 @@ class Store:
 
     def records(self) -> list[FrozenTrial]:
         """All trials, by number."""
-        return sorted(self._storage.get_all_trials(self._number), key=lambda record: record.number)
+        with _reading(self._url):
+            return sorted(self._storage.get_all_trials(self._number), key=lambda record: record.number)
 
     def _check(self, record: FrozenTrial) -> None:
         """Refuse a record that is not whole, before anything is run beside it."""
@@ -75,27 +76,17 @@ class Store:
 
     def add(self, record: FrozenTrial) -> None:
         """Keep a point that is to be run, whole or not at all."""
-        with self._writing():
+        with _writing(self._url):
             self._storage.create_new_trial(self._number, record)
 
     def tell(self, record: FrozenTrial, outcome: PlainView) -> Trial:
         """Keep what came of a point: its content first, then its state, so that a trial that counts is whole."""
         content = {"seeds": list(self.study.seeds)} | dict(outcome)
         values = [outcome["values"][o.name] for o in self.study.objectives] if outcome["state"] == "complete" else None
-        with self._writing():
+        with _writing(self._url):
             self._storage.set_trial_user_attr(record._trial_id, "outcome", content)
             self._storage.set_trial_state_values(record._trial_id, _STATES[outcome["state"]], values)
         return self.trial(self._storage.get_trial(record._trial_id))
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """A failure to write in one sentence: trials that were finished are kept."""
-        try:
-            yield
-        except StorageInternalError as error:
-            cause = str(getattr(error.__cause__, "orig", None) or error.__cause__ or error).splitlines()[0]
-            comfort = "what was finished is kept, and the same command resumes once it can be"
-            raise InputError(f"storage {redacted(self._url)} cannot be written ({cause}); {comfort}") from None
 
     def trial(self, record: FrozenTrial) -> Trial:
         """A finished record as public data."""
@@ -119,14 +110,39 @@ def point_of(study: Study, record: FrozenTrial) -> Point:
 @contextlib.contextmanager
 def opened(study: Study, url: str, *, must_be_there: bool = False) -> Iterator[Store]:
     """The study in the storage of a URL, made when it is not there. Raises InputError for a different one of this name."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = _storage(url)
     try:
-        yield Store(study, storage, _number(study, storage, url, must_be_there), url)
+        with _reading(url):
+            number = _number(study, storage, url, must_be_there)
+        yield Store(study, storage, number, url)
     finally:
         if isinstance(storage, RDBStorage):
             storage.remove_session()
             storage.engine.dispose()
+
+
+@contextlib.contextmanager
+def _reading(url: str) -> Iterator[None]:
+    """What a damaged database does when it is read, in one sentence."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (StorageInternalError, ValueError, LookupError, TypeError, AttributeError) as error:
+        cause = str(getattr(error.__cause__, "orig", None) or error.__cause__ or error).splitlines()[0][:200]
+        raise InputError(f"storage {redacted(url)} is damaged ({cause}); name another --storage, or restore the database") from None
+
+
+@contextlib.contextmanager
+def _writing(url: str) -> Iterator[None]:
+    """A failure to write in one sentence: trials that were finished are kept."""
+    try:
+        yield
+    except StorageInternalError as error:
+        cause = str(getattr(error.__cause__, "orig", None) or error.__cause__ or error).splitlines()[0]
+        comfort = "what was finished is kept, and the same command resumes once it can be"
+        raise InputError(f"storage {redacted(url)} cannot be written ({cause}); {comfort}") from None
 
 
 def redacted(url: str) -> str:
@@ -149,7 +165,7 @@ def check_storage(url: str) -> None:
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
             tables = {name for (name,) in database.execute("select name from sqlite_master where type = 'table'")}
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise InputError(f"storage {url} cannot be opened ({error}); give for example sqlite:///FILE.db") from None
     if tables and not tables >= {"studies", "trials", "version_info"}:
         raise InputError(f"storage {url} is a database of something else, with {', '.join(sorted(tables)[:3])}; name another file")
@@ -178,10 +194,12 @@ def _number(study: Study, storage: BaseStorage, url: str, must_be_there: bool) -
         raise InputError(f"storage {redacted(url)} has no study {study.name!r} to go on with; leave --resume out to start it")
     if number is None:
         ways = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
-        number = storage.create_new_study([ways[o.best] for o in study.objectives], study.name)
+        with _writing(url):
+            number = storage.create_new_study([ways[o.best] for o in study.objectives], study.name)
     attributes = storage.get_study_user_attrs(number).get("study")
     if attributes is None and not storage.get_all_trials(number):  # new, or killed before the next line
-        storage.set_study_user_attr(number, "study", content)
+        with _writing(url):
+            storage.set_study_user_attr(number, "study", content)
     elif attributes is None or attributes["identity"] != content["identity"]:
         raise InputError(
             f"storage {redacted(url)} holds a different study named {study.name!r}; give this one another name, or another --storage"

@@ -46,6 +46,8 @@ _LOSSES = 4  # of its worker after which a pack is given up
 _SUSPECT = 2  # after which packs are run one by one, to find the one that ends its worker
 _REACH_S = 30
 
+_MOST = 1024  # local processes
+
 
 @contextlib.contextmanager
 def evaluator(workers: int = 1, cluster: str | None = None) -> Iterator[Evaluate]:
@@ -67,8 +69,8 @@ def evaluator(workers: int = 1, cluster: str | None = None) -> Iterator[Evaluate
 
 def check_workers(workers: int, cluster: str | None) -> None:
     """Refuse what no evaluator is of: raises InputError."""
-    if workers < 1:
-        raise InputError(f"workers must be at least 1, got {workers}")
+    if not 1 <= workers <= _MOST:
+        raise InputError(f"workers must be in 1..{_MOST}, got {workers}")
     if cluster is not None and workers > 1:
         raise InputError("--workers and --cluster exclude each other; the cluster brings its own workers")
 

@@ -1,0 +1,1 @@
+"""Damaged inputs of every kind through the command line: `make fuzz`."""
