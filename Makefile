@@ -38,8 +38,8 @@ oracles:  ## programs that results are checked against: ngspice
 	@sh tools/oracles.sh
 
 fuzz: install  ## 10,000 damaged inputs through the command line, then kill -9 at random moments (40 min); kept in docs/results
-	cd tests && ../$(BIN)/python -m fuzz --count 10000 --workers 2 --out ../docs/results
-	cd tests && ../$(BIN)/python -m fuzz.kills --times 20 --out ../docs/results
+	PYTHONPATH=tests $(BIN)/python -m fuzz --count 10000 --workers 2 --out docs/results
+	PYTHONPATH=tests $(BIN)/python -m fuzz.kills --times 20 --out docs/results
 
 slow: install oracles  ## the slow tests (DATA=folder of the MNIST files)
 	$(BIN)/pytest -q -m slow

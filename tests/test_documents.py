@@ -99,3 +99,15 @@ def test_the_table_of_devices_is_of_the_committed_answers():
         row = answers[device]
         assert (way, accuracy) == (row["best"], f"{row['score']:.1f} +- {row['margin']:.1f}")
         assert row["took_s"] <= 90, device
+
+
+def test_rules_are_near_their_best_with_the_rates_that_they_take_by_themselves():
+    """As docs/choosing-a-rule.md says of the committed table."""
+    rows = json.loads((ROOT / "docs" / "results" / "default-rates.json").read_text())["rows"]
+    gaps = {rule: {r["device"]: r["gap"] for r in rows if r["rule"] == rule} for rule in ("agad", "tiki-taka-v2")}
+    assert {len(each) for each in gaps.values()} == {30}
+    assert max(gaps["agad"].values()) < 0.55
+    behind = {device: gap for device, gap in gaps["tiki-taka-v2"].items() if gap > 2}
+    text = (ROOT / "docs" / "choosing-a-rule.md").read_text().partition("`make default-rates` compares")[2]
+    assert behind.keys() == set(re.findall(r"`([a-z0-9-]+)`", text))
+    assert (round(min(behind.values()), 1), round(max(behind.values()), 1)) == (2.2, 3.4)

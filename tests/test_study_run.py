@@ -230,7 +230,7 @@ def test_a_cluster_gives_what_one_process_gives_and_survives_a_lost_worker(tmp_p
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--workers", "0"], "workers must be at least 1"),
+        (["--workers", "0"], "workers must be in 1..1024"),
         (["--workers", "2", "--cluster", "tcp://x:1"], "exclude each other"),
         (["--storage", "sqlit:///x.db"], "cannot be opened"),
         (["--resume"], "no study 'small' to go on with"),

@@ -1,7 +1,7 @@
 """Damage right inputs of every kind and hold the command line to its word: exit 2 with a sentence, or a right result.
 
-    python -m fuzz --count 10000 --workers 2 --out docs/results        (in tests/)
-    python -m fuzz --only "design:17" --show                           one input again, with what it says
+    PYTHONPATH=tests python -m fuzz --count 10000 --workers 2 --out docs/results
+    PYTHONPATH=tests python -m fuzz --only "design:17" --show        one input again, with what it says
 
 Each input is a function of its kind and number alone. A process does some of them; one that does not answer is ended, and that is a fault.
 """

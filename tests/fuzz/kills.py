@@ -1,6 +1,6 @@
 """Commands that are ended by kill -9 at random moments, and what becomes of their work.
 
-    python -m fuzz.kills --times 20 --out docs/results        (in tests/)
+    PYTHONPATH=tests python -m fuzz.kills --times 20 --out docs/results
 
 After each kill the same command is given again, and its result must be that of a command that nobody disturbed. Files that a killed command
 left are whole: they are those of the undisturbed one, or are not there.
