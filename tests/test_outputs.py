@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import re
+import subprocess
 import threading
 from pathlib import Path
 
@@ -243,3 +245,65 @@ def test_a_pipe_is_written_into_and_stays(tmp_path):
     reader.join(5)
     assert got == [b"text"]
     assert pipe.is_fifo()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 300 kB."""
+    at = tmp_path / "disk"
+    at.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(at)], capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"mounting a tmpfs must be permitted, got: {mounted.stderr.strip()}")
+    yield at
+    subprocess.run(["umount", "-l", str(at)], check=True)
+
+
+FILLING = [
+    [*RUN, "--out", "disk/o"],
+    [*RUN, "--checkpoint", "disk/c.pt"],
+    ["fit", "pulses.csv", "-o", "disk/mine.toml"],
+    ["cost", "design.toml", "--out", "disk/o"],
+    ["devices", "rpu", "--out", "disk/rpu.png"],
+    ["study", "rates.toml", "--out", "disk/o"],
+    ["study", "rates.toml", "--storage", "sqlite:///disk/s.db"],
+    ["reference", "run", "adc-regression", "--out", "disk/o"],
+    ["bench", "cost", "--out", "disk/o", "--json"],
+    ["advise", "rpu", "--rule", "sgd", "--limit", "50", "--epochs", "1", "--minutes", "0.02", "--out", "disk/o", "--no-around"],
+    [
+        "requirements",
+        "--rule",
+        "sgd",
+        "--limit",
+        "50",
+        "--epochs",
+        "1",
+        "--seeds",
+        "2",
+        "--parameter",
+        "asymmetry",
+        "--no-tune",
+        "--out",
+        "disk/o",
+    ],
+]
+
+
+@pytest.mark.parametrize("words", FILLING, ids=lambda words: " ".join(words)[:40])
+def test_a_disk_that_fills_loses_nothing_that_was_there(here, small_disk, monkeypatch, capsys, words):
+    (small_disk / "o").mkdir()
+    (small_disk / "o" / "mine.txt").write_text("of the user")
+    monkeypatch.setattr("aimco.outputs._LEAST_FREE", 0)
+    monkeypatch.setattr("aimco.bench.run", lambda name, **_: {"bench": name, "rows": []})  # which takes minutes
+    with contextlib.suppress(OSError), open(small_disk / "filler", "wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(4096))
+    before = state(small_disk)
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    assert "full" in err or "No space left on device" in err
+    assert state(small_disk) == before
+    if "result is in" in err:  # what took long is not lost
+        assert Path(err.strip().rpartition("result is in ")[2]).stat().st_size
+        assert out

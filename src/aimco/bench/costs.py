@@ -67,7 +67,7 @@ def _counting(on_case: OnCase) -> PlainData:
 
     Tallies of compiled kernels are not in it.
     """
-    parts = ((Counts, "add"), (evaluation, "_result"))
+    parts = ((Counts, "add"), (evaluation, "result_of"))
     return _share("run/64-32-10/digits/batch10", _RUN, parts, "of it counting and pricing", on_case)
 
 

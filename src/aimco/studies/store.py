@@ -174,6 +174,7 @@ def check_storage(url: str) -> None:
 def _storage(url: str) -> BaseStorage:
     check_storage(url)
     path = _file(url)
+    fresh = path is not None and not path.exists()
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -181,6 +182,8 @@ def _storage(url: str) -> BaseStorage:
     except ImportError as error:
         raise InputError(f"storage {redacted(url)} needs a database driver ({error}); install it, or leave --storage out") from None
     except Exception as error:
+        if fresh and path is not None and path.exists() and not path.stat().st_size:
+            path.unlink()  # all that became of it, as on a full disk
         message = redacted(str(error).splitlines()[0])
         raise InputError(f"storage {redacted(url)} cannot be opened ({message}); give for example sqlite:///FILE.db") from None
 
