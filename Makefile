@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 AIMCO_DATA ?= $(abspath $(DATA))
 export AIMCO_DATA
 
-.PHONY: advise advise-checks advise-mnist default-rates fuzz help install demo test oracles slow bench brian2 torch-models references clean
+.PHONY: advise advise-checks advise-mnist default-rates fuzz help install demo test test-lowest oracles slow bench brian2 torch-models references clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s%s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,13 @@ oracles:  ## programs that results are checked against: ngspice
 fuzz: install  ## 10,000 damaged inputs through the command line, then kill -9 at random moments (40 min); kept in docs/results
 	PYTHONPATH=tests $(BIN)/python -m fuzz --count 10000 --workers 2 --out docs/results
 	PYTHONPATH=tests $(BIN)/python -m fuzz.kills --times 20 --out docs/results
+
+test-lowest:  ## the fast tests on the lowest versions that pyproject.toml declares (20 min); kept in docs/results
+	$(PYTHON) -m venv build/lowest
+	$(PYTHON) tools/lowest.py constraints > build/lowest.txt
+	build/lowest/bin/python -m pip install -q --disable-pip-version-check -c build/lowest.txt -e '.[dev]'
+	build/lowest/bin/python -m pytest -q -n $(WORKERS) --dist loadfile -m 'not slow' tests > build/lowest.log || { tail -30 build/lowest.log; exit 1; }
+	build/lowest/bin/python tools/lowest.py keep build/lowest.log docs/results
 
 slow: install oracles  ## the slow tests (DATA=folder of the MNIST files)
 	$(BIN)/pytest -q -m slow

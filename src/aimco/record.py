@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypedDict, TypeVar, Unpack, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from aimco import html_parts, user_code
 from aimco.errors import InputError, PathError, did_you_mean, field_error, first_problem, unit_of
