@@ -23,7 +23,7 @@ from aimco.cli_studies import requirements, study
 from aimco.files import parse_toml, untrusted_everywhere
 from aimco.outputs import Unsaved, finish, saving, settled, write_outputs, writing
 from aimco.record import InputError
-from aimco.terminal import as_json, keep, print_json
+from aimco.terminal import as_json, bar, keep, print_json
 from aimco.user_code import own_fault
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def run(
     --checkpoint FILE keeps the state after each epoch; the same command goes on from there when it was stopped.
     """
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.markup import escape
 
     from aimco.api.runs import FILES, evaluate
     from aimco.design import Design
@@ -63,11 +63,11 @@ def run(
         chosen = chosen.replace(*_assignment(change))
     name = f"{chosen.device.name}, {chosen.rule.kind}"
     reads = [design, *chosen.files()]
-    with writing(out, FILES, reads=reads, state=[checkpoint], force=force), Progress(console=Console(stderr=True)) as progress:
-        bar = progress.add_task(name, total=1.0)
+    with writing(out, FILES, reads=reads, state=[checkpoint], force=force), bar(Console(stderr=True)) as progress:
+        task_bar = progress.add_task(escape(name), total=1.0)
 
         def on_step(label: str, done: float) -> None:
-            progress.update(bar, completed=done, description=": ".join(filter(None, [name, label])))
+            progress.update(task_bar, completed=done, description=escape(": ".join(filter(None, [name, label]))))
 
         options = {"seed": seed, "data_dir": data_dir, "limit": limit, "checkpoint": checkpoint, "out": out}
         result, unsaved = settled(lambda: evaluate(chosen, task, progress=on_step, **options))  # type: ignore[arg-type]
@@ -157,18 +157,18 @@ def fit(
     --force replaces files at OUT that are not aimco's.
     """
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.markup import escape
 
     from aimco.api.devices import FitResult, fit, outputs_of
 
     options = {"family": family, "read_voltage": read_voltage, "requirement": requirement, "name": Path(out).stem}
     options |= {"span_S": (1e-7 if g_min is None else g_min, 1e-5 if g_max is None else g_max)}
     written: list[str] = []
-    with writing(Path(out).parent, outputs_of(out), reads=files, force=force), Progress(console=Console(stderr=True)) as progress:
-        bar = progress.add_task("reading", total=1.0)
+    with writing(Path(out).parent, outputs_of(out), reads=files, force=force), bar(Console(stderr=True)) as progress:
+        task_bar = progress.add_task("reading", total=1.0)
 
         def on_progress(what: str, done: float) -> None:
-            progress.update(bar, completed=done, description=what)
+            progress.update(task_bar, completed=done, description=escape(what))
 
         def work() -> FitResult:
             result = fit(*files, progress=on_progress, **options)  # type: ignore[arg-type]
