@@ -257,7 +257,7 @@ def test_phases_and_training_of_too_many_steps_are_refused_before_they_begin():
         device="pcm", network={"kind": "spiking-rbm", "hidden": [5]}, rule={"kind": "contrastive-divergence"}, training={"epochs": 10**5}
     )
     with pytest.raises(
-        InputError, match=r"network.spiking.dt_s must be such that training takes at most 1e\+10 steps, got 1.4e\+12 of 10+ epochs"
+        InputError, match=r"network.spiking.dt_s must be such that training takes at most 1e\+10 steps, got 1.4e\+11 of 10+ epochs"
     ):
         ai.evaluate(design, "digits")
 
