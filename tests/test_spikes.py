@@ -10,6 +10,7 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
+import aimco as ai
 from aimco.kernels import spikes, spikes_reference
 from aimco.neurons import NEFTCI, Neuron, fit, half_A, rates, step, tangent
 from aimco.record import InputError
@@ -223,6 +224,42 @@ def test_free_energy_is_minus_the_log_of_the_sum_over_hidden_states():
 def test_bad_input_is_refused_by_name(parts, message):
     with pytest.raises(InputError, match=message):
         Spiking.of(parts)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"membrane_F": 1e-9}, "neuron.membrane_F must be at most 3e-11 F with leak_S = 1e-09 S, .*, got 1e-09; look at the power of ten"),
+        ({"noise": "random-walk", "walk_V": 1e-6}, "neuron.walk_V must be near 0.0003 V or above, .*, got 1e-06; raise it"),
+        ({"sigma": 0.0}, r"neuron.sigma must be above 0 A sqrt\(s\) with noise = 'white', got 0"),
+    ],
+)
+def test_a_membrane_that_noise_hardly_moves_is_refused_at_once(parts, message):
+    """Its curve of rates would be found on thousands of potentials: minutes and gigabytes."""
+    with pytest.raises(InputError, match=message):
+        Spiking(neuron=Neuron(**parts))
+
+
+def test_a_fit_refuses_it_too():
+    with pytest.raises(InputError, match="membrane_F must be at most 3e-11 F"):
+        fit(Neuron(membrane_F=1e-9), DT)
+
+
+def test_the_membrane_named_as_the_largest_is_accepted():
+    """And its curve of rates is found in seconds."""
+    assert 0 < fit(Spiking(neuron=Neuron(membrane_F=3e-11)).neuron, DT).gamma < 250
+
+
+def test_phases_and_training_of_too_many_steps_are_refused_before_they_begin():
+    with pytest.raises(InputError, match=r"phase_s must be at most 1e\+07 steps of dt_s = 1e-05 s, got 1000"):
+        Spiking(phase_s=1000, dt_s=1e-5)
+    design = ai.Design(
+        device="pcm", network={"kind": "spiking-rbm", "hidden": [5]}, rule={"kind": "contrastive-divergence"}, training={"epochs": 10**5}
+    )
+    with pytest.raises(
+        InputError, match=r"network.spiking.dt_s must be such that training takes at most 1e\+10 steps, got 1.4e\+11 of 10+ epochs"
+    ):
+        ai.evaluate(design, "digits")
 
 
 def test_probabilities_outside_0_to_1_are_refused():

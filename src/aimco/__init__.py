@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # type checkers take it for that of `typing`, whose import is most of what this one would cost
 __version__ = "0.1.0"
 
 # Written out, and again below for type checkers: they read neither a computed list nor `__getattr__`.

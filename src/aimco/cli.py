@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
-import signal
 import sys
-import threading
 import tomllib
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from aimco import __version__
+from aimco import __version__, interrupts
 from aimco.cli_advise import advise, demo
 from aimco.cli_figures import bench, reference
 from aimco.cli_studies import requirements, study
 from aimco.files import parse_toml, untrusted_everywhere
 from aimco.outputs import Unsaved, finish, saving, settled, write_outputs, writing
 from aimco.record import InputError
-from aimco.terminal import as_json, keep, print_json
+from aimco.terminal import as_json, bar, keep, print_json
 from aimco.user_code import own_fault
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def run(
     --checkpoint FILE keeps the state after each epoch; the same command goes on from there when it was stopped.
     """
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.markup import escape
 
     from aimco.api.runs import FILES, evaluate
     from aimco.design import Design
@@ -63,11 +62,11 @@ def run(
         chosen = chosen.replace(*_assignment(change))
     name = f"{chosen.device.name}, {chosen.rule.kind}"
     reads = [design, *chosen.files()]
-    with writing(out, FILES, reads=reads, state=[checkpoint], force=force), Progress(console=Console(stderr=True)) as progress:
-        bar = progress.add_task(name, total=1.0)
+    with writing(out, FILES, reads=reads, state=[checkpoint], force=force), bar(Console(stderr=True)) as progress:
+        task_bar = progress.add_task(escape(name), total=1.0)
 
         def on_step(label: str, done: float) -> None:
-            progress.update(bar, completed=done, description=": ".join(filter(None, [name, label])))
+            progress.update(task_bar, completed=done, description=escape(": ".join(filter(None, [name, label]))))
 
         options = {"seed": seed, "data_dir": data_dir, "limit": limit, "checkpoint": checkpoint, "out": out}
         result, unsaved = settled(lambda: evaluate(chosen, task, progress=on_step, **options))  # type: ignore[arg-type]
@@ -157,18 +156,18 @@ def fit(
     --force replaces files at OUT that are not aimco's.
     """
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.markup import escape
 
     from aimco.api.devices import FitResult, fit, outputs_of
 
     options = {"family": family, "read_voltage": read_voltage, "requirement": requirement, "name": Path(out).stem}
     options |= {"span_S": (1e-7 if g_min is None else g_min, 1e-5 if g_max is None else g_max)}
     written: list[str] = []
-    with writing(Path(out).parent, outputs_of(out), reads=files, force=force), Progress(console=Console(stderr=True)) as progress:
-        bar = progress.add_task("reading", total=1.0)
+    with writing(Path(out).parent, outputs_of(out), reads=files, force=force), bar(Console(stderr=True)) as progress:
+        task_bar = progress.add_task("reading", total=1.0)
 
         def on_progress(what: str, done: float) -> None:
-            progress.update(bar, completed=done, description=what)
+            progress.update(task_bar, completed=done, description=escape(what))
 
         def work() -> FitResult:
             result = fit(*files, progress=on_progress, **options)  # type: ignore[arg-type]
@@ -261,26 +260,6 @@ def _assignment(change: str) -> tuple[str, object]:
         return path.strip(), value.strip()
 
 
-@contextlib.contextmanager
-def _heard_interrupts() -> Iterator[None]:
-    """Repeat Ctrl-C every second until it is heard: one that falls into a callback of compiled code is lost otherwise."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
-
-    def insist(*_: object) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 1.0)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, insist) for number in (signal.SIGINT, signal.SIGALRM)}
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 _UNTRUSTED = "--untrusted"
 _LONGEST = 600  # letters of a message
 _ABOUT = "From a device to the algorithm that makes it learn. With --untrusted, no command runs Python of files that its input names."
@@ -301,6 +280,17 @@ def _brief(message: str) -> str:
     return message if len(message) <= _LONGEST else f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
 
 
+def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that hears Ctrl-C, from when its arguments are understood."""
+
+    @functools.wraps(command)
+    def heard(*arguments: object, **options: object) -> None:
+        with interrupts.heard():
+            command(*arguments, **options)
+
+    return heard
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit status: 0 done, 2 the input is wrong (one sentence), 1 anything else."""
     words = [_current(word) for word in (sys.argv[1:] if argv is None else argv)]
@@ -310,10 +300,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = {"demo": demo, "run": run, "devices": devices, "fit": fit, "bench": bench, "reference": reference, "study": study}
     commands |= {"requirements": requirements, "cost": cost, "advise": advise}
     try:
-        with _heard_interrupts(), untrusted_everywhere(_UNTRUSTED in words):
-            tyro.extras.subcommand_cli_from_dict(
-                commands, prog="aimco", args=[word for word in words if word != _UNTRUSTED], description=_ABOUT
-            )
+        with untrusted_everywhere(_UNTRUSTED in words):
+            asked = [word for word in words if word != _UNTRUSTED]
+            interruptible = {name: _interruptible(command) for name, command in commands.items()}
+            tyro.extras.subcommand_cli_from_dict(interruptible, prog="aimco", args=asked, description=_ABOUT)
     except InputError as error:
         print(_brief(str(error)), file=sys.stderr)
         return 2
@@ -330,8 +320,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
     except KeyboardInterrupt:
-        print("stopped; nothing was left half written", file=sys.stderr)
-        return 130
+        print(interrupts.SAID + interrupts.resumption(words), file=sys.stderr)
+        return interrupts.STATUS
     except Exception as error:
         message = own_fault(error)
         if message is None:

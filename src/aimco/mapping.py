@@ -220,13 +220,13 @@ class AnalogMatrix(WeightOperations):
         """
         tile = self.tiles[0][0]
         limit = window(tile.crossbar)[:, 0, 0].numpy() * tile.weight * len(tile.cell.leads)
-        error = ((self.read_weights() if tile.crossbar.compensates else self.weights) - target).flatten(1)
+        error = (self.read_weights() if tile.crossbar.compensates else self.weights).sub_(target).flatten(1)
         spread = target.expand(self.shape).flatten(1).std(1, correction=0).tolist()
         numbers = zip(error, limit, error.square().mean(1).sqrt().tolist(), spread, strict=True)
         return [self._missed_by(tile, *one) for one in numbers]
 
     def _missed_by(self, tile: Tile, error: torch.Tensor, most: float, rms: float, std: float) -> str:
-        share = float((error.abs() > 1.001 * most).double().mean())
+        share = int(torch.count_nonzero(error.abs() > 1.001 * most)) / error.numel()
         rest = f"rms error {rms:.2g}, where their standard deviation is {std:.2g}"
         if tile.crossbar.device.writes.method == "as-cited":
             return f"first weights of {self.names[0]} are written with the residue that the datasheet cites: {rest}"

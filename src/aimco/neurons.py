@@ -17,6 +17,7 @@ NOISY = ("white", "random-walk")  # membranes
 _STEEPEST = 6.0  # refractory times in membrane times: steeper, rates without noise are steps
 _EULER = 1e-9  # relative difference of two rates below which they count as equal
 _GRID, _REACH = 10, 7.0  # points per noise of a step, and standard deviations, of the grid of membrane potentials
+_MOST_CELLS = 1000  # of that grid, which a fit solves 150 times: more take tens of seconds and hundreds of megabytes
 _WIDE = 30.0  # noises of a step within which the current of half the largest rate lies
 _FITTED = np.linspace(-6, 6, 49)  # logits of the rates that a fit looks at
 
@@ -238,8 +239,48 @@ def _landing(over: Step, aim: np.ndarray, low: float, width: float, count: int) 
     return chances
 
 
+def _cells(neuron: Neuron, dt: float) -> float:
+    """Points of the grid of potentials under the current of half the largest rate; a fit goes to three times as many."""
+    over = neuron.over(dt)
+    if not over.noise_V:
+        return math.inf
+    forgotten = math.sqrt(1 - over.leak**2)
+    return _GRID * ((neuron.threshold_V - neuron.reset_V) / over.spread_V + _REACH / forgotten) if forgotten else math.inf
+
+
+def check_noise(neuron: Neuron, dt: float) -> None:
+    """Refuse a membrane that the noise of a step moves so little that its curve of rates would take minutes and gigabytes to find.
+
+    Args:
+        neuron: With white noise or a random walk.
+        dt: Of the steps, s.
+
+    Raises:
+        InputError: The field, what it must be beside the others, and what it is.
+    """
+    if _cells(neuron, dt) <= _MOST_CELLS:
+        return
+    if not neuron.over(dt).noise_V:
+        raise InputError(
+            f"sigma must be above 0 A sqrt(s) with noise = '{neuron.noise}', got {neuron.sigma:g}; raise it, or take other noise"
+        )
+    beside = f"the noise of a step of {dt:g} s moves the membrane too little beside threshold_V = {neuron.threshold_V:g} V"
+    exponents = np.linspace(-18, math.log10(neuron.membrane_F), 400)
+    fine = [c for c in 10**exponents if _cells(neuron.model_copy(update={"membrane_F": c}), dt) <= _MOST_CELLS]
+    if not fine:
+        least = neuron.walk * _cells(neuron, dt) / _MOST_CELLS
+        raise InputError(f"walk_V must be near {least:.1g} V or above, as {beside}, got {neuron.walk:g}; raise it, or lower threshold_V")
+    raise InputError(
+        f"membrane_F must be at most {max(fine):.1g} F with leak_S = {neuron.leak_S:g} S, as {beside}, got {neuron.membrane_F:g}; "
+        "look at the power of ten (1e-12 in Neftci 2014), or raise sigma"
+    )
+
+
 def fit(neuron: Neuron, dt: float) -> Fit:
     """beta and gamma of the stepped neuron, by least squares on its rates: they depend on dt, as the noise of a step is large.
+
+    Raises:
+        InputError: see `rates` and `check_noise`.
 
     Example:
         >>> fitted = fit(Neuron(), 1e-4)
@@ -249,6 +290,8 @@ def fit(neuron: Neuron, dt: float) -> Fit:
     from scipy import optimize
     from scipy.special import expit
 
+    if neuron.over(dt).noise_V:
+        check_noise(neuron, dt)
     unit = neuron.leak_S * neuron.over(dt).spread_V  # a current that moves the membrane by about its noise
     estimate = Fit(1 / (unit or 1.0), 1 / neuron.refractory_s, neuron.refractory_s)
     for _ in range(3):

@@ -17,6 +17,7 @@ import random
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 GOLDEN = 0x9E3779B97F4A7C15
@@ -65,9 +66,15 @@ def rough_normal(h: np.ndarray) -> np.ndarray:
     return (z - np.float32(ROUGH_MEAN)) * np.float32(ROUGH_SCALE)
 
 
-def uniform(keys: np.ndarray, step: int, count: int) -> np.ndarray:
-    """Uniform numbers in (0, 1), (E, count) float64."""
-    return np.stack([_uniform(base(int(key), step), count) for key in keys])
+def uniform(keys: np.ndarray, step: int, count: int, dtype: npt.DTypeLike = np.float64) -> np.ndarray:
+    """Uniform numbers in (0, 1), (E, count); as float32 they are rounded, and 1 may be among them."""
+    drawn = np.empty((len(keys), count), dtype)
+    for member_drawn, key in zip(drawn, keys, strict=True):
+        start = base(int(key), step)
+        for first in range(0, count, _PIECE):
+            piece = member_drawn[first : first + _PIECE]
+            piece[:] = _uniform(start + first, piece.size)
+    return drawn
 
 
 def _uniform(start: int, count: int) -> np.ndarray:
@@ -76,19 +83,27 @@ def _uniform(start: int, count: int) -> np.ndarray:
     return np.divide(u, 2.0**32, out=u)
 
 
-def normal(keys: np.ndarray, step: int, shape: tuple[int, ...]) -> torch.Tensor:
-    """Normal numbers, (E, *shape) float32, by Box and Muller: sqrt(-2 ln u) cos(2 pi v)."""
+def normal(keys: np.ndarray, step: int, shape: tuple[int, ...], part: slice | None = None) -> torch.Tensor:
+    """Normal numbers, (E, *shape) float32, by Box and Muller: sqrt(-2 ln u) cos(2 pi v).
+
+    Args:
+        keys: Streams, (E,) uint64.
+        step: Of the streams.
+        shape: Of the draws of one member.
+        part: Rows of the first axis that are wanted; all when absent. They are the same whatever part is drawn at once.
+    """
     count = int(np.prod(shape, dtype=np.int64))
-    z = np.empty((len(keys), count), np.float32)
+    rows, each = range(shape[0])[slice(None) if part is None else part], count // max(shape[0], 1)
+    z = np.empty((len(keys), len(rows) * each), np.float32)
     for member_z, key in zip(z, keys, strict=True):
-        start = base(int(key), step)
-        for first in range(0, count, _PIECE):
+        start = base(int(key), step) + rows.start * each
+        for first in range(0, member_z.size, _PIECE):
             piece = member_z[first : first + _PIECE]
             u, v = (_uniform(start + k + first, piece.size) for k in (0, count))
             np.sqrt(np.multiply(np.log(u, out=u), -2, out=u), out=u)
             np.cos(np.multiply(v, 2 * np.pi, out=v), out=v)
             np.multiply(u, v, out=piece, casting="same_kind")
-    return torch.from_numpy(z.reshape(len(keys), *shape))
+    return torch.from_numpy(z.reshape(len(keys), len(rows), *shape[1:]))
 
 
 def permutation(seed: int, stream: str, step: int, count: int) -> np.ndarray:

@@ -8,35 +8,65 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aimco.outputs import write_outputs
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+_BAR, _LEAST_BAR = 40, 10  # columns of a bar on a wide terminal, and on the narrowest
 _TELL_SHARE = 0.05  # of something long, from one line of a log to the next
 
 
+def bar(console: Console, *, disable: bool = False) -> Progress:
+    """A bar with the share done, the time left and the time gone, all of which stay; the words before it are cut to what is left.
+
+    Args:
+        console: Where it is drawn.
+        disable: Whether nothing is.
+    """
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.table import Column
+
+    width = min(_BAR, max(_LEAST_BAR, console.width // 4))
+    words = TextColumn("[progress.description]{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+    kept = (
+        BarColumn(width, table_column=Column(min_width=width, no_wrap=True)),
+        TaskProgressColumn(table_column=Column(min_width=len("100%"), no_wrap=True)),
+        TimeRemainingColumn(table_column=Column(min_width=len("0:00:00"), no_wrap=True)),
+        TimeElapsedColumn(table_column=Column(min_width=len("0:00:00"), no_wrap=True)),
+    )
+    return Progress(words, *kept, console=console, disable=disable, expand=True)
+
+
 @contextlib.contextmanager
-def steps(name: str, *, by_label: bool = True) -> Iterator[Callable[[str, float], None]]:
+def steps(name: str, *, by_label: bool = True, console: Console | None = None) -> Iterator[Callable[[str, float], None]]:
     """Progress of something long, told as (what is running, fraction done): a bar on a terminal, lines in a log.
 
     Args:
-        by_label: whether a log gets a line for each new label, besides one every so often.
+        name: Of what runs.
+        by_label: Whether a log gets a line for each new label, besides one every so often.
+        console: Where a bar is drawn; standard error when absent.
     """
     from rich.console import Console
-    from rich.progress import Progress, TimeElapsedColumn
+    from rich.markup import escape
 
-    console = Console(stderr=True)
-    with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
-        bar, logged = progress.add_task(name, total=1.0), ("", 0)
+    console = console or Console(stderr=True)
+    with bar(console, disable=not console.is_terminal) as progress:
+        task, logged = progress.add_task(escape(name), total=1.0), ("", 0)
 
         def on_step(label: str, done: float) -> None:
             nonlocal logged
-            progress.update(bar, completed=done, description=f"{name}, {label}")
+            words = ", ".join(filter(None, [name, label]))
+            progress.update(task, completed=done, description=escape(words))
             now = label if by_label else "", int(done / _TELL_SHARE)
             if progress.disable and now != logged:
                 logged = now
-                print(f"{name}, {label}, {100 * done:.0f} % done", file=sys.stderr, flush=True)
+                print(f"{words}, {100 * done:.0f} % done", file=sys.stderr, flush=True)
 
         yield on_step
 

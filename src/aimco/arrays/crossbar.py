@@ -193,7 +193,8 @@ class Crossbar(Devices):
         low, high = self.limits()
         if self._reader is not None and self.compensates:
             target = self._reader.compensated(target.expand(self.shape), self.origin)
-        target = torch.minimum(torch.maximum(target.expand(self.shape).float(), low), high)
+        target = torch.maximum(target.expand(self.shape).float(), low)
+        torch.minimum(target, high, out=target)
         mask, writes = self._mask(only), self.device.writes
         limit = programming.window(self) if tolerance is None else torch.as_tensor(float(tolerance))
         most = writes.rounds if rounds is None else rounds

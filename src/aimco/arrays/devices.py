@@ -19,7 +19,7 @@ from aimco.arrays.operations import ArrayOperations
 from aimco.arrays.pulse_generator import PulseGenerator
 from aimco.arrays.spec import ArraySpec
 from aimco.device.device import Device
-from aimco.device.sampled import Sampled
+from aimco.device.sampled import Sampled, lies_on_its_side
 from aimco.ensemble import PerMember, per_member
 from aimco.ledger import Counts, counts_of, tensors_of
 
@@ -48,7 +48,7 @@ class Devices(ArrayOperations):
         self.sampled: Sampled = device.sample((rows, columns), seeds, *names)
         self.shape = (len(seeds), rows, columns)
         self.referenced = spec.reference != "mid-range"
-        self.on_its_side = rows > columns  # in memory, so that the inner loops of the kernels are the long ones
+        self.on_its_side = lies_on_its_side(rows, columns)
         self._state = self._blank()
         self._pulse_generator: PulseGenerator | None = None
         self._aging: Aging | None = None
@@ -133,9 +133,9 @@ class Devices(ArrayOperations):
             self._aging.show(self.state)
 
     def limits(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """(lowest, highest) state of each device as `state` measures it, (E, R, C)."""
+        """(lowest, highest) state of each device as `state` measures it, (E, R, C), not to be written into."""
         low, high = self.sampled.bounds()
-        return low - self.origin, high - self.origin
+        return (low - self.origin, high - self.origin) if self.referenced else (low, high)
 
     @property
     def pulse_generator(self) -> PulseGenerator:

@@ -14,6 +14,7 @@ import torch
 
 from aimco import rng
 from aimco.device.noise import programming_sigma
+from aimco.device.sampled import row_parts
 from aimco.ensemble import PerMember, per_member
 
 if TYPE_CHECKING:
@@ -38,11 +39,14 @@ def window(array: Devices) -> torch.Tensor:
 
 def as_cited(array: Devices, target: torch.Tensor, only: torch.Tensor) -> None:
     """Put devices at their targets plus the residue that their datasheet cites, cut to their bounds."""
-    device = array.device
-    half, mid = (_each(array, v) for v in (device.half_range, device.mid_range))
+    half, mid = (_each(array, v) for v in (array.device.half_range, array.device.mid_range))
     low, high = array.limits()
-    missed = _residue(array, (target + array.origin) * half + mid)
-    _place(array, torch.minimum(torch.maximum(target + missed, low), high), only)
+    origin = array.origin.expand(array.shape)
+    for part in row_parts(*array.shape):
+        aim = target[:, part]
+        missed = _residue(array, (aim + origin[:, part]) * half + mid, part)
+        _place(array, torch.minimum(torch.maximum(aim + missed, low[:, part]), high[:, part]), only, part)
+    array.done["programs"] += 1
     _count_cited(array, only)
 
 
@@ -54,8 +58,11 @@ def pair_as_cited(plus: Devices, minus: Devices, difference: torch.Tensor, only:
     """
     for array in (plus, minus):
         array.reset(only)
-    wanted = difference + _residue(plus, difference.abs() * _each(plus, plus.device.half_range))
-    up = difference >= 0
+    wanted, up = torch.empty(plus.shape), difference >= 0
+    for part in row_parts(*plus.shape):
+        aim = difference[:, part]
+        wanted[:, part] = aim + _residue(plus, aim.abs() * _each(plus, plus.device.half_range), part)
+    plus.done["programs"] += 1
     for written, other, mask, amount in ((plus, minus, only & up, wanted), (minus, plus, only & ~up, -wanted)):
         (low, high), (_, other_high) = written.limits(), other.limits()
         level = other.state + amount
@@ -65,18 +72,18 @@ def pair_as_cited(plus: Devices, minus: Devices, difference: torch.Tensor, only:
     _count_cited(plus, only)
 
 
-def _residue(array: Devices, g: torch.Tensor) -> torch.Tensor:
-    """Draws of what a write as cited misses conductances of g, S, by, in half ranges."""
+def _residue(array: Devices, g: torch.Tensor, part: slice) -> torch.Tensor:
+    """Draws of what a write as cited misses conductances of g, S, of some rows, by, in half ranges."""
     law = array.device.programming_noise
     assert law is not None
-    z = rng.normal(array.keys["programs"], array.done["programs"], array.shape[1:])
-    array.done["programs"] += 1
+    z = rng.normal(array.keys["programs"], array.done["programs"], array.shape[1:], part)
     sigma = programming_sigma(law, g / _each(array, array.device.g_max)) / _each(array, array.device.half_range)
     return sigma.float() * z
 
 
-def _place(array: Devices, states: torch.Tensor, only: torch.Tensor) -> None:
-    array.state.copy_(torch.where(only, states.float(), array.state))
+def _place(array: Devices, states: torch.Tensor, only: torch.Tensor, part: slice = slice(None)) -> None:
+    state = array.state[:, part]
+    state.copy_(torch.where(only[:, part], states.float(), state))
 
 
 def _count_cited(array: Devices, only: torch.Tensor) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import inf
 from types import ModuleType
@@ -23,16 +24,59 @@ if TYPE_CHECKING:
 REST = ("resting_g", "retention_s")  # what only time needs to know, kept as deviations: no parameters of pulses
 CYCLE_NOISES = ("cycle_noise", "cycle_noise_additive", "cycle_noise_range")
 _FLOOR = 0.01  # no sampled step or half range falls below this part of its nominal value
+_AT_ONCE = 2**16  # devices of an array that are worked on at once, in the cache of a core
 _SMALL = 1 / 3  # of a step: noise of a standard deviation below it practically never turns a step round
+
+
+def row_parts(members: int, rows: int, columns: int) -> list[slice]:
+    """Rows of an array that are worked on together, so that what is worked out of them stays in the cache of a core."""
+    at_once = max(1, _AT_ONCE // (members * columns))
+    return [slice(first, min(first + at_once, rows)) for first in range(0, rows, at_once)]
+
+
+def _on_all_threads(work: Callable[[slice], object], parts: Sequence[slice]) -> None:
+    """Work on parts of an array that do not depend on each other; most of it is in compiled code, which lets other threads run."""
+    threads = min(torch.get_num_threads(), len(parts))
+    if threads < 2:
+        for part in parts:
+            work(part)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(work, parts):
+            pass
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """Parameters of the devices of one array, in the units of the kernels: what fabrication fixed."""
+    """Parameters of the devices of one array, in the units of the kernels: what fabrication fixed.
+
+    Those that pulses need and that differ from device to device are views of one tensor, `together`, (E, R, K, C) as kernels of rows take
+    it, or (E, C, K, R) for an array that lies on its side. Copies are without it until they are packed.
+    """
 
     device: Datasheet
     values: dict[str, torch.Tensor]
     shape: tuple[int, int, int]
+    together: torch.Tensor | None = None
+
+    def of_rows(self, part: slice) -> Sampled:
+        """Some rows of the array."""
+        values = {n: t if t.ndim == 1 else t[:, part] for n, t in self.values.items()}
+        return Sampled(self.device, values, (self.shape[0], part.stop - part.start, self.shape[2]))
+
+    def _by_rows(self, work: Callable[[Sampled], torch.Tensor]) -> torch.Tensor:
+        """What is worked out of each device, (E, R, C) float32."""
+        whole = torch.empty(self.shape)
+
+        def fill(part: slice) -> None:
+            whole[:, part] = work(self.of_rows(part))
+
+        _on_all_threads(fill, row_parts(*self.shape))
+        return whole
+
+    def __getstate__(self) -> dict[str, object]:
+        """Each of the views would bring the whole tensor along."""
+        return {**self.__dict__, "together": None, "values": {n: t.contiguous() for n, t in self.values.items()}}
 
     @property
     def per_device(self) -> tuple[str, ...]:
@@ -56,10 +100,12 @@ class Sampled:
         For an array that lies on its side rows and columns change places.
         """
         members, rows, columns = self.shape
-        a = torch.stack([self.values[n] for n in self.per_device], 2) if self.per_device else torch.zeros(members, rows, 1, columns)
-        a = a.transpose(1, 3) if on_its_side else a
+        a = self.together
+        if a is None or on_its_side != lies_on_its_side(rows, columns):
+            a = torch.stack([self.values[n] for n in self.per_device], 2) if self.per_device else torch.zeros(members, rows, 1, columns)
+            a = (a.transpose(1, 3) if on_its_side else a).contiguous()
         m = torch.stack([self.values[n] for n in self.shared], 1) if self.shared else torch.zeros(members, 1)
-        return (a.contiguous().numpy(), a.transpose(2, 3).contiguous().numpy()), m.numpy()
+        return (a.numpy(), a.transpose(2, 3).contiguous().numpy()), m.numpy()
 
     @property
     def _functions(self) -> Kernels:
@@ -93,6 +139,15 @@ class Sampled:
     @functools.cached_property
     def reverses(self) -> np.ndarray:
         """Whether noise may turn a step round, which matters where a device is at a bound: it is not small beside every step; (E,)."""
+        found = np.zeros(self.shape[0], np.bool_)
+
+        def look(part: slice) -> None:
+            np.logical_or(found, self.of_rows(part)._reversing(), out=found)
+
+        _on_all_threads(look, row_parts(*self.shape))
+        return found
+
+    def _reversing(self) -> np.ndarray:
         relative, *free = (self._shaped(self.values[n]) for n in CYCLE_NOISES)
         if not any(bool(t.any()) for t in free):
             return (relative > _SMALL).flatten(1).any(1).numpy()
@@ -104,9 +159,11 @@ class Sampled:
 
     def trusted(self) -> torch.Tensor:
         """How many pulses at once are as good as one by one at any state, (E, R, C); infinite where kernels look at the state."""
-        if not self.device.response.affine:
-            return torch.full(self.shape, inf)
-        at, next_to = (self.steps(torch.full(self.shape, g)) for g in (0.0, 1.0))
+        return self._by_rows(Sampled._trusted) if self.device.response.affine else torch.full(self.shape, inf)
+
+    def _trusted(self) -> torch.Tensor:
+        known = self.step_parameters()
+        at, next_to = (self.steps(torch.full(self.shape, g), known) for g in (0.0, 1.0))
         slope = torch.maximum(*((b - a).abs() for a, b in zip(at, next_to, strict=True)))
         stirred = STIRRED / (slope * self._shaped(self.values["cycle_noise"])).square().clamp(min=1e-30)
         return 1 + torch.minimum(AFFINE_TRAIN / slope.clamp(min=1e-30), stirred)
@@ -132,7 +189,11 @@ class Sampled:
 
     def step_parameters(self) -> np.ndarray:
         """The parameters that mean steps read, (devices, K) float64."""
-        return torch.stack([self._shaped(self.values[n]).reshape(-1) for n in self._mean_step()[1]], 1).double().numpy()
+        names = self._mean_step()[1]
+        known = np.empty((*self.shape, len(names)))
+        for k, name in enumerate(names):
+            known[..., k] = self._shaped(self.values[name]).numpy()
+        return known.reshape(-1, len(names))
 
     def steps(self, state: torch.Tensor, parameters: np.ndarray | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean change by one up and one down pulse at a state (E, R, C); `parameters`: those of `step_parameters`, where at hand."""
@@ -151,6 +212,9 @@ class Sampled:
         Where they cancel over a part of the range it is the state of that part nearest to mid-range: mid-range itself for a device
         whose steps are equal everywhere. A device whose steps never balance drifts to a bound, which is then returned.
         """
+        return self._by_rows(Sampled._balance)
+
+    def _balance(self) -> torch.Tensor:
         a = self.step_parameters()
         out = np.empty(len(a))
         self._mean_step()[0].balance(a, out)
@@ -172,15 +236,49 @@ class Sampled:
         return torch.minimum(torch.maximum((level if apart is None else level + apart).expand(self.shape), low), high)
 
 
+def lies_on_its_side(rows: int, columns: int) -> bool:
+    """Whether the columns of an array come first in memory, so that the inner loops of the kernels are the long ones."""
+    return rows > columns
+
+
 def draw_devices(device: Datasheet, shape: tuple[int, int], seeds: Sequence[int], *names: str) -> Sampled:
     """The parameters of an array of devices; see `Device.sample`."""
+    members = len(seeds)
+    first, *others = row_parts(members, *shape)
+    drawn = _draw_rows(device, shape, first, seeds, names)
+    values, together = _room(drawn, (members, *shape))
+
+    def fill(part: slice) -> None:
+        for name, t in (drawn if part is first else _draw_rows(device, shape, part, seeds, names)).items():
+            if t.ndim == 3:
+                values[name][:, part] = t
+
+    _on_all_threads(fill, [first, *others])
+    return Sampled(device, values, (members, *shape), together)
+
+
+def _room(drawn: dict[str, torch.Tensor], shape: tuple[int, int, int]) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+    """Tensors for all devices, not yet filled, of names as some rows have them; and the one that those of pulses are views of."""
+    members, rows, columns = shape
+    side = lies_on_its_side(rows, columns)
+    lines, width = (columns, rows) if side else (rows, columns)
+    names = sorted(n for n, t in drawn.items() if t.ndim == 3 and n not in REST)
+    together = torch.empty(members, lines, len(names), width) if names else None
+    views = {} if together is None else {n: together[:, :, k].transpose(1, 2) if side else together[:, :, k] for k, n in enumerate(names)}
+    return {n: t if t.ndim == 1 else views[n] if n in views else torch.empty(shape) for n, t in drawn.items()}, together
+
+
+def _draw_rows(
+    device: Datasheet, shape: tuple[int, int], part: slice, seeds: Sequence[int], names: tuple[str, ...]
+) -> dict[str, torch.Tensor]:
+    """The parameters of some rows of devices, (E,) or (E, rows of the part, C)."""
     members = len(seeds)
 
     def draw(name: str) -> np.ndarray | None:
         sigma = per_member(device.spread.get(name, 0.0), members)
         if not sigma.any():
             return None
-        z = rng.normal(rng.stream_keys(tuple(seeds), *names, "device", name), 0, shape)
+        z = rng.normal(rng.stream_keys(tuple(seeds), *names, "device", name), 0, shape, part)
         return sigma[:, None, None] * z.numpy()
 
     nothing = -per_member(device.mid_range, members) / per_member(device.half_range, members)  # the state of 0 S
@@ -205,8 +303,7 @@ def draw_devices(device: Datasheet, shape: tuple[int, int], seeds: Sequence[int]
     values |= {n: sigma for n in REST if (sigma := draw(n)) is not None}
     tensors = {n: torch.as_tensor(np.asarray(v, np.float32)) for n, v in values.items()}
     shaped = {n: t[:, None, None] if t.ndim == 1 else t for n, t in tensors.items()}
-    tensors |= {n: t.flatten() if t.numel() == members else t for n, t in device.response.derive(shaped).items()}
-    return Sampled(device, tensors, (members, *shape))
+    return tensors | {n: t.flatten() if t.numel() == members else t for n, t in device.response.derive(shaped).items()}
 
 
 def _scaled(device: Datasheet, name: str, members: int) -> np.ndarray:

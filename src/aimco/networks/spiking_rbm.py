@@ -7,7 +7,10 @@ from typing import ClassVar
 from pydantic import Field, field_validator
 
 from aimco.networks import Network, Taught, checked_sizes, one_member, only
+from aimco.record import PathError
 from aimco.spiking.record import Spiking
+
+_MOST_STEPS = 1e10  # of a run: a day for some hundred neurons
 
 
 class SpikingRbm(Network):
@@ -37,7 +40,17 @@ class SpikingRbm(Network):
         from aimco.spiking.machine import SpikingBoltzmannMachine
 
         one_member(self, data, seeds)
+        self._check_steps(len(data.train_x), design.training.epochs)
         return nn.Sequential(SpikingBoltzmannMachine(design, data.inputs, data.outputs, seeds[0]))
+
+    def _check_steps(self, samples: int, epochs: int) -> None:
+        """Refuse training that would not end within days."""
+        own = self.spiking
+        steps = samples * epochs * 2 * own.phase_s / own.dt_s
+        if steps > _MOST_STEPS:
+            asked = f"{steps:.2g} of {epochs} epochs, {samples} samples and two phases of {own.phase_s:g} s in steps of {own.dt_s:g} s"
+            rule = f"must be such that training takes at most {_MOST_STEPS:g} steps, got {asked}"
+            raise PathError("network.spiking.dt_s", f"{rule}; lengthen dt_s, shorten phase_s, or take fewer samples or epochs")
 
     def trainer(self, model, data):
         from aimco.descent import SelfTaught

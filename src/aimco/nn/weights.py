@@ -93,8 +93,8 @@ class WeightsInArrays(Arrays):
 
     def _draw(self, what: str, shape: tuple[int, int], limit: float) -> torch.Tensor:
         keys = rng.stream_keys(self._seeds, self.name, what)
-        draws = torch.from_numpy(rng.uniform(keys, 0, shape[0] * shape[1])).float()
-        return (limit * (2 * draws - 1)).reshape(self.arrays, *shape)
+        draws = torch.from_numpy(rng.uniform(keys, 0, shape[0] * shape[1], np.float32))
+        return draws.mul_(2).sub_(1).mul_(limit).reshape(self.arrays, *shape)
 
     def _scale(self, design: Blueprint, limit: float) -> nn.Parameter | None:
         """What the outputs are multiplied by, (E, 1, 1): one number of each member, if the network has it."""

@@ -6,9 +6,11 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from aimco.neurons import NOISY, Neuron, tangent
+from aimco.neurons import NOISY, Neuron, check_noise, tangent
 from aimco.record import InputError, Record, field_error, quantity
 from aimco.units import Hz, s
+
+MOST_STEPS = 1e7  # of a phase: a minute for some hundred neurons
 
 
 class Spiking(Record):
@@ -38,6 +40,10 @@ class Spiking(Record):
     def _in_time(self) -> Self:
         if not self.dt_s <= self.neuron.refractory_s:
             raise field_error("dt_s", f"must be at most neuron.refractory_s = {self.neuron.refractory_s:g} s, got {self.dt_s:g}")
+        if not self.phase_s / self.dt_s <= MOST_STEPS:
+            raise field_error(
+                "phase_s", f"must be at most {MOST_STEPS:g} steps of dt_s = {self.dt_s:g} s, got {self.phase_s:g}; lengthen dt_s"
+            )
         if not self.burn_in_s < self.phase_s:
             raise field_error("burn_in_s", f"must be shorter than phase_s = {self.phase_s:g} s, got {self.burn_in_s:g}")
         if not self.bias_Hz * self.dt_s <= 1:
@@ -48,9 +54,9 @@ class Spiking(Record):
             self.neuron.clocks(self.dt_s)
         except InputError as error:
             raise field_error("dt_s", str(error).removeprefix("dt_s ")) from None
-        if self.neuron.noise not in NOISY:
-            try:
-                tangent(self.neuron)
-            except InputError as error:
-                raise field_error("neuron.leak_S", str(error).removeprefix("leak_S ")) from None
+        try:
+            check_noise(self.neuron, self.dt_s) if self.neuron.noise in NOISY else tangent(self.neuron)
+        except InputError as error:
+            field, _, rule = str(error).partition(" ")
+            raise field_error(f"neuron.{field}", rule) from None
         return self

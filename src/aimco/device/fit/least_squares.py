@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy import optimize
 
+from aimco.device.fit.blocks import Slopes, solve
 from aimco.device.fit.increments import Increments
 from aimco.device.measurement import Trace
 from aimco.device.response import Response
@@ -151,19 +152,16 @@ class Problem:
     def residuals(self, theta: np.ndarray) -> np.ndarray:
         return np.clip(np.nan_to_num((self.predicted(theta) - self.change) * self.root, nan=_FAR), -_FAR, _FAR)
 
-    def jacobian(self, theta: np.ndarray) -> np.ndarray:
-        """Derivatives (B, parameters): a parameter of one device moves only the bins of that device, so one difference does all."""
-        size, at = 1e-6, self.residuals(theta)
-        out = np.zeros((at.size, theta.size))
-        for k in range(len(self.local)):
+    def slopes(self, theta: np.ndarray, at: np.ndarray) -> Slopes:
+        """Derivatives of the residuals `at`: a parameter of one device moves only the bins of that device, so one difference does all."""
+        size, cut = 1e-6, len(self.local) * self.count
+        groups = [slice(k * self.count, (k + 1) * self.count) for k in range(len(self.local))]
+        columns = np.empty((at.size, len(groups) + theta.size - cut))
+        for k, moving in enumerate([*groups, *range(cut, theta.size)]):
             moved = theta.copy()
-            moved[k * self.count : (k + 1) * self.count] += size
-            out[np.arange(at.size), k * self.count + self.data.device] = (self.residuals(moved) - at) / size
-        for k in range(len(self.local) * self.count, theta.size):
-            moved = theta.copy()
-            moved[k] += size
-            out[:, k] = (self.residuals(moved) - at) / size
-        return out
+            moved[moving] += size
+            columns[:, k] = (self.residuals(moved) - at) / size
+        return Slopes(self.data.device, columns[:, : len(groups)], columns[:, len(groups) :], self.count)
 
     def start(self, extras: dict[str, float]) -> np.ndarray:
         """Steps as seen near mid-range, bounds a little beyond what was seen."""
@@ -200,8 +198,7 @@ class Problem:
         """The parameters of least cost near a start, and the cost."""
         low, high = self.limits()
         theta = np.clip(theta, low + 1e-9, high - 1e-9)
-        solved = optimize.least_squares(self.residuals, theta, self.jacobian, (low, high), x_scale="jac", max_nfev=tries, ftol=tolerance)  # pyright: ignore[reportArgumentType]
-        return solved.x, 2 * float(solved.cost)
+        return solve(self.residuals, self.slopes, theta, (low, high), tries, tolerance)
 
     def best(self, starts: Sequence[dict[str, float]]) -> tuple[np.ndarray, float]:
         """The least cost from several starts: each gets a few steps, the best of them the rest."""
@@ -212,7 +209,7 @@ class Problem:
 
     def sigma(self, theta: np.ndarray) -> np.ndarray:
         """Standard deviations of the parameters."""
-        jacobian = self.jacobian(theta)
+        jacobian = self.slopes(theta, self.residuals(theta)).whole()
         return np.sqrt(np.clip(np.diag(np.linalg.pinv(jacobian.T @ jacobian, hermitian=True)), 0, None))
 
 
