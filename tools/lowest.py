@@ -1,7 +1,7 @@
 """The lowest versions that pyproject.toml declares, as constraints of pip, and what the tests say of them (`make test-lowest`).
 
 python tools/lowest.py constraints           prints NAME==VERSION of every direct dependency
-python tools/lowest.py keep LOG FOLDER       writes FOLDER/lowest.json: the versions of this environment, and the last line of the tests' log
+python tools/lowest.py keep LOG FOLDER       writes FOLDER/lowest.json: the versions of this environment, and the last line of the tests
 """
 
 from __future__ import annotations
