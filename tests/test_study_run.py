@@ -268,3 +268,24 @@ def test_the_command_writes_the_front_and_what_runs_it_again(tmp_path, capsys, m
     point = output["front"][0]
     assert main([*point["run"][0].split()[1:], "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["metrics"]["accuracy"] == pytest.approx(point["values"]["accuracy"], abs=0.01)
+
+
+MEASURE = """
+import resource, sys
+from aimco import studies
+from aimco.studies.space import Study
+peaks = {}
+def on_trial(trial, done, size):
+    peaks[done] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+studies.run(Study.load(sys.argv[1]), storage="sqlite:///" + sys.argv[2], on_trial=on_trial)
+print(peaks[1000] - peaks[100])
+"""
+
+
+@pytest.mark.slow
+def test_memory_grows_by_less_than_50_megabytes_from_a_hundred_trials_to_a_thousand(tmp_path):
+    text = 'name = "long"\ntask = "digits"\ntrials = 1000\nlimit = 50\n[base]\ndevice = "rpu"\nrule = { kind = "sgd", lr = 0.1 }\n'
+    text += 'network = { hidden = [4] }\ntraining = { epochs = 1 }\n[space]\n"rule.lr" = { low = 0.01, high = 0.5, log = true }\n'
+    (tmp_path / "long.toml").write_text(text)
+    words = [sys.executable, "-c", MEASURE, str(tmp_path / "long.toml"), str(tmp_path / "long.db")]
+    assert float(subprocess.run(words, check=True, capture_output=True, text=True).stdout) < 50

@@ -55,7 +55,7 @@ def run(
         done = sum(record.state.is_finished() for record in store.records())
         for first in range(0, size, study.generation):
             records = _generation(study, store, first, min(study.generation, size - first))
-            bars = _bars(study, store.records()[:first])
+            bars = [] if study.pruning is None else _bars(study, store.records()[:first])
             for trial in _finish(study, store, evaluate, records, bars, data_dir):
                 done += 1
                 if on_trial:

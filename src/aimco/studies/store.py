@@ -58,7 +58,7 @@ class Store:
     def records(self) -> list[FrozenTrial]:
         """All trials, by number."""
         with _reading(self._url):
-            return sorted(self._storage.get_all_trials(self._number), key=lambda record: record.number)
+            return sorted(self._storage.get_all_trials(self._number, deepcopy=False), key=lambda record: record.number)
 
     def _check(self, record: FrozenTrial) -> None:
         """Refuse a record that is not whole, before anything is run beside it."""
@@ -177,8 +177,10 @@ def _storage(url: str) -> BaseStorage:
     fresh = path is not None and not path.exists()
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
+    # Questions about many trials differ by how many there are: SQLite would keep each of them compiled, for nothing.
+    options = None if path is None else {"connect_args": {"cached_statements": 0}}
     try:
-        return RDBStorage(url)
+        return RDBStorage(url, engine_kwargs=options)
     except ImportError as error:
         raise InputError(f"storage {redacted(url)} needs a database driver ({error}); install it, or leave --storage out") from None
     except Exception as error:
