@@ -23,7 +23,7 @@ from aimco.cli_studies import requirements, study
 from aimco.files import parse_toml, untrusted_everywhere
 from aimco.outputs import Unsaved, finish, saving, settled, write_outputs, writing
 from aimco.record import InputError
-from aimco.terminal import as_json, keep, print_json
+from aimco.terminal import as_json, keep, print_json, telling
 from aimco.user_code import own_fault
 
 if TYPE_CHECKING:
@@ -310,7 +310,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = {"demo": demo, "run": run, "devices": devices, "fit": fit, "bench": bench, "reference": reference, "study": study}
     commands |= {"requirements": requirements, "cost": cost, "advise": advise}
     try:
-        with _heard_interrupts(), untrusted_everywhere(_UNTRUSTED in words):
+        with _heard_interrupts(), untrusted_everywhere(_UNTRUSTED in words), telling():
             tyro.extras.subcommand_cli_from_dict(
                 commands, prog="aimco", args=[word for word in words if word != _UNTRUSTED], description=_ABOUT
             )
