@@ -23,13 +23,13 @@ _log = logging.getLogger(__name__)
 class _FirstCompilation(event.Listener):
     """Logs that kernels are compiled, which takes seconds: once in a process, and not where Numba finds what it kept on disk."""
 
-    told = False
+    logged = 0  # lines
 
     def on_start(self, event: event.Event) -> None:
         assert event.data is not None
         ours = event.data["dispatcher"].py_func.__module__.startswith((__name__, "aimco_made"))
-        if ours and not self.told and _log.isEnabledFor(logging.INFO):
-            self.told = True
+        if ours and not self.logged and _log.isEnabledFor(logging.INFO):
+            self.logged = 1
             _log.info(COMPILING)
 
     def on_end(self, event: event.Event) -> None:

@@ -10,7 +10,6 @@ compiles nothing.
 import math  # noqa: F401
 from base64 import b64decode  # noqa: F401
 from collections import namedtuple
-from typing import Any
 
 import numba as nb
 import numpy as np
@@ -32,9 +31,9 @@ from aimco.kernels.intrinsics import (  # noqa: F401
 )
 from aimco.kernels.trains import ACTIVE, AGGREGATED, sends, sort_pulses  # noqa: F401
 
-_maths: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "arcp", "nsz", "nnan", "ninf"}}
-_flags: dict[str, Any] = {"cache": True, "nogil": True, **_maths}  # of what Python calls
-_part: dict[str, Any] = {
+_maths = {"error_model": "numpy", "fastmath": {"contract", "arcp", "nsz", "nnan", "ninf"}}
+_flags = {"cache": True, "nogil": True, **_maths}  # of what Python calls
+_part = {
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
     **_maths,
