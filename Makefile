@@ -61,6 +61,7 @@ bench: install  ## speed beside peers in the same run; kept in benchmarks/
 	$(BIN)/aimco bench variants --force --out benchmarks
 	$(BIN)/aimco bench rbm --force --out benchmarks
 	$(BIN)/aimco bench cost --force --out benchmarks
+	$(BIN)/aimco bench start --force --out benchmarks
 
 brian2: install  ## spiking neurons beside Brian2, in an environment of its own (build/brian2); kept in docs/results and benchmarks/
 	@sh tools/brian2.sh build/brian2 $(PYTHON)

@@ -22,7 +22,7 @@ from aimco.cli_studies import requirements, study
 from aimco.files import parse_toml, untrusted_everywhere
 from aimco.outputs import Unsaved, finish, saving, settled, write_outputs, writing
 from aimco.record import InputError
-from aimco.terminal import as_json, bar, keep, print_json
+from aimco.terminal import as_json, bar, keep, print_json, telling
 from aimco.user_code import own_fault
 
 if TYPE_CHECKING:
@@ -300,7 +300,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = {"demo": demo, "run": run, "devices": devices, "fit": fit, "bench": bench, "reference": reference, "study": study}
     commands |= {"requirements": requirements, "cost": cost, "advise": advise}
     try:
-        with untrusted_everywhere(_UNTRUSTED in words):
+        with untrusted_everywhere(_UNTRUSTED in words), telling():
             asked = [word for word in words if word != _UNTRUSTED]
             interruptible = {name: _interruptible(command) for name, command in commands.items()}
             tyro.extras.subcommand_cli_from_dict(interruptible, prog="aimco", args=asked, description=_ABOUT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 import re
 import sys
@@ -69,6 +70,27 @@ def steps(name: str, *, by_label: bool = True, console: Console | None = None) -
                 print(f"{words}, {100 * done:.0f} % done", file=sys.stderr, flush=True)
 
         yield on_step
+
+
+class _Line(logging.Handler):
+    """A line on standard error as it is now: above a bar where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(record.getMessage(), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def telling() -> Iterator[None]:
+    """Say on standard error when kernels are compiled, at most once in a process."""
+    log, line = logging.getLogger("aimco.kernels"), _Line()
+    before = log.level
+    log.addHandler(line)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+        log.removeHandler(line)
 
 
 def print_json(data: object) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from aimco import html_parts
-from aimco.terminal import steps
+from aimco.terminal import steps, telling
 
 OnStep = Callable[[str, float], None]  # what is running, fraction done
 Progress = bool | OnStep | None
@@ -32,6 +32,7 @@ def reported(progress: Progress, name: str) -> Iterator[OnStep]:
         yield _ignore
         return
     with contextlib.ExitStack() as stack:
+        stack.enter_context(telling())
         yield _Bar(name, stack, 0.0 if progress else SHORT_S)
 
 

@@ -97,7 +97,7 @@ def both_ways(array: Devices, target: torch.Tensor, only: torch.Tensor, limit: t
     asked = (generator.laid(target), generator.laid(only), _of_members(limit, array), step)
     for some in _rounds(rounds, array):
         tally, given = _tally(generator), _given(array, generator)
-        generator.kernel.write(generator.taken(first), *asked, some, _MOST, tally, given)
+        generator.write(first, *asked, some, _MOST, tally, given)
         if _book(array, some, tally, given):
             break
     array.done["applied"] = first + rounds

@@ -19,7 +19,6 @@ _ALONE_BELOW = 20_000  # expected coincidences from which waking the other threa
 _MEMBERS_TOGETHER = 8  # members from which they are shared out among the threads
 _FAR = 100_000  # devices, of all members, from which waiting pays: they leave a core's own cache between batches
 _WAITING, _FOR_EACH = 128, 800  # samples whose pulses such an array gathers at most, one for so many devices of a member
-_NONE, _NOTHING = np.empty(0, np.int64), np.empty((0, 0, 0), np.float32)  # no reads between samples
 
 
 class PulseGenerator:
@@ -103,7 +102,7 @@ class PulseGenerator:
         """See `Crossbar.pulse`; number: of the first sample since the start."""
         self.flush()
         self._make_room(x.shape[1])
-        self._send(x, d, lr, number, polarity, (_NONE, _NONE, self.on_its_side, _NOTHING), wait=False)
+        self._send(x, d, lr, number, polarity, None, wait=False)
 
     def pulse_and_read(
         self, x: torch.Tensor, d: torch.Tensor, lr: np.ndarray, number: int, reads: tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -122,26 +121,59 @@ class PulseGenerator:
         lr: np.ndarray,
         number: int,
         polarity: int,
-        reads: tuple[np.ndarray, np.ndarray, bool, np.ndarray],
+        reads: tuple[np.ndarray, np.ndarray, bool, np.ndarray] | None,
         wait: bool,
     ) -> None:
         batch, at, rates = x.shape[1], self.waiting, lr.reshape(len(x), -1)
         self.first = number - at
         sides = (d.numpy(), x.numpy()) if self.on_its_side else (x.numpy(), d.numpy())
-        rest = (self.keys["pulse"], self.first, *self.arrays, self.trains)
-        inputs = (*sides, rates, self.step, self.options, *rest, at, self.tallies[polarity == 0], self.hits, polarity, reads, wait)
+        numbers = (rates, self.step, self.options, self.keys["pulse"], self.first, self.trains, self.tallies[polarity == 0])
+        expected = self._encode(at, *sides, *numbers)
+        if reads is not None:
+            self._read(at, reads)
+        if wait:
+            self.waiting += batch
+        else:
+            self._apply(at + batch, polarity, alone=expected <= _ALONE_BELOW)
+
+    def _encode(self, at: int, *inputs: object) -> float:
+        """Make the trains of a batch at places `at` and on; the coincidences to expect, where somebody asks."""
+        from aimco.kernels.trains import encode, encode_members
+
         if self.together:
-            self.kernel.pulse_members(*inputs)
-        elif not self.kernel.pulse(*inputs, _ALONE_BELOW) and not wait:
-            self.kernel.update(batch, *rest, self.hits, polarity)
-        self.waiting += batch if wait else 0
+            encode_members(at, *inputs)
+            return 0.0
+        return sum(encode(e, at, *inputs) for e in range(len(self.hits)))
+
+    def _read(self, at: int, reads: tuple[np.ndarray, np.ndarray, bool, np.ndarray]) -> None:
+        """Read rows between the samples at places `at` and on."""
+        rest = (at, self.keys["pulse"], self.first, *self.arrays, self.trains, self.hits, reads)
+        if self.together:
+            self.kernel.read_members(*rest)
+            return
+        for e in range(len(self.hits)):
+            self.kernel.read_rows(e, *rest)
+
+    def _apply(self, count: int, polarity: int, alone: bool) -> None:
+        """Apply the trains of the first `count` samples; `alone`: with so little to do, waking the other threads would not pay."""
+        from aimco.kernels.trains import sort_pulses
+
+        known = (self.keys["pulse"], self.first, *self.arrays, self.trains)
+        if self.together:
+            self.kernel.update_members(count, *known, self.hits, polarity)
+            return
+        for e in range(len(self.hits)):
+            rest = (*known, sort_pulses(e, count, self.trains), self.hits, polarity)
+            if alone:
+                self.kernel.update_rows(e, 0, self.lines, *rest)
+            else:
+                self.kernel.update(e, *rest)
 
     def flush(self) -> None:
         """Apply the pulses that wait."""
         count, self.waiting = self.waiting, 0
         if count:
-            update = self.kernel.update_members if self.together else self.kernel.update
-            update(count, self.keys["pulse"], self.first, *self.arrays, self.trains, self.hits, 0)
+            self._apply(count, 0, alone=False)
 
     def pulse_devices(self, places: torch.Tensor, pulses: torch.Tensor, number: int) -> None:
         """See `Crossbar.pulse_rows`; places (3, N) int64, pulses (N,) int32."""
@@ -154,6 +186,15 @@ class PulseGenerator:
         self.flush()
         state, origin, a, m = self.arrays
         return state, origin, a, m, self.keys["apply"], number
+
+    def write(self, number: int, *asked: object) -> None:
+        """Write devices both ways, by the kernel `write_rows`; number: of the draws of the first round."""
+        devices = self.taken(number)
+        if self.far:
+            self.kernel.write(devices, *asked)
+        else:
+            members, lines = self.hits.shape
+            self.kernel.write_rows(0, members * lines, devices, *asked)
 
     def laid(self, t: torch.Tensor) -> np.ndarray:
         """A tensor (E, rows, columns), or one that expands to it, as kernels that write take it, (E, lines, width)."""

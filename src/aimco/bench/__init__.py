@@ -13,6 +13,7 @@ from aimco.bench.arrays import fit, hold, pulse
 from aimco.bench.circuits import circuit, wires
 from aimco.bench.costs import cost
 from aimco.bench.spikes import rbm
+from aimco.bench.start import start
 from aimco.bench.timing import OnCase
 from aimco.bench.training import train, variants
 from aimco.errors import did_you_mean
@@ -29,6 +30,7 @@ NAMES: dict[str, Callable[[OnCase], list[PlainData]]] = {
     "variants": variants,
     "rbm": rbm,
     "cost": cost,
+    "start": start,
 }
 
 

@@ -218,24 +218,19 @@ def _reached(function: Callable[..., object], seen: set[object] | None = None) -
 
 
 def _compile(scalar: _Scalar, p: Parameters, tables: Mapping[str, np.ndarray]) -> None:
-    """Compile the function as kernels do, alone and in double precision."""
-    import numba
+    """Compile the function in double precision, as arrays that use it will: what is compiled here is kept for them."""
     from numba.core.errors import NumbaError
 
-    from aimco.kernels.build import ScalarSource
+    from aimco.kernels.build import mean_step
 
     try:
-        source = ScalarSource(scalar.function, "response", double=True, tables=tuple(tables))
+        module, names = mean_step(scalar.function, tuple((name, t.shape, t.tobytes()) for name, t in tables.items()))
     except InputError as error:
         raise InputError(f"{user_code.where_is(scalar.family, scalar.name)}: {error}") from None
-    names: dict[str, Any] = {"nb": numba, "np": np} | {f"table_{n}": t if t.ndim else t[()] for n, t in tables.items()}
-    exec(source.text(), names)
-    numbers = [n for n in p._fields if n not in tables]
-    device = namedtuple("Device", numbers)(*(getattr(p, n) for n in numbers))  # type: ignore[misc]
     try:
-        given = (0.0, 1.0, True, device, 0.0) if scalar.whole else (0.0, True, device)
         with warnings.catch_warnings(action="ignore"):
-            names["response"](*given)
+            given = np.array([[getattr(p, name) for name in names]])
+            module.steps(np.zeros(1), np.broadcast_to(True, (1,)), given, np.empty(1))
     except NumbaError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("Failed in")]
         raise scalar.says(f"cannot be compiled: {(lines or ['no message'])[0]}") from None

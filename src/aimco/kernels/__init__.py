@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba as nb
+from numba.core import event
 
 from aimco.record import write_atomic
 
 Kernel = Callable[..., Any]  # a function that Numba compiles; it finds the types of its arguments at each call
+
+
+COMPILING = "compiling the device model, once"
+_log = logging.getLogger(__name__)
+
+
+class _FirstCompilation(event.Listener):
+    """Logs that kernels are compiled, which takes seconds: once in a process, and not where Numba finds what it kept on disk."""
+
+    logged = 0  # lines
+
+    def on_start(self, event: event.Event) -> None:
+        assert event.data is not None
+        ours = event.data["dispatcher"].py_func.__module__.startswith((__name__, "aimco_made"))
+        if ours and not self.logged and _log.isEnabledFor(logging.INFO):
+            self.logged = 1
+            _log.info(COMPILING)
+
+    def on_end(self, event: event.Event) -> None:
+        pass
+
+
+event.register("numba:compile", _FirstCompilation())
 
 
 def forget_stale(folder: Path, cache: Path) -> None:

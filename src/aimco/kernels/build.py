@@ -256,4 +256,5 @@ def _module(part: str, file_name: str = "pulse_template.py") -> ModuleType:
     file = cache_folder() / f"{name}.py"
     if not file.exists() or file.read_text() != text:
         write_atomic(file, text)
+        os.utime(file, (0, 0))  # Numba compares the time: whichever of two processes wrote it last, what either compiled is of this file
     return load_module(file, f"aimco_made_{name}")

@@ -7,6 +7,8 @@ the mixing of random words is given to the compiler in 32 bits here. Each piece 
 
 from __future__ import annotations
 
+import operator
+
 import numba as nb
 import numpy as np
 from llvmlite import ir
@@ -81,7 +83,7 @@ def add32(typing, x, y):
 
 @intrinsic
 def prefetch(typing, row, k):
-    """Ask for the memory that holds element k of a row, which is soon needed, without waiting for it."""
+    """Ask for the memory that holds element k of an array as it lies, which is soon needed, without waiting for it."""
 
     def code(context, builder, signature, args):
         pointer = ir.IntType(8).as_pointer()
@@ -92,6 +94,42 @@ def prefetch(typing, row, k):
         return context.get_dummy_value()
 
     return nb.void(row, nb.int64), code
+
+
+def _chosen(typing, x, y, compare):
+    """Code of the one of two numbers that a comparison asks for, the first where it is not true."""
+    kind = typing.unify_types(x, y)
+
+    def code(context, builder, signature, args):
+        first, second = (context.cast(builder, value, given, kind) for value, given in zip(args, signature.args, strict=True))
+        better = context.get_function(compare, nb.boolean(kind, kind))(builder, (second, first))
+        return builder.select(better, second, first)
+
+    return kind(x, y), code
+
+
+@intrinsic
+def lesser(typing, x, y):
+    """min(x, y), in a hundredth of the time that Numba takes to compile it."""
+    return _chosen(typing, x, y, operator.lt)
+
+
+@intrinsic
+def greater(typing, x, y):
+    """max(x, y), see `lesser`."""
+    return _chosen(typing, x, y, operator.gt)
+
+
+@intrinsic
+def any_of_eight(typing, marks, k):
+    """Whether any of the eight bytes of an array from place k on is not 0."""
+
+    def code(context, builder, signature, args):
+        place = builder.gep(context.make_array(signature.args[0])(context, builder, args[0]).data, [args[1]])
+        eight = builder.load(builder.bitcast(place, ir.IntType(64).as_pointer()), align=1)
+        return builder.icmp_unsigned("!=", eight, ir.Constant(ir.IntType(64), 0))
+
+    return nb.boolean(marks, nb.int64), code
 
 
 @intrinsic

@@ -15,8 +15,29 @@ import numba as nb
 import numpy as np
 
 # All that the continuations use is imported here.
-from aimco.kernels.intrinsics import add32, after_lowest, base, coincidences, hash_add, lowest_slot, prefetch, rough_normal, same_sign  # noqa: F401
-from aimco.kernels.trains import ACTIVE, AGGREGATED, encode, sends, sort_pulses  # noqa: F401
+from aimco.kernels.intrinsics import (  # noqa: F401
+    add32,
+    after_lowest,
+    any_of_eight,
+    base,
+    coincidences,
+    greater,
+    hash_add,
+    lesser,
+    lowest_slot,
+    prefetch,
+    rough_normal,
+    same_sign,
+)
+from aimco.kernels.trains import ACTIVE, AGGREGATED, sends, sort_pulses  # noqa: F401
+
+_maths = {"error_model": "numpy", "fastmath": {"contract", "arcp", "nsz", "nnan", "ninf"}}
+_flags = {"cache": True, "nogil": True, **_maths}  # of what Python calls
+_part = {
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    **_maths,
+}  # of what only compiled code calls, and is kept with it
 
 # <response>
 NOISY = False
@@ -27,17 +48,17 @@ REFERENCED = False
 Device = namedtuple("Device", "step_up step_down g_max g_min")
 
 
-@nb.njit(inline="always", error_model="numpy")
+@nb.njit(forceinline=True, **_part)
 def response(g, n, up, p, noise):
     return g + step(g, up, p)
 
 
-@nb.njit(inline="always", error_model="numpy")
+@nb.njit(forceinline=True, **_part)
 def train(g, n, up, p):
     return n * step(g, up, p), np.float32(0), True
 
 
-@nb.njit(inline="always", error_model="numpy")
+@nb.njit(forceinline=True, **_part)
 def step(g, up, p):
     return p.step_up if up else -p.step_down
 
@@ -57,7 +78,6 @@ def device_of_row(a, m, j):
 
 _ROW, _SLOT = np.uint32(0x9E3779B9), np.uint32(0x85EBCA6B)
 _ONE, _MARGIN = np.float32(1), np.float32(3)  # deviations from a bound within which noise may take a device there
-_flags = {"cache": True, "error_model": "numpy", "nogil": True, "fastmath": {"contract", "arcp", "nsz", "nnan", "ninf"}}
 
 
 @nb.njit(inline="always")
@@ -86,8 +106,20 @@ def _after_train(w, origin, n, up, p, noise, reversing):
     change, deviation, good = train(g, n, up, p)
     if REVERSES:
         near = _MARGIN * abs(deviation)
-        good = good & ((max(g, g + change) + near < p.g_max) & (min(g, g + change) - near > p.g_min) | (not reversing))
+        good = good & ((greater(g, g + change) + near < p.g_max) & (lesser(g, g + change) - near > p.g_min) | (not reversing))
     return _held(g + change + noise * deviation, origin, p), good
+
+
+@nb.njit(forceinline=True, **_part)
+def _pulsed(w, origin, up, p, noise):
+    """`_after`, compiled once: where Numba inlines a function, it compiles all that is in it anew at each call."""
+    return _after(w, origin, up, p, noise)
+
+
+@nb.njit(forceinline=True, **_part)
+def _pulsed_by_train(w, origin, n, up, p, noise, reversing):
+    """`_after_train`, compiled once."""
+    return _after_train(w, origin, n, up, p, noise, reversing)
 
 
 @nb.njit(inline="always")
@@ -102,7 +134,7 @@ def _all_at_once(w, origin, a, m, x, d, key, polarity, reversing, apart):
         n = coincidences(x, d[j]) if polarity == 0 or up == (polarity > 0) else np.int32(0)
         hits = add32(hits, n)
         noise = _noise(hash_add(key, np.uint32(j)))
-        new, good = _after_train(w[j], origin[j], np.float32(n), up or polarity != 0, device_of_row(a, m, j), noise, reversing)
+        new, good = _pulsed_by_train(w[j], origin[j], np.float32(n), up or polarity != 0, device_of_row(a, m, j), noise, reversing)
         if CHECKED:
             alone = np.int32(0) if good or n <= 1 else np.int32(1)
             apart[j] = np.int8(alone)
@@ -113,7 +145,7 @@ def _all_at_once(w, origin, a, m, x, d, key, polarity, reversing, apart):
     return hits, left
 
 
-@nb.njit(**_flags)
+@nb.njit(**_part)
 def _in_parts(w, origin, n, up, p, key, j, reversing):
     """State of one device after n pulses: half at once where that is as good as one by one, else a quarter, and so on."""
     done, part, new = 0, n // 2, w
@@ -129,7 +161,7 @@ def _in_parts(w, origin, n, up, p, key, j, reversing):
     return w
 
 
-@nb.njit(inline="always")
+@nb.njit(forceinline=True, **_part)
 def _first_slots(word, most):
     """The first so many pulses of a train, with its sign."""
     if coincidences(word, word) <= most:
@@ -140,12 +172,11 @@ def _first_slots(word, most):
     return np.uint32(word & ~rest)
 
 
-@nb.njit(**_flags)
+@nb.njit(**_part)
 def _apart(w, origin, a, m, e, i, x, d, key, polarity, apart):
     """The devices of a row that were left and marked, in smaller steps."""
-    marks = apart.view(np.int64)  # to pass over eight devices at a time
-    for k in range(marks.size):
-        for j in range(8 * k, 8 * k + 8 if marks[k] else 0):
+    for k in range(0, apart.size, 8):  # to pass over eight devices at a time
+        for j in range(k, k + 8 if any_of_eight(apart, k) else 0):
             if apart[j]:
                 up = same_sign(x, d[j]) or polarity != 0
                 w[j] = _in_parts(w[j], origin[j], coincidences(x, d[j]), up, device(a, m, e, i, j), key, j, a[3][e])
@@ -183,21 +214,21 @@ def _one_by_one(w, origin, a, m, e, i, x, columns, starts, b, key, noise, polari
                 noise[k] = _noise(hash_add(slot_key, columns[start + k]))
             for k in range(fired):
                 j = columns[start + k]
-                w[j] = _after(w[j], origin[j], up or polarity != 0, device(a, m, e, i, j), noise[k])
+                w[j] = _pulsed(w[j], origin[j], up or polarity != 0, device(a, m, e, i, j), noise[k])
             hits += fired
     return hits
 
 
-@nb.njit(**_flags)
+@nb.njit(**_part)
 def _one_train(w, origin, x, d, up, p, key, j, trusted, most, reversing):
-    """What `_rows` does to one device in a sample."""
+    """What `update_rows` does to one device in a sample."""
     if coincidences(x, d) > trusted:
         return _in_parts(w, origin, coincidences(x, d), up, p, key, j, reversing)
     rest = x
     while sends(rest):
         part, own_key = _first_slots(rest, most), hash_add(key, np.uint32(np.uint32(rest ^ x) * _SLOT))
         n = coincidences(part, d)
-        new, good = _after_train(w, origin, np.float32(n), up, p, _noise(hash_add(own_key, np.uint32(j))), reversing)
+        new, good = _pulsed_by_train(w, origin, np.float32(n), up, p, _noise(hash_add(own_key, np.uint32(j))), reversing)
         if n:
             w = new if good or n == 1 else _in_parts(w, origin, n, up, p, own_key, j, reversing)
         rest = np.uint32(rest & ~np.uint32(part & np.uint32(0x7FFFFFFF)))
@@ -214,12 +245,12 @@ def _trusted(a, e, i, j):
     return np.int32(31)
 
 
-@nb.njit(**_flags)
+@nb.njit(**_part)
 def _alone(w, origin, p, x, d, up, key, j):
     """The state of one device after the coincidences of one sample, slot after slot."""
     slots = np.uint32(x & d & np.uint32(0x7FFFFFFF))
     while slots != 0:
         slot = np.uint32(lowest_slot(slots))
         slots = after_lowest(slots)
-        w = _after(w, origin, up, p, _noise(hash_add(hash_add(key, np.uint32((slot + np.uint32(1)) * _SLOT)), np.uint32(j))))
+        w = _pulsed(w, origin, up, p, _noise(hash_add(hash_add(key, np.uint32((slot + np.uint32(1)) * _SLOT)), np.uint32(j))))
     return w

@@ -2,7 +2,7 @@
 
 The definition that the compiled kernels are tested against.
 
-Slow on purpose: it reads like the text of the method. Arguments are as in `trains.encode` and the made `update`.
+Slow on purpose: it reads like the text of the method. Arguments are as in `trains.encode` and the made `update_rows`.
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ from aimco.kernels.intrinsics import (
     base,
     coincidences,
     from_magnitude,
+    greater,
     hash_add,
+    lesser,
     lowest_slot,
     magnitude,
     same_sign,
@@ -36,16 +38,16 @@ def largest(v):
     """Largest |v|; NaN where there is one."""
     top = np.int32(0)
     for j in range(v.size):  # by its place, not `for value in v`, which does not become vector code
-        top = max(top, magnitude(v[j]))
+        top = greater(top, magnitude(v[j]))
     return from_magnitude(top)
 
 
-@nb.njit(fastmath=True, error_model="numpy")
+@nb.njit(fastmath=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _train(v, scale, length, key, thresholds, slot_keys, words):
     """Words of one sample; returns (sum of firing probabilities, pulses). A random rounding keeps small p unbiased."""
     total, pulses = np.float32(0), np.int32(0)
     for j in range(v.size):
-        p = min(abs(v[j]) * scale, np.float32(1))
+        p = lesser(abs(v[j]) * scale, np.float32(1))
         total += p
         round_up = np.float32(hash_add(key, np.uint32(j)) >> np.uint32(8)) * np.float32(2.0**-24)
         thresholds[j] = np.uint32(np.int32(p * np.float32(65536) + round_up))
@@ -89,7 +91,7 @@ def encode(e, at, x, d, lr, dw_min, options, keys, first, trains, tally):
         Expected coincidences of the batch.
     """
     (x_words, d_words, rows, lengths), options = trains, options[e]
-    scratch, slot_keys = np.empty(max(x.shape[2], d.shape[2]), np.uint32), np.empty(16, np.uint32)
+    scratch, slot_keys = np.empty(greater(x.shape[2], d.shape[2]), np.uint32), np.empty(16, np.uint32)
     work = 0.0
     for b in range(x.shape[1]):
         place, number = at + b, first + at + b
@@ -101,7 +103,7 @@ def encode(e, at, x, d, lr, dw_min, options, keys, first, trains, tally):
             continue
         slots, wanted = options[LENGTH], rate * top_x * top_d / dw_min[e]  # coincidences wanted where both sides are largest
         if options[SHORTEN]:
-            slots = int(min(float(slots), max(1.0, np.ceil(wanted))))
+            slots = int(lesser(float(slots), greater(1.0, np.ceil(wanted))))
         if wanted > options[LENGTH]:  # more than a train can give: only large errors are clipped, the inputs keep their proportions
             if options[ON_ITS_SIDE]:
                 top_x = np.float32(top_x * options[LENGTH] / wanted)
@@ -119,6 +121,13 @@ def encode(e, at, x, d, lr, dw_min, options, keys, first, trains, tally):
         entry[AGGREGATED] = options[MAY_AGGREGATE] and expected > AGGREGATE_ABOVE * entry[ACTIVE] * d.shape[2]
         work += expected
     return work
+
+
+@nb.njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+def encode_members(at, x, d, lr, dw_min, options, keys, first, trains, tally):
+    """`encode` with the members of an ensemble shared out among the threads."""
+    for e in nb.prange(x.shape[0]):
+        encode(e, at, x, d, lr, dw_min, options, keys, first, trains, tally)
 
 
 @nb.njit(inline="always")
@@ -201,7 +210,7 @@ def half_selects(trains, batch, polarity, up, down):
     not 0 only one of the two is sent, and steps up. Whatever meets no pulse of the other side is a half-select.
 
     Args:
-        trains: of `encode`. batch: samples in them. polarity: as in the made `update`.
+        trains: of `encode`. batch: samples in them. polarity: as in the made `update_rows`.
     """
     x_words, d_words, _, lengths = trains
     for e in range(up.shape[0]):

@@ -6,9 +6,21 @@ The continuation of `pulse_template.py`; see `write_template.py`.
 import numba as nb
 import numpy as np
 
-from aimco.kernels.intrinsics import base, coincidences, hash_add, prefetch, same_sign
-from aimco.kernels.pulse_template import _ROW, AFFINE, REFERENCED, _alone, _flags, _in_one_go, _one_by_one, _one_train, _trusted, device
-from aimco.kernels.trains import ACTIVE, AGGREGATED, encode, sends, sort_pulses
+from aimco.kernels.intrinsics import base, coincidences, greater, hash_add, lesser, prefetch, same_sign
+from aimco.kernels.pulse_template import (
+    _ROW,
+    AFFINE,
+    REFERENCED,
+    _alone,
+    _flags,
+    _in_one_go,
+    _one_by_one,
+    _one_train,
+    _part,
+    _trusted,
+    device,
+)
+from aimco.kernels.trains import ACTIVE, AGGREGATED, sends, sort_pulses
 
 # <continued>
 BLOCK = 16  # rows that a thread takes at a time
@@ -28,7 +40,7 @@ def _fetch_row(state, origin, whole_or_own, e, i, part, parts):
     """Ask for one of so many parts of the devices of a row."""
     w, o, parameters = state[e, i], origin[e, i if REFERENCED else 0], whole_or_own[e, i]
     _fetch(w, w.size * part // parts, w.size * (part + 1) // parts)
-    _fetch(parameters.reshape(parameters.size), parameters.size * part // parts, parameters.size * (part + 1) // parts)
+    _fetch(parameters, parameters.size * part // parts, parameters.size * (part + 1) // parts)
     if REFERENCED:
         _fetch(o, o.size * part // parts, o.size * (part + 1) // parts)
 
@@ -39,15 +51,15 @@ def _most_sent(e, i, samples, x_words, lengths):
     sent = np.int32(0)
     for b in samples:
         if lengths[e, b, AGGREGATED] != 0:
-            sent = max(sent, coincidences(x_words[e, b, i], x_words[e, b, i]))
+            sent = greater(sent, coincidences(x_words[e, b, i], x_words[e, b, i]))
     return sent
 
 
-@nb.njit(**_flags)
+@nb.njit(**_part)
 def _steep_alone(e, i, sent, samples, keys, first, state, origin, a, m, trains, polarity, copies):
     """The steep devices of a row that may meet more pulses in a sample, `sent`, than they can be trusted with, after all its samples.
 
-    Returns how many of those listed, the least trusted first; their states are kept, for `_rows` to put in place.
+    Returns how many of those listed, the least trusted first; their states are kept, for `update_rows` to put in place.
     """
     (x_words, d_words, _, lengths), starts, places, trusted, count = trains, a[4], a[5], a[6], 0
     for k in range(starts[e, i], starts[e, i + 1]):
@@ -70,12 +82,28 @@ def _steep_alone(e, i, sent, samples, keys, first, state, origin, a, m, trains, 
 
 
 @nb.njit(**_flags)
-def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, polarity):
-    """All samples on one row after the other, low..high of one member: a row stays in a core's own cache while it is pulsed, and where it
-    is pulsed often, the next one comes from memory meanwhile. Devices that are too steep are taken alone, and put in place at the end."""
-    (x_words, d_words, _, lengths), (samples, firsts, columns, starts) = trains, pulses
-    (noise, copies), steep = np.empty((2, state.shape[2]), np.float32), a[4]
-    apart = np.zeros((state.shape[2] + 7) // 8 * 8, np.int8)
+def update_rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, polarity):
+    """Apply the trains of samples, one after the other, on rows low..high of one member.
+
+    A row stays in a core's own cache while all samples pulse it, and where it is pulsed often, the next one comes from memory
+    meanwhile. Devices that are too steep are taken alone, and put in place at the end.
+
+    Args:
+        keys, first, trains: from and as in `trains.encode`. pulses: of `trains.sort_pulses`.
+        state: (E, R, C) float32, changed in place. origin: (E, R, C), the reference, or (E, 1, C) unused.
+        a: device parameters twice, (E, R, K, C) for whole rows and (E, R, C, K) for single devices, whose parameters then share a
+            line of the processor's cache; most pulses of a train taken at once, (E,) int32; whether noise may turn a step round,
+            (E,) bool; and the devices for which that many are too many: where those of a row begin (E, R + 1), their columns, and for how
+            many pulses each can be trusted. m: parameters equal within a
+            member (E, M).
+        hits: coincidences are added to it, by row, (E, R) int64.
+        polarity: 0 steps up and down; 1 only the coincidences that step up; -1 only those that step down, as steps up.
+    """
+    (x_words, d_words, _, lengths), (samples, firsts, columns, starts), steep = trains, pulses, a[4]
+    width = state.shape[2]
+    noise, copies, apart = np.empty(width, np.float32), np.empty(width, np.float32), np.empty((width + 7) // 8 * 8, np.int8)
+    for j in range(width, apart.size):
+        apart[j] = 0
     for i in range(low, high):
         begin, count = firsts[i], firsts[i + 1] - firsts[i]
         if count == 0:
@@ -104,28 +132,26 @@ def _rows(e, low, high, keys, first, state, origin, a, m, trains, pulses, hits, 
 def _fetch_column(w, o, parameters, k):
     """Ask for the devices of a column from memory, all at once: they are far apart."""
     rows, columns, each = parameters.shape
-    flat_w, flat_o, flat = w.reshape(w.size), o.reshape(o.size), parameters.reshape(parameters.size)
     for i in range(rows):
         place = i * columns + k
-        prefetch(flat_w, place)
-        prefetch(flat, place * each)
-        prefetch(flat, place * each + each - 1)
+        prefetch(w, place)
+        prefetch(parameters, place * each)
+        prefetch(parameters, place * each + each - 1)
         if REFERENCED:
-            prefetch(flat_o, place)
+            prefetch(o, place)
 
 
 @nb.njit(inline="always")
 def _fetch_words(words, others, k, count):
     """Ask for the words of a line, a sample apart from each other, then for those of the other side where it sends any."""
-    flat, across = words.reshape(words.size), others.reshape(others.size)
     for b in range(count):
-        prefetch(flat, b * words.shape[1] + k)
+        prefetch(words, b * words.shape[1] + k)
     for b in range(count):
         if sends(words[b, k]):
-            _fetch(across, b * others.shape[1], (b + 1) * others.shape[1])
+            _fetch(others, b * others.shape[1], (b + 1) * others.shape[1])
 
 
-@nb.njit(**_flags)
+@nb.njit(**_part)
 def _line_first(e, k, count, on_its_side, keys, first, state, origin, a, m, trains, hits):
     """The first `count` samples on one row of the array as it is wired, ahead of the other rows; its pulses leave the trains."""
     x_words, d_words, rows, lengths = trains
@@ -154,83 +180,39 @@ def _line_first(e, k, count, on_its_side, keys, first, state, origin, a, m, trai
 
 
 @nb.njit(**_flags)
-def _receive(e, x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, reads):
-    """Encode the trains of a batch, and read rows between its samples; returns the coincidences to expect."""
+def read_rows(e, at, keys, first, state, origin, a, m, trains, hits, reads):
+    """Read rows of one member between the samples of a batch whose trains are at places `at` and on: those rows are ahead of the others.
+
+    Args:
+        keys ... m, hits: as in `update_rows`.
+        reads: after which sample (T,), which row (T,) of the array as it is wired, whether it lies on its side, out: the states read
+            (E, T, columns).
+    """
     after, lines, on_its_side, out = reads
-    work = encode(e, at, x, d, lr, dw_min, options, keys, first, trains, tally)
     for t in range(after.size):
         _line_first(e, lines[t], at + after[t] + 1, on_its_side, keys, first, state, origin, a, m, trains, hits)
         for j in range(out.shape[2]):
             out[e, t, j] = state[e, j, lines[t]] if on_its_side else state[e, lines[t], j]
-    return work
-
-
-@nb.njit(**_flags)
-def _settle(e, count, keys, first, state, origin, a, m, trains, hits, polarity):
-    """The first `count` samples on all rows of one member."""
-    pulses = sort_pulses(e, count, trains)
-    _rows(e, 0, state.shape[1], keys, first, state, origin, a, m, trains, pulses, hits, polarity)
-
-
-@nb.njit(**_flags)
-def pulse(x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, polarity, reads, wait, alone_below):
-    """Encode the trains of a batch at places `at` and on, read rows between its samples, and apply them where they need not wait.
-
-    Args:
-        x ... first, trains, at, tally: as in `trains.encode`. state ... m, hits, take: as in `update`.
-        reads: (after which sample (T,), which row (T,) of the array as it is wired, whether it lies on its side, out: the states read
-            (E, T, columns)).
-        wait: whether the trains stay where they are, with those that wait before `at`, for `update`: the rows read are ahead of them.
-        alone_below: expected coincidences from which `update` with all threads is worth waking them, and they stay all the same.
-
-    Returns:
-        Whether they were applied.
-    """
-    work = 0.0
-    for e in range(state.shape[0]):
-        work += _receive(e, x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, reads)
-    if wait or work > alone_below:
-        return False
-    for e in range(state.shape[0]):
-        _settle(e, at + x.shape[1], keys, first, state, origin, a, m, trains, hits, polarity)
-    return True
 
 
 @nb.njit(parallel=True, **_flags)
-def pulse_members(x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, polarity, reads, wait):
-    """`pulse` with the members of an ensemble shared out among the threads."""
+def read_members(at, keys, first, state, origin, a, m, trains, hits, reads):
+    """`read_rows` with the members of an ensemble shared out among the threads."""
     for e in nb.prange(state.shape[0]):
-        _receive(e, x, d, lr, dw_min, options, keys, first, state, origin, a, m, trains, at, tally, hits, reads)
-        if not wait:
-            _settle(e, at + x.shape[1], keys, first, state, origin, a, m, trains, hits, polarity)
+        read_rows(e, at, keys, first, state, origin, a, m, trains, hits, reads)
 
 
 @nb.njit(parallel=True, **_flags)
 def update_members(count, keys, first, state, origin, a, m, trains, hits, polarity):
-    """`update` with the members of an ensemble shared out among the threads."""
+    """The trains of the first `count` samples on all rows, with the members of an ensemble shared out among the threads."""
     for e in nb.prange(state.shape[0]):
-        _settle(e, count, keys, first, state, origin, a, m, trains, hits, polarity)
+        update_rows(e, 0, state.shape[1], keys, first, state, origin, a, m, trains, sort_pulses(e, count, trains), hits, polarity)
 
 
 @nb.njit(parallel=True, **_flags)
-def update(count, keys, first, state, origin, a, m, trains, hits, polarity):
-    """Apply the trains of the first `count` samples, sample after sample, on all devices at once.
-
-    Args:
-        keys, first, trains: from and as in `trains.encode`.
-        state: (E, R, C) float32, changed in place. origin: (E, R, C), the reference, or (E, 1, C) unused.
-        a: device parameters twice, (E, R, K, C) for whole rows and (E, R, C, K) for single devices, whose parameters then share a
-            line of the processor's cache; most pulses of a train taken at once, (E,) int32; whether noise may turn a step round,
-            (E,) bool; and the devices for which that many are too many: where those of a row begin (E, R + 1), their columns, and for how
-            many pulses each can be trusted. m: parameters equal within a
-            member (E, M).
-        hits: coincidences are added to it, by row, (E, R) int64.
-        polarity: 0 steps up and down; 1 only the coincidences that step up; -1 only those that step down, as steps up.
-    """
-    members, height, _ = state.shape
-    blocks = (height + BLOCK - 1) // BLOCK
-    for e in range(members):
-        pulses = sort_pulses(e, count, trains)
-        for block in nb.prange(blocks):
-            low = block * BLOCK
-            _rows(e, low, min(low + BLOCK, height), keys, first, state, origin, a, m, trains, pulses, hits, polarity)
+def update(e, keys, first, state, origin, a, m, trains, pulses, hits, polarity):
+    """`update_rows` with the rows of one member shared out among the threads."""
+    height = state.shape[1]
+    for block in nb.prange((height + BLOCK - 1) // BLOCK):
+        low = block * BLOCK
+        update_rows(e, low, lesser(low + BLOCK, height), keys, first, state, origin, a, m, trains, pulses, hits, polarity)

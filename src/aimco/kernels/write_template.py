@@ -9,19 +9,19 @@ import math
 import numba as nb
 import numpy as np
 
-from aimco.kernels.intrinsics import base, hash_add
-from aimco.kernels.pulse_template import _ROW, REFERENCED, _after, _flags, _noise, device
+from aimco.kernels.intrinsics import base, greater, hash_add, lesser
+from aimco.kernels.pulse_template import _ROW, REFERENCED, _flags, _noise, _part, _pulsed, device
 
 # <continued>
 _NEAR = np.float32(1e-6)  # of the highest state, from which a device is full
 _NUDGE = np.float32(1e-3)  # of a pulse: an error of half a step is worth one
 
 
-@nb.njit(**_flags)
+@nb.njit(**_part)
 def _given(w, o, n, up, a, m, e, i, j, key):
     """State of a device after n pulses, one after the other."""
     for s in range(n):
-        w = _after(w, o, up, device(a, m, e, i, j), _noise(hash_add(key, np.uint32(s))))
+        w = _pulsed(w, o, up, device(a, m, e, i, j), _noise(hash_add(key, np.uint32(s))))
     return w
 
 
@@ -44,12 +44,13 @@ def pulse_devices(state, origin, a, m, places, pulses, keys, step):
         state[e, i, j] = _given(state[e, i, j], o, abs(n), n > 0, a, m, e, i, j, _key(keys, e, step, i, j))
 
 
-@nb.njit(parallel=True, **_flags)
-def write(array, target, only, limit, dw, rounds, most, tally, given):
+@nb.njit(**_flags)
+def write_rows(low, high, array, target, only, limit, dw, rounds, most, tally, given):
     """Pulse devices up or down by what they are off their targets, read, repeat, until they are off by no more than a limit.
 
     Args:
-        array: state, origin, a and m as in `update`, the streams of pulses (E,) and the number of the draws of round 0.
+        low, high: rows, counted on through the members.
+        array: state, origin, a and m as in `update_rows`, the streams of pulses (E,) and the number of the draws of round 0.
         target: (E, R, C) float32. only: devices that are written, (E, R, C) bool. Both as the array lies in memory.
         limit: error that is accepted. dw: mean step, (E,) float32.
         rounds: the first, and the one after the last. most: pulses of a round on one device.
@@ -57,8 +58,8 @@ def write(array, target, only, limit, dw, rounds, most, tally, given):
         given: pulses that each device got are added to it, (E, R, C) int32; (E, R, 0) where nobody asks.
     """
     state, origin, a, m, keys, first = array
-    members, rows, columns = state.shape
-    for r in nb.prange(members * rows):
+    _, rows, columns = state.shape
+    for r in range(low, high):
         e, i = r // rows, r % rows
         for j in range(columns):
             if not only[e, i, j]:
@@ -68,9 +69,9 @@ def write(array, target, only, limit, dw, rounds, most, tally, given):
                 error = target[e, i, j] - w
                 if abs(error) <= limit[e]:
                     break
-                tally[1, e, i] = max(tally[1, e, i], k + 1)
+                tally[1, e, i] = greater(tally[1, e, i], k + 1)
                 whole = np.rint(error / dw[e] + (_NUDGE if error > 0 else -_NUDGE))
-                n = np.int32(min(max(whole, np.float32(-most)), np.float32(most)))
+                n = np.int32(lesser(greater(whole, np.float32(-most)), np.float32(most)))
                 w = _given(w, o, abs(n), n > 0, a, m, e, i, j, _key(keys, e, first + k, i, j))
                 tally[0, e, i] += abs(n)
                 if given.size:
@@ -78,7 +79,15 @@ def write(array, target, only, limit, dw, rounds, most, tally, given):
             state[e, i, j] = w
 
 
-@nb.njit(**_flags)
+@nb.njit(parallel=True, **_flags)
+def write(array, target, only, limit, dw, rounds, most, tally, given):
+    """`write_rows` with the rows shared out among the threads."""
+    members, rows, _ = array[0].shape
+    for r in nb.prange(members * rows):
+        write_rows(r, r + 1, array, target, only, limit, dw, rounds, most, tally, given)
+
+
+@nb.njit(**_part)
 def _reset(back, step, on_its_side, e, i, j):
     """State of a device after a RESET; back: as in `raise_one`. Draws are those of `rng.normal`."""
     keys, first, bottom, low, high, sigma = back
@@ -89,18 +98,18 @@ def _reset(back, step, on_its_side, e, i, j):
     u = (hash_add(start, place) + 0.5) / 2.0**32
     v = (hash_add(start, np.uint32(place + np.uint32(rows * columns))) + 0.5) / 2.0**32
     z = np.float32(math.sqrt(-2 * math.log(u)) * math.cos(2 * math.pi * v))
-    return min(max(bottom[e, i, j] + sigma[e] * z, low[e, i, j]), high[e, i, j])
+    return lesser(greater(bottom[e, i, j] + sigma[e] * z, low[e, i, j]), high[e, i, j])
 
 
-@nb.njit(**_flags)
+@nb.njit(**_part)
 def _set(w, o, error, rate, most, a, m, e, i, j, key):
     """SET pulses for an error, given that steps are at most `rate` on average: the state, what the next are taken to be, the pulses.
 
     No step after it is larger on average, as steps fall with conductance; one train that hardly moved does not make the next long.
     """
-    n = np.int32(min(max(np.floor(error / rate), np.float32(1)), np.float32(most)))
+    n = np.int32(lesser(greater(np.floor(error / rate), np.float32(1)), np.float32(most)))
     after = _given(w, o, n, True, a, m, e, i, j, key)
-    return after, min(max((after - w) / np.float32(n), rate / 2), rate), n
+    return after, lesser(greater((after - w) / np.float32(n), rate / 2), rate), n
 
 
 @nb.njit(**_flags)
@@ -126,11 +135,11 @@ def raise_one(array, back, target, only, limit, caution, rate, rounds, total, mo
             w, o, aim, step = state[e, i, j], origin[e, i if REFERENCED else 0, j], target[e, i, j], rate[e, i, j]
             for k in range(rounds[0], rounds[1]):
                 error, last = aim - w, retry and k + 1 == total
-                short = error > min(limit[e], step / 2)
-                beyond = retry and error < (min(-limit[e], back[2][e, i, j] - aim) if last else -limit[e])
+                short = error > lesser(limit[e], step / 2)
+                beyond = retry and error < (lesser(-limit[e], back[2][e, i, j] - aim) if last else -limit[e])
                 if not (short or beyond):
                     break
-                tally[1, e, i] = max(tally[1, e, i], k + 1)
+                tally[1, e, i] = greater(tally[1, e, i], k + 1)
                 if beyond:
                     w, step = _reset(back, k, on_its_side, e, i, j), caution[e]
                     tally[2, e, i] += 1
@@ -142,7 +151,7 @@ def raise_one(array, back, target, only, limit, caution, rate, rounds, total, mo
             state[e, i, j], rate[e, i, j] = w, step
 
 
-@nb.njit(**_flags)
+@nb.njit(**_part)
 def _raise(array, error, rate, most, e, i, j, k):
     """`_set` of a device of an array in round k; the pulses."""
     state, origin, a, m, keys, first = array
@@ -151,14 +160,14 @@ def _raise(array, error, rate, most, e, i, j, k):
     return n
 
 
-@nb.njit(**_flags)
-def _one_round(pair, backs, aim, limit, cautions, rates, raised, may_reset, most, on_its_side, e, i, j, k):
+@nb.njit(**_part)
+def _one_round(pair, backs, aim, limit, cautions, rates, raised, may_reset, most, on_its_side, e, i, j, k) -> tuple[int, int]:
     """What one round does to a pair: -1 nothing, 0 or 1 the device that was raised, 2 both were RESET; and the pulses."""
     error = aim - (pair[0][0][e, i, j] - pair[1][0][e, i, j])
     up = error > 0
     side = 0 if up else 1
     state, high = (pair[0][0], backs[0][4]) if up else (pair[1][0], backs[1][4])
-    off = abs(error) > min(limit, rates[side, e, i, j] / 2)
+    off = abs(error) > lesser(limit, rates[side, e, i, j] / 2)
     if off and state[e, i, j] >= high[e, i, j] - _NEAR:
         if not (raised[1 - side, e, i, j] and may_reset):
             return -1, 0
@@ -196,7 +205,7 @@ def raise_pair(plus, minus, backs, difference, only, limit, cautions, rates, rai
                 did, n = _one_round(pair, backs, aim, limit[e], cautions, rates, raised, may_reset, most, on_its_side, e, i, j, k)
                 if did < 0:
                     break
-                tallies[0, 1, e, i] = max(tallies[0, 1, e, i], k + 1)
+                tallies[0, 1, e, i] = greater(tallies[0, 1, e, i], k + 1)
                 if did == 2:
                     tallies[0, 2, e, i] += 1
                     tallies[1, 2, e, i] += 1
@@ -206,7 +215,7 @@ def raise_pair(plus, minus, backs, difference, only, limit, cautions, rates, rai
                     given[did, e, i, j] += n
 
 
-@nb.njit(**_flags)
+@nb.njit(**_part)
 def _lines(e, state, origin, a, m, rows, on_its_side, pulses, keys, first, tally, hits):
     """Give each device of one row after the other its own number of pulses, in one member."""
     for t in range(rows.size):
@@ -220,9 +229,9 @@ def _lines(e, state, origin, a, m, rows, on_its_side, pulses, keys, first, tally
             device_key = hash_add(key, np.uint32(j))
             w, o = state[e, row, column], origin[e, row if REFERENCED else 0, column]
             for s in range(abs(n)):
-                w = _after(w, o, n > 0, device(a, m, e, row, column), _noise(hash_add(device_key, np.uint32(s))))
+                w = _pulsed(w, o, n > 0, device(a, m, e, row, column), _noise(hash_add(device_key, np.uint32(s))))
             state[e, row, column] = w
-            slots, sent = max(slots, abs(n)), sent + abs(n)
+            slots, sent = greater(slots, abs(n)), sent + abs(n)
         tally[e, 0] += 2 * slots
         tally[e, 2 if on_its_side else 1] += slots
         tally[e, 1 if on_its_side else 2] += sent
@@ -257,5 +266,5 @@ def pulse_up_down(state, origin, a, m, pulses, up, keys, step):
             device_key = hash_add(key, np.uint32(j))
             w, o = state[e, i, j], origin[e, i if REFERENCED else 0, j]
             for t in range(pulses):
-                w = _after(w, o, (t % 2 == 0) == up, device(a, m, e, i, j), _noise(hash_add(device_key, np.uint32(t))))
+                w = _pulsed(w, o, (t % 2 == 0) == up, device(a, m, e, i, j), _noise(hash_add(device_key, np.uint32(t))))
             state[e, i, j] = w
