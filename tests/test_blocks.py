@@ -62,7 +62,7 @@ def test_a_device_without_readings_stays_where_it_was():
 
     def some(theta: np.ndarray, at: np.ndarray) -> Slopes:
         of_all = slopes(theta, residuals(theta))
-        return Slopes(of_all.device[mask], of_all.own[mask], of_all.common[mask], DEVICES)
+        return Slopes(of_all.device[mask], of_all.local[mask], of_all.common[mask], DEVICES)
 
     found, _ = solve(lambda theta: residuals(theta)[mask], some, start, bounds, 100, 1e-12)
     assert found[[2, DEVICES + 2]] == pytest.approx(start[[2, DEVICES + 2]])

@@ -35,13 +35,13 @@ def bar(console: Console, *, disable: bool = False) -> Progress:
 
     width = min(_BAR, max(_LEAST_BAR, console.width // 4))
     words = TextColumn("[progress.description]{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
-    kept = (
+    numbers = (
         BarColumn(width, table_column=Column(min_width=width, no_wrap=True)),
         TaskProgressColumn(table_column=Column(min_width=len("100%"), no_wrap=True)),
         TimeRemainingColumn(table_column=Column(min_width=len("0:00:00"), no_wrap=True)),
         TimeElapsedColumn(table_column=Column(min_width=len("0:00:00"), no_wrap=True)),
     )
-    return Progress(words, *kept, console=console, disable=disable, expand=True)
+    return Progress(words, *numbers, console=console, disable=disable, expand=True)
 
 
 @contextlib.contextmanager

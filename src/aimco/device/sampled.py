@@ -139,13 +139,13 @@ class Sampled:
     @functools.cached_property
     def reverses(self) -> np.ndarray:
         """Whether noise may turn a step round, which matters where a device is at a bound: it is not small beside every step; (E,)."""
-        found = np.zeros(self.shape[0], np.bool_)
+        reversing = np.zeros(self.shape[0], np.bool_)
 
         def look(part: slice) -> None:
-            np.logical_or(found, self.of_rows(part)._reversing(), out=found)
+            np.logical_or(reversing, self.of_rows(part)._reversing(), out=reversing)
 
         _on_all_threads(look, row_parts(*self.shape))
-        return found
+        return reversing
 
     def _reversing(self) -> np.ndarray:
         relative, *free = (self._shaped(self.values[n]) for n in CYCLE_NOISES)

@@ -45,10 +45,12 @@ class SpikingRbm(Network):
 
     def _check_steps(self, samples: int, epochs: int) -> None:
         """Refuse training that would not end within days."""
-        own = self.spiking
-        steps = samples * epochs * 2 * own.phase_s / own.dt_s
+        timing = self.spiking
+        steps = samples * epochs * 2 * timing.phase_s / timing.dt_s
         if steps > _MOST_STEPS:
-            asked = f"{steps:.2g} of {epochs} epochs, {samples} samples and two phases of {own.phase_s:g} s in steps of {own.dt_s:g} s"
+            asked = (
+                f"{steps:.2g} of {epochs} epochs, {samples} samples and two phases of {timing.phase_s:g} s in steps of {timing.dt_s:g} s"
+            )
             rule = f"must be such that training takes at most {_MOST_STEPS:g} steps, got {asked}"
             raise PathError("network.spiking.dt_s", f"{rule}; lengthen dt_s, shorten phase_s, or take fewer samples or epochs")
 

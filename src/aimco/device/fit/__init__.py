@@ -220,13 +220,13 @@ def _noise(solution: Solution, data: Increments, measured: Measurement) -> Noise
     middle = float(np.mean([solution.local["step_up"], solution.local["step_down"]])) * solution.half
     number = {name: k for k, name in enumerate(data.devices)}
     readings: list[Readings] = []
-    readings_used = 0
+    reading_count = 0
     for trace in measured.traces:
         d = number[trace.device]
         steps = functools.partial(solution.steps, d)
         readings.append(expected(trace, steps, float(data.low[d]), float(data.high[d]), data.read_noise, data.block, middle))
-        readings_used += trace.level.size
-        if readings_used > _READINGS:
+        reading_count += trace.level.size
+        if reading_count > _READINGS:
             break
     levels = np.unique(measured.traces[0].level[:5000])
     resolution = float(np.diff(levels).min()) if levels.size > 1 else 0.0

@@ -21,23 +21,23 @@ class Slopes:
 
     Args:
         device: Of each residual, (B,).
-        own: By the parameters of its own device, (B, L).
+        local: By the parameters of its own device, (B, L).
         common: By those of all, (B, S).
         count: Devices.
     """
 
     device: np.ndarray
-    own: np.ndarray
+    local: np.ndarray
     common: np.ndarray
     count: int
 
     def whole(self) -> np.ndarray:
         """The Jacobian, (B, L D + S): parameter by parameter, each of all devices, then those in common."""
         rows = np.arange(len(self.device))
-        out = np.zeros((len(self.device), self.own.shape[1] * self.count + self.common.shape[1]))
-        for k in range(self.own.shape[1]):
-            out[rows, k * self.count + self.device] = self.own[:, k]
-        out[:, self.own.shape[1] * self.count :] = self.common
+        out = np.zeros((len(self.device), self.local.shape[1] * self.count + self.common.shape[1]))
+        for k in range(self.local.shape[1]):
+            out[rows, k * self.count + self.device] = self.local[:, k]
+        out[:, self.local.shape[1] * self.count :] = self.common
         return out
 
 
@@ -45,23 +45,23 @@ class _Normal:
     """Normal equations J^T J s = -J^T r, in blocks: parameters as vectors are ordered as in `Slopes.whole`."""
 
     def __init__(self, slopes: Slopes, residuals: np.ndarray) -> None:
-        self.own, self.common = slopes.own.shape[1], slopes.common.shape[1]
+        self.local, self.common = slopes.local.shape[1], slopes.common.shape[1]
         self.count = slopes.count
         member = (slopes.device == np.arange(slopes.count)[:, None]).astype(float)
-        joined = np.concatenate([slopes.own, slopes.common, residuals[:, None]], 1)
-        products = joined[:, : self.own, None] * joined[:, None]
-        sums = (member @ products.reshape(len(joined), -1)).reshape(self.count, self.own, -1)
-        self.blocks, self.border = sums[:, :, : self.own], sums[:, :, self.own : -1]
+        joined = np.concatenate([slopes.local, slopes.common, residuals[:, None]], 1)
+        products = joined[:, : self.local, None] * joined[:, None]
+        sums = (member @ products.reshape(len(joined), -1)).reshape(self.count, self.local, -1)
+        self.blocks, self.border = sums[:, :, : self.local], sums[:, :, self.local : -1]
         self.corner = slopes.common.T @ slopes.common
         self.gradient = np.concatenate([sums[:, :, -1].T.ravel(), slopes.common.T @ residuals])
 
     def parts(self, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Those of devices (D, L), and those in common (S,)."""
-        cut = self.own * self.count
-        return vector[:cut].reshape(self.own, self.count).T, vector[cut:]
+        cut = self.local * self.count
+        return vector[:cut].reshape(self.local, self.count).T, vector[cut:]
 
-    def joined(self, own: np.ndarray, common: np.ndarray) -> np.ndarray:
-        return np.concatenate([own.T.ravel(), common])
+    def joined(self, local: np.ndarray, common: np.ndarray) -> np.ndarray:
+        return np.concatenate([local.T.ravel(), common])
 
     @property
     def diagonal(self) -> np.ndarray:
@@ -69,18 +69,18 @@ class _Normal:
 
     def curvature(self, step: np.ndarray) -> float:
         """s^T J^T J s."""
-        own, common = self.parts(step)
-        inner = np.einsum("di,dij,dj->", own, self.blocks, own) + 2 * np.einsum("di,dij,j->", own, self.border, common)
+        local, common = self.parts(step)
+        inner = np.einsum("di,dij,dj->", local, self.blocks, local) + 2 * np.einsum("di,dij,j->", local, self.border, common)
         return float(inner + common @ self.corner @ common)
 
     def step(self, damping: np.ndarray, free: np.ndarray) -> np.ndarray:
         """The damped step of the parameters that are free; 0 for the others."""
         (free_own, free_common), (damp_own, damp_common) = self.parts(free), self.parts(damping)
-        own, common = self.parts(np.where(free, -self.gradient, 0.0))
-        blocks = self.blocks * (free_own[:, :, None] & free_own[:, None]) + np.eye(self.own) * np.where(free_own, damp_own, 1.0)[:, None]
+        local, common = self.parts(np.where(free, -self.gradient, 0.0))
+        blocks = self.blocks * (free_own[:, :, None] & free_own[:, None]) + np.eye(self.local) * np.where(free_own, damp_own, 1.0)[:, None]
         border = self.border * (free_own[:, :, None] & free_common)
         corner = self.corner * (free_common[:, None] & free_common) + np.diag(np.where(free_common, damp_common, 1.0))
-        solved = np.linalg.solve(blocks, np.concatenate([own[:, :, None], border], 2))
+        solved = np.linalg.solve(blocks, np.concatenate([local[:, :, None], border], 2))
         mine, through = solved[:, :, 0], solved[:, :, 1:]
         shared = np.linalg.solve(corner - np.einsum("dij,dik->jk", border, through), common - np.einsum("dij,di->j", border, mine))
         return self.joined(mine - through @ shared, shared)
