@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from aimco import rng
+from aimco.arrays import pulse_generator
 from aimco.arrays.crossbar import Crossbar
 from aimco.device import sampled as parts_of_arrays
 from aimco.device.device import Device
+from test_contracts import DEVICES
 
 MEGABYTE = 2**20
 MAKE = """
@@ -84,3 +86,21 @@ def test_a_layer_takes_little_more_memory_than_its_devices():
 @pytest.mark.slow
 def test_a_layer_of_4096_x_4096_takes_less_than_a_gigabyte():
     assert peak_MB(4096, "rpu") < 1000
+
+
+FAMILIES = {device.response.kind: device for device in DEVICES.values() if not device.response.one_sided}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_large_arrays_of_every_family_are_written_as_small_ones_are(family, monkeypatch):
+    """Threads share the rows of large arrays; what is written does not depend on it."""
+    target = 0.5 * torch.linspace(-1, 1, 64).reshape(1, 8, 8)
+
+    def written() -> torch.Tensor:
+        array = Crossbar(FAMILIES[family], 8, 8)
+        array.program(target)
+        return array.state
+
+    small = written()
+    monkeypatch.setattr(pulse_generator, "_FAR", 1)
+    assert torch.equal(written(), small)

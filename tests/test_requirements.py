@@ -14,6 +14,7 @@ from aimco.record import InputError
 from aimco.studies import requirements as study
 from aimco.studies.parameters import BENCHES, SWEEPS, Bench, bench, design, ideal, known_rule, sweeps
 from aimco.studies.requirements import Question, derive
+from aimco.studies.settings import better, prior, settings_at_ratios
 from aimco.studies.threshold import closer, crossing, penalty, threshold
 
 VALUES = np.array([0.01, 0.03, 0.1, 0.3, 1.0])
@@ -230,3 +231,28 @@ def test_rates_are_chosen_at_each_point_unless_they_are_held(monkeypatch):
     assert free.findings[0].accuracy[-1] > held.findings[0].accuracy[-1], "what is chosen is what is better"
     assert "chosen at each point" in " ".join(free.notes) and "held at every point" in " ".join(held.notes)
     assert "lr is held at 0.07" in " ".join(given.notes)
+
+
+def test_a_setting_is_left_for_what_is_better_beyond_chance_alone():
+    draws = np.random.default_rng(0)
+    chance = [better(draws.normal(size=(9, 4, 3)), 1) for _ in range(300)]
+    assert np.mean(np.array(chance) != 1) < 0.12  # of three others, each one-sided at two standard errors
+    gain = np.zeros((9, 4, 3))
+    gain[5:, 3] = 4.0
+    moved = np.array([better(gain + draws.normal(size=(9, 4, 3)), 1) for _ in range(300)])
+    assert np.mean(moved[:, 5:] == 3) > 0.95
+    assert np.mean(moved[:, :5] == 1) > 0.88
+    assert better(gain, None).tolist() == [0] * 5 + [3] * 4
+
+
+def test_settings_lie_at_equal_ratios_to_the_prior_of_each_device():
+    bench_of_digits = bench("digits")
+    for rule, fields, count in (("sgd", 1, 4), ("tiki-taka-v2", 2, 9)):
+        coarse, fine = (design(bench_of_digits, rule, {**ideal(known_rule(rule)), "step": step}) for step in (0.01, 0.001))
+        tunables = [[t for t in d.rule.tunables(d) if t.path.startswith("rule.")] for d in (coarse, fine)]
+        assert len(tunables[0]) == fields
+        first, second = (settings_at_ratios(d, t) for d, t in zip((coarse, fine), tunables, strict=True))
+        assert len(first) == count
+        assert first[0] == {t.path: prior(coarse, t) for t in tunables[0]}
+        for a, b in zip(first, second, strict=True):
+            assert {k: a[k] / first[0][k] for k in a} == pytest.approx({k: b[k] / second[0][k] for k in b})

@@ -82,9 +82,10 @@ def write_rows(low, high, array, target, only, limit, dw, rounds, most, tally, g
 @nb.njit(parallel=True, **_flags)
 def write(array, target, only, limit, dw, rounds, most, tally, given):
     """`write_rows` with the rows shared out among the threads."""
-    members, rows, _ = array[0].shape
+    state, origin, a, m, keys, first = array  # threads take tuples of arrays, and none that hold others
+    members, rows, _ = state.shape
     for r in nb.prange(members * rows):
-        write_rows(r, r + 1, array, target, only, limit, dw, rounds, most, tally, given)
+        write_rows(r, r + 1, (state, origin, a, m, keys, first), target, only, limit, dw, rounds, most, tally, given)
 
 
 @nb.njit(**_part)

@@ -20,7 +20,7 @@ from aimco.evaluation import Result, evaluate_many
 from aimco.learning import Rule
 from aimco.record import InputError, write_atomic
 from aimco.studies.parameters import BOUND, RESTING, STEP, Bench, Point, Sweep, bench, design, ideal, known_rule, sweeps, waits
-from aimco.studies.settings import SOFTWARE_RATES, Setting, settings_around, with_setting
+from aimco.studies.settings import SOFTWARE_RATES, Setting, better, settings_at_ratios, with_setting
 from aimco.studies.specification import Answer, Derived, Finding, Joint
 from aimco.studies.threshold import closer, penalty, threshold
 from aimco.tasks import Data, task_of
@@ -30,7 +30,8 @@ OnStep = Callable[[str, float], None]
 _CLOSER = 3  # values of the second sweep
 _FRACTIONS = (0.08, 0.16, 0.25, 0.35, 0.5, 0.7)
 _MOST_MEMBERS = 64  # of one ensemble
-_SETTINGS, _TUNING_SEEDS = 4, (1000, 1001)  # tried at each point for every field that is chosen, and the seeds that they are judged by
+_TUNING_SEEDS = (1000, 1001, 1002)  # by which the settings of a point are judged
+_FIRST_SEEDS = 6  # by which those of the near-ideal device are
 _TUNED = 0.7  # share of the work of points that goes into their settings
 
 
@@ -50,16 +51,26 @@ class Runs:
     def __init__(self, setup: Bench, task: Data, seeds: int, folder: Path | None, tell: Callable[[float], None]) -> None:
         self.setup, self.task, self.seeds, self.folder, self.tell = setup, task, seeds, folder, tell
         self.held: Setting | None = None  # rates of every point
+        self.usual: int | None = None  # place of the near-ideal device's setting among those that are tried
 
     def points(self, rule: str, points: Sequence[Point]) -> tuple[np.ndarray, list[Setting]]:
         """Test accuracy, %, (points, seeds), the mean of the last epochs, and the setting of each point."""
         designs = [design(self.setup, rule, point) for point in points]
-        if self.held is None:
-            fields = [self.adapts(d) for d in designs]
-            settings = self.best([settings_around(d, f, _SETTINGS * len(f)) for d, f in zip(designs, fields, strict=True)], designs)
-        else:
-            settings = [self.held for _ in designs]
+        settings = [self.held for _ in designs] if self.held is not None else self._chosen(designs)
         return self.runs([with_setting(d, s) for d, s in zip(designs, settings, strict=True)], range(self.seeds), (_TUNED, 1.0)), settings
+
+    def _chosen(self, designs: Sequence[Design]) -> list[Setting]:
+        """The setting of each design: that of the near-ideal device, at the same ratios, unless another is better beyond chance."""
+        tried = [settings_at_ratios(d, self.adapts(d)) for d in designs]
+        if len(tried[0]) == 1:
+            return [settings[0] for settings in tried]
+        seeds = _TUNING_SEEDS if self.usual is not None else range(_TUNING_SEEDS[0], _TUNING_SEEDS[0] + _FIRST_SEEDS)
+        every = [with_setting(d, s) for d, settings in zip(designs, tried, strict=True) for s in settings]
+        scores = self.runs(every, seeds, (0.0, _TUNED)).reshape(len(designs), len(tried[0]), -1)
+        places = better(np.nan_to_num(scores, nan=0.0), self.usual)
+        if self.usual is None:
+            self.usual = int(places[0])
+        return [settings[k] for settings, k in zip(tried, places, strict=True)]
 
     def adapts(self, point: Design) -> list[Tunable]:
         """Fields that are chosen at each point: those of the rule but for a learning rate that is asked for."""
@@ -71,7 +82,7 @@ class Runs:
         if all(len(settings) == 1 for settings in tried):
             return [settings[0] for settings in tried]
         every = [with_setting(d, s) for d, settings in zip(designs, tried, strict=True) for s in settings]
-        scores = self.runs(every, _TUNING_SEEDS, (0.0, _TUNED)).mean(1)
+        scores = self.runs(every, _TUNING_SEEDS[:2], (0.0, _TUNED)).mean(1)
         ends = np.cumsum([len(settings) for settings in tried])[:-1]
         return [
             settings[int(np.argmax(np.nan_to_num(mine, nan=-np.inf)))] for settings, mine in zip(tried, np.split(scores, ends), strict=True)
@@ -223,7 +234,7 @@ def _derive(rule: str, lines: Sequence[Sweep], moved: Point, runs: Runs, allowed
     (chosen,) = runs.best([[{"rule.lr": lr} for lr in rates]], [digital])
     software = runs.runs([with_setting(digital, chosen)], range(runs.seeds))
     meter.start(f"{rule}: near-ideal device")
-    runs.held = None
+    runs.held = runs.usual = None
     ideal_accuracy, (setting,) = runs.points(rule, [base])
     runs.held = None if tune else setting
     findings = [_sweep(rule, line, base, runs, (ideal_accuracy, setting), allowed, meter) for line in lines]

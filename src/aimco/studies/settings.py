@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,6 +14,9 @@ from aimco.tunable import Tunable
 
 Setting = Mapping[str, float]  # dotted field of a design -> value
 SOFTWARE_RATES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # learning rates that software is tried with
+
+_RATIOS = (1.0, 0.5, 2.0, 4.0)  # to the prior, of settings in a grid
+_EACH = 4  # settings for every field beyond two
 
 
 def with_setting(design: Design, setting: Setting) -> Design:
@@ -52,3 +56,41 @@ def settings_around(design: Design, tunables: Sequence[Tunable], count: int, see
             setting[tunable.path] = min(max(value, tunable.low), tunable.high)
         settings.append(setting)
     return settings
+
+
+def settings_at_ratios(design: Design, tunables: Sequence[Tunable]) -> list[dict[str, float]]:
+    """Settings at equal ratios to the prior of whatever design, the prior first: a grid over one or two fields, else `settings_around`.
+
+    Args:
+        design: Whose fields they are.
+        tunables: That are changed.
+    """
+    if len(tunables) > 2:
+        return settings_around(design, tunables, _EACH * len(tunables))
+    ratios = _RATIOS if len(tunables) == 1 else _RATIOS[:3]
+    return [
+        {t.path: min(max(ratio * prior(design, t), t.low), t.high) for t, ratio in zip(tunables, chosen, strict=True)}
+        for chosen in itertools.product(ratios, repeat=len(tunables))
+    ]
+
+
+def better(scores: np.ndarray, usual: int | None) -> np.ndarray:
+    """Which setting each point takes: the usual one, unless the best is ahead of it by more than twice the standard error.
+
+    Differences between settings share their seeds. Their spread over seeds is pooled over all points and settings, since few seeds say
+    little of one.
+
+    Args:
+        scores: (points, settings, seeds).
+        usual: Place of a setting; the best mean when absent.
+
+    Returns:
+        A place for each point.
+    """
+    if usual is None:
+        return scores.mean(2).argmax(1)
+    ahead = scores - scores[:, usual : usual + 1]
+    others = np.delete(ahead, usual, axis=1)
+    error = np.sqrt(others.var(2, ddof=1).mean() / scores.shape[2])
+    best = ahead.mean(2).argmax(1)
+    return np.where(ahead.mean(2).max(1) > 2 * error, best, usual)
