@@ -33,7 +33,7 @@ class Watched:
     """What happened in a command, beside its output."""
 
     def __init__(self) -> None:
-        self.told = self.patient = self.stopped = False
+        self.told = self.patient = self.stopped = self.over = False
         self.late = ""
 
     @contextlib.contextmanager
@@ -57,6 +57,8 @@ class Watched:
             update(*args, **kwargs)
 
         def stop(*_: object) -> None:
+            if self.over:
+                return
             if not self.told and not self.patient:  # as long as nobody may wait without a word
                 self.patient = True
                 signal.setitimer(signal.ITIMER_PROF, SLOW_S - PATIENCE_S)
@@ -71,6 +73,7 @@ class Watched:
         try:
             yield
         finally:
+            self.over = True  # first, since a signal may come on any line
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.signal(signal.SIGPROF, before)
             training.Run._train, rich.progress.Progress.update = train, update  # type: ignore[method-assign]
