@@ -247,6 +247,22 @@ def test_a_pipe_is_written_into_and_stays(tmp_path):
     assert pipe.is_fifo()
 
 
+def test_what_was_half_done_is_ours_the_next_time(here, monkeypatch):
+    """A command that ends between two files, as by kill -9, can be given again."""
+    from aimco import outputs
+
+    def ends(path: Path, content: bytes) -> None:
+        if path.name == "two.txt":
+            raise KeyboardInterrupt
+        write_atomic(path, content)
+
+    with monkeypatch.context() as patch, writing("run", ["one.txt", "two.txt"]), pytest.raises(KeyboardInterrupt):
+        patch.setattr(outputs, "write_atomic", ends)
+        write_outputs("run", {"one.txt": "1", "two.txt": "2"})
+    with writing("run", ["one.txt", "two.txt"]):
+        assert [p.name for p in write_outputs("run", {"one.txt": "1", "two.txt": "2"})] == ["one.txt", "two.txt"]
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of 300 kB."""

@@ -93,18 +93,16 @@ def write_outputs(folder: str | os.PathLike[str], files: Mapping[str, str | byte
     Returns:
         The files that were written. Within `writing`, one that would replace a file of the user has another name.
     """
-    at, written = Path(folder), {}
+    at, placed = Path(folder), dict[str, bytes]()
     for name, content in files.items():
         path = at / name
         if _careful.get() and not _replaceable(at, name):
             path = next(p for k in range(1, 10**6) if not (p := path.with_name(f"{path.stem}-{k}{path.suffix}")).exists())
-        write_atomic(path, content)
-        written[path.relative_to(at).as_posix()] = sha256(content.encode() if isinstance(content, str) else content)
-    known = _listed(at)
-    lines = "".join(f"{digits}  {name}\n" for name, digits in written.items() if known.get(name) != digits)
-    with contextlib.suppress(OSError), open(at / LIST, "a", encoding="utf-8") as file:
-        file.write(lines)
-    return [at / name for name in written]
+        placed[path.relative_to(at).as_posix()] = content.encode() if isinstance(content, str) else content
+    _note(at, {name: sha256(content) for name, content in placed.items()})  # first: what is written is ours, however this ends
+    for name, content in placed.items():
+        write_atomic(at / name, content)
+    return [at / name for name in placed]
 
 
 @contextlib.contextmanager
@@ -146,13 +144,32 @@ def _rescued(name: str, text: str) -> Path | None:
     return None
 
 
-def _listed(folder: Path) -> dict[str, str]:
-    """The sha256 of each file that was written into a folder, by its name; the last one counts."""
+def _note(folder: Path, written: Mapping[str, str]) -> None:
+    """Add names and their sha256 to the list of a folder."""
+    known = _listed(folder)
+    lines = "".join(f"{digits}  {name}\n" for name, digits in written.items() if digits not in known.get(name, ()))
+    path = folder / LIST
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(lines)
+    except OSError:  # what follows will fail as well, and say so
+        with contextlib.suppress(OSError):
+            if not path.stat().st_size:
+                path.unlink()
+
+
+def _listed(folder: Path) -> dict[str, set[str]]:
+    """The sha256 of all that was written into a folder, by name."""
     try:
         lines = (folder / LIST).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return {}
-    return {name: digits for digits, _, name in (line.partition("  ") for line in lines)}
+    listed: dict[str, set[str]] = {}
+    for line in lines:
+        digits, _, name = line.partition("  ")
+        listed.setdefault(name, set()).add(digits)
+    return listed
 
 
 def _replaceable(folder: Path, name: str) -> bool:
@@ -160,8 +177,7 @@ def _replaceable(folder: Path, name: str) -> bool:
     path = folder / name
     if not path.is_file() or not path.stat().st_size:
         return True
-    digits = _listed(folder).get(name)
-    return digits is not None and digits == sha256(path.read_bytes())
+    return sha256(path.read_bytes()) in _listed(folder).get(name, ())
 
 
 def _refuse_taken(path: Path, taken: dict[Path, str]) -> None:
