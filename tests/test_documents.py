@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aimco import bench
+from aimco import bench, cli_figures
 from aimco.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -80,6 +80,8 @@ def test_readme_names_the_benchmarks_and_commands_there_are(capsys):
     readme = (ROOT / "README.md").read_text()
     row = next(line for line in readme.splitlines() if line.startswith("| `aimco bench "))
     assert set(re.findall(r"`(?:aimco bench )?(\w+)`", row)) == set(bench.NAMES)
+    listed = re.search(r"NAME is ([^.]*)\.", cli_figures.bench.__doc__ or "")
+    assert listed and set(re.split(r", | or ", listed[1])) == set(bench.NAMES)
     assert main(["--help"]) == 0
     commands = set(re.search(r"\{([\w,]+)\}", capsys.readouterr().out).group(1).split(","))
     assert commands >= {"advise", "run", "study"}

@@ -70,11 +70,10 @@ def test_an_interruption_that_is_lost_is_repeated_and_not_told(capsys):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.05)
 
-    handler, began = signal.getsignal(signal.SIGINT), time.monotonic()
+    handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), heard():
         Deaf()
-        time.sleep(5)
-    assert time.monotonic() - began < 4
+        time.sleep(30)  # ends without an interruption where none is repeated
     assert capsys.readouterr().err == ""
     assert signal.getsignal(signal.SIGINT) is handler
 

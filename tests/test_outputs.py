@@ -54,6 +54,8 @@ def state(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
+ADVISE = ["advise", "rpu", "--rule", "sgd", "--limit", "50", "--epochs", "1", "--minutes", "0.02", "--no-around"]
+REQUIREMENTS = ["requirements", "--rule", "sgd", "--limit", "50", "--epochs", "1", "--seeds", "2", "--parameter", "asymmetry", "--no-tune"]
 RUN = ["run", "design.toml", "--limit", "50"]
 IN_THE_WAY = [
     (["fit", "pulses.csv", "-o", "pulses.csv"], "must end in .toml"),
@@ -123,7 +125,7 @@ COMMANDS = [
     ["devices", "rpu", "--out", "new/rpu.png"],
     ["study", "rates.toml", "--out", "new"],
     ["reference", "run", "adc-regression", "--out", "new"],
-    ["advise", "rpu", "--rule", "sgd", "--limit", "50", "--epochs", "1", "--minutes", "0.02", "--out", "new", "--no-around"],
+    [*ADVISE, "--out", "new"],
 ]
 
 
@@ -163,26 +165,11 @@ def full_disk(*_: object, **__: object) -> None:
         ("aimco.report.study.write_outputs", ["study", "rates.toml"]),
         (
             "aimco.report.advice.write_outputs",
-            ["advise", "rpu", "--rule", "sgd", "--limit", "50", "--epochs", "1", "--minutes", "0.02", "--out", "run", "--no-around"],
+            [*ADVISE, "--out", "run"],
         ),
         (
             "aimco.api.requirements.write_outputs",
-            [
-                "requirements",
-                "--rule",
-                "sgd",
-                "--limit",
-                "50",
-                "--epochs",
-                "1",
-                "--seeds",
-                "2",
-                "--parameter",
-                "asymmetry",
-                "--no-tune",
-                "--out",
-                "r",
-            ],
+            [*REQUIREMENTS, "--out", "r"],
         ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
@@ -285,23 +272,8 @@ FILLING = [
     ["study", "rates.toml", "--storage", "sqlite:///disk/s.db"],
     ["reference", "run", "adc-regression", "--out", "disk/o"],
     ["bench", "cost", "--out", "disk/o", "--json"],
-    ["advise", "rpu", "--rule", "sgd", "--limit", "50", "--epochs", "1", "--minutes", "0.02", "--out", "disk/o", "--no-around"],
-    [
-        "requirements",
-        "--rule",
-        "sgd",
-        "--limit",
-        "50",
-        "--epochs",
-        "1",
-        "--seeds",
-        "2",
-        "--parameter",
-        "asymmetry",
-        "--no-tune",
-        "--out",
-        "disk/o",
-    ],
+    [*ADVISE, "--out", "disk/o"],
+    [*REQUIREMENTS, "--out", "disk/o"],
 ]
 
 

@@ -20,7 +20,7 @@ from aimco.cli_advise import advise, demo
 from aimco.cli_figures import bench, reference
 from aimco.cli_studies import requirements, study
 from aimco.files import parse_toml, untrusted_everywhere
-from aimco.outputs import Unsaved, finish, saving, settled, write_outputs, writing
+from aimco.outputs import Unsaved, finish, settled, try_to_save, write_outputs, writing
 from aimco.record import InputError
 from aimco.terminal import as_json, bar, keep, print_json, telling
 from aimco.user_code import own_fault
@@ -158,7 +158,7 @@ def fit(
     from rich.console import Console
     from rich.markup import escape
 
-    from aimco.api.devices import FitResult, fit, outputs_of
+    from aimco.api.devices import fit, outputs_of
 
     options = {"family": family, "read_voltage": read_voltage, "requirement": requirement, "name": Path(out).stem}
     options |= {"span_S": (1e-7 if g_min is None else g_min, 1e-5 if g_max is None else g_max)}
@@ -169,13 +169,8 @@ def fit(
         def on_progress(what: str, done: float) -> None:
             progress.update(task_bar, completed=done, description=escape(what))
 
-        def work() -> FitResult:
-            result = fit(*files, progress=on_progress, **options)  # type: ignore[arg-type]
-            with saving("fit", result, lambda: as_json(result.as_json(), indent=1)):
-                written.extend(result.save(out))
-            return result
-
-        result, unsaved = settled(work)
+        result = fit(*files, progress=on_progress, **options)  # type: ignore[arg-type]
+        unsaved = try_to_save("fit", result, lambda: written.extend(result.save(out)), lambda: as_json(result.as_json(), indent=1))
     print_json(result.as_json()) if json else _print_fit(result, requirement, written)
     finish(unsaved)
 
@@ -315,7 +310,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"{error.filename}: cannot be written or read ({error.strerror}); check the path and its permissions", file=sys.stderr)
+        place, cause = error.filename or "a file or a connection", error.strerror or str(error)
+        print(f"{place}: cannot be written or read ({cause}); check the path and its permissions", file=sys.stderr)
         return 2
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2

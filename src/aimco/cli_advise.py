@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from aimco.outputs import finish, saving, settled, writing
+from aimco.outputs import finish, settled, try_to_save, writing
 from aimco.terminal import as_json, print_json, steps
 
 if TYPE_CHECKING:
@@ -71,16 +71,13 @@ def demo(*, out: str = "aimco-report", workers: int = 2, force: bool = False, js
     from aimco import demo
     from aimco.report import answers as report
 
-    def work() -> list[Advice]:
-        answers = demo.answers(workers=workers, on_step=on_step)
-        with saving("demo", answers, lambda: as_json([answer.as_json() for answer in answers], indent=1)):
-            report.write(answers, out, "aimco demo")
-        return answers
-
-    with writing(out, ["report.html"], force=force), steps("demo", by_label=False) as on_step:
-        answers, unsaved = settled(work)
+    with writing(out, ["report.html"], force=force):
+        with steps("demo", by_label=False) as on_step:
+            answers = demo.answers(workers=workers, on_step=on_step)
+        documents = [answer.as_json() for answer in answers]
+        unsaved = try_to_save("demo", answers, lambda: report.write(answers, out, "aimco demo"), lambda: as_json(documents, indent=1))
     if json:
-        print_json([answer.as_json() for answer in answers])
+        print_json(documents)
     else:
         for answer in answers:
             print(answer.sentences()[0])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from aimco.errors import InputError
-from aimco.outputs import finish, saving, settled, writing
+from aimco.outputs import Unsaved, finish, try_to_save, writing
 from aimco.plain_data import PlainData
 from aimco.terminal import as_json, keep, print_json, steps
 
@@ -21,23 +21,18 @@ def bench(
 ) -> None:
     """Time a part beside a peer in the same run: medians and ratios.
 
-    NAME is pulse, train, hold, fit, circuit, wires, variants, rbm or cost. --out DIR keeps them as NAME.json; --force replaces another's
-    file there. --peer PYTHON, for rbm: the interpreter of an environment with brian2 (`make brian2` makes one), which then does the same
-    work in the same run.
+    NAME is pulse, train, hold, fit, circuit, wires, variants, rbm, cost or start. --out DIR keeps them as NAME.json; --force replaces
+    another's file there. --peer PYTHON, for rbm: the interpreter of an environment with brian2 (`make brian2` makes one), which then does
+    the same work in the same run.
     """
     from rich.console import Console
 
     from aimco import bench as benches
 
     console = Console(stderr=True)
-
-    def work() -> PlainData:
-        measured = benches.run(name, on_case=lambda case: console.print(f"timing {case}"), peer=peer)
-        _keep(out, name, measured)
-        return measured
-
     with writing(out, [f"{name}.json"], force=force):
-        measured, unsaved = settled(work)
+        measured = benches.run(name, on_case=lambda case: console.print(f"timing {case}"), peer=peer)
+        unsaved = _keep(out, name, measured)
     if json:
         print_json(measured)
     else:
@@ -45,10 +40,10 @@ def bench(
     finish(unsaved)
 
 
-def _keep(out: str | None, name: str, document: PlainData) -> None:
-    if out is not None:
-        with saving(name, document, lambda: as_json(document, indent=1)):
-            keep(out, name, document)
+def _keep(out: str | None, name: str, document: PlainData) -> Unsaved | None:
+    if out is None:
+        return None
+    return try_to_save(name, document, lambda: keep(out, name, document), lambda: as_json(document, indent=1))
 
 
 def _print_bench(measured: PlainData) -> None:
@@ -101,21 +96,19 @@ def reference(
     files, reports, failed = {name: f"{name}-quick" if quick else name for name in modules}, [], []
     with writing(out, [f"{file}.json" for file in files.values()], force=force):
         for name, file in files.items():
-            report, unsaved = settled(lambda name=name, file=file: _run_reference(name, settings, out, file))  # type: ignore[misc]
+            report = _run_reference(name, settings)
             reports.append(report)
-            failed += [unsaved] if unsaved is not None else []
+            failed.append(_keep(out, file, report))
             if not json:
                 Console().print(table(report))
     if json:
         print_json(reports[0] if len(reports) == 1 else reports)
-    finish(failed[0] if failed else None)
+    finish(next(filter(None, failed), None))
 
 
-def _run_reference(name: str, settings: Settings, out: str | None, file: str) -> PlainData:
-    """A reference with its progress, kept in a folder."""
+def _run_reference(name: str, settings: Settings) -> PlainData:
+    """A reference with its progress."""
     from aimco import reference as references
 
     with steps(name) as on_step:
-        report = references.run(name, replace(settings, on_step=on_step))
-    _keep(out, file, report)
-    return report
+        return references.run(name, replace(settings, on_step=on_step))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections import Counter
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from aimco.outputs import finish, saving, settled, writing
+from aimco.outputs import Unsaved, finish, try_to_save, writing
 from aimco.record import InputError
 from aimco.terminal import as_json, print_json, steps
 
@@ -53,15 +54,11 @@ def study(
     asked = Study.load(file)
     folder, reads = out or f"{asked.name}-study", [file, *asked.files(), *(r for r in requirement if r.endswith(".toml"))]
     options = {"data_dir": data_dir, "workers": workers, "cluster": cluster, "storage": storage, "resume": resume}
-
-    def work() -> StudyResult:
-        result = search(file, progress=on_step, **options)  # type: ignore[arg-type]
-        with saving("study", result, lambda: as_json(result.as_json(folder), indent=1)):
-            result.report(folder, requirements=requirement)
-        return result
-
-    with writing(folder, FILES, reads=reads, force=force), steps(asked.name, by_label=False) as on_step:
-        result, unsaved = settled(work)
+    with writing(folder, FILES, reads=reads, force=force):
+        with steps(asked.name, by_label=False) as on_step:
+            result = search(file, progress=on_step, **options)  # type: ignore[arg-type]
+        save = functools.partial(result.report, folder, requirements=requirement)
+        unsaved = try_to_save("study", result, save, lambda: as_json(result.as_json(folder), indent=1))
     print_json(result.as_json(folder)) if json else _print_study(result, folder, data_dir, written=unsaved is None)
     finish(unsaved)
 
@@ -123,26 +120,22 @@ def requirements(
     moved = dict(_number("baseline", change) for change in baseline)
     options = {"penalty": penalty, "data_dir": data_dir, "limit": limit, "seeds": seeds, "parameters": parameter, "baseline": moved}
     options |= {"response": response, "network": network, "epochs": epochs, "lr": lr, "tune": tune, "out": out}
-
-    def work() -> Specification:
-        answer = api.requirements(rule, task, progress=on_step, **options)  # type: ignore[arg-type]
-        return _keep_requirements(answer, out, device)
-
-    with (
-        writing(out, api.outputs_of(rule, task), reads=[judge] if judge and judge.endswith(".toml") else [], force=force),
-        steps("requirements") as on_step,
-    ):
-        answer, unsaved = settled(work)
+    with writing(out, api.outputs_of(rule, task), reads=[judge] if judge and judge.endswith(".toml") else [], force=force):
+        with steps("requirements") as on_step:
+            answer = api.requirements(rule, task, progress=on_step, **options)  # type: ignore[arg-type]
+        unsaved = _keep_requirements(answer, out, device)
     print_json(answer.document(device)) if json else _print_requirements(answer, device)
     finish(unsaved)
 
 
-def _keep_requirements(answer: Specification, out: str | None, device: Device | None) -> Specification:
-    if out is not None:
-        with saving("requirements", answer, lambda: as_json(answer.document(device), indent=1)):
-            written = answer.save(out, device)
-        print(f"written to {out}: {', '.join(written)}", file=sys.stderr)
-    return answer
+def _keep_requirements(answer: Specification, out: str | None, device: Device | None) -> Unsaved | None:
+    if out is None:
+        return None
+    written: list[str] = []
+    save = lambda: written.extend(answer.save(out, device))  # noqa: E731
+    unsaved = try_to_save("requirements", answer, save, lambda: as_json(answer.document(device), indent=1))
+    print(f"written to {out}: {', '.join(written) or 'nothing'}", file=sys.stderr)
+    return unsaved
 
 
 def _print_requirements(answer: Specification, device: Device | None) -> None:

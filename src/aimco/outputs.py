@@ -120,8 +120,18 @@ def saving(name: str, result: object, text: Callable[[], str]) -> Iterator[None]
         raise Unsaved(error, result, _rescued(f"aimco-{name}.json", text())) from None
 
 
+def try_to_save(name: str, result: object, save: Callable[[], object], text: Callable[[], str]) -> Unsaved | None:
+    """Save a result of a command; the error of writing it, which is raised once the result is printed. The arguments are as of `saving`."""
+    try:
+        with saving(name, result, text):
+            save()
+    except Unsaved as error:
+        return error
+    return None
+
+
 def settled(work: Callable[[], Whole]) -> tuple[Whole, Unsaved | None]:
-    """The result of work, and the error of writing it, which is raised once the result is printed."""
+    """The result of work that saves it by itself, and the error of writing it, as of `try_to_save`."""
     try:
         return work(), None
     except Unsaved as error:
